@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Cloud providers: one small trait, [`Provider`], and what implements it.
+//!
+//! This crate knows machines, tags and groups of machines. It knows nothing of bookings, and nothing
+//! of who owns which work: a mutation is handed a [`Permit`], which says at the moment of the call
+//! whether it may still go out.
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`provider`] | the trait and its vocabulary |
+//! | [`permit`] | leave to mutate, checked before every attempt |
+//! | [`error`] | every error code, classified; the only place that reads them |
+//! | [`ec2`] | EC2 |
+//! | [`isolate`] | one bad id must not fail the rest of a call |
+
+pub mod ec2;
+pub mod error;
+pub mod isolate;
+pub mod permit;
+pub mod provider;
+
+pub use ec2::Ec2;
+pub use error::{CloudError, ErrorClass};
+pub use permit::{Permit, PermitLapsed, Unlimited};
+pub use provider::{CloudKey, Instance, InstanceState, Provider, Results, Tag};

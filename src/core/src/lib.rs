@@ -1,1 +1,39 @@
-//! Placeholder.
+//! Booking decisions, as pure functions: no I/O, no clock, no cloud SDK.
+//!
+//! The one question asked here is [`decide`]: given a Resource, all Bookings that name it, what was
+//! observed of its machines, what this process sent to them lately, and the time: which calls go out,
+//! which statuses are written, and when must the question be asked again? The answer is a value, a
+//! [`Decision`]; the controller carries it out.
+//!
+//! | module | what it decides |
+//! |---|---|
+//! | [`booking`], [`group`] | what a stored spec means, or what is wrong with it |
+//! | [`grant`] | which window each Booking is granted |
+//! | [`hold`] | who holds the group now, and which locks are ours |
+//! | [`claim`] | which of several Resources on one group acts |
+//! | [`drive`] | what each machine needs |
+//! | [`progress`] | how far the group is, in words for its conditions |
+//! | [`decision`] | the whole, with statuses, Events and the next wake-up |
+
+pub mod attempts;
+pub mod booking;
+pub mod claim;
+mod condition;
+pub mod decision;
+pub mod drive;
+mod events;
+pub mod grant;
+pub mod group;
+pub mod hold;
+pub mod instance;
+pub mod instant;
+pub mod progress;
+mod release;
+mod status;
+mod wake;
+
+pub use attempts::{Action, Attempts, Backoff};
+pub use claim::Claim;
+pub use decision::{Call, Decision, Finalizer, Observation, Settings, World, decide, group_to_observe};
+pub use events::{EventType, Note, Subject};
+pub use instance::{Instance, InstanceState};

@@ -1,0 +1,210 @@
+//! EC2.
+//!
+//! The SDK's own retries are off: they would repeat writes behind our back, and the decision to retry
+//! has one place elsewhere. Every call is bounded: connect, attempt, operation.
+
+mod convert;
+mod filter;
+
+use std::{collections::HashSet, time::Duration};
+
+use async_trait::async_trait;
+use aws_config::{AppName, BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_ec2::{
+    Client,
+    types::{Filter, Tag as SdkTag},
+};
+
+use crate::{
+    error::CloudError,
+    isolate::Isolation,
+    permit::Permit,
+    provider::{Instance, Provider, Results, Tag},
+};
+
+/// Longest time a mutation may take, all its attempts together.
+pub const MUTATION_TIMEOUT: Duration = Duration::from_secs(4);
+/// Longest time one page of a describe may take.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Values per filter and call: "Filters" in the EC2 user guide.
+const FILTER_VALUES_MAX: usize = 200;
+/// Largest page of `DescribeInstances`, by its reference.
+const PAGE_SIZE: i32 = 1000;
+/// A describe of more pages than this (a million machines) is given up: something repeats itself.
+const PAGES_MAX: usize = 1000;
+/// Ids per mutation: `CreateTags` takes 1,000, `StartInstances` documents no limit.
+const IDS_MAX: usize = 1000;
+
+/// EC2 in one account and region.
+#[derive(Clone, Debug)]
+pub struct Ec2 {
+    client: Client,
+    group_tag: String,
+}
+
+/// Why EC2 cannot be set up.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SetupError {
+    /// No region is configured.
+    #[error("no region: set AWS_REGION, or a region in the AWS profile")]
+    NoRegion,
+}
+
+impl Ec2 {
+    /// EC2 as environment and profile say: `AWS_REGION`, `AWS_ENDPOINT_URL`, credentials from the
+    /// default chain, refreshed by themselves. `group_tag` is the key of the tag that marks groups.
+    ///
+    /// # Errors
+    /// [`SetupError::NoRegion`].
+    pub async fn from_env(group_tag: &str, app_name: &str) -> Result<(Self, String), SetupError> {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        // An invalid name is left out: it only serves whoever reads the account's access log.
+        if let (Err(_), Ok(name)) = (std::env::var("AWS_SDK_UA_APP_ID"), AppName::new(app_name.to_owned())) {
+            loader = loader.app_name(name);
+        }
+        let config = loader.load().await;
+        let region = config.region().map(ToString::to_string).ok_or(SetupError::NoRegion)?;
+        Ok((Self::new(&config, group_tag), region))
+    }
+
+    /// EC2 with a given configuration.
+    pub fn new(config: &aws_config::SdkConfig, group_tag: &str) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(PAGE_TIMEOUT)
+            .operation_timeout(PAGE_TIMEOUT)
+            .build();
+        let config = aws_sdk_ec2::config::Builder::from(config)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .build();
+        Self { client: Client::from_conf(config), group_tag: group_tag.to_owned() }
+    }
+
+    /// The same in another region.
+    #[must_use]
+    pub fn in_region(config: &aws_config::SdkConfig, region: &str, group_tag: &str) -> Self {
+        let config = config.clone().into_builder().region(Region::new(region.to_owned())).build();
+        Self::new(&config, group_tag)
+    }
+
+    /// All pages for up to [`FILTER_VALUES_MAX`] groups.
+    async fn describe_pages(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
+        let filter = Filter::builder()
+            .name(format!("tag:{}", self.group_tag))
+            .set_values(Some(groups.iter().map(|group| filter::escape(group)).collect()))
+            .build();
+        let mut found = Vec::new();
+        let mut token: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let page = self
+                .client
+                .describe_instances()
+                .filters(filter.clone())
+                .max_results(PAGE_SIZE)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| convert::error(&error))?;
+            found
+                .extend(page.reservations().iter().flat_map(|r| r.instances()).filter_map(convert::instance));
+            token = page.next_token().filter(|token| !token.is_empty()).map(ToOwned::to_owned);
+            if token.is_none() {
+                return Ok(found);
+            }
+        }
+        Err(CloudError::from_code("BadResponse", "DescribeInstances does not come to an end", None))
+    }
+
+    /// Sends a mutation in calls of at most [`IDS_MAX`] ids, bad ids set apart.
+    async fn mutate(&self, permit: &dyn Permit, ids: &[String], mutation: Mutation<'_>) -> Results {
+        let mut results = Results::new();
+        for chunk in ids.chunks(IDS_MAX) {
+            let mut isolation = Isolation::new(chunk);
+            while let Some(batch) = isolation.next_call() {
+                let answer = match permit.check(MUTATION_TIMEOUT) {
+                    Ok(()) => self.send_bounded(mutation, batch.clone()).await,
+                    Err(lapsed) => Err(lapsed.into()),
+                };
+                isolation.answered(batch, answer);
+            }
+            results.extend(isolation.into_results());
+        }
+        results
+    }
+
+    async fn send_bounded(&self, mutation: Mutation<'_>, ids: Vec<String>) -> Result<(), CloudError> {
+        let sent = tokio::time::timeout(MUTATION_TIMEOUT, self.send(mutation, ids));
+        sent.await.unwrap_or_else(|_| Err(CloudError::timeout()))
+    }
+
+    async fn send(&self, mutation: Mutation<'_>, ids: Vec<String>) -> Result<(), CloudError> {
+        let ids = Some(ids);
+        let client = &self.client;
+        match mutation {
+            Mutation::Start => {
+                let answer = client.start_instances().set_instance_ids(ids).send().await;
+                answer.map(drop).map_err(|error| convert::error(&error))
+            }
+            Mutation::Stop => {
+                let answer = client.stop_instances().set_instance_ids(ids).send().await;
+                answer.map(drop).map_err(|error| convert::error(&error))
+            }
+            Mutation::Tag(tags) => {
+                let call = client.create_tags().set_resources(ids).set_tags(Some(sdk_tags(tags)));
+                call.send().await.map(drop).map_err(|error| convert::error(&error))
+            }
+            Mutation::Untag(tags) => {
+                let call = client.delete_tags().set_resources(ids).set_tags(Some(sdk_tags(tags)));
+                call.send().await.map(drop).map_err(|error| convert::error(&error))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Mutation<'a> {
+    Start,
+    Stop,
+    Tag(&'a [Tag]),
+    Untag(&'a [Tag]),
+}
+
+#[async_trait]
+impl Provider for Ec2 {
+    async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
+        let mut all = Vec::new();
+        for chunk in groups.chunks(FILTER_VALUES_MAX) {
+            all.extend(self.describe_pages(chunk).await?);
+        }
+        // Never act on a machine whose own tag differs, whatever a filter let through.
+        let wanted: HashSet<&String> = groups.iter().collect();
+        let mut seen = HashSet::new();
+        all.retain(|instance| {
+            instance.tags.get(&self.group_tag).is_some_and(|tag| wanted.contains(tag))
+                && seen.insert(instance.id.clone())
+        });
+        Ok(all)
+    }
+
+    async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results {
+        self.mutate(permit, ids, Mutation::Start).await
+    }
+
+    async fn stop(&self, permit: &dyn Permit, ids: &[String]) -> Results {
+        self.mutate(permit, ids, Mutation::Stop).await
+    }
+
+    async fn tag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
+        self.mutate(permit, ids, Mutation::Tag(tags)).await
+    }
+
+    async fn untag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
+        self.mutate(permit, ids, Mutation::Untag(tags)).await
+    }
+}
+
+fn sdk_tags(tags: &[Tag]) -> Vec<SdkTag> {
+    tags.iter().map(|(key, value)| SdkTag::builder().key(key).value(value).build()).collect()
+}

@@ -1,0 +1,259 @@
+//! Every cloud error, classified. No other file reads error codes.
+//!
+//! Codes: "Error codes for the Amazon EC2 API" and "Common Errors" of the EC2 API reference.
+
+use std::time::Duration;
+
+use crate::permit::PermitLapsed;
+
+/// What an error calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ErrorClass {
+    /// Too many calls: slow down, never split the batch.
+    Throttled,
+    /// Passing trouble, time-outs and broken connections included; the call may have taken effect.
+    Transient,
+    /// The cloud is out of machines of this kind: minutes.
+    Capacity,
+    /// The account's own limit is reached: a person must act.
+    Quota,
+    /// The machine is in another state than thought: look again.
+    Reobserve,
+    /// One machine of the call is at fault.
+    BadInstance,
+    /// Credentials or rights: a person must act.
+    Configuration,
+    /// The permit ran out before the call: nothing was sent.
+    PermitLapsed,
+    /// A code that is not listed here.
+    Unknown,
+}
+
+impl ErrorClass {
+    /// A stable word, for metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::Transient => "transient",
+            Self::Capacity => "capacity",
+            Self::Quota => "quota",
+            Self::Reobserve => "reobserve",
+            Self::BadInstance => "bad_instance",
+            Self::Configuration => "configuration",
+            Self::PermitLapsed => "permit_lapsed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// First and longest wait before the same thing is tried again; waits double in between.
+    pub fn backoff(self) -> (Duration, Duration) {
+        let seconds = |first, longest| (Duration::from_secs(first), Duration::from_secs(longest));
+        match self {
+            Self::Throttled => seconds(2, 60),
+            Self::Transient | Self::Reobserve | Self::PermitLapsed => seconds(1, 30),
+            Self::Unknown | Self::BadInstance => seconds(10, 300),
+            Self::Capacity => seconds(60, 300),
+            Self::Quota | Self::Configuration => seconds(30, 300),
+        }
+    }
+
+    /// Whether one machine of several may be what the call failed for. Configuration is among them: a
+    /// policy conditioned on tags refuses the whole call for one machine.
+    pub fn may_concern_one_machine(self) -> bool {
+        matches!(
+            self,
+            Self::BadInstance | Self::Reobserve | Self::Capacity | Self::Configuration | Self::Unknown
+        )
+    }
+}
+
+/// A failed call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct CloudError {
+    /// What it calls for.
+    pub class: ErrorClass,
+    /// The cloud's code; of our own: `Timeout`, `ConnectionFailed`, `PermitLapsed`, `BadResponse`.
+    pub code: String,
+    /// The cloud's words, without what changes from try to try.
+    pub message: String,
+}
+
+const CLASSES: [(ErrorClass, &[&str]); 7] = [
+    (
+        ErrorClass::Throttled,
+        &[
+            "RequestLimitExceeded",
+            "EC2ThrottledException",
+            "Throttling",
+            "ThrottlingException",
+            "RequestThrottled",
+        ],
+    ),
+    (
+        ErrorClass::Transient,
+        &[
+            "InternalError",
+            "InternalFailure",
+            "ServerInternal",
+            "Unavailable",
+            "ServiceUnavailable",
+            "RequestTimeout",
+            "RequestExpired",
+        ],
+    ),
+    (
+        ErrorClass::Capacity,
+        &[
+            "InsufficientInstanceCapacity",
+            "InsufficientHostCapacity",
+            "InsufficientCapacityOnHost",
+            "InsufficientCapacity",
+            "ReservationCapacityExceeded",
+        ],
+    ),
+    (ErrorClass::Quota, &["InstanceLimitExceeded", "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded"]),
+    (ErrorClass::Reobserve, &["IncorrectInstanceState", "IncorrectState"]),
+    (
+        ErrorClass::BadInstance,
+        &[
+            "InvalidInstanceID.NotFound",
+            "InvalidInstanceID.Malformed",
+            "InvalidInstanceID",
+            "InvalidID",
+            "TagLimitExceeded",
+            "InvalidParameterValue",
+            "UnsupportedOperation",
+            "OperationNotPermitted",
+            "UnsupportedHibernationConfiguration",
+        ],
+    ),
+    (
+        ErrorClass::Configuration,
+        &[
+            "UnauthorizedOperation",
+            "AuthFailure",
+            "OptInRequired",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "InvalidClientTokenId",
+            "SignatureDoesNotMatch",
+            "AccessDenied",
+            "AccessDeniedException",
+            "MissingAuthenticationToken",
+            "CredentialsFailed",
+            "Blocked",
+            "PendingVerification",
+        ],
+    ),
+];
+
+/// The class of an error code.
+pub fn classify(code: &str) -> ErrorClass {
+    CLASSES.iter().find(|(_, codes)| codes.contains(&code)).map_or(ErrorClass::Unknown, |(class, _)| *class)
+}
+
+/// Longest message kept: conditions and Events show it.
+const MESSAGE_MAX_CHARS: usize = 300;
+
+impl CloudError {
+    /// An error as the cloud sent it. `http_status` decides where the code is unknown.
+    pub fn from_code(code: &str, message: &str, http_status: Option<u16>) -> Self {
+        let class = match (classify(code), http_status) {
+            (ErrorClass::Unknown, Some(500..=599)) => ErrorClass::Transient,
+            (class, _) => class,
+        };
+        Self { class, code: code.to_owned(), message: stable(message) }
+    }
+
+    /// No answer in time: the call may have taken effect.
+    pub fn timeout() -> Self {
+        Self { class: ErrorClass::Transient, code: "Timeout".into(), message: "no answer in time".into() }
+    }
+
+    /// The connection failed or broke: the call may have taken effect.
+    pub fn connection(message: &str) -> Self {
+        Self { class: ErrorClass::Transient, code: "ConnectionFailed".into(), message: stable(message) }
+    }
+
+    /// No credentials could be had.
+    pub fn credentials(message: &str) -> Self {
+        Self { class: ErrorClass::Configuration, code: "CredentialsFailed".into(), message: stable(message) }
+    }
+}
+
+impl From<PermitLapsed> for CloudError {
+    fn from(lapsed: PermitLapsed) -> Self {
+        Self { class: ErrorClass::PermitLapsed, code: "PermitLapsed".into(), message: lapsed.to_string() }
+    }
+}
+
+/// A message without what changes from try to try: it goes into statuses, and each change is a write.
+/// EC2 appends an encoded blob to UnauthorizedOperation; nobody can read it there.
+fn stable(message: &str) -> String {
+    let end = message.find(" Encoded authorization failure message").unwrap_or(message.len());
+    message.get(..end).unwrap_or(message).chars().take(MESSAGE_MAX_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_has_the_class_its_reaction_needs() {
+        let table = [
+            ("RequestLimitExceeded", ErrorClass::Throttled),
+            ("Unavailable", ErrorClass::Transient),
+            ("InsufficientInstanceCapacity", ErrorClass::Capacity),
+            ("VcpuLimitExceeded", ErrorClass::Quota),
+            ("IncorrectInstanceState", ErrorClass::Reobserve),
+            ("InvalidInstanceID.NotFound", ErrorClass::BadInstance),
+            ("OperationNotPermitted", ErrorClass::BadInstance),
+            ("UnauthorizedOperation", ErrorClass::Configuration),
+            ("SomethingNew", ErrorClass::Unknown),
+        ];
+        for (code, class) in table {
+            assert_eq!(classify(code), class, "{code}");
+        }
+    }
+
+    #[test]
+    fn no_code_is_listed_twice() {
+        let mut codes: Vec<&str> = CLASSES.iter().flat_map(|(_, codes)| codes.iter().copied()).collect();
+        codes.sort_unstable();
+        let all = codes.len();
+        codes.dedup();
+        assert_eq!(codes.len(), all);
+    }
+
+    #[test]
+    fn a_capacity_error_stays_one_though_it_comes_as_a_server_error() {
+        let error = CloudError::from_code("InsufficientInstanceCapacity", "none left", Some(500));
+        assert_eq!(error.class, ErrorClass::Capacity);
+    }
+
+    #[test]
+    fn an_unknown_code_of_a_server_error_is_transient() {
+        assert_eq!(CloudError::from_code("Oops", "", Some(503)).class, ErrorClass::Transient);
+        assert_eq!(CloudError::from_code("Oops", "", Some(400)).class, ErrorClass::Unknown);
+    }
+
+    #[test]
+    fn a_message_loses_its_encoded_part_and_stays_short() {
+        let text = "You are not authorized. Encoded authorization failure message: 4KBX…";
+        let error = CloudError::from_code("UnauthorizedOperation", text, Some(403));
+        assert_eq!(error.to_string(), "UnauthorizedOperation: You are not authorized.");
+        let long = CloudError::from_code("X", &"é".repeat(1000), None);
+        assert_eq!(long.message.chars().count(), MESSAGE_MAX_CHARS);
+    }
+
+    #[test]
+    fn every_class_waits_at_least_a_second_and_at_most_five_minutes() {
+        for (class, _) in CLASSES {
+            let (first, longest) = class.backoff();
+            assert!(
+                first >= Duration::from_secs(1) && longest <= Duration::from_secs(300) && first <= longest
+            );
+        }
+    }
+}

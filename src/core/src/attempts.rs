@@ -1,0 +1,290 @@
+//! What this process sent to each machine, and when: a hint, safe to lose.
+//!
+//! A describe may lag behind a call by seconds, sometimes minutes. Without a memory each pass in
+//! between would repeat the call and burn the account's tokens. After a restart the memory is empty
+//! and a call is repeated once; all calls are idempotent.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use booking_api::Lock;
+use jiff::Timestamp;
+
+use crate::{
+    hold::same_lock,
+    instance::{Instance, InstanceState, LockTag},
+    instant::{after, elapsed},
+};
+
+/// How long a successful call is given to show before it is repeated; doubles each time. EC2 is
+/// eventually consistent: mostly within seconds.
+const SETTLE: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(300) };
+
+/// How long a call is remembered after its effect was seen: a machine that is started and stops again
+/// within this time is started ever more slowly.
+const REMEMBER: Duration = Duration::from_secs(60);
+
+/// One thing done to one machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start it.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Write these lock tags.
+    Lock(Lock),
+    /// Remove lock tags that hold exactly this.
+    Unlock(Lock),
+}
+
+/// Waiting times that double from `base` to `cap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// Wait after the first time.
+    pub base: Duration,
+    /// Longest wait.
+    pub cap: Duration,
+}
+
+impl Backoff {
+    /// The wait after the `count`-th time, from 1.
+    pub fn wait(self, count: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(count.saturating_sub(1));
+        self.base.saturating_mul(doubled).min(self.cap)
+    }
+}
+
+/// Power and lock tags are remembered apart: both change in one pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Topic {
+    Power,
+    Lock,
+}
+
+impl Action {
+    fn topic(&self) -> Topic {
+        match self {
+            Self::Start | Self::Stop => Topic::Power,
+            Self::Lock(_) | Self::Unlock(_) => Topic::Lock,
+        }
+    }
+
+    /// Whether a machine shows the effect.
+    fn shows_in(&self, instance: &Instance) -> bool {
+        match (self, &instance.lock) {
+            (Self::Start, _) => instance.state == InstanceState::Running,
+            (Self::Stop, _) => instance.state == InstanceState::Stopped,
+            (Self::Lock(lock), LockTag::Held { raw, .. }) => same_lock(lock, raw),
+            (Self::Unlock(_), tag) => *tag == LockTag::Absent,
+            (Self::Lock(_), _) => false,
+        }
+    }
+}
+
+/// The last thing done to one machine on one topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Attempt {
+    action: Action,
+    at: Timestamp,
+    count: u32,
+    not_before: Timestamp,
+    error: Option<String>,
+}
+
+/// Whether an action may be sent now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// It may; it was sent `times` before without lasting effect.
+    Now {
+        /// How often this very action was sent before.
+        times: u32,
+    },
+    /// It was sent, and may be sent again at this time.
+    Later(Timestamp),
+}
+
+/// The memory of one process for one group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempts {
+    by_instance: BTreeMap<(String, Topic), Attempt>,
+    observe_failures: u32,
+}
+
+impl Attempts {
+    /// An action was sent and taken.
+    pub fn succeeded(&mut self, id: &str, action: Action, now: Timestamp) {
+        self.record(id, action, now, None, SETTLE);
+    }
+
+    /// An action was sent and refused, or its outcome is unknown.
+    pub fn failed(&mut self, id: &str, action: Action, now: Timestamp, error: String, backoff: Backoff) {
+        self.record(id, action, now, Some(error), backoff);
+    }
+
+    fn record(&mut self, id: &str, action: Action, now: Timestamp, error: Option<String>, backoff: Backoff) {
+        let key = (id.to_owned(), action.topic());
+        let before = self.by_instance.get(&key).filter(|attempt| attempt.action == action);
+        let count = before.map_or(0, |attempt| attempt.count).saturating_add(1);
+        let not_before = after(now, backoff.wait(count));
+        self.by_instance.insert(key, Attempt { action, at: now, count, not_before, error });
+    }
+
+    /// The group could not be observed, that many times in a row with this one.
+    pub fn observe_failed(&mut self) -> u32 {
+        self.observe_failures = self.observe_failures.saturating_add(1);
+        self.observe_failures
+    }
+
+    /// Takes note of what was observed: forgets what has had its effect for a while, and machines
+    /// that are gone.
+    pub fn observed(&mut self, instances: &[Instance], now: Timestamp) {
+        self.observe_failures = 0;
+        self.by_instance.retain(|(id, _), attempt| {
+            let Some(instance) = instances.iter().find(|instance| instance.id == *id) else {
+                return false;
+            };
+            let shows = attempt.action.shows_in(instance);
+            if shows {
+                attempt.error = None;
+            }
+            !(shows && elapsed(attempt.at, now) >= REMEMBER)
+        });
+    }
+
+    /// Whether an action may be sent to a machine that needs it.
+    pub fn permission(&self, id: &str, action: &Action, now: Timestamp) -> Permission {
+        match self.of(id, action) {
+            Some(attempt) if attempt.not_before > now => Permission::Later(attempt.not_before),
+            Some(attempt) => Permission::Now { times: attempt.count },
+            None => Permission::Now { times: 0 },
+        }
+    }
+
+    /// The error of the last try of this action, if it failed.
+    pub fn error(&self, id: &str, action: &Action) -> Option<&str> {
+        self.of(id, action)?.error.as_deref()
+    }
+
+    /// How often this action was taken without effect so far; 0 after an error.
+    pub fn fruitless(&self, id: &str, action: &Action, now: Timestamp) -> u32 {
+        self.of(id, action)
+            .filter(|attempt| attempt.error.is_none())
+            .map_or(0, |attempt| attempt.count - u32::from(attempt.not_before > now))
+    }
+
+    fn of(&self, id: &str, action: &Action) -> Option<&Attempt> {
+        let attempt = self.by_instance.get(&(id.to_owned(), action.topic()))?;
+        (attempt.action == *action).then_some(attempt)
+    }
+
+    /// When something was last sent to any machine and has not shown yet.
+    pub fn last_unseen(&self, instances: &[Instance]) -> Option<Timestamp> {
+        instances
+            .iter()
+            .flat_map(|instance| [Topic::Power, Topic::Lock].map(|topic| (instance, topic)))
+            .filter_map(|(instance, topic)| {
+                let attempt = self.by_instance.get(&(instance.id.clone(), topic))?;
+                (attempt.error.is_none() && !attempt.action.shows_in(instance)).then_some(attempt.at)
+            })
+            .max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(8) };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn machine(state: InstanceState) -> Instance {
+        Instance { id: "i-1".into(), state, state_reason: None, lock: LockTag::Absent, owner: None }
+    }
+
+    #[test]
+    fn waits_double_up_to_the_cap() {
+        let waits: Vec<u64> = (1..=6).map(|count| BACKOFF.wait(count).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 8, 8]);
+        assert_eq!(BACKOFF.wait(u32::MAX), BACKOFF.cap);
+    }
+
+    #[test]
+    fn a_call_that_does_not_show_yet_is_not_repeated_at_once() {
+        // given a start that was taken
+        let mut attempts = Attempts::default();
+        attempts.succeeded("i-1", Action::Start, at(100));
+        // when the machine still shows as stopped, then it may be started again 5 s later
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(104)), Permission::Later(at(105)));
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(105)), Permission::Now { times: 1 });
+        // and the opposite, or another machine, at once
+        assert_eq!(attempts.permission("i-1", &Action::Stop, at(101)), Permission::Now { times: 0 });
+        assert_eq!(attempts.permission("i-2", &Action::Start, at(101)), Permission::Now { times: 0 });
+    }
+
+    #[test]
+    fn a_machine_that_stops_again_is_started_ever_more_slowly() {
+        let mut attempts = Attempts::default();
+        attempts.succeeded("i-1", Action::Start, at(100));
+        attempts.observed(&[machine(InstanceState::Running)], at(110));
+        attempts.observed(&[machine(InstanceState::Stopped)], at(120));
+        attempts.succeeded("i-1", Action::Start, at(120));
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(125)), Permission::Later(at(130)));
+        assert_eq!(attempts.fruitless("i-1", &Action::Start, at(125)), 1);
+        assert_eq!(attempts.fruitless("i-1", &Action::Start, at(130)), 2);
+    }
+
+    #[test]
+    fn an_effect_seen_for_a_minute_is_forgotten_and_so_is_a_machine_that_is_gone() {
+        let mut attempts = Attempts::default();
+        attempts.succeeded("i-1", Action::Start, at(100));
+        attempts.observed(&[machine(InstanceState::Running)], at(159));
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(159)), Permission::Now { times: 1 });
+        attempts.observed(&[machine(InstanceState::Running)], at(160));
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(160)), Permission::Now { times: 0 });
+
+        attempts.succeeded("i-1", Action::Start, at(200));
+        attempts.observed(&[], at(201));
+        assert_eq!(attempts, Attempts::default());
+    }
+
+    #[test]
+    fn an_error_stands_until_the_effect_is_seen() {
+        let mut attempts = Attempts::default();
+        attempts.failed("i-1", Action::Start, at(100), "no capacity".into(), BACKOFF);
+        assert_eq!(attempts.error("i-1", &Action::Start), Some("no capacity"));
+        assert_eq!(attempts.error("i-1", &Action::Stop), None);
+        assert_eq!(attempts.fruitless("i-1", &Action::Start, at(200)), 0);
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(100)), Permission::Later(at(101)));
+        attempts.observed(&[machine(InstanceState::Pending)], at(102));
+        assert_eq!(attempts.error("i-1", &Action::Start), Some("no capacity"));
+        attempts.observed(&[machine(InstanceState::Running)], at(103));
+        assert_eq!(attempts.error("i-1", &Action::Start), None);
+    }
+
+    #[test]
+    fn what_was_sent_and_does_not_show_is_known_with_its_time() {
+        let mut attempts = Attempts::default();
+        let stopped = [machine(InstanceState::Stopped)];
+        assert_eq!(attempts.last_unseen(&stopped), None);
+        let lock = Lock { user: "ann".into(), until: "2023-01-10T22:45:00Z".into() };
+        attempts.succeeded("i-1", Action::Start, at(100));
+        attempts.succeeded("i-1", Action::Lock(lock), at(101));
+        assert_eq!(attempts.last_unseen(&stopped), Some(at(101)));
+        let mut running = machine(InstanceState::Running);
+        running.lock = LockTag::Held {
+            raw: Lock { user: "ann".into(), until: "2023-01-10T22:45:00.0Z".into() },
+            until: at(1_673_390_700),
+        };
+        assert_eq!(attempts.last_unseen(&[running]), None);
+    }
+
+    #[test]
+    fn failures_to_observe_are_counted_until_one_succeeds() {
+        let mut attempts = Attempts::default();
+        assert_eq!((attempts.observe_failed(), attempts.observe_failed()), (1, 2));
+        attempts.observed(&[], at(1));
+        assert_eq!(attempts.observe_failed(), 1);
+    }
+}

@@ -1,0 +1,132 @@
+//! What a stored Booking means, or what is wrong with it.
+
+use booking_api::{Booking, NOTIFICATION_TYPES};
+use jiff::Timestamp;
+
+use crate::{grant::Window, instant};
+
+/// A Booking whose spec makes sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidBooking {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `spec.user_id`.
+    pub user: String,
+    /// From `start_at` to `end_at`.
+    pub window: Window,
+    /// The window granted earlier, of this Resource, cut to what is still asked for.
+    pub granted: Option<Window>,
+    /// Order among Bookings seen together.
+    pub created: Timestamp,
+}
+
+/// What is wrong with a spec: the field, its value, what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("spec.{field}: {problem}")]
+pub struct InvalidSpec {
+    /// Dotted path below `spec`.
+    pub field: &'static str,
+    /// Value found and what is allowed.
+    pub problem: String,
+}
+
+impl InvalidSpec {
+    pub(crate) fn new(field: &'static str, problem: impl ToString) -> Self {
+        Self { field, problem: problem.to_string() }
+    }
+}
+
+/// Longest `user_id`: it becomes the value of an EC2 tag.
+const USER_MAX_CHARS: usize = 256;
+
+/// Reads a Booking, refusing what admission refuses too: it may have been stored before.
+///
+/// # Errors
+/// [`InvalidSpec`] names the first field that makes no sense.
+pub fn validate(booking: &Booking) -> Result<ValidBooking, InvalidSpec> {
+    let spec = &booking.spec;
+    let resource = plain_text("resource_name", spec.resource_name.as_deref(), 253)?;
+    let user = plain_text("user_id", spec.user_id.as_deref(), USER_MAX_CHARS)?;
+    let start = required_instant("start_at", spec.start_at.as_deref())?;
+    let end = required_instant("end_at", spec.end_at.as_deref())?;
+    let window = Window::new(start, end)
+        .ok_or_else(|| InvalidSpec::new("end_at", format!("{end} is not after start_at {start}")))?;
+    check_notifications(booking)?;
+    Ok(ValidBooking {
+        uid: booking.metadata.uid.clone().unwrap_or_default(),
+        name: booking.metadata.name.clone().unwrap_or_default(),
+        user: user.to_owned(),
+        window,
+        granted: granted_earlier(booking, resource).and_then(|grant| grant.intersection(window)),
+        created: created(booking.metadata.creation_timestamp.as_ref()),
+    })
+}
+
+/// When an object was created; unknown counts as first.
+pub(crate) fn created(time: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>) -> Timestamp {
+    time.map_or(Timestamp::MIN, |time| time.0)
+}
+
+/// A grant counts for the Resource it was given on: a retargeted Booking queues anew.
+fn granted_earlier(booking: &Booking, resource: &str) -> Option<Window> {
+    let status = booking.status.as_ref()?;
+    if status.granted_resource.as_deref() != Some(resource) {
+        return None;
+    }
+    let from = instant::parse(status.granted_from.as_deref()?).ok()?;
+    let until = instant::parse(status.granted_until.as_deref()?).ok()?;
+    Window::new(from, until)
+}
+
+fn check_notifications(booking: &Booking) -> Result<(), InvalidSpec> {
+    for notification in booking.spec.notifications.iter().flatten() {
+        let type_ = notification.type_.as_deref().unwrap_or_default();
+        if !NOTIFICATION_TYPES.contains(&type_) {
+            return Err(InvalidSpec::new(
+                "notifications.type",
+                format!("{:?} is unknown; known: {}", cut(type_), NOTIFICATION_TYPES.join(", ")),
+            ));
+        }
+        plain_text("notifications.recipient", notification.recipient.as_deref(), 320)?;
+    }
+    Ok(())
+}
+
+fn required_instant(field: &'static str, text: Option<&str>) -> Result<Timestamp, InvalidSpec> {
+    let text = text.ok_or_else(|| InvalidSpec::new(field, "is missing"))?;
+    instant::parse(text).map_err(|error| InvalidSpec::new(field, error))
+}
+
+/// A text that is there, not empty, at most `max` characters long and free of control characters.
+pub(crate) fn plain_text<'a>(
+    field: &'static str,
+    text: Option<&'a str>,
+    max: usize,
+) -> Result<&'a str, InvalidSpec> {
+    let text = text.unwrap_or_default();
+    if text.is_empty() {
+        return Err(InvalidSpec::new(field, "is missing or empty"));
+    }
+    if text.chars().count() > max {
+        return Err(InvalidSpec::new(field, format!("is longer than {max} characters")));
+    }
+    if text.chars().any(is_forbidden) {
+        let problem = format!("{:?} holds control characters or marks that reorder text", cut(text));
+        return Err(InvalidSpec::new(field, problem));
+    }
+    Ok(text)
+}
+
+/// The characters that `booking_api::admission::PLAIN_TEXT_PATTERN` refuses.
+fn is_forbidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{061C}' | '\u{200E}' | '\u{200F}')
+        || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The start of a user's text, short enough for a message.
+pub(crate) fn cut(text: &str) -> String {
+    text.chars().take(64).collect()
+}

@@ -1,0 +1,188 @@
+//! What each machine of a group needs: every machine is driven singly, so that one that cannot
+//! follow does not hold up the others.
+
+use std::collections::BTreeMap;
+
+use booking_api::Lock;
+use jiff::Timestamp;
+
+use crate::{
+    attempts::{Action, Attempts, Permission},
+    hold::{Ledger, LockStanding, lock_standing},
+    instance::{Instance, InstanceState},
+};
+
+/// What the group is wanted to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// Running, with these lock tags.
+    Held(Lock),
+    /// Unlocked, and stopped if `stop`.
+    Idle {
+        /// Whether what runs is stopped.
+        stop: bool,
+    },
+}
+
+/// The actions to send now, machines of one action together, and how far the group is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drive {
+    /// Machines to start.
+    pub start: Vec<String>,
+    /// Machines to stop.
+    pub stop: Vec<String>,
+    /// Machines to lock with the goal's lock.
+    pub lock: Vec<String>,
+    /// Machines to unlock, by the lock that they must still carry.
+    pub unlock: BTreeMap<Lock, Vec<String>>,
+    /// How far the group is.
+    pub tally: Tally,
+}
+
+/// How far a group is. Machines that another controller owns are counted apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Machines, terminated ones not counted.
+    pub total: usize,
+    /// Machines that run.
+    pub running: usize,
+    /// Machines that this goal concerns: those that no other controller owns.
+    pub managed: usize,
+    /// Of these, machines on their way from one state to another.
+    pub moving: usize,
+    /// Of these, machines that are as the goal wants them.
+    pub done: usize,
+    /// Machines with somebody else's lock in force: id and lock.
+    pub foreign: Vec<(String, Lock)>,
+    /// Machines with lock tags that make no lock.
+    pub malformed: Vec<String>,
+    /// Machines that another controller owns: id and owner.
+    pub owned: Vec<(String, String)>,
+    /// Machines whose last call failed or had no effect: id and what happened.
+    pub failing: Vec<(String, String)>,
+    /// When the next call that had to be put off may go out.
+    pub retry_at: Option<Timestamp>,
+    /// When the first foreign lock expires.
+    pub foreign_until: Option<Timestamp>,
+}
+
+/// Decides for each machine.
+pub fn drive(
+    instances: &[Instance],
+    goal: &Goal,
+    ledger: &Ledger,
+    attempts: &Attempts,
+    now: Timestamp,
+) -> Drive {
+    let mut drive = Drive::default();
+    let wanted = match goal {
+        Goal::Held(lock) => Some(lock),
+        Goal::Idle { .. } => None,
+    };
+    for instance in instances.iter().filter(|instance| instance.state != InstanceState::Terminated) {
+        let standing = lock_standing(&instance.lock, wanted, ledger, now);
+        drive.tally.count(instance, goal, &standing);
+        let needs = match (&instance.owner, &standing) {
+            (Some(_), LockStanding::Stale(lock)) => vec![Action::Unlock(lock.clone())],
+            (Some(_), _) | (None, LockStanding::Foreign(..)) => vec![],
+            (None, _) => needs(instance, goal, &standing),
+        };
+        for action in needs {
+            drive.consider(instance, action, attempts, now);
+        }
+    }
+    drive
+}
+
+/// What a machine that we may touch lacks for the goal.
+fn needs(instance: &Instance, goal: &Goal, standing: &LockStanding) -> Vec<Action> {
+    let mut needs = Vec::new();
+    match (goal, instance.state) {
+        (Goal::Held(_), InstanceState::Stopped) => needs.push(Action::Start),
+        // Half a lock may be somebody's: what carries it is not stopped.
+        (Goal::Idle { stop: true }, InstanceState::Running) if *standing != LockStanding::Malformed => {
+            needs.push(Action::Stop);
+        }
+        _ => {}
+    }
+    match (goal, standing) {
+        (Goal::Held(_), LockStanding::AsWanted) => {}
+        // A lock that nobody can honour keeps no Booking out.
+        (Goal::Held(lock), _) => needs.push(Action::Lock(lock.clone())),
+        (Goal::Idle { .. }, LockStanding::Stale(lock)) => needs.push(Action::Unlock(lock.clone())),
+        (Goal::Idle { .. }, _) => {}
+    }
+    needs
+}
+
+fn is_done(instance: &Instance, goal: &Goal, standing: &LockStanding) -> bool {
+    match goal {
+        Goal::Held(_) => instance.state == InstanceState::Running && *standing == LockStanding::AsWanted,
+        Goal::Idle { stop } => {
+            (!stop || instance.state == InstanceState::Stopped) && *standing == LockStanding::Free
+        }
+    }
+}
+
+impl Drive {
+    /// Whether nothing is to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.start.is_empty() && self.stop.is_empty() && self.lock.is_empty() && self.unlock.is_empty()
+    }
+
+    /// Sends an action now, or notes when it may go out again.
+    fn consider(&mut self, instance: &Instance, action: Action, attempts: &Attempts, now: Timestamp) {
+        let id = &instance.id;
+        if let Some(error) = attempts.error(id, &action) {
+            self.tally.failing.push((id.clone(), error.to_owned()));
+        } else if attempts.fruitless(id, &action, now) > 0 {
+            self.tally.failing.push((id.clone(), fell_back(instance, &action)));
+        }
+        if let Permission::Later(time) = attempts.permission(id, &action, now) {
+            self.tally.retry_at = Some(self.tally.retry_at.map_or(time, |known| known.min(time)));
+            return;
+        }
+        match action {
+            Action::Start => self.start.push(id.clone()),
+            Action::Stop => self.stop.push(id.clone()),
+            Action::Lock(_) => self.lock.push(id.clone()),
+            Action::Unlock(lock) => self.unlock.entry(lock).or_default().push(id.clone()),
+        }
+    }
+}
+
+fn fell_back(instance: &Instance, action: &Action) -> String {
+    let what = match action {
+        Action::Start => "was started but does not run",
+        Action::Stop => "was stopped but still runs",
+        Action::Lock(_) => "was locked but does not show the lock",
+        Action::Unlock(_) => "was unlocked but still shows the lock",
+    };
+    match &instance.state_reason {
+        Some(reason) if *action == Action::Start => format!("{what}: {reason}"),
+        _ => what.to_owned(),
+    }
+}
+
+impl Tally {
+    fn count(&mut self, instance: &Instance, goal: &Goal, standing: &LockStanding) {
+        self.total += 1;
+        self.running += usize::from(instance.state == InstanceState::Running);
+        if let Some(owner) = &instance.owner {
+            self.owned.push((instance.id.clone(), owner.clone()));
+            return;
+        }
+        self.managed += 1;
+        self.done += usize::from(is_done(instance, goal, standing));
+        self.moving +=
+            usize::from(matches!(instance.state, InstanceState::Pending | InstanceState::Stopping));
+        match standing {
+            LockStanding::Foreign(lock, until) => {
+                self.foreign.push((instance.id.clone(), lock.clone()));
+                self.foreign_until = Some(self.foreign_until.map_or(*until, |known| known.min(*until)));
+            }
+            LockStanding::Malformed => self.malformed.push(instance.id.clone()),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Kubernetes Events: what a user would want to know, read off what changed in a status.
+
+use booking_api::{BookingStatus, ResourceStatus, booking_state};
+
+use crate::{condition::reason_of, progress::reason};
+
+/// Weight of an Event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// For information.
+    Normal,
+    /// Something needs a person.
+    Warning,
+}
+
+/// What an Event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The Resource of the pass.
+    Resource,
+    /// One of its Bookings, by uid.
+    Booking(String),
+}
+
+/// An Event to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What it is about.
+    pub subject: Subject,
+    /// Its weight.
+    pub type_: EventType,
+    /// A word for programs, upper camel case.
+    pub reason: &'static str,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Reasons that are reported when a Ready condition takes them on, with their weight. Scheduled,
+/// Stopping and the like are steps on the way: they stand in the condition only.
+const REPORTED: [(&str, EventType); 15] = [
+    (reason::HELD, EventType::Normal),
+    (reason::WAITING, EventType::Normal),
+    (reason::FINISHED, EventType::Normal),
+    (reason::STOPPED, EventType::Normal),
+    (reason::CLOUD_ERROR, EventType::Warning),
+    (reason::FOREIGN_LOCK, EventType::Warning),
+    (reason::NO_INSTANCES, EventType::Warning),
+    (reason::UNMANAGEABLE, EventType::Warning),
+    (reason::GROUP_CLAIMED, EventType::Warning),
+    (reason::INVALID, EventType::Warning),
+    (reason::UNSUPPORTED, EventType::Warning),
+    (reason::MANUAL_HOLD_MALFORMED, EventType::Warning),
+    (reason::RESOURCE_NOT_FOUND, EventType::Warning),
+    (reason::RESOURCE_INVALID, EventType::Warning),
+    (reason::NEVER_HELD, EventType::Warning),
+];
+
+/// What happened to a Booking between two statuses.
+pub(crate) fn booking_events(uid: &str, old: Option<&BookingStatus>, new: &BookingStatus) -> Vec<Note> {
+    let subject = || Subject::Booking(uid.to_owned());
+    let mut notes = Vec::new();
+    let was = |status: &str| old.and_then(|old| old.status.as_deref()) == Some(status);
+    if new.status.as_deref() == Some(booking_state::IN_PROGRESS) && !was(booking_state::IN_PROGRESS) {
+        let until = new.granted_until.as_deref().unwrap_or_default();
+        notes.push(Note {
+            subject: subject(),
+            type_: EventType::Normal,
+            reason: "Started",
+            message: format!("holds its group until {until}; machines are being started"),
+        });
+    }
+    let accepted = new.conditions.iter().find(|c| c.type_ == "Accepted" && c.reason == "GrantedInPart");
+    if let Some(accepted) = accepted
+        && old.and_then(|old| reason_of(&old.conditions, "Accepted")) != Some("GrantedInPart")
+    {
+        notes.push(Note {
+            subject: subject(),
+            type_: EventType::Warning,
+            reason: "GrantedInPart",
+            message: accepted.message.clone(),
+        });
+    }
+    let old_conditions = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
+    notes.extend(ready_event(subject(), old_conditions, &new.conditions));
+    notes
+}
+
+/// What happened to a Resource between two statuses. Holds are reported on the Booking.
+pub(crate) fn resource_events(old: Option<&ResourceStatus>, new: &ResourceStatus) -> Vec<Note> {
+    let old_conditions = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
+    let mut notes: Vec<Note> = ready_event(Subject::Resource, old_conditions, &new.conditions)
+        .into_iter()
+        .filter(|note| note.reason != "Ready")
+        .collect();
+    for (type_, weight) in [("IdleStopPending", EventType::Normal), ("Unmanageable", EventType::Warning)] {
+        let appeared = new.conditions.iter().find(|condition| condition.type_ == type_);
+        if let Some(condition) = appeared
+            && reason_of(old_conditions, type_).is_none()
+        {
+            notes.push(Note {
+                subject: Subject::Resource,
+                type_: weight,
+                reason: type_,
+                message: condition.message.clone(),
+            });
+        }
+    }
+    notes
+}
+
+fn ready_event(
+    subject: Subject,
+    old: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
+    new: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
+) -> Option<Note> {
+    let condition = new.iter().find(|condition| condition.type_ == "Ready")?;
+    if reason_of(old, "Ready") == Some(condition.reason.as_str()) {
+        return None;
+    }
+    let &(reason, type_) = REPORTED.iter().find(|(reason, _)| *reason == condition.reason)?;
+    let reason = if reason == crate::progress::reason::HELD { "Ready" } else { reason };
+    Some(Note { subject, type_, reason, message: condition.message.clone() })
+}

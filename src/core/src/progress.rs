@@ -1,0 +1,132 @@
+//! How far a group is, in the words of its Ready condition.
+
+use crate::{
+    condition::list,
+    drive::{Goal, Tally},
+    group::GroupKey,
+};
+
+/// Reasons of the Ready condition, of Bookings and Resources alike.
+pub mod reason {
+    /// Resource: runs, locked for its holder. Booking: the same, for this Booking.
+    pub const HELD: &str = "Held";
+    /// Machines are on their way up, or are being locked.
+    pub const STARTING: &str = "Starting";
+    /// Machines are on their way down, or are being unlocked.
+    pub const STOPPING: &str = "Stopping";
+    /// Nobody holds the group; all machines are stopped.
+    pub const STOPPED: &str = "Stopped";
+    /// Nobody holds the group; machines that run are left alone.
+    pub const IDLE: &str = "Idle";
+    /// The cloud refuses something; the message says what.
+    pub const CLOUD_ERROR: &str = "CloudError";
+    /// Machines carry somebody else's lock, or one that makes no sense.
+    pub const FOREIGN_LOCK: &str = "ForeignLock";
+    /// No machine carries the tag of the group.
+    pub const NO_INSTANCES: &str = "NoInstances";
+    /// Every machine of the group belongs to another controller.
+    pub const UNMANAGEABLE: &str = "Unmanageable";
+    /// Another Resource acts on the same group.
+    pub const GROUP_CLAIMED: &str = "GroupClaimed";
+    /// The spec makes no sense.
+    pub const INVALID: &str = "Invalid";
+    /// The spec asks for something that this operator is not set up for.
+    pub const UNSUPPORTED: &str = "Unsupported";
+    /// booked_by and booked_until make no hold.
+    pub const MANUAL_HOLD_MALFORMED: &str = "ManualHoldMalformed";
+    /// The Resource is being deleted.
+    pub const DELETING: &str = "Deleting";
+    /// Booking: its window has not begun.
+    pub const SCHEDULED: &str = "Scheduled";
+    /// Booking: another user's window or hold is in the way.
+    pub const WAITING: &str = "Waiting";
+    /// Booking: its Resource does not exist.
+    pub const RESOURCE_NOT_FOUND: &str = "ResourceNotFound";
+    /// Booking: its Resource acts on nothing; see the Resource.
+    pub const RESOURCE_INVALID: &str = "ResourceInvalid";
+    /// Booking: it held its group and is over.
+    pub const FINISHED: &str = "Finished";
+    /// Booking: it is over and never held its group.
+    pub const NEVER_HELD: &str = "NeverHeld";
+}
+
+/// What a Ready condition says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Status of the condition.
+    pub ready: bool,
+    /// One of [`reason`].
+    pub reason: &'static str,
+    /// For people. Holds no counter and no time that moves: each change would be a write.
+    pub message: String,
+}
+
+impl Progress {
+    pub(crate) fn new(ready: bool, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { ready, reason, message: message.into() }
+    }
+}
+
+/// How far a group is towards its goal.
+pub fn progress(key: &GroupKey, tally: &Tally, goal: &Goal) -> Progress {
+    if tally.managed == 0 {
+        return nothing_to_manage(key, tally);
+    }
+    if !tally.failing.is_empty() {
+        return Progress::new(false, reason::CLOUD_ERROR, failing(tally));
+    }
+    match goal {
+        Goal::Held(_) if tally.done == tally.managed => {
+            Progress::new(true, reason::HELD, "all machines run and are locked for the holder")
+        }
+        _ if !tally.foreign.is_empty() => Progress::new(false, reason::FOREIGN_LOCK, foreign(tally)),
+        Goal::Held(_) => Progress::new(false, reason::STARTING, "machines are being started and locked"),
+        // Ids, not text: a malformed tag is somebody's free text.
+        Goal::Idle { .. } if !tally.malformed.is_empty() => {
+            Progress::new(false, reason::FOREIGN_LOCK, malformed(tally))
+        }
+        Goal::Idle { .. } if tally.done < tally.managed => {
+            Progress::new(false, reason::STOPPING, "machines are being stopped and unlocked")
+        }
+        Goal::Idle { stop: true } => Progress::new(true, reason::STOPPED, "all machines are stopped"),
+        Goal::Idle { stop: false } => {
+            Progress::new(true, reason::IDLE, "nobody holds the group; machines that run are left running")
+        }
+    }
+}
+
+fn nothing_to_manage(key: &GroupKey, tally: &Tally) -> Progress {
+    if tally.total == 0 {
+        let message = format!(
+            "no machine in {} is tagged {}={}",
+            key.region,
+            crate::instance::TAG_APPLICATION,
+            key.tag
+        );
+        return Progress::new(false, reason::NO_INSTANCES, message);
+    }
+    Progress::new(false, reason::UNMANAGEABLE, "every machine of the group belongs to another controller")
+}
+
+fn failing(tally: &Tally) -> String {
+    list(tally.failing.iter().map(|(id, error)| format!("{id}: {error}")))
+}
+
+fn foreign(tally: &Tally) -> String {
+    let locks = tally.foreign.iter().map(|(id, lock)| format!("{id} by {} until {}", lock.user, lock.until));
+    format!("locked by others, left alone: {}", list(locks))
+}
+
+/// Machines whose lock tags make no lock.
+pub(crate) fn malformed(tally: &Tally) -> String {
+    format!(
+        "lock tags that make no lock (both must be there, the end an RFC 3339 instant); left alone: {}",
+        list(tally.malformed.iter().cloned())
+    )
+}
+
+/// Machines that other controllers own.
+pub(crate) fn owned(tally: &Tally) -> String {
+    let owned = tally.owned.iter().map(|(id, owner)| format!("{id} ({owner})"));
+    format!("neither started nor stopped, nor waited for: {}", list(owned))
+}

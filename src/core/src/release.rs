@@ -1,0 +1,61 @@
+//! When a Resource that is being deleted may go: its locks are removed, its machines left as they are
+//! or stopped, and a cloud that does not answer holds it up for a stated time only.
+
+use booking_api::{OnDelete, Resource};
+use jiff::Timestamp;
+
+use crate::{
+    decision::{Observation, Settings},
+    hold::{Ledger, LockStanding, lock_standing},
+    instance::{Instance, InstanceState},
+    instant::after,
+};
+
+/// Whether the finalizer may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Something is left to do; try until this time.
+    NotYet(Timestamp),
+    /// All done; that many machines run on.
+    Done { running: usize },
+    /// Time is up.
+    GivenUp,
+}
+
+/// Decides on the finalizer of a Resource that acts on its group and is being deleted.
+pub(crate) fn release(
+    resource: &Resource,
+    on_delete: OnDelete,
+    observation: &Observation,
+    ledger: &Ledger,
+    settings: &Settings,
+    now: Timestamp,
+) -> Release {
+    let begun = resource.metadata.deletion_timestamp.as_ref().map_or(now, |time| time.0);
+    let deadline = after(begun, settings.release_timeout);
+    match observation {
+        Observation::Seen(instances) => {
+            let running = instances.iter().filter(|i| i.state == InstanceState::Running).count();
+            if settings.dry_run || !instances.iter().any(|i| is_left(i, on_delete, ledger, now)) {
+                return Release::Done { running };
+            }
+        }
+        _ if settings.dry_run => return Release::Done { running: 0 },
+        _ => {}
+    }
+    if now >= deadline { Release::GivenUp } else { Release::NotYet(deadline) }
+}
+
+/// Whether something of ours is left on a machine.
+fn is_left(instance: &Instance, on_delete: OnDelete, ledger: &Ledger, now: Timestamp) -> bool {
+    if instance.state == InstanceState::Terminated {
+        return false;
+    }
+    let standing = lock_standing(&instance.lock, None, ledger, now);
+    let runs = matches!(instance.state, InstanceState::Running | InstanceState::Pending);
+    match standing {
+        LockStanding::Stale(_) => true,
+        LockStanding::Free => on_delete == OnDelete::Stop && runs && instance.owner.is_none(),
+        _ => false,
+    }
+}
