@@ -1,10 +1,11 @@
 //! Child processes that never outlive their owner, even when the owner is killed with SIGKILL.
 //!
-//! Between owner and child stands a small shell script in a process group of its own. It holds the reading end of a pipe
-//! whose writing end only the owner has; the kernel closes that end however the owner ends. At end-of-file the script
-//! ends the child (TERM, then KILL), removes the directories it was given and ends what is left of its group. This needs
-//! no `PR_SET_PDEATHSIG`, which could only be set by unsafe code and is bound to the thread, not to the process.
-//! A session-wide SIGKILL that also hits the script is the one thing this cannot survive.
+//! Between owner and child stands a small shell script in a process group of its own. It holds the
+//! reading end of a pipe whose writing end only the owner has; the kernel closes that end however
+//! the owner ends. At end-of-file the script ends the child (TERM, then KILL), removes the
+//! directories it was given and ends what is left of its group. This needs no `PR_SET_PDEATHSIG`,
+//! which could only be set by unsafe code and is bound to the thread, not to the process. A
+//! session-wide SIGKILL that also hits the script is the one thing this cannot survive.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -24,7 +25,8 @@ use tokio::sync::watch;
 /// The script that stands between owner and child; it says why it does what it does.
 const SCRIPT: &str = include_str!("guard.sh");
 
-/// How long the script may take to report the child's process id: it only has to fork, but on a loaded machine.
+/// How long the script may take to report the child's process id: it only has to fork, but on a
+/// loaded machine.
 const SPAWN_LIMIT: Duration = Duration::from_secs(20);
 
 /// What the script may take beyond the grace period, to remove directories.
@@ -136,10 +138,12 @@ impl GuardedCommand {
 
     /// Starts the child. Blocks for the moment that a fork takes.
     ///
-    /// A program that cannot be run shows as an exit with code 126 or 127 and a line in the log, as in any shell.
+    /// A program that cannot be run shows as an exit with code 126 or 127 and a line in the log, as
+    /// in any shell.
     ///
     /// # Errors
-    /// When the log cannot be opened, a directory's path is unusable, or the guard itself cannot be started.
+    /// When the log cannot be opened, a directory's path is unusable, or the guard itself cannot be
+    /// started.
     pub fn spawn(mut self) -> Result<Guarded, GuardError> {
         let log = OpenOptions::new()
             .create(true)
@@ -156,7 +160,8 @@ impl GuardedCommand {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
-            // Signals meant for the owner's group (Ctrl-C, a runner's SIGKILL) must not hit the guard.
+            // Signals meant for the owner's group (Ctrl-C, a runner's SIGKILL) must not hit the
+            // guard.
             .process_group(0);
         let mut guard = self.command.spawn().map_err(GuardError::Spawn)?;
         let pipe = guard.stdin.take();
@@ -197,7 +202,8 @@ fn one_per_line(directories: &[PathBuf]) -> Result<OsString, GuardError> {
     Ok(lines)
 }
 
-/// Reads the guard's reports: the child's process id, then its exit code; ends (and closes `exit`) with the guard.
+/// Reads the guard's reports: the child's process id, then its exit code; ends (and closes `exit`)
+/// with the guard.
 fn follow(reports: ChildStdout, pid: &mpsc::Sender<i32>, exit: &watch::Sender<Option<i32>>) {
     let mut numbers = BufReader::new(reports)
         .lines()
@@ -241,12 +247,14 @@ impl Guarded {
         log_tail(&self.log, count)
     }
 
-    /// The child's exit code once it has ended (128 + signal number when a signal ended it), without waiting.
+    /// The child's exit code once it has ended (128 + signal number when a signal ended it),
+    /// without waiting.
     pub fn try_wait(&self) -> Option<i32> {
         *self.exit.borrow()
     }
 
-    /// Waits until the child has ended; the code is as for [`Guarded::try_wait`], `None` if the guard was killed.
+    /// Waits until the child has ended; the code is as for [`Guarded::try_wait`], `None` if the
+    /// guard was killed.
     pub async fn wait(&self) -> Option<i32> {
         let mut exit = self.exit.clone();
         exit.wait_for(Option::is_some)
@@ -255,7 +263,8 @@ impl Guarded {
             .and_then(|code| *code)
     }
 
-    /// Ends the child at once with SIGKILL; a child that is gone is no error. Directories stay until the end.
+    /// Ends the child at once with SIGKILL; a child that is gone is no error. Directories stay
+    /// until the end.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -287,7 +296,8 @@ impl Guarded {
         self.signal(Signal::CONT)
     }
 
-    /// Signals through the handle, not by number: a number may have been given to another process since.
+    /// Signals through the handle, not by number: a number may have been given to another process
+    /// since.
     fn signal(&self, signal: Signal) -> Result<(), GuardError> {
         match self
             .handle
@@ -302,12 +312,14 @@ impl Guarded {
         }
     }
 
-    /// Lets go without waiting: the guard now ends the child and cleans up. Drop and `stop` wait for that.
+    /// Lets go without waiting: the guard now ends the child and cleans up. Drop and `stop` wait
+    /// for that.
     pub fn release(&mut self) {
         self.pipe = None;
     }
 
-    /// Ends the child, waits (bounded) until it is gone and its directories are removed, and gives its exit code.
+    /// Ends the child, waits (bounded) until it is gone and its directories are removed, and gives
+    /// its exit code.
     pub async fn stop(mut self) -> Option<i32> {
         self.release();
         let mut exit = self.exit.clone();

@@ -1,12 +1,13 @@
 # Runs "$@" until it ends or the owner closes our stdin; see guard.rs. Plain POSIX sh.
-# Says on stdout: the child's process id, then its exit code. stderr is the log, for us and the child.
+# stdout: the child's process id, then its exit code. stderr: the log, ours and the child's.
 directories=$GUARD_DIRECTORIES grace=$GUARD_GRACE
 unset GUARD_DIRECTORIES GUARD_GRACE
 exec 3<&0 </dev/null
 
 "$@" 3<&- >&2 &
 child=$!
-# After the fork, so that the child does not inherit it. PIPE: a killed owner no longer reads what we say.
+# After the fork, so that the child does not inherit it.
+# PIPE: a killed owner no longer reads what we say.
 trap '' TERM INT HUP PIPE
 echo "$child"
 

@@ -1,7 +1,8 @@
 //! `with-control-plane [--] COMMAND ARGUMENTS…`: runs a command beside a control plane of its own.
 //!
-//! The command finds it through `BOOKING_TESTBED_KUBECONFIG` and `KUBECONFIG`; its exit status is passed on. Everything
-//! is taken down at its end, at Ctrl-C or TERM, and also when this program itself is killed.
+//! The command finds it through `BOOKING_TESTBED_KUBECONFIG` and `KUBECONFIG`; its exit status is
+//! passed on. Everything is taken down at its end, at Ctrl-C or TERM, and also when this program
+//! itself is killed.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -17,7 +18,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How long the command may take to end once it was told to.
 const COMMAND_GRACE: Duration = Duration::from_secs(10);
 
-/// Exit code when the control plane or the command could not be started; as other programs that run programs.
+/// Exit code when the control plane or the command could not be started; as other programs that run
+/// programs.
 const CANNOT_RUN: u8 = 125;
 
 #[tokio::main]
@@ -60,9 +62,8 @@ async fn run(program: &OsStr, arguments: Vec<OsString>) -> Result<u8, Box<dyn st
         .map_err(|error| format!("{}: {error}", program.display()))?;
     let code = tokio::select! {
         status = child.wait() => exit_code(status?),
-        // The terminal sends Ctrl-C to the command too; to send it again would cut its clean-up short.
-        _ = interrupt.recv() => { end(&mut child, None).await?; exit_code_of_signal(Signal::INT) }
-        _ = terminate.recv() => { end(&mut child, Some(Signal::TERM)).await?; exit_code_of_signal(Signal::TERM) }
+        _ = interrupt.recv() => end(&mut child, Signal::INT).await?,
+        _ = terminate.recv() => end(&mut child, Signal::TERM).await?,
     };
     control_plane.stop().await;
     Ok(code)
@@ -81,22 +82,21 @@ async fn announce(control_plane: &ControlPlane) -> Result<(), ControlPlaneError>
     Ok(())
 }
 
-/// The command's PATH: the directory of the server's own kubectl comes first, so that the versions fit.
+/// The command's PATH: the directory of the server's own kubectl comes first, so that the versions
+/// fit.
 fn path_with_kubectl(control_plane: &ControlPlane) -> Option<OsString> {
     let directory = control_plane.kubectl().ok()?.parent()?.to_owned();
     let path = env::var_os("PATH").unwrap_or_default();
     env::join_paths(std::iter::once(directory).chain(env::split_paths(&path))).ok()
 }
 
-/// Waits for the command to end, after sending it `signal` if there is one; then it is killed.
-async fn end(child: &mut Child, signal: Option<Signal>) -> std::io::Result<()> {
-    let pid = child
-        .id()
-        .and_then(|pid| i32::try_from(pid).ok())
-        .and_then(Pid::from_raw);
-    if let (Some(pid), Some(signal)) = (pid, signal) {
+/// Ends the command because of a signal, if need be by force, and gives the exit code that tells so.
+async fn end(child: &mut Child, cause: Signal) -> std::io::Result<u8> {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    // The terminal sends Ctrl-C to the command too: a second one would cut its clean-up short.
+    if let Some(pid) = pid.and_then(Pid::from_raw).filter(|_| cause != Signal::INT) {
         // It fails only if the command has ended meanwhile.
-        let _ = kill_process(pid, signal);
+        let _ = kill_process(pid, cause);
     }
     if tokio::time::timeout(COMMAND_GRACE, child.wait())
         .await
@@ -104,7 +104,7 @@ async fn end(child: &mut Child, signal: Option<Signal>) -> std::io::Result<()> {
     {
         child.kill().await?;
     }
-    Ok(())
+    Ok(exit_code_of_signal(cause))
 }
 
 fn exit_code(status: ExitStatus) -> u8 {

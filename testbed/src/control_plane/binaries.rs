@@ -1,7 +1,8 @@
 //! Where etcd, kube-apiserver and kubectl come from.
 //!
-//! In this order: the directory named by `KUBEBUILDER_ASSETS`, our cache, the published test-control-plane archive,
-//! a build with Go from the modules pinned in `testbed/control-plane`. The last two fill the cache.
+//! In this order: the directory named by `KUBEBUILDER_ASSETS`, our cache, the published
+//! test-control-plane archive, a build with Go from the modules pinned in `testbed/control-plane`.
+//! The last two fill the cache.
 
 use std::env;
 use std::fs::{self, File, TryLockError};
@@ -19,7 +20,8 @@ pub const KUBERNETES_VERSION: &str = "v1.36.3";
 /// The etcd version that is built; the same as in `control-plane/etcd/go.mod`.
 pub const ETCD_VERSION: &str = "v3.6.16";
 
-/// Names a directory with etcd, kube-apiserver and kubectl; the usual variable of Kubernetes' own test tools.
+/// Names a directory with etcd, kube-apiserver and kubectl; the usual variable of Kubernetes' own
+/// test tools.
 pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
 /// How often a long step says that it is still at it.
@@ -199,7 +201,8 @@ pub(super) fn put(program: &Path, directory: &Path) -> Result<(), String> {
         .map_err(|error| format!("cannot install {}: {error}", program.display()))
 }
 
-/// Makes a temporary directory in the cache, hence on its file system, where a rename can reach the final place.
+/// Makes a temporary directory in the cache, hence on its file system, where a rename can reach the
+/// final place.
 pub(super) fn staging(cache: &Path) -> Result<tempfile::TempDir, String> {
     let made = tempfile::Builder::new()
         .prefix(".making-")

@@ -1,6 +1,8 @@
-//! Builds etcd, kube-apiserver and kubectl with Go, from the modules pinned in `testbed/control-plane`.
+//! Builds etcd, kube-apiserver and kubectl with Go, from the modules pinned in
+//! `testbed/control-plane`.
 //!
-//! Measured on two cores: about four minutes for kube-apiserver, one for etcd, half a one for kubectl.
+//! Measured on two cores: about four minutes for kube-apiserver, one for etcd, half a one for
+//! kubectl.
 
 use std::fs;
 use std::path::Path;
@@ -61,8 +63,8 @@ const PROGRAMS: [Program; 3] = [
     },
 ];
 
-/// Builds whatever `directory` does not hold yet. Each program is installed as soon as it is built, so that an
-/// interrupted build goes on where it was.
+/// Builds whatever `directory` does not hold yet. Each program is installed as soon as it is built,
+/// so that an interrupted build goes on where it was.
 pub(super) async fn install(cache: &Path, directory: &Path) -> Result<(), String> {
     for program in &PROGRAMS {
         if executable(directory.join(program.name)).is_none() {
@@ -93,7 +95,8 @@ async fn build(program: &Program, cache: &Path, directory: &Path) -> Result<(), 
         .arg(program.package)
         .current_dir(at)
         .remove_at_end(at)
-        // Static programs, and no C compiler needed; a surrounding workspace or flags must not change the result.
+        // Static programs, and no C compiler needed; a surrounding workspace or flags must not
+        // change the result.
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
         .env_remove("GOFLAGS");

@@ -1,4 +1,5 @@
-//! The test server's credentials: a throw-away CA, made anew for every control plane and never leaving its directory.
+//! The test server's credentials: a throw-away CA, made anew for every control plane and never
+//! leaving its directory.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};

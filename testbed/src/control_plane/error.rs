@@ -42,9 +42,11 @@ pub enum ControlPlaneError {
         /// The last lines of its log.
         log: String,
     },
-    /// The server did not become ready in time.
-    #[error("kube-apiserver was not ready after {limit:?} ({last}); its log ends with:\n{log}")]
+    /// A process did not become ready in time.
+    #[error("{program} was not ready after {limit:?} ({last}); its log ends with:\n{log}")]
     NotReady {
+        /// Which program.
+        program: &'static str,
         /// How long was waited.
         limit: Duration,
         /// The last answer to the question whether it is ready.
@@ -73,7 +75,8 @@ pub enum ControlPlaneError {
         /// How long was waited.
         limit: Duration,
     },
-    /// The control plane was started by somebody else, so its processes cannot be stopped from here.
+    /// The control plane was started by somebody else, so its processes cannot be stopped from
+    /// here.
     #[error(
         "the control plane named by {} is not ours to stop or start",
         super::KUBECONFIG_VARIABLE

@@ -1,7 +1,8 @@
 //! A real control plane on the loopback interface: etcd and kube-apiserver, nothing else.
 //!
-//! There is no controller manager, so nobody but the tests deletes dependents, finishes a Namespace's deletion or makes
-//! service accounts; see [`terminate_namespace`] and [`finalize_namespace`]. There is no node: Pods are only objects.
+//! There is no controller manager, so nobody but the tests deletes dependents, finishes a
+//! Namespace's deletion or makes service accounts; see [`terminate_namespace`] and
+//! [`finalize_namespace`]. There is no node: Pods are only objects.
 
 mod binaries;
 mod build;
@@ -29,7 +30,8 @@ pub const KUBECONFIG_VARIABLE: &str = "BOOKING_TESTBED_KUBECONFIG";
 /// How often the whole start is tried when another process took a port that had just been free.
 const START_ATTEMPTS: usize = 3;
 
-/// A control plane to test against: one of our own, or a running one that this only knows how to reach.
+/// A control plane to test against: one of our own, or a running one that this only knows how to
+/// reach.
 #[derive(Debug)]
 pub struct ControlPlane {
     kubeconfig: PathBuf,
@@ -39,10 +41,12 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts a control plane that ends with the returned value, or with this process, however that ends.
+    /// Starts a control plane that ends with the returned value, or with this process, however that
+    /// ends.
     ///
     /// # Errors
-    /// When the programs cannot be had, or do not become ready; the error shows the end of their log.
+    /// When the programs cannot be had, or do not become ready; the error shows the end of their
+    /// log.
     pub async fn start() -> Result<Self, ControlPlaneError> {
         let binaries = Binaries::find_or_make().await?;
         let mut attempt = 1;
@@ -64,11 +68,12 @@ impl ControlPlane {
         })
     }
 
-    /// The control plane of this test run: the one that [`KUBECONFIG_VARIABLE`] names, otherwise one for this process,
-    /// started by the first caller.
+    /// The control plane of this test run: the one that [`KUBECONFIG_VARIABLE`] names, otherwise
+    /// one for this process, started by the first caller.
     ///
     /// # Errors
-    /// As [`ControlPlane::start`]; or the named kubeconfig is unusable. The next caller tries again.
+    /// As [`ControlPlane::start`]; or the named kubeconfig is unusable. The next caller tries
+    /// again.
     pub async fn shared() -> Result<&'static Self, ControlPlaneError> {
         // Never dropped, as no static is: the guards notice the end of the process by themselves.
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
@@ -95,7 +100,8 @@ impl ControlPlane {
 
     /// A new client with the administrator's rights.
     ///
-    /// It belongs to the runtime it is made in: make one in each test, since each has a runtime of its own.
+    /// It belongs to the runtime it is made in: make one in each test, since each has a runtime of
+    /// its own.
     ///
     /// # Errors
     /// When the kubeconfig holds something the client cannot use.
@@ -133,7 +139,8 @@ impl ControlPlane {
         Ok(self.server().await?.pids())
     }
 
-    /// Ends kube-apiserver in good order and waits for it; its data stay in etcd. No error if it does not run.
+    /// Ends kube-apiserver in good order and waits for it; its data stay in etcd. No error if it
+    /// does not run.
     ///
     /// # Errors
     /// When the process is not ours.
@@ -150,7 +157,8 @@ impl ControlPlane {
         self.server().await?.kill_api_server().await
     }
 
-    /// Starts kube-apiserver again on the same port, and waits until it is ready. No error if it runs.
+    /// Starts kube-apiserver again on the same port, and waits until it is ready. No error if it
+    /// runs.
     ///
     /// # Errors
     /// When the process is not ours, or does not become ready.

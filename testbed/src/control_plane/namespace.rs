@@ -1,4 +1,5 @@
-//! Namespaces for tests, and the part of the namespace controller that a server without one is lacking.
+//! Namespaces for tests, and the part of the namespace controller that a server without one is
+//! lacking.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,8 @@ pub async fn test_namespace(client: &Client, prefix: &str) -> Result<String, Con
     Ok(created.name_any())
 }
 
-/// Deletes a namespace: it is Terminating from then on, takes no new objects, and stays until [`finalize_namespace`].
+/// Deletes a namespace: it is Terminating from then on, takes no new objects, and stays until
+/// [`finalize_namespace`].
 ///
 /// # Errors
 /// When the server refuses.
@@ -47,8 +49,8 @@ pub async fn terminate_namespace(
     Ok(())
 }
 
-/// Does what the namespace controller does to a Terminating namespace: deletes all objects of the given kinds in it,
-/// waits until they are gone, and then lets the namespace go.
+/// Does what the namespace controller does to a Terminating namespace: deletes all objects of the
+/// given kinds in it, waits until they are gone, and then lets the namespace go.
 ///
 /// Objects of other kinds stay in etcd without a namespace, so name all that the test made.
 ///

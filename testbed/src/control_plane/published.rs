@@ -1,4 +1,5 @@
-//! Downloads the test control plane that the Kubernetes project publishes: quicker than a build, where there is a network.
+//! Downloads the test control plane that the Kubernetes project publishes: quicker than a build,
+//! where there is a network.
 
 use std::env::consts::ARCH;
 use std::path::{Path, PathBuf};

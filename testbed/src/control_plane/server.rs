@@ -4,11 +4,13 @@ use std::fs::Permissions;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::binaries::Binaries;
 use super::certs::{Credentials, write_private};
@@ -20,11 +22,15 @@ use crate::guard::{Guarded, GuardedCommand, log_tail};
 const READY_LIMIT: Duration = Duration::from_secs(90);
 
 /// How often readiness is asked for.
-const READY_POLL: Duration = Duration::from_millis(50);
+const READY_POLL: Duration = Duration::from_millis(20);
 
-/// Nothing is lost when either program is killed (etcd's data are thrown away, kube-apiserver has none), so the wait
-/// between TERM and KILL is short: with watches open kube-apiserver would take its time.
+/// Nothing is lost when either program is killed (etcd's data are thrown away, kube-apiserver has
+/// none), so the wait between TERM and KILL is short: with watches open kube-apiserver would take
+/// its time.
 const GRACE: Duration = Duration::from_secs(1);
+
+const ETCD: &str = "etcd";
+const API_SERVER: &str = "kube-apiserver";
 
 /// How many lines of a log an error shows.
 const TAIL: usize = 20;
@@ -42,7 +48,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts both programs at once and waits until kube-apiserver is ready.
+    /// Starts both programs and waits until kube-apiserver is ready.
     pub(super) async fn start(binaries: &Binaries) -> Result<Self, ControlPlaneError> {
         // The keys in it are secret even among the users of one machine.
         let temporary = tempfile::Builder::new()
@@ -61,6 +67,12 @@ impl Server {
             api_arguments: api_server_arguments(&directory, etcd_port, port),
             directory,
         };
+        // Started too early, kube-apiserver finds no etcd and only tries again after a second.
+        server
+            .wait_until(ETCD, || async {
+                listens(etcd_port).await.map_err(|error| error.to_string())
+            })
+            .await?;
         server.start_api_server().await?;
         Ok(server)
     }
@@ -77,16 +89,20 @@ impl Server {
     }
 
     pub(super) async fn start_api_server(&mut self) -> Result<(), ControlPlaneError> {
-        if self.api.is_none() {
+        let ended = |api: &Guarded| api.try_wait().is_some();
+        if self.api.as_ref().is_none_or(ended) {
             let api_server =
-                GuardedCommand::new(&self.api_program, self.directory.join("kube-apiserver.log"))
+                GuardedCommand::new(&self.api_program, log_file(&self.directory, API_SERVER))
                     .args(&self.api_arguments)
                     .grace(GRACE)
                     .spawn()?;
             self.api = Some(api_server);
         }
-        let config = read_kubeconfig(&self.kubeconfig()).await?;
-        self.wait_until_ready(&Client::try_from(config)?).await
+        let client = Client::try_from(read_kubeconfig(&self.kubeconfig()).await?)?;
+        self.wait_until(API_SERVER, || async {
+            serves(&client).await.map_err(|error| error.to_string())
+        })
+        .await
     }
 
     pub(super) async fn stop_api_server(&mut self) {
@@ -115,20 +131,29 @@ impl Server {
         self.etcd.release();
     }
 
-    async fn wait_until_ready(&self, client: &Client) -> Result<(), ControlPlaneError> {
-        let started = Instant::now();
+    /// Asks `program` again and again, bounded, until it says that it is ready or has ended.
+    async fn wait_until<F>(
+        &self,
+        program: &'static str,
+        ready: impl Fn() -> F,
+    ) -> Result<(), ControlPlaneError>
+    where
+        F: Future<Output = Result<(), String>>,
+    {
+        let deadline = Instant::now() + READY_LIMIT;
         loop {
             // A bound of its own, because a connection that is accepted need not be answered.
-            let answer = tokio::time::timeout(READY_LIMIT, ready(client)).await;
+            let answer = tokio::time::timeout_at(deadline, ready()).await;
             let last = match answer {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => error.to_string(),
+                Ok(Err(error)) => error,
                 Err(_) => "no answer".to_owned(),
             };
             self.still_running()?;
-            if started.elapsed() >= READY_LIMIT {
-                let log = log_tail(&self.directory.join("kube-apiserver.log"), TAIL);
+            if Instant::now() >= deadline {
+                let log = log_tail(&log_file(&self.directory, program), TAIL);
                 return Err(ControlPlaneError::NotReady {
+                    program,
                     limit: READY_LIMIT,
                     last,
                     log,
@@ -139,10 +164,7 @@ impl Server {
     }
 
     fn still_running(&self) -> Result<(), ControlPlaneError> {
-        let programs = [
-            ("etcd", Some(&self.etcd)),
-            ("kube-apiserver", self.api.as_ref()),
-        ];
+        let programs = [(ETCD, Some(&self.etcd)), (API_SERVER, self.api.as_ref())];
         for (program, process) in programs {
             if let Some((code, process)) =
                 process.and_then(|process| Some((process.try_wait()?, process)))
@@ -164,13 +186,15 @@ impl Drop for Server {
     }
 }
 
-/// Whether a start failed because another process took a port between our look and the program's start.
+/// Whether a start failed because another process took a port between our look and the program's
+/// start.
 pub(super) fn lost_its_port(error: &ControlPlaneError) -> bool {
     matches!(error, ControlPlaneError::Ended { log, .. } if log.contains("address already in use"))
 }
 
-/// Ready, and past the first writes: tests use the default namespace, which comes a moment after /readyz.
-async fn ready(client: &Client) -> Result<(), kube::Error> {
+/// Ready, and past the first writes: tests use the default namespace, which comes a moment after
+/// /readyz.
+async fn serves(client: &Client) -> Result<(), kube::Error> {
     let request = http::Request::get("/readyz")
         .body(Vec::new())
         .map_err(kube::Error::HttpError)?;
@@ -179,6 +203,16 @@ async fn ready(client: &Client) -> Result<(), kube::Error> {
         .get("default")
         .await
         .map(drop)
+}
+
+async fn listens(port: u16) -> std::io::Result<()> {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map(drop)
+}
+
+fn log_file(directory: &Path, program: &str) -> PathBuf {
+    directory.join(format!("{program}.log"))
 }
 
 /// Two ports that are free now; both are held until both are known, so they differ.
@@ -198,7 +232,8 @@ fn write_files(directory: &Path, url: &str) -> Result<(), ControlPlaneError> {
         .map_err(ControlPlaneError::file(&kubeconfig))
 }
 
-/// Hands the directory over to etcd's guard: from here on it is removed even if this process is killed.
+/// Hands the directory over to etcd's guard: from here on it is removed even if this process is
+/// killed.
 fn start_etcd(
     program: &Path,
     directory: TempDir,
@@ -206,7 +241,7 @@ fn start_etcd(
 ) -> Result<(Guarded, PathBuf), ControlPlaneError> {
     let at = directory.path();
     let url = format!("http://{}:{port}", Ipv4Addr::LOCALHOST);
-    let etcd = GuardedCommand::new(program, at.join("etcd.log"))
+    let etcd = GuardedCommand::new(program, log_file(at, ETCD))
         .arg("--data-dir")
         .arg(at.join("etcd"))
         .args([
@@ -248,9 +283,11 @@ fn api_server_arguments(directory: &Path, etcd_port: u16, port: u16) -> Vec<Stri
         ),
         ("service-cluster-ip-range", "10.96.0.0/24".to_owned()),
         ("authorization-mode", "RBAC,Node".to_owned()),
-        // Without a controller manager no namespace has a default service account, and no Pod could be created.
+        // Without a controller manager no namespace has a default service account, and no Pod could
+        // be created.
         ("disable-admission-plugins", "ServiceAccount".to_owned()),
-        // The Service `kubernetes` cannot have a loopback address as its endpoint: the server would try for ever.
+        // The Service `kubernetes` cannot have a loopback address as its endpoint: the server would
+        // try for ever.
         ("endpoint-reconciler-type", "none".to_owned()),
         ("allow-privileged", "true".to_owned()),
         ("profiling", "false".to_owned()),
