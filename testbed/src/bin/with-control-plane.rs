@@ -1,0 +1,120 @@
+//! `with-control-plane [--] COMMAND ARGUMENTS…`: runs a command beside a control plane of its own.
+//!
+//! The command finds it through `BOOKING_TESTBED_KUBECONFIG` and `KUBECONFIG`; its exit status is
+//! passed on. Everything is taken down at its end, at Ctrl-C or TERM, and also when this program
+//! itself is killed.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use testbed::control_plane::{ControlPlane, ControlPlaneError, KUBECONFIG_VARIABLE};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the command may take to end once it was told to.
+const COMMAND_GRACE: Duration = Duration::from_secs(10);
+
+/// Exit code when the control plane or the command could not be started; as other programs that run
+/// programs.
+const CANNOT_RUN: u8 = 125;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1).peekable();
+    arguments.next_if(|argument| argument == "--");
+    let Some(program) = arguments.next() else {
+        eprintln!("usage: with-control-plane [--] COMMAND ARGUMENTS…");
+        return ExitCode::from(CANNOT_RUN);
+    };
+    match run(&program, arguments.collect()).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("with-control-plane: {error}");
+            ExitCode::from(CANNOT_RUN)
+        }
+    }
+}
+
+async fn run(program: &OsStr, arguments: Vec<OsString>) -> Result<u8, Box<dyn std::error::Error>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let control_plane = tokio::select! {
+        started = ControlPlane::start() => started?,
+        _ = interrupt.recv() => return Ok(exit_code_of_signal(Signal::INT)),
+        _ = terminate.recv() => return Ok(exit_code_of_signal(Signal::TERM)),
+    };
+    announce(&control_plane).await?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env(KUBECONFIG_VARIABLE, control_plane.kubeconfig())
+        .env("KUBECONFIG", control_plane.kubeconfig())
+        .kill_on_drop(true);
+    if let Some(path) = path_with_kubectl(&control_plane) {
+        command.env("PATH", path);
+    }
+    let mut child = command
+        .spawn()
+        .map_err(|error| format!("{}: {error}", program.display()))?;
+    let code = tokio::select! {
+        status = child.wait() => exit_code(status?),
+        _ = interrupt.recv() => end(&mut child, Signal::INT).await?,
+        _ = terminate.recv() => end(&mut child, Signal::TERM).await?,
+    };
+    control_plane.stop().await;
+    Ok(code)
+}
+
+/// One line for people and for tests: where it is, and which processes it is.
+async fn announce(control_plane: &ControlPlane) -> Result<(), ControlPlaneError> {
+    let pids = control_plane.pids().await?;
+    eprintln!(
+        "control plane ready: {} kubeconfig={} etcd={} kube-apiserver={}",
+        control_plane.url(),
+        control_plane.kubeconfig().display(),
+        pids.etcd,
+        pids.kube_apiserver.unwrap_or_default(),
+    );
+    Ok(())
+}
+
+/// The command's PATH: the directory of the server's own kubectl comes first, so that the versions
+/// fit.
+fn path_with_kubectl(control_plane: &ControlPlane) -> Option<OsString> {
+    let directory = control_plane.kubectl().ok()?.parent()?.to_owned();
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::join_paths(std::iter::once(directory).chain(env::split_paths(&path))).ok()
+}
+
+/// Ends the command because of a signal, if need be by force, and gives the exit code that tells so.
+async fn end(child: &mut Child, cause: Signal) -> std::io::Result<u8> {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    // The terminal sends Ctrl-C to the command too: a second one would cut its clean-up short.
+    if let Some(pid) = pid.and_then(Pid::from_raw).filter(|_| cause != Signal::INT) {
+        // It fails only if the command has ended meanwhile.
+        let _ = kill_process(pid, cause);
+    }
+    if tokio::time::timeout(COMMAND_GRACE, child.wait())
+        .await
+        .is_err()
+    {
+        child.kill().await?;
+    }
+    Ok(exit_code_of_signal(cause))
+}
+
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(u8::MAX)
+}
+
+fn exit_code_of_signal(signal: Signal) -> u8 {
+    u8::try_from(128 + signal.as_raw()).unwrap_or(u8::MAX)
+}

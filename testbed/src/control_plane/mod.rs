@@ -1,0 +1,204 @@
+//! A real control plane on the loopback interface: etcd and kube-apiserver, nothing else.
+//!
+//! There is no controller manager, so nobody but the tests deletes dependents, finishes a
+//! Namespace's deletion or makes service accounts; see [`terminate_namespace`] and
+//! [`finalize_namespace`]. There is no node: Pods are only objects.
+
+mod binaries;
+mod build;
+mod certs;
+mod error;
+mod namespace;
+mod published;
+mod server;
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+pub use binaries::{ASSETS_VARIABLE, Binaries, ETCD_VERSION, KUBERNETES_VERSION};
+pub use error::ControlPlaneError;
+pub use namespace::{finalize_namespace, terminate_namespace, test_namespace};
+use server::Server;
+
+/// Names the kubeconfig of a control plane that is already running, for [`ControlPlane::shared`].
+pub const KUBECONFIG_VARIABLE: &str = "BOOKING_TESTBED_KUBECONFIG";
+
+/// How often the whole start is tried when another process took a port that had just been free.
+const START_ATTEMPTS: usize = 3;
+
+/// A control plane to test against: one of our own, or a running one that this only knows how to
+/// reach.
+#[derive(Debug)]
+pub struct ControlPlane {
+    kubeconfig: PathBuf,
+    config: kube::Config,
+    kubectl: Option<PathBuf>,
+    server: Option<Mutex<Server>>,
+}
+
+impl ControlPlane {
+    /// Starts a control plane that ends with the returned value, or with this process, however that
+    /// ends.
+    ///
+    /// # Errors
+    /// When the programs cannot be had, or do not become ready; the error shows the end of their
+    /// log.
+    pub async fn start() -> Result<Self, ControlPlaneError> {
+        let binaries = Binaries::find_or_make().await?;
+        let mut attempt = 1;
+        let server = loop {
+            match Server::start(&binaries).await {
+                Err(error) if attempt < START_ATTEMPTS && server::lost_its_port(&error) => {
+                    attempt += 1;
+                }
+                result => break result?,
+            }
+        };
+        let kubeconfig = server.kubeconfig();
+        let config = read_kubeconfig(&kubeconfig).await?;
+        Ok(Self {
+            kubeconfig,
+            config,
+            kubectl: binaries.kubectl,
+            server: Some(Mutex::new(server)),
+        })
+    }
+
+    /// The control plane of this test run: the one that [`KUBECONFIG_VARIABLE`] names, otherwise
+    /// one for this process, started by the first caller.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`]; or the named kubeconfig is unusable. The next caller tries
+    /// again.
+    pub async fn shared() -> Result<&'static Self, ControlPlaneError> {
+        // Never dropped, as no static is: the guards notice the end of the process by themselves.
+        static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
+        SHARED
+            .get_or_try_init(|| async {
+                match env::var_os(KUBECONFIG_VARIABLE).filter(|path| !path.is_empty()) {
+                    Some(path) => Self::running(PathBuf::from(path)).await,
+                    None => Self::start().await,
+                }
+            })
+            .await
+    }
+
+    async fn running(kubeconfig: PathBuf) -> Result<Self, ControlPlaneError> {
+        let config = read_kubeconfig(&kubeconfig).await?;
+        // with-control-plane puts the directory of the server's own kubectl first on PATH.
+        Ok(Self {
+            kubeconfig,
+            config,
+            kubectl: binaries::on_path("kubectl"),
+            server: None,
+        })
+    }
+
+    /// A new client with the administrator's rights.
+    ///
+    /// It belongs to the runtime it is made in: make one in each test, since each has a runtime of
+    /// its own.
+    ///
+    /// # Errors
+    /// When the kubeconfig holds something the client cannot use.
+    pub fn client(&self) -> Result<Client, ControlPlaneError> {
+        Ok(Client::try_from(self.config.clone())?)
+    }
+
+    /// The administrator's kubeconfig, complete in itself; only its owner can read it.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The server's address, `https://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        self.config
+            .cluster_url
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned()
+    }
+
+    /// A kubectl: the one beside kube-apiserver, otherwise the one on PATH.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub fn kubectl(&self) -> Result<&Path, ControlPlaneError> {
+        self.kubectl.as_deref().ok_or(ControlPlaneError::NoKubectl)
+    }
+
+    /// The process ids of etcd and of kube-apiserver (while it runs).
+    ///
+    /// # Errors
+    /// When the processes are not ours.
+    pub async fn pids(&self) -> Result<Pids, ControlPlaneError> {
+        Ok(self.server().await?.pids())
+    }
+
+    /// Ends kube-apiserver in good order and waits for it; its data stay in etcd. No error if it
+    /// does not run.
+    ///
+    /// # Errors
+    /// When the process is not ours.
+    pub async fn stop_api_server(&self) -> Result<(), ControlPlaneError> {
+        self.server().await?.stop_api_server().await;
+        Ok(())
+    }
+
+    /// Ends kube-apiserver at once with SIGKILL, as a crash would; its data stay in etcd.
+    ///
+    /// # Errors
+    /// When the process is not ours.
+    pub async fn kill_api_server(&self) -> Result<(), ControlPlaneError> {
+        self.server().await?.kill_api_server().await
+    }
+
+    /// Starts kube-apiserver again on the same port, and waits until it is ready. No error if it
+    /// runs.
+    ///
+    /// # Errors
+    /// When the process is not ours, or does not become ready.
+    pub async fn start_api_server(&self) -> Result<(), ControlPlaneError> {
+        self.server().await?.start_api_server().await
+    }
+
+    /// Ends everything and waits for it; Drop does the same but blocks.
+    pub async fn stop(self) {
+        if let Some(server) = self.server {
+            server.into_inner().stop().await;
+        }
+    }
+
+    async fn server(&self) -> Result<MutexGuard<'_, Server>, ControlPlaneError> {
+        Ok(self
+            .server
+            .as_ref()
+            .ok_or(ControlPlaneError::NotOurs)?
+            .lock()
+            .await)
+    }
+}
+
+/// The process ids of a control plane.
+#[derive(Clone, Copy, Debug)]
+pub struct Pids {
+    /// etcd's.
+    pub etcd: i32,
+    /// kube-apiserver's, unless it is stopped.
+    pub kube_apiserver: Option<i32>,
+}
+
+async fn read_kubeconfig(path: &Path) -> Result<kube::Config, ControlPlaneError> {
+    let error = |source| ControlPlaneError::Kubeconfig {
+        path: path.to_owned(),
+        source: Box::new(source),
+    };
+    let kubeconfig = Kubeconfig::read_from(path).map_err(error)?;
+    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .map_err(error)
+}

@@ -1,0 +1,297 @@
+//! etcd and kube-apiserver as guarded processes: start, readiness, stop.
+
+use std::fs::Permissions;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::binaries::Binaries;
+use super::certs::{Credentials, write_private};
+use super::error::ControlPlaneError;
+use super::{Pids, read_kubeconfig};
+use crate::guard::{Guarded, GuardedCommand, log_tail};
+
+/// It takes about 5 s on two idle cores; a machine that also compiles is many times slower.
+const READY_LIMIT: Duration = Duration::from_secs(90);
+
+/// How often readiness is asked for.
+const READY_POLL: Duration = Duration::from_millis(20);
+
+/// Nothing is lost when either program is killed (etcd's data are thrown away, kube-apiserver has
+/// none), so the wait between TERM and KILL is short: with watches open kube-apiserver would take
+/// its time.
+const GRACE: Duration = Duration::from_secs(1);
+
+const ETCD: &str = "etcd";
+const API_SERVER: &str = "kube-apiserver";
+
+/// How many lines of a log an error shows.
+const TAIL: usize = 20;
+
+/// The running programs, and the directory with everything of theirs.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// First, so that kube-apiserver is gone before its etcd.
+    api: Option<Guarded>,
+    /// Its guard also removes the directory.
+    etcd: Guarded,
+    directory: PathBuf,
+    api_program: PathBuf,
+    api_arguments: Vec<String>,
+}
+
+impl Server {
+    /// Starts both programs and waits until kube-apiserver is ready.
+    pub(super) async fn start(binaries: &Binaries) -> Result<Self, ControlPlaneError> {
+        // The keys in it are secret even among the users of one machine.
+        let temporary = tempfile::Builder::new()
+            .prefix("booking-testbed-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(ControlPlaneError::file(std::env::temp_dir()))?;
+        let [etcd_port, port] = free_ports().map_err(ControlPlaneError::Port)?;
+        let url = format!("https://{}:{port}", Ipv4Addr::LOCALHOST);
+        write_files(temporary.path(), &url)?;
+        let (etcd, directory) = start_etcd(&binaries.etcd, temporary, etcd_port)?;
+        let mut server = Self {
+            api: None,
+            etcd,
+            api_program: binaries.kube_apiserver.clone(),
+            api_arguments: api_server_arguments(&directory, etcd_port, port),
+            directory,
+        };
+        // Started too early, kube-apiserver finds no etcd and only tries again after a second.
+        server
+            .wait_until(ETCD, || async {
+                listens(etcd_port).await.map_err(|error| error.to_string())
+            })
+            .await?;
+        server.start_api_server().await?;
+        Ok(server)
+    }
+
+    pub(super) fn kubeconfig(&self) -> PathBuf {
+        self.directory.join("kubeconfig")
+    }
+
+    pub(super) fn pids(&self) -> Pids {
+        Pids {
+            etcd: self.etcd.pid(),
+            kube_apiserver: self.api.as_ref().map(Guarded::pid),
+        }
+    }
+
+    pub(super) async fn start_api_server(&mut self) -> Result<(), ControlPlaneError> {
+        let ended = |api: &Guarded| api.try_wait().is_some();
+        if self.api.as_ref().is_none_or(ended) {
+            let api_server =
+                GuardedCommand::new(&self.api_program, log_file(&self.directory, API_SERVER))
+                    .args(&self.api_arguments)
+                    .grace(GRACE)
+                    .spawn()?;
+            self.api = Some(api_server);
+        }
+        let client = Client::try_from(read_kubeconfig(&self.kubeconfig()).await?)?;
+        self.wait_until(API_SERVER, || async {
+            serves(&client).await.map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    pub(super) async fn stop_api_server(&mut self) {
+        if let Some(api_server) = self.api.take() {
+            api_server.stop().await;
+        }
+    }
+
+    pub(super) async fn kill_api_server(&mut self) -> Result<(), ControlPlaneError> {
+        if let Some(api_server) = self.api.take() {
+            api_server.kill()?;
+            api_server.stop().await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn stop(mut self) {
+        self.release();
+        self.stop_api_server().await;
+        // etcd follows in `drop`, which does not wait for long any more.
+    }
+
+    /// Lets both go at once, so that their ends do not add up.
+    fn release(&mut self) {
+        self.api.as_mut().map(Guarded::release);
+        self.etcd.release();
+    }
+
+    /// Asks `program` again and again, bounded, until it says that it is ready or has ended.
+    async fn wait_until<F>(
+        &self,
+        program: &'static str,
+        ready: impl Fn() -> F,
+    ) -> Result<(), ControlPlaneError>
+    where
+        F: Future<Output = Result<(), String>>,
+    {
+        let deadline = Instant::now() + READY_LIMIT;
+        loop {
+            // A bound of its own, because a connection that is accepted need not be answered.
+            let answer = tokio::time::timeout_at(deadline, ready()).await;
+            let last = match answer {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(_) => "no answer".to_owned(),
+            };
+            self.still_running()?;
+            if Instant::now() >= deadline {
+                let log = log_tail(&log_file(&self.directory, program), TAIL);
+                return Err(ControlPlaneError::NotReady {
+                    program,
+                    limit: READY_LIMIT,
+                    last,
+                    log,
+                });
+            }
+            tokio::time::sleep(READY_POLL).await;
+        }
+    }
+
+    fn still_running(&self) -> Result<(), ControlPlaneError> {
+        let programs = [(ETCD, Some(&self.etcd)), (API_SERVER, self.api.as_ref())];
+        for (program, process) in programs {
+            if let Some((code, process)) =
+                process.and_then(|process| Some((process.try_wait()?, process)))
+            {
+                return Err(ControlPlaneError::Ended {
+                    program,
+                    code,
+                    log: process.log_tail(TAIL),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Whether a start failed because another process took a port between our look and the program's
+/// start.
+pub(super) fn lost_its_port(error: &ControlPlaneError) -> bool {
+    matches!(error, ControlPlaneError::Ended { log, .. } if log.contains("address already in use"))
+}
+
+/// Ready, and past the first writes: tests use the default namespace, which comes a moment after
+/// /readyz.
+async fn serves(client: &Client) -> Result<(), kube::Error> {
+    let request = http::Request::get("/readyz")
+        .body(Vec::new())
+        .map_err(kube::Error::HttpError)?;
+    client.request_text(request).await?;
+    Api::<Namespace>::all(client.clone())
+        .get("default")
+        .await
+        .map(drop)
+}
+
+async fn listens(port: u16) -> std::io::Result<()> {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .map(drop)
+}
+
+fn log_file(directory: &Path, program: &str) -> PathBuf {
+    directory.join(format!("{program}.log"))
+}
+
+/// Two ports that are free now; both are held until both are known, so they differ.
+fn free_ports() -> std::io::Result<[u16; 2]> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (one, other) = (bind()?, bind()?);
+    Ok([one.local_addr()?.port(), other.local_addr()?.port()])
+}
+
+fn write_files(directory: &Path, url: &str) -> Result<(), ControlPlaneError> {
+    let credentials = Credentials::generate()?;
+    credentials
+        .write_server_files(directory)
+        .map_err(ControlPlaneError::file(directory))?;
+    let kubeconfig = directory.join("kubeconfig");
+    write_private(&kubeconfig, &credentials.kubeconfig(url))
+        .map_err(ControlPlaneError::file(&kubeconfig))
+}
+
+/// Hands the directory over to etcd's guard: from here on it is removed even if this process is
+/// killed.
+fn start_etcd(
+    program: &Path,
+    directory: TempDir,
+    port: u16,
+) -> Result<(Guarded, PathBuf), ControlPlaneError> {
+    let at = directory.path();
+    let url = format!("http://{}:{port}", Ipv4Addr::LOCALHOST);
+    let etcd = GuardedCommand::new(program, log_file(at, ETCD))
+        .arg("--data-dir")
+        .arg(at.join("etcd"))
+        .args([
+            "--listen-client-urls",
+            &url,
+            "--advertise-client-urls",
+            &url,
+        ])
+        // A single member has no peers: the kernel may choose that port, nobody needs to know it.
+        .args(["--listen-peer-urls", "http://127.0.0.1:0"])
+        // The data need not survive a power cut, and fsync is most of etcd's time.
+        .args(["--unsafe-no-fsync", "--log-level", "warn"])
+        .grace(GRACE)
+        .remove_at_end(at)
+        .spawn()?;
+    Ok((etcd, directory.keep()))
+}
+
+fn api_server_arguments(directory: &Path, etcd_port: u16, port: u16) -> Vec<String> {
+    let file = |name: &str| directory.join(name).display().to_string();
+    [
+        (
+            "etcd-servers",
+            format!("http://{}:{etcd_port}", Ipv4Addr::LOCALHOST),
+        ),
+        ("bind-address", Ipv4Addr::LOCALHOST.to_string()),
+        ("secure-port", port.to_string()),
+        ("tls-cert-file", file("server.crt")),
+        ("tls-private-key-file", file("server.key")),
+        ("client-ca-file", file("ca.crt")),
+        (
+            "service-account-issuer",
+            "https://kubernetes.default.svc".to_owned(),
+        ),
+        ("service-account-key-file", file("service-account.pub")),
+        (
+            "service-account-signing-key-file",
+            file("service-account.key"),
+        ),
+        ("service-cluster-ip-range", "10.96.0.0/24".to_owned()),
+        ("authorization-mode", "RBAC,Node".to_owned()),
+        // Without a controller manager no namespace has a default service account, and no Pod could
+        // be created.
+        ("disable-admission-plugins", "ServiceAccount".to_owned()),
+        // The Service `kubernetes` cannot have a loopback address as its endpoint: the server would
+        // try for ever.
+        ("endpoint-reconciler-type", "none".to_owned()),
+        ("allow-privileged", "true".to_owned()),
+        ("profiling", "false".to_owned()),
+    ]
+    .map(|(name, value)| format!("--{name}={value}"))
+    .to_vec()
+}
