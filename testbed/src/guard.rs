@@ -79,12 +79,7 @@ impl GuardedCommand {
     pub fn new(program: impl AsRef<OsStr>, log: impl Into<PathBuf>) -> Self {
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(SCRIPT).arg("guard").arg(program);
-        Self {
-            command,
-            log: log.into(),
-            directories: Vec::new(),
-            grace: Duration::from_secs(2),
-        }
+        Self { command, log: log.into(), directories: Vec::new(), grace: Duration::from_secs(2) }
     }
 
     /// Adds one argument.
@@ -145,15 +140,8 @@ impl GuardedCommand {
     /// When the log cannot be opened, a directory's path is unusable, or the guard itself cannot be
     /// started.
     pub fn spawn(mut self) -> Result<Guarded, GuardError> {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&self.log);
-        let log = log.map_err(|source| GuardError::Log {
-            path: self.log.clone(),
-            source,
-        })?;
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.log);
+        let log = log.map_err(|source| GuardError::Log { path: self.log.clone(), source })?;
         self.command
             .env("GUARD_DIRECTORIES", one_per_line(&self.directories)?)
             .env("GUARD_GRACE", format!("{:.3}", self.grace.as_secs_f64()))
@@ -171,21 +159,10 @@ impl GuardedCommand {
             std::thread::spawn(move || follow(reports, &pid_sender, &exit_sender));
         }
         let limit = self.grace + CLEANUP_LIMIT;
-        let mut guarded = Guarded {
-            guard,
-            pipe,
-            pid: 0,
-            handle: None,
-            exit,
-            log: self.log,
-            limit,
-        };
-        guarded.pid = pid
-            .recv_timeout(SPAWN_LIMIT)
-            .map_err(|_| GuardError::NotStarted)?;
+        let mut guarded = Guarded { guard, pipe, pid: 0, handle: None, exit, log: self.log, limit };
+        guarded.pid = pid.recv_timeout(SPAWN_LIMIT).map_err(|_| GuardError::NotStarted)?;
         // A child that is gone already has no handle, and needs none.
-        guarded.handle =
-            Pid::from_raw(guarded.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        guarded.handle = Pid::from_raw(guarded.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         Ok(guarded)
     }
 }
@@ -205,10 +182,8 @@ fn one_per_line(directories: &[PathBuf]) -> Result<OsString, GuardError> {
 /// Reads the guard's reports: the child's process id, then its exit code; ends (and closes `exit`)
 /// with the guard.
 fn follow(reports: ChildStdout, pid: &mpsc::Sender<i32>, exit: &watch::Sender<Option<i32>>) {
-    let mut numbers = BufReader::new(reports)
-        .lines()
-        .map_while(Result::ok)
-        .filter_map(|line| line.parse().ok());
+    let mut numbers =
+        BufReader::new(reports).lines().map_while(Result::ok).filter_map(|line| line.parse().ok());
     if let Some(number) = numbers.next() {
         // An owner that no longer waits has dropped the guard, which then ends by itself.
         let _ = pid.send(number);
@@ -257,10 +232,7 @@ impl Guarded {
     /// guard was killed.
     pub async fn wait(&self) -> Option<i32> {
         let mut exit = self.exit.clone();
-        exit.wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|code| *code)
+        exit.wait_for(Option::is_some).await.ok().and_then(|code| *code)
     }
 
     /// Ends the child at once with SIGKILL; a child that is gone is no error. Directories stay
@@ -299,16 +271,9 @@ impl Guarded {
     /// Signals through the handle, not by number: a number may have been given to another process
     /// since.
     fn signal(&self, signal: Signal) -> Result<(), GuardError> {
-        match self
-            .handle
-            .as_ref()
-            .map(|handle| pidfd_send_signal(handle, signal))
-        {
+        match self.handle.as_ref().map(|handle| pidfd_send_signal(handle, signal)) {
             None | Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
-            Some(Err(errno)) => Err(GuardError::Signal {
-                pid: self.pid,
-                source: errno.into(),
-            }),
+            Some(Err(errno)) => Err(GuardError::Signal { pid: self.pid, source: errno.into() }),
         }
     }
 
@@ -324,11 +289,8 @@ impl Guarded {
         self.release();
         let mut exit = self.exit.clone();
         let gone = async { while exit.changed().await.is_ok() {} };
-        let limit = if tokio::time::timeout(self.limit, gone).await.is_ok() {
-            CLEANUP_LIMIT
-        } else {
-            Duration::ZERO
-        };
+        let limit =
+            if tokio::time::timeout(self.limit, gone).await.is_ok() { CLEANUP_LIMIT } else { Duration::ZERO };
         self.reap(limit);
         self.try_wait()
     }
@@ -369,8 +331,5 @@ pub(crate) fn log_tail(path: &Path, count: usize) -> String {
     };
     let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
     let lines: Vec<&str> = text.lines().collect();
-    lines
-        .get(lines.len().saturating_sub(count)..)
-        .unwrap_or_default()
-        .join("\n")
+    lines.get(lines.len().saturating_sub(count)..).unwrap_or_default().join("\n")
 }

@@ -1,9 +1,6 @@
 //! The control plane is a real one, and leaves nothing behind.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy's exception for tests does not reach their helper functions"
-)]
+#![allow(clippy::unwrap_used, reason = "clippy's exception for tests does not reach their helper functions")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -14,16 +11,11 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{ApiResource, ObjectMeta, PostParams};
 use kube::{Api, Client};
-use testbed::control_plane::{
-    ControlPlane, finalize_namespace, terminate_namespace, test_namespace,
-};
+use testbed::control_plane::{ControlPlane, finalize_namespace, terminate_namespace, test_namespace};
 
 fn config_map(name: &str, value: &str) -> ConfigMap {
     ConfigMap {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
         data: Some(BTreeMap::from([("key".to_owned(), value.to_owned())])),
         ..ConfigMap::default()
     }
@@ -48,10 +40,7 @@ async fn the_server_stores_a_config_map() {
     // when an object is created
     store(&client, &namespace, &config_map("one", "value")).await;
     // then it can be read
-    assert_eq!(
-        stored(&client, &namespace, "one").await.as_deref(),
-        Some("value")
-    );
+    assert_eq!(stored(&client, &namespace, "one").await.as_deref(), Some("value"));
 }
 
 #[tokio::test]
@@ -79,18 +68,11 @@ async fn a_terminating_namespace_takes_nothing_new_and_goes_when_finalized() {
     terminate_namespace(&client, &namespace).await.unwrap();
     // then it stays, Terminating, and refuses new objects
     let terminating = namespaces.get(&namespace).await.unwrap();
-    assert_eq!(
-        terminating.status.unwrap().phase.as_deref(),
-        Some("Terminating")
-    );
-    let refused = config_maps
-        .create(&PostParams::default(), &config_map("two", "value"))
-        .await;
+    assert_eq!(terminating.status.unwrap().phase.as_deref(), Some("Terminating"));
+    let refused = config_maps.create(&PostParams::default(), &config_map("two", "value")).await;
     assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 403));
     // and once it is finalized, it is gone with its object
-    finalize_namespace(&client, &namespace, &[ApiResource::erase::<ConfigMap>(&())])
-        .await
-        .unwrap();
+    finalize_namespace(&client, &namespace, &[ApiResource::erase::<ConfigMap>(&())]).await.unwrap();
     assert!(namespaces.get_opt(&namespace).await.unwrap().is_none());
     assert!(config_maps.get_opt("one").await.unwrap().is_none());
 }
@@ -99,21 +81,13 @@ async fn a_terminating_namespace_takes_nothing_new_and_goes_when_finalized() {
 async fn kubectl_reads_the_kubeconfig() {
     // given the shared control plane and a namespace in it
     let control_plane = ControlPlane::shared().await.unwrap();
-    let namespace = test_namespace(&control_plane.client().unwrap(), "kubectl")
-        .await
-        .unwrap();
+    let namespace = test_namespace(&control_plane.client().unwrap(), "kubectl").await.unwrap();
     // when kubectl asks for it
     let mut kubectl = Command::new(control_plane.kubectl().unwrap());
     kubectl.arg("--kubeconfig").arg(control_plane.kubeconfig());
-    let output = kubectl
-        .args(["get", "namespace", &namespace, "--output=name"])
-        .output()
-        .unwrap();
+    let output = kubectl.args(["get", "namespace", &namespace, "--output=name"]).output().unwrap();
     // then it finds it
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout).trim(),
-        format!("namespace/{namespace}")
-    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("namespace/{namespace}"));
 }
 
 #[tokio::test]
@@ -135,16 +109,10 @@ async fn an_api_server_that_is_stopped_or_killed_and_started_again_has_its_data(
         assert_eq!(control_plane.pids().await.unwrap().kube_apiserver, None);
         // and after it came back, the same client finds the object
         control_plane.start_api_server().await.unwrap();
-        assert_eq!(
-            stored(&client, &namespace, "one").await.as_deref(),
-            Some("value")
-        );
+        assert_eq!(stored(&client, &namespace, "one").await.as_deref(), Some("value"));
     }
     // and at the end nothing is left
-    let (pids, kubeconfig) = (
-        control_plane.pids().await.unwrap(),
-        control_plane.kubeconfig().to_owned(),
-    );
+    let (pids, kubeconfig) = (control_plane.pids().await.unwrap(), control_plane.kubeconfig().to_owned());
     control_plane.stop().await;
     assert!(!runs(pids.etcd) && !runs(pids.kube_apiserver.unwrap()));
     assert!(!kubeconfig.parent().unwrap().exists());
@@ -153,7 +121,8 @@ async fn an_api_server_that_is_stopped_or_killed_and_started_again_has_its_data(
 #[test]
 fn the_exit_status_of_the_command_is_passed_on() {
     // given a command that uses what it is given, and ends with a code of its own
-    let script = "test -s \"$KUBECONFIG\" && test \"$KUBECONFIG\" = \"$BOOKING_TESTBED_KUBECONFIG\" && exit 42";
+    let script =
+        "test -s \"$KUBECONFIG\" && test \"$KUBECONFIG\" = \"$BOOKING_TESTBED_KUBECONFIG\" && exit 42";
     // when it runs beside a control plane
     let mut owner = with_control_plane(&["--", "sh", "-c", script]);
     let announced = Announced::read(&mut owner);
@@ -180,9 +149,7 @@ fn a_killed_owner_leaves_neither_processes_nor_data() {
     let mut owner = with_control_plane(&["sh", "-c", "sleep 300 & echo $!; wait"]);
     let announced = Announced::read(&mut owner);
     let mut line = String::new();
-    BufReader::new(owner.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(owner.stdout.take().unwrap()).read_line(&mut line).unwrap();
     // when the owner is killed
     owner.kill().unwrap();
     owner.wait().unwrap();
@@ -194,19 +161,11 @@ fn a_killed_owner_leaves_neither_processes_nor_data() {
 
 fn with_control_plane(arguments: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_with-control-plane"));
-    command
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn signal(name: &str, pid: u32) {
-    let sent = Command::new("kill")
-        .args([format!("-{name}"), pid.to_string()])
-        .status()
-        .unwrap();
+    let sent = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap();
     assert!(sent.success());
 }
 
@@ -222,25 +181,13 @@ struct Announced {
 
 impl Announced {
     fn read(owner: &mut Child) -> Self {
-        let mut lines = BufReader::new(owner.stderr.take().unwrap())
-            .lines()
-            .map(Result::unwrap);
-        let line = lines
-            .find(|line| line.starts_with("control plane ready"))
-            .unwrap();
+        let mut lines = BufReader::new(owner.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let line = lines.find(|line| line.starts_with("control plane ready")).unwrap();
         let field = |name: &str| {
-            let fields = line
-                .split_whitespace()
-                .filter_map(|word| word.split_once('='));
-            fields
-                .filter(|(field, _)| *field == name)
-                .map(|(_, value)| value.to_owned())
-                .next()
-                .unwrap()
+            let fields = line.split_whitespace().filter_map(|word| word.split_once('='));
+            fields.filter(|(field, _)| *field == name).map(|(_, value)| value.to_owned()).next().unwrap()
         };
-        let pids: Vec<i32> = ["etcd", "kube-apiserver"]
-            .map(|name| field(name).parse().unwrap())
-            .to_vec();
+        let pids: Vec<i32> = ["etcd", "kube-apiserver"].map(|name| field(name).parse().unwrap()).to_vec();
         let directory = Path::new(&field("kubeconfig")).parent().unwrap().to_owned();
         assert!(pids.iter().all(|pid| runs(*pid)) && directory.exists());
         Self { pids, directory }
@@ -249,12 +196,7 @@ impl Announced {
     fn assert_gone_within(&self, limit: Duration) {
         let started = Instant::now();
         while self.pids.iter().any(|pid| runs(*pid)) || self.directory.exists() {
-            assert!(
-                started.elapsed() < limit,
-                "{:?} or {} still there",
-                self.pids,
-                self.directory.display()
-            );
+            assert!(started.elapsed() < limit, "{:?} or {} still there", self.pids, self.directory.display());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

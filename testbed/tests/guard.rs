@@ -1,9 +1,6 @@
 //! A guarded process ends with its owner and leaves nothing behind.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy's exception for tests does not reach their helper functions"
-)]
+#![allow(clippy::unwrap_used, reason = "clippy's exception for tests does not reach their helper functions")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,10 +8,7 @@ use std::time::{Duration, Instant};
 use testbed::guard::{Guarded, GuardedCommand};
 
 fn shell(directory: &Path, script: &str) -> Guarded {
-    GuardedCommand::new("/bin/sh", directory.join("log"))
-        .args(["-c", script])
-        .spawn()
-        .unwrap()
+    GuardedCommand::new("/bin/sh", directory.join("log")).args(["-c", script]).spawn().unwrap()
 }
 
 fn runs(pid: i32) -> bool {
@@ -56,10 +50,7 @@ async fn a_child_that_ends_by_itself_is_seen_and_its_directory_goes_at_the_end()
 async fn stop_asks_the_child_to_end_and_waits_for_it() {
     // given a child that ends with a code of its own when asked to
     let temporary = tempfile::tempdir().unwrap();
-    let process = shell(
-        temporary.path(),
-        "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done",
-    );
+    let process = shell(temporary.path(), "trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done");
     wait_for_line(&process, "ready");
     let pid = process.pid();
     // when the owner stops it
@@ -74,18 +65,12 @@ async fn a_child_that_ignores_term_is_killed_when_its_time_is_over() {
     // given a child that does not listen, and a helper process of it that does not either
     let temporary = tempfile::tempdir().unwrap();
     let process = GuardedCommand::new("/bin/sh", temporary.path().join("log"))
-        .args([
-            "-c",
-            "trap '' TERM; sleep 300 & echo $! >&2; echo ready; wait",
-        ])
+        .args(["-c", "trap '' TERM; sleep 300 & echo $! >&2; echo ready; wait"])
         .grace(Duration::from_millis(200))
         .spawn()
         .unwrap();
     wait_for_line(&process, "ready");
-    let (pid, helper) = (
-        process.pid(),
-        process.log_tail(2).lines().next().unwrap().parse().unwrap(),
-    );
+    let (pid, helper) = (process.pid(), process.log_tail(2).lines().next().unwrap().parse().unwrap());
     // when the owner stops it
     let started = Instant::now();
     let code = process.stop().await;
@@ -106,10 +91,7 @@ fn state(pid: i32) -> Option<char> {
 async fn kill_ends_the_child_at_once_and_can_be_repeated() {
     // given a child that would run for long
     let temporary = tempfile::tempdir().unwrap();
-    let process = GuardedCommand::new("sleep", temporary.path().join("log"))
-        .arg("300")
-        .spawn()
-        .unwrap();
+    let process = GuardedCommand::new("sleep", temporary.path().join("log")).arg("300").spawn().unwrap();
     // when it is killed
     process.kill().unwrap();
     // then it is gone, and to kill it again is no error
@@ -122,20 +104,13 @@ async fn kill_ends_the_child_at_once_and_can_be_repeated() {
 async fn a_paused_child_stands_still_until_it_is_resumed() {
     // given a child, frozen
     let temporary = tempfile::tempdir().unwrap();
-    let process = shell(
-        temporary.path(),
-        "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done",
-    );
+    let process = shell(temporary.path(), "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done");
     wait_for_line(&process, "ready");
     process.pause().unwrap();
     // when it is asked to end
     process.terminate().unwrap();
     // then it does so only after it was resumed
-    assert!(
-        tokio::time::timeout(Duration::from_millis(300), process.wait())
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(300), process.wait()).await.is_err());
     process.resume().unwrap();
     assert_eq!(process.wait().await, Some(0));
 }
@@ -161,9 +136,7 @@ async fn a_program_that_does_not_exist_ends_with_the_code_of_a_shell() {
     // given a name that no program has
     let temporary = tempfile::tempdir().unwrap();
     // when it is started
-    let process = GuardedCommand::new("/no/such/program", temporary.path().join("log"))
-        .spawn()
-        .unwrap();
+    let process = GuardedCommand::new("/no/such/program", temporary.path().join("log")).spawn().unwrap();
     // then exit code and log say so
     assert_eq!(process.wait().await, Some(127));
     assert!(process.log_tail(5).contains("/no/such/program"));

@@ -1,1 +1,15 @@
-//! Placeholder.
+//! The booking operator: what runs the decisions of `booking-core` against a cluster and a cloud.
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`app`] | the one file that names every part and wires them |
+//! | [`args`] | command line and environment, turned once into a validated [`args::Config`] |
+//! | [`clock`] | the time |
+//! | [`controller`] | watch, queue, pass |
+//! | [`telemetry`] | logs, metrics, probes |
+
+pub mod app;
+pub mod args;
+pub mod clock;
+pub mod controller;
+pub mod telemetry;

@@ -57,9 +57,7 @@ async fn run(program: &OsStr, arguments: Vec<OsString>) -> Result<u8, Box<dyn st
     if let Some(path) = path_with_kubectl(&control_plane) {
         command.env("PATH", path);
     }
-    let mut child = command
-        .spawn()
-        .map_err(|error| format!("{}: {error}", program.display()))?;
+    let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
     let code = tokio::select! {
         status = child.wait() => exit_code(status?),
         _ = interrupt.recv() => end(&mut child, Signal::INT).await?,
@@ -98,21 +96,15 @@ async fn end(child: &mut Child, cause: Signal) -> std::io::Result<u8> {
         // It fails only if the command has ended meanwhile.
         let _ = kill_process(pid, cause);
     }
-    if tokio::time::timeout(COMMAND_GRACE, child.wait())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(COMMAND_GRACE, child.wait()).await.is_err() {
         child.kill().await?;
     }
     Ok(exit_code_of_signal(cause))
 }
 
 fn exit_code(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok())
-        .unwrap_or(u8::MAX)
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
 fn exit_code_of_signal(signal: Signal) -> u8 {

@@ -127,9 +127,7 @@ fn built_directory(cache: &Path) -> PathBuf {
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
-    env::var_os(name)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 pub(super) fn executable(path: PathBuf) -> Option<PathBuf> {
@@ -154,9 +152,7 @@ async fn lock(cache: &Path) -> Result<File, ControlPlaneError> {
             }
             Err(TryLockError::WouldBlock) => {
                 if said.elapsed() >= PROGRESS {
-                    eprintln!(
-                        "waiting for another process that makes the control plane's programs …"
-                    );
+                    eprintln!("waiting for another process that makes the control plane's programs …");
                     said = Instant::now();
                 }
                 tokio::time::sleep(LOCK_POLL).await;
@@ -168,11 +164,7 @@ async fn lock(cache: &Path) -> Result<File, ControlPlaneError> {
 /// Runs a command to its end, saying `what` it is every few seconds; past `limit` it is an error.
 ///
 /// The guard is returned because it removes the command's temporary directory when it is dropped.
-pub(super) async fn run(
-    command: GuardedCommand,
-    what: &str,
-    limit: Duration,
-) -> Result<Guarded, String> {
+pub(super) async fn run(command: GuardedCommand, what: &str, limit: Duration) -> Result<Guarded, String> {
     let process = command.spawn().map_err(|error| error.to_string())?;
     let started = Instant::now();
     while started.elapsed() < limit {
@@ -180,10 +172,7 @@ pub(super) async fn run(
             Ok(Some(0)) => return Ok(process),
             Ok(code) => {
                 let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
-                return Err(format!(
-                    "{what} failed with exit code {code}:\n{}",
-                    process.log_tail(TAIL)
-                ));
+                return Err(format!("{what} failed with exit code {code}:\n{}", process.log_tail(TAIL)));
             }
             Err(_) => eprintln!("{what}, {} s …", started.elapsed().as_secs()),
         }
@@ -193,9 +182,7 @@ pub(super) async fn run(
 
 /// Moves a program into its place in one step, so that nobody ever sees half of it.
 pub(super) fn put(program: &Path, directory: &Path) -> Result<(), String> {
-    let name = program
-        .file_name()
-        .ok_or_else(|| format!("{} has no name", program.display()))?;
+    let name = program.file_name().ok_or_else(|| format!("{} has no name", program.display()))?;
     fs::create_dir_all(directory)
         .and_then(|()| fs::rename(program, directory.join(name)))
         .map_err(|error| format!("cannot install {}: {error}", program.display()))
@@ -204,8 +191,6 @@ pub(super) fn put(program: &Path, directory: &Path) -> Result<(), String> {
 /// Makes a temporary directory in the cache, hence on its file system, where a rename can reach the
 /// final place.
 pub(super) fn staging(cache: &Path) -> Result<tempfile::TempDir, String> {
-    let made = tempfile::Builder::new()
-        .prefix(".making-")
-        .tempdir_in(cache);
+    let made = tempfile::Builder::new().prefix(".making-").tempdir_in(cache);
     made.map_err(|error| format!("no temporary directory in {}: {error}", cache.display()))
 }

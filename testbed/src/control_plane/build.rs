@@ -43,12 +43,7 @@ const ETCD: Module = Module {
 };
 
 const PROGRAMS: [Program; 3] = [
-    Program {
-        name: "etcd",
-        package: "go.etcd.io/etcd/server/v3",
-        linker_flags: etcd_flags,
-        module: ETCD,
-    },
+    Program { name: "etcd", package: "go.etcd.io/etcd/server/v3", linker_flags: etcd_flags, module: ETCD },
     Program {
         name: "kube-apiserver",
         package: "k8s.io/kubernetes/cmd/kube-apiserver",
@@ -116,10 +111,7 @@ fn etcd_flags() -> String {
 fn kubernetes_flags() -> String {
     let package = "k8s.io/component-base/version";
     let mut numbers = KUBERNETES_VERSION.trim_start_matches('v').split('.');
-    let (major, minor) = (
-        numbers.next().unwrap_or_default(),
-        numbers.next().unwrap_or_default(),
-    );
+    let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
     format!(
         "-s -w -X {package}.gitVersion={KUBERNETES_VERSION} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
     )
@@ -132,25 +124,14 @@ mod tests {
 
     #[test]
     fn the_cache_is_named_after_the_versions_that_are_pinned() {
-        assert!(
-            KUBERNETES
-                .go_mod
-                .contains(&format!("k8s.io/kubernetes {KUBERNETES_VERSION}"))
-        );
-        assert!(
-            ETCD.go_mod
-                .contains(&format!("go.etcd.io/etcd/server/v3 {ETCD_VERSION}"))
-        );
+        assert!(KUBERNETES.go_mod.contains(&format!("k8s.io/kubernetes {KUBERNETES_VERSION}")));
+        assert!(ETCD.go_mod.contains(&format!("go.etcd.io/etcd/server/v3 {ETCD_VERSION}")));
     }
 
     #[test]
     fn every_program_is_a_tool_of_its_pinned_module() {
         for program in PROGRAMS {
-            assert!(
-                program.module.go_mod.contains(program.package),
-                "{}",
-                program.name
-            );
+            assert!(program.module.go_mod.contains(program.package), "{}", program.name);
         }
     }
 }

@@ -9,18 +9,13 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose,
 };
 use serde_json::json;
 
 /// The names that the server's certificate is good for.
-const SERVER_NAMES: [&str; 4] = [
-    "127.0.0.1",
-    "localhost",
-    "kubernetes.default",
-    "kubernetes.default.svc",
-];
+const SERVER_NAMES: [&str; 4] = ["127.0.0.1", "localhost", "kubernetes.default", "kubernetes.default.svc"];
 
 /// The group that RBAC always lets do everything.
 const ADMIN_GROUP: &str = "system:masters";
@@ -48,10 +43,7 @@ impl Credentials {
         let mut params = CertificateParams::default();
         params.distinguished_name = name("testbed CA", None);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::DigitalSignature,
-        ];
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
 
         let mut server = CertificateParams::new(SERVER_NAMES.map(String::from))?;
@@ -80,9 +72,7 @@ impl Credentials {
             ("service-account.key", &self.service_account_private),
             ("service-account.pub", &self.service_account_public),
         ];
-        files
-            .iter()
-            .try_for_each(|(name, content)| write_private(&directory.join(name), content))
+        files.iter().try_for_each(|(name, content)| write_private(&directory.join(name), content))
     }
 
     /// The administrator's kubeconfig, complete in itself. It is JSON, which is YAML too.
@@ -115,26 +105,15 @@ fn name(common_name: &str, organization: Option<&str>) -> DistinguishedName {
     name
 }
 
-fn issue(
-    mut params: CertificateParams,
-    ca: &CertifiedIssuer<'_, KeyPair>,
-) -> Result<Identity, rcgen::Error> {
+fn issue(mut params: CertificateParams, ca: &CertifiedIssuer<'_, KeyPair>) -> Result<Identity, rcgen::Error> {
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, ca)?.pem();
-    Ok(Identity {
-        certificate,
-        key: key.serialize_pem(),
-    })
+    Ok(Identity { certificate, key: key.serialize_pem() })
 }
 
 /// Writes a file that only its owner can read.
 pub(super) fn write_private(path: &Path, content: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
     file.write_all(content.as_bytes())
 }

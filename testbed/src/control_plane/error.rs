@@ -77,10 +77,7 @@ pub enum ControlPlaneError {
     },
     /// The control plane was started by somebody else, so its processes cannot be stopped from
     /// here.
-    #[error(
-        "the control plane named by {} is not ours to stop or start",
-        super::KUBECONFIG_VARIABLE
-    )]
+    #[error("the control plane named by {} is not ours to stop or start", super::KUBECONFIG_VARIABLE)]
     NotOurs,
     /// No kubectl was found, neither beside kube-apiserver nor on PATH.
     #[error("no kubectl beside kube-apiserver and none on PATH")]
@@ -102,9 +99,5 @@ impl ControlPlaneError {
 }
 
 fn bullets(lines: &[String]) -> String {
-    lines
-        .iter()
-        .map(|line| format!("  - {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    lines.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n")
 }

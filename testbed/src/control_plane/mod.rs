@@ -60,12 +60,7 @@ impl ControlPlane {
         };
         let kubeconfig = server.kubeconfig();
         let config = read_kubeconfig(&kubeconfig).await?;
-        Ok(Self {
-            kubeconfig,
-            config,
-            kubectl: binaries.kubectl,
-            server: Some(Mutex::new(server)),
-        })
+        Ok(Self { kubeconfig, config, kubectl: binaries.kubectl, server: Some(Mutex::new(server)) })
     }
 
     /// The control plane of this test run: the one that [`KUBECONFIG_VARIABLE`] names, otherwise
@@ -90,12 +85,7 @@ impl ControlPlane {
     async fn running(kubeconfig: PathBuf) -> Result<Self, ControlPlaneError> {
         let config = read_kubeconfig(&kubeconfig).await?;
         // with-control-plane puts the directory of the server's own kubectl first on PATH.
-        Ok(Self {
-            kubeconfig,
-            config,
-            kubectl: binaries::on_path("kubectl"),
-            server: None,
-        })
+        Ok(Self { kubeconfig, config, kubectl: binaries::on_path("kubectl"), server: None })
     }
 
     /// A new client with the administrator's rights.
@@ -116,11 +106,7 @@ impl ControlPlane {
 
     /// The server's address, `https://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
-        self.config
-            .cluster_url
-            .to_string()
-            .trim_end_matches('/')
-            .to_owned()
+        self.config.cluster_url.to_string().trim_end_matches('/').to_owned()
     }
 
     /// A kubectl: the one beside kube-apiserver, otherwise the one on PATH.
@@ -174,12 +160,7 @@ impl ControlPlane {
     }
 
     async fn server(&self) -> Result<MutexGuard<'_, Server>, ControlPlaneError> {
-        Ok(self
-            .server
-            .as_ref()
-            .ok_or(ControlPlaneError::NotOurs)?
-            .lock()
-            .await)
+        Ok(self.server.as_ref().ok_or(ControlPlaneError::NotOurs)?.lock().await)
     }
 }
 
@@ -193,12 +174,7 @@ pub struct Pids {
 }
 
 async fn read_kubeconfig(path: &Path) -> Result<kube::Config, ControlPlaneError> {
-    let error = |source| ControlPlaneError::Kubeconfig {
-        path: path.to_owned(),
-        source: Box::new(source),
-    };
+    let error = |source| ControlPlaneError::Kubeconfig { path: path.to_owned(), source: Box::new(source) };
     let kubeconfig = Kubeconfig::read_from(path).map_err(error)?;
-    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .map_err(error)
+    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(error)
 }

@@ -20,17 +20,9 @@ const GONE_POLL: Duration = Duration::from_millis(100);
 /// # Errors
 /// When the server refuses.
 pub async fn test_namespace(client: &Client, prefix: &str) -> Result<String, ControlPlaneError> {
-    let metadata = ObjectMeta {
-        generate_name: Some(format!("{prefix}-")),
-        ..ObjectMeta::default()
-    };
-    let namespace = Namespace {
-        metadata,
-        ..Namespace::default()
-    };
-    let created = Api::<Namespace>::all(client.clone())
-        .create(&PostParams::default(), &namespace)
-        .await?;
+    let metadata = ObjectMeta { generate_name: Some(format!("{prefix}-")), ..ObjectMeta::default() };
+    let namespace = Namespace { metadata, ..Namespace::default() };
+    let created = Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
     Ok(created.name_any())
 }
 
@@ -39,13 +31,8 @@ pub async fn test_namespace(client: &Client, prefix: &str) -> Result<String, Con
 ///
 /// # Errors
 /// When the server refuses.
-pub async fn terminate_namespace(
-    client: &Client,
-    namespace: &str,
-) -> Result<(), ControlPlaneError> {
-    Api::<Namespace>::all(client.clone())
-        .delete(namespace, &DeleteParams::default())
-        .await?;
+pub async fn terminate_namespace(client: &Client, namespace: &str) -> Result<(), ControlPlaneError> {
+    Api::<Namespace>::all(client.clone()).delete(namespace, &DeleteParams::default()).await?;
     Ok(())
 }
 
@@ -63,9 +50,7 @@ pub async fn finalize_namespace(
 ) -> Result<(), ControlPlaneError> {
     for kind in kinds {
         let objects = objects(client, namespace, kind);
-        objects
-            .delete_collection(&DeleteParams::default(), &ListParams::default())
-            .await?;
+        objects.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
     }
     for kind in kinds {
         wait_until_gone(&objects(client, namespace, kind), namespace, kind).await?;
@@ -73,9 +58,7 @@ pub async fn finalize_namespace(
     let namespaces = Api::<Namespace>::all(client.clone());
     let mut terminating = namespaces.get(namespace).await?;
     terminating.spec.get_or_insert_default().finalizers = Some(Vec::new());
-    namespaces
-        .replace_subresource("finalize", namespace, &PostParams::default(), &terminating)
-        .await?;
+    namespaces.replace_subresource("finalize", namespace, &PostParams::default(), &terminating).await?;
     Ok(())
 }
 
@@ -89,19 +72,10 @@ async fn wait_until_gone(
     kind: &ApiResource,
 ) -> Result<(), ControlPlaneError> {
     let started = Instant::now();
-    while !objects
-        .list_metadata(&ListParams::default().limit(1))
-        .await?
-        .items
-        .is_empty()
-    {
+    while !objects.list_metadata(&ListParams::default().limit(1)).await?.items.is_empty() {
         if started.elapsed() >= GONE_LIMIT {
             let (kind, namespace) = (kind.kind.clone(), namespace.to_owned());
-            return Err(ControlPlaneError::StillThere {
-                kind,
-                namespace,
-                limit: GONE_LIMIT,
-            });
+            return Err(ControlPlaneError::StillThere { kind, namespace, limit: GONE_LIMIT });
         }
         tokio::time::sleep(GONE_POLL).await;
     }

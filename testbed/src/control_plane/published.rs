@@ -59,9 +59,7 @@ pub(super) async fn install(cache: &Path) -> Result<(), String> {
         .current_dir(at)
         .remove_at_end(at);
     let process = run(command, &format!("fetching {url}"), LIMIT).await?;
-    let installed = PROGRAMS
-        .iter()
-        .try_for_each(|program| put(&at.join(program), &directory(cache)));
+    let installed = PROGRAMS.iter().try_for_each(|program| put(&at.join(program), &directory(cache)));
     process.stop().await;
     installed
 }

@@ -69,9 +69,7 @@ impl Server {
         };
         // Started too early, kube-apiserver finds no etcd and only tries again after a second.
         server
-            .wait_until(ETCD, || async {
-                listens(etcd_port).await.map_err(|error| error.to_string())
-            })
+            .wait_until(ETCD, || async { listens(etcd_port).await.map_err(|error| error.to_string()) })
             .await?;
         server.start_api_server().await?;
         Ok(server)
@@ -82,27 +80,21 @@ impl Server {
     }
 
     pub(super) fn pids(&self) -> Pids {
-        Pids {
-            etcd: self.etcd.pid(),
-            kube_apiserver: self.api.as_ref().map(Guarded::pid),
-        }
+        Pids { etcd: self.etcd.pid(), kube_apiserver: self.api.as_ref().map(Guarded::pid) }
     }
 
     pub(super) async fn start_api_server(&mut self) -> Result<(), ControlPlaneError> {
         let ended = |api: &Guarded| api.try_wait().is_some();
         if self.api.as_ref().is_none_or(ended) {
-            let api_server =
-                GuardedCommand::new(&self.api_program, log_file(&self.directory, API_SERVER))
-                    .args(&self.api_arguments)
-                    .grace(GRACE)
-                    .spawn()?;
+            let api_server = GuardedCommand::new(&self.api_program, log_file(&self.directory, API_SERVER))
+                .args(&self.api_arguments)
+                .grace(GRACE)
+                .spawn()?;
             self.api = Some(api_server);
         }
         let client = Client::try_from(read_kubeconfig(&self.kubeconfig()).await?)?;
-        self.wait_until(API_SERVER, || async {
-            serves(&client).await.map_err(|error| error.to_string())
-        })
-        .await
+        self.wait_until(API_SERVER, || async { serves(&client).await.map_err(|error| error.to_string()) })
+            .await
     }
 
     pub(super) async fn stop_api_server(&mut self) {
@@ -152,12 +144,7 @@ impl Server {
             self.still_running()?;
             if Instant::now() >= deadline {
                 let log = log_tail(&log_file(&self.directory, program), TAIL);
-                return Err(ControlPlaneError::NotReady {
-                    program,
-                    limit: READY_LIMIT,
-                    last,
-                    log,
-                });
+                return Err(ControlPlaneError::NotReady { program, limit: READY_LIMIT, last, log });
             }
             tokio::time::sleep(READY_POLL).await;
         }
@@ -166,14 +153,8 @@ impl Server {
     fn still_running(&self) -> Result<(), ControlPlaneError> {
         let programs = [(ETCD, Some(&self.etcd)), (API_SERVER, self.api.as_ref())];
         for (program, process) in programs {
-            if let Some((code, process)) =
-                process.and_then(|process| Some((process.try_wait()?, process)))
-            {
-                return Err(ControlPlaneError::Ended {
-                    program,
-                    code,
-                    log: process.log_tail(TAIL),
-                });
+            if let Some((code, process)) = process.and_then(|process| Some((process.try_wait()?, process))) {
+                return Err(ControlPlaneError::Ended { program, code, log: process.log_tail(TAIL) });
             }
         }
         Ok(())
@@ -195,20 +176,13 @@ pub(super) fn lost_its_port(error: &ControlPlaneError) -> bool {
 /// Ready, and past the first writes: tests use the default namespace, which comes a moment after
 /// /readyz.
 async fn serves(client: &Client) -> Result<(), kube::Error> {
-    let request = http::Request::get("/readyz")
-        .body(Vec::new())
-        .map_err(kube::Error::HttpError)?;
+    let request = http::Request::get("/readyz").body(Vec::new()).map_err(kube::Error::HttpError)?;
     client.request_text(request).await?;
-    Api::<Namespace>::all(client.clone())
-        .get("default")
-        .await
-        .map(drop)
+    Api::<Namespace>::all(client.clone()).get("default").await.map(drop)
 }
 
 async fn listens(port: u16) -> std::io::Result<()> {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-        .await
-        .map(drop)
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.map(drop)
 }
 
 fn log_file(directory: &Path, program: &str) -> PathBuf {
@@ -224,12 +198,9 @@ fn free_ports() -> std::io::Result<[u16; 2]> {
 
 fn write_files(directory: &Path, url: &str) -> Result<(), ControlPlaneError> {
     let credentials = Credentials::generate()?;
-    credentials
-        .write_server_files(directory)
-        .map_err(ControlPlaneError::file(directory))?;
+    credentials.write_server_files(directory).map_err(ControlPlaneError::file(directory))?;
     let kubeconfig = directory.join("kubeconfig");
-    write_private(&kubeconfig, &credentials.kubeconfig(url))
-        .map_err(ControlPlaneError::file(&kubeconfig))
+    write_private(&kubeconfig, &credentials.kubeconfig(url)).map_err(ControlPlaneError::file(&kubeconfig))
 }
 
 /// Hands the directory over to etcd's guard: from here on it is removed even if this process is
@@ -244,12 +215,7 @@ fn start_etcd(
     let etcd = GuardedCommand::new(program, log_file(at, ETCD))
         .arg("--data-dir")
         .arg(at.join("etcd"))
-        .args([
-            "--listen-client-urls",
-            &url,
-            "--advertise-client-urls",
-            &url,
-        ])
+        .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
         // A single member has no peers: the kernel may choose that port, nobody needs to know it.
         .args(["--listen-peer-urls", "http://127.0.0.1:0"])
         // The data need not survive a power cut, and fsync is most of etcd's time.
@@ -263,24 +229,15 @@ fn start_etcd(
 fn api_server_arguments(directory: &Path, etcd_port: u16, port: u16) -> Vec<String> {
     let file = |name: &str| directory.join(name).display().to_string();
     [
-        (
-            "etcd-servers",
-            format!("http://{}:{etcd_port}", Ipv4Addr::LOCALHOST),
-        ),
+        ("etcd-servers", format!("http://{}:{etcd_port}", Ipv4Addr::LOCALHOST)),
         ("bind-address", Ipv4Addr::LOCALHOST.to_string()),
         ("secure-port", port.to_string()),
         ("tls-cert-file", file("server.crt")),
         ("tls-private-key-file", file("server.key")),
         ("client-ca-file", file("ca.crt")),
-        (
-            "service-account-issuer",
-            "https://kubernetes.default.svc".to_owned(),
-        ),
+        ("service-account-issuer", "https://kubernetes.default.svc".to_owned()),
         ("service-account-key-file", file("service-account.pub")),
-        (
-            "service-account-signing-key-file",
-            file("service-account.key"),
-        ),
+        ("service-account-signing-key-file", file("service-account.key")),
         ("service-cluster-ip-range", "10.96.0.0/24".to_owned()),
         ("authorization-mode", "RBAC,Node".to_owned()),
         // Without a controller manager no namespace has a default service account, and no Pod could

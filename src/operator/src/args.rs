@@ -1,0 +1,319 @@
+//! Command line and environment, turned once into a validated [`Config`].
+//!
+//! The flags of the original operator are accepted as Go takes them: with one dash or two, booleans
+//! with or without a value. Those that mean nothing here change nothing.
+
+use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::ArgPredicate};
+use jiff::SignedDuration;
+
+/// What to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Run the operator.
+    Run(Box<Config>),
+    /// Print the CRDs.
+    Crds,
+}
+
+/// The validated configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The namespace to work in; none means all.
+    pub namespace: Option<String>,
+    /// Where `/metrics` listens; none means nowhere.
+    pub metrics_address: Option<SocketAddr>,
+    /// Where the probes listen; none means nowhere.
+    pub probe_address: Option<SocketAddr>,
+    /// How to log.
+    pub log: LogConfig,
+    /// Grace for what runs unbooked when a Resource is first seen.
+    pub adoption_grace: Duration,
+    /// Decide and report only.
+    pub dry_run: bool,
+    /// Shortest and longest time between two looks at machines on their way.
+    pub poll: (Duration, Duration),
+    /// Time between two looks at a group that is as it should be.
+    pub observe_interval: Duration,
+    /// How long the deletion of a Resource waits for the cloud.
+    pub release_timeout: Duration,
+    /// How many passes run at once.
+    pub concurrency: usize,
+    /// How long a shutdown waits for running passes.
+    pub shutdown_timeout: Duration,
+}
+
+/// How to log.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Text or JSON lines.
+    pub format: LogFormat,
+    /// A `tracing` filter, for example `info` or `info,booking_operator=debug`.
+    pub filter: String,
+}
+
+/// Form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors.
+    Json,
+}
+
+/// Why the command line is refused, or help was asked for.
+#[derive(Debug)]
+pub struct ParseError(clap::Error);
+
+impl ParseError {
+    /// Prints it and gives the exit code.
+    pub fn report(self) -> ExitCode {
+        // Nothing is left to tell where even that fails.
+        let _ = self.0.print();
+        ExitCode::from(u8::try_from(self.0.exit_code()).unwrap_or(2))
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "booking-operator",
+    version,
+    about = "Runs booked groups of cloud machines, stops idle ones"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Sub>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sub {
+    /// Run the operator (what it does without a subcommand).
+    Run,
+    /// Print the CustomResourceDefinitions as YAML.
+    Crds,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// Namespace to work in; empty means all.
+    #[arg(long, env = "NAMESPACE", default_value = "", global = true)]
+    namespace: String,
+    /// Address of /metrics, host:port or :port; 0 means none.
+    #[arg(long, env = "METRICS_BIND_ADDRESS", default_value = ":8080", value_parser = parse_address, global = true)]
+    metrics_bind_address: Address,
+    /// Address of /livez, /readyz and /healthz, host:port or :port; 0 means none.
+    #[arg(long, env = "HEALTH_PROBE_BIND_ADDRESS", default_value = ":8081", value_parser = parse_address, global = true)]
+    health_probe_bind_address: Address,
+    /// How long machines that run unbooked when their Resource is first seen are left running, where
+    /// when_idle is absent; for example 30m.
+    #[arg(long, env = "ADOPTION_GRACE", default_value = "30m", value_parser = parse_duration, global = true)]
+    adoption_grace: Duration,
+    /// Decide, report and write statuses, but send no mutation to the cloud.
+    #[arg(long, env = "DRY_RUN", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", global = true)]
+    dry_run: bool,
+    /// Shortest time between two looks at machines on their way.
+    #[arg(long, env = "POLL_SHORTEST", default_value = "1s", value_parser = parse_duration, global = true)]
+    poll_shortest: Duration,
+    /// Longest time between two looks at machines on their way.
+    #[arg(long, env = "POLL_LONGEST", default_value = "10s", value_parser = parse_duration, global = true)]
+    poll_longest: Duration,
+    /// Time between two looks at a group that is as it should be.
+    #[arg(long, env = "OBSERVE_INTERVAL", default_value = "60s", value_parser = parse_duration, global = true)]
+    observe_interval: Duration,
+    /// How long the deletion of a Resource waits for a cloud that does not answer.
+    #[arg(long, env = "RELEASE_TIMEOUT", default_value = "5m", value_parser = parse_duration, global = true)]
+    release_timeout: Duration,
+    /// How many groups are worked on at once, 1 to 256.
+    #[arg(long, env = "CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), global = true)]
+    concurrency: u16,
+    /// How long a shutdown waits for running calls.
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "20s", value_parser = parse_duration, global = true)]
+    shutdown_timeout: Duration,
+    /// Form of log lines.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "text", default_value_if("zap_encoder", ArgPredicate::Equals("json".into()), "json"), global = true)]
+    log_format: LogFormat,
+    /// What to log: a level, or a filter such as info,booking_operator=debug.
+    #[arg(long, env = "LOG_LEVEL", global = true)]
+    log_level: Option<String>,
+    #[command(flatten)]
+    original: Original,
+}
+
+/// Flags of the original operator that mean little or nothing here.
+#[derive(Debug, Args)]
+struct Original {
+    /// Accepted for compatibility: replicas always agree on who does what.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide = true, global = true)]
+    leader_elect: bool,
+    /// Accepted for compatibility: true means --log-level=debug.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide = true, global = true)]
+    zap_devel: bool,
+    /// Accepted for compatibility: json means --log-format=json.
+    #[arg(long, value_parser = ["json", "console"], hide = true, global = true)]
+    zap_encoder: Option<String>,
+    /// Accepted for compatibility: debug, info, error, panic, or a number.
+    #[arg(long, hide = true, global = true)]
+    zap_log_level: Option<String>,
+    /// Accepted for compatibility, without effect.
+    #[arg(long, hide = true, global = true)]
+    zap_stacktrace_level: Option<String>,
+    /// Accepted for compatibility, without effect.
+    #[arg(long, hide = true, global = true)]
+    zap_time_encoding: Option<String>,
+}
+
+/// An address to listen on, or none.
+#[derive(Clone, Copy, Debug)]
+struct Address(Option<SocketAddr>);
+
+/// Reads a command line; the environment fills what it leaves open.
+///
+/// # Errors
+/// [`ParseError`], also when help or the version was asked for.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ParseError> {
+    let cli = Cli::try_parse_from(args.into_iter().map(double_dash)).map_err(ParseError)?;
+    Ok(match cli.command {
+        Some(Sub::Crds) => Command::Crds,
+        Some(Sub::Run) | None => Command::Run(Box::new(config(cli.run))),
+    })
+}
+
+fn config(run: Run) -> Config {
+    let zap_level = run.original.zap_log_level.as_deref().map(zap_filter);
+    let devel = run.original.zap_devel.then(|| "debug".to_owned());
+    let filter = run.log_level.or(zap_level).or(devel).unwrap_or_else(|| "info".to_owned());
+    Config {
+        namespace: Some(run.namespace).filter(|namespace| !namespace.is_empty()),
+        metrics_address: run.metrics_bind_address.0,
+        probe_address: run.health_probe_bind_address.0,
+        log: LogConfig { format: run.log_format, filter },
+        adoption_grace: run.adoption_grace,
+        dry_run: run.dry_run,
+        poll: (run.poll_shortest, run.poll_longest),
+        observe_interval: run.observe_interval,
+        release_timeout: run.release_timeout,
+        concurrency: usize::from(run.concurrency),
+        shutdown_timeout: run.shutdown_timeout,
+    }
+}
+
+/// Go takes `-flag` for `--flag`.
+fn double_dash(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some(text) if text.len() > 2 && text.starts_with('-') && !text.starts_with("--") => {
+            OsString::from(format!("-{text}"))
+        }
+        _ => arg,
+    }
+}
+
+/// Zap's levels: names, or numbers of which more is more.
+fn zap_filter(level: &str) -> String {
+    match level {
+        "debug" | "info" | "error" => level.to_owned(),
+        "panic" | "fatal" => "error".to_owned(),
+        number if number.parse::<u8>().is_ok_and(|number| number > 1) => "trace".to_owned(),
+        _ => "debug".to_owned(),
+    }
+}
+
+fn parse_address(text: &str) -> Result<Address, String> {
+    if text == "0" || text.is_empty() {
+        return Ok(Address(None));
+    }
+    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    full.parse().map(|address| Address(Some(address))).map_err(|_| {
+        format!("{text:?} is no address; write host:port with an IP address, :port, or 0 for none")
+    })
+}
+
+/// A duration such as 90s, 30m or 1h30m, more than nothing.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let parsed: Option<SignedDuration> = text.parse().ok();
+    parsed
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .filter(|duration| *duration <= Duration::from_secs(366 * 24 * 3600))
+        .ok_or_else(|| {
+            format!("{text:?} is no duration; write for example 500ms, 90s, 30m or 1h30m, at most 366 days")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> Config {
+        let args = std::iter::once("booking-operator").chain(args.iter().copied()).map(OsString::from);
+        match parse(args) {
+            Ok(Command::Run(config)) => *config,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn refusal(args: &[&str]) -> String {
+        let args = std::iter::once("booking-operator").chain(args.iter().copied()).map(OsString::from);
+        parse(args).unwrap_err().0.to_string()
+    }
+
+    #[test]
+    fn without_flags_it_works_in_all_namespaces_and_keeps_the_grace() {
+        let config = run(&[]);
+        assert_eq!(config.adoption_grace, Duration::from_secs(1800));
+        assert_eq!(config.metrics_address.unwrap().port(), 8080);
+        assert_eq!(config.probe_address.unwrap().port(), 8081);
+        assert!(!config.dry_run);
+    }
+
+    #[test]
+    fn the_command_line_of_the_original_is_accepted() {
+        let config = run(&[
+            "--metrics-bind-address=127.0.0.1:8080",
+            "-health-probe-bind-address=:9090",
+            "--leader-elect",
+            "--zap-devel=true",
+            "--zap-encoder=json",
+            "--zap-stacktrace-level=error",
+            "--zap-time-encoding=iso8601",
+        ]);
+        assert_eq!(config.metrics_address.unwrap().to_string(), "127.0.0.1:8080");
+        assert_eq!(config.probe_address.unwrap().port(), 9090);
+        assert_eq!((config.log.format, config.log.filter.as_str()), (LogFormat::Json, "debug"));
+    }
+
+    #[test]
+    fn zaps_levels_become_filters() {
+        for (level, filter) in
+            [("debug", "debug"), ("error", "error"), ("panic", "error"), ("1", "debug"), ("5", "trace")]
+        {
+            assert_eq!(run(&["--zap-log-level", level]).log.filter, filter, "{level}");
+        }
+    }
+
+    #[test]
+    fn zero_turns_a_listener_off() {
+        assert_eq!(run(&["--metrics-bind-address=0"]).metrics_address, None);
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, seconds) in [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("0s", 0)] {
+            assert_eq!(run(&["--adoption-grace", text]).adoption_grace.as_secs(), seconds, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_flag_the_value_and_what_is_allowed() {
+        let text = refusal(&["--adoption-grace", "soon"]);
+        assert!(
+            text.contains("--adoption-grace") && text.contains("\"soon\"") && text.contains("30m"),
+            "{text}"
+        );
+        let text = refusal(&["--metrics-bind-address", "nowhere"]);
+        assert!(text.contains("host:port"), "{text}");
+        let text = refusal(&["--concurrency", "0"]);
+        assert!(text.contains("1..=256"), "{text}");
+    }
+}

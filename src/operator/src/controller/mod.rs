@@ -1,0 +1,86 @@
+//! The controller: from a change, or an instant that has come, to calls and statuses.
+//!
+//! ```text
+//! watch -> cache -> queue -> pass: gather -> observe -> decide -> write -> call -> report -> sleep until wake_at
+//! ```
+//!
+//! The unit of work is a [`Key`]: a Resource together with all Bookings that name it, whether it exists
+//! or not. A key is worked on by one pass at a time. A pass needs nothing from the pass before it: what
+//! it must know stands in the objects. What a process remembers beside them (attempts) is a hint.
+//!
+//! | module | step | touches |
+//! |---|---|---|
+//! | [`watch`] | keeps the cache current, puts changed keys on the queue | API server |
+//! | [`cache`] | objects by key, own writes included | - |
+//! | [`queue`] | keys that are due, now or at an instant | - |
+//! | [`pass`] | one pass | all below |
+//! | [`observe`] | what the cloud says of a group | cloud |
+//! | [`write`] | statuses, finalizer, spec: compare-and-swap | API server |
+//! | [`call`] | mutations | cloud |
+//! | [`report`] | Events | API server |
+
+pub mod cache;
+pub mod call;
+pub mod observe;
+pub mod pass;
+pub mod queue;
+pub mod report;
+pub mod watch;
+pub mod write;
+
+use std::sync::Arc;
+
+use booking_api::{Booking, Resource};
+use kube::ResourceExt;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{pass::Pass, queue::WorkQueue};
+
+/// The unit of work: namespace and name of a Resource, existing or only named.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Namespace.
+    pub namespace: String,
+    /// Name of the Resource; empty for Bookings that name none.
+    pub resource: String,
+}
+
+impl Key {
+    /// The key of a Resource.
+    pub fn of_resource(resource: &Resource) -> Self {
+        Self { namespace: resource.namespace().unwrap_or_default(), resource: resource.name_any() }
+    }
+
+    /// The key under which a Booking is worked on.
+    pub fn of_booking(booking: &Booking) -> Self {
+        Self {
+            namespace: booking.namespace().unwrap_or_default(),
+            resource: booking.spec.resource_name.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.resource)
+    }
+}
+
+/// Runs `concurrency` workers until `stop`; a pass that runs then is let end.
+pub fn spawn_workers(
+    tasks: &TaskTracker,
+    pass: &Arc<Pass>,
+    queue: &Arc<WorkQueue>,
+    concurrency: usize,
+    stop: &CancellationToken,
+) {
+    for _ in 0..concurrency {
+        let (pass, queue, stop) = (pass.clone(), queue.clone(), stop.clone());
+        tasks.spawn(async move {
+            while let Some(key) = stop.run_until_cancelled(queue.next()).await {
+                let again = pass.run(&key).await;
+                queue.done(&key, again);
+            }
+        });
+    }
+}

@@ -1,0 +1,175 @@
+//! One pass over one key.
+//!
+//! The order of its effects matters, for it may be cut off between any two of them:
+//! finalizer, statuses (they hold the grants and the holder), spec, calls, Events, end of the finalizer.
+//! A lock tag is never written before status says that it is ours.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use booking_cloud::{Permit, Provider};
+use booking_core::{
+    Attempts, Backoff, Decision, Finalizer, Observation, Settings, World, decide, group_to_observe,
+};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{
+    Key,
+    cache::{Cache, Snapshot},
+    call, observe,
+    report::Reporting,
+    write::{WriteError, Writer},
+};
+use crate::clock::Clock;
+
+/// Waits after a pass that could not write.
+const RETRY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(30) };
+
+/// Everything a pass works with.
+pub struct Pass {
+    /// To write with.
+    pub client: kube::Client,
+    /// What is known.
+    pub cache: Arc<Cache>,
+    /// The cloud.
+    pub provider: Arc<dyn Provider>,
+    /// Leave to mutate.
+    pub permit: Arc<dyn Permit>,
+    /// What the operator is set to.
+    pub settings: Settings,
+    /// The time.
+    pub clock: Clock,
+    /// Events.
+    pub reporting: Reporting,
+    /// What this process remembers of each key: hints, safe to lose.
+    pub memory: Memory,
+}
+
+/// What a process remembers of each key beside the objects.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<HashMap<Key, Remembered>>);
+
+#[derive(Clone, Debug, Default)]
+struct Remembered {
+    attempts: Attempts,
+    failed_passes: u32,
+}
+
+impl Memory {
+    fn take(&self, key: &Key) -> Remembered {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default()
+    }
+
+    fn put(&self, key: &Key, remembered: Remembered) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), remembered);
+    }
+}
+
+impl Pass {
+    /// Runs one pass; gives the instant at which the key is due again.
+    pub async fn run(&self, key: &Key) -> Option<Instant> {
+        let begun = Instant::now();
+        let snapshot = self.cache.snapshot(key);
+        if snapshot.resource.is_none() && snapshot.bookings.is_empty() {
+            drop(self.memory.take(key));
+            return None;
+        }
+        let mut remembered = self.memory.take(key);
+        let result = self.reconcile(key, &snapshot, &mut remembered.attempts).await;
+        let outcome = result.as_ref().map_or_else(WriteError::category, |_| "ok");
+        let again = match result {
+            Ok(wake_at) => {
+                remembered.failed_passes = 0;
+                wake_at.map(|wake_at| self.clock.timer(wake_at))
+            }
+            Err(error) => {
+                remembered.failed_passes = remembered.failed_passes.saturating_add(1);
+                if !matches!(error, WriteError::Conflict) || remembered.failed_passes > 3 {
+                    tracing::warn!(%key, %error, failures = remembered.failed_passes, "pass cut short");
+                }
+                Some(Instant::now() + RETRY.wait(remembered.failed_passes))
+            }
+        };
+        self.memory.put(key, remembered);
+        metrics::counter!("booking_operator_passes_total", "outcome" => outcome).increment(1);
+        metrics::histogram!("booking_operator_pass_duration_seconds", "outcome" => outcome)
+            .record(begun.elapsed().as_secs_f64());
+        again
+    }
+
+    async fn reconcile(
+        &self,
+        key: &Key,
+        snapshot: &Snapshot,
+        attempts: &mut Attempts,
+    ) -> Result<Option<Timestamp>, WriteError> {
+        let observation = self.observe(snapshot, attempts).await;
+        let bookings: Vec<_> = snapshot.bookings.iter().map(Arc::as_ref).collect();
+        let decision = decide(
+            &World {
+                resource: snapshot.resource.as_deref(),
+                bookings: &bookings,
+                observation: &observation,
+                attempts,
+                claim: snapshot.claim,
+                now: self.clock.now(),
+            },
+            &self.settings,
+        );
+        self.carry_out(key, snapshot, &decision, attempts).await?;
+        Ok(decision.wake_at)
+    }
+
+    async fn observe(&self, snapshot: &Snapshot, attempts: &mut Attempts) -> Observation {
+        let group = snapshot
+            .resource
+            .as_ref()
+            .and_then(|resource| group_to_observe(resource, snapshot.claim, &self.settings));
+        let Some(group) = group else {
+            return Observation::NotNeeded;
+        };
+        let answer = observe::describe(self.provider.as_ref(), &group).await;
+        observe::observed(answer, attempts, self.clock.now())
+    }
+
+    async fn carry_out(
+        &self,
+        key: &Key,
+        snapshot: &Snapshot,
+        decision: &Decision,
+        attempts: &mut Attempts,
+    ) -> Result<(), WriteError> {
+        let writer = Writer::new(self.client.clone(), &key.namespace, self.cache.clone());
+        let mut resource = snapshot.resource.as_deref().cloned();
+        if let (Finalizer::Add, Some(known)) = (decision.finalizer, &resource) {
+            resource = Some(writer.add_finalizer(known).await?);
+        }
+        for (uid, status) in &decision.booking_statuses {
+            let booking = snapshot.bookings.iter().find(|b| b.metadata.uid.as_ref() == Some(uid));
+            if let Some(booking) = booking {
+                writer.booking_status(booking, status).await?;
+            }
+        }
+        if let (Some(status), Some(known)) = (&decision.resource_status, &resource) {
+            resource = Some(writer.resource_status(known, status).await?);
+        }
+        if let (Some(trace), Some(known)) = (&decision.clear_trace, &resource) {
+            resource = Some(writer.clear_trace(known, trace).await?);
+        }
+        for call in &decision.calls {
+            let outcome = call::send(self.provider.as_ref(), self.permit.as_ref(), call).await;
+            outcome.record(key, attempts, self.clock.now());
+        }
+        for note in &decision.events {
+            self.reporting.publish(snapshot, note).await;
+        }
+        if let (Finalizer::Remove, Some(known)) = (decision.finalizer, &resource) {
+            writer.remove_finalizer(known).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! The work queue: keys that are due now, and keys that are due at an instant.
+//!
+//! As in client-go: a key is in the queue once, however often it is added; a key that is added while a
+//! pass works on it is worked on once more afterwards, never by two passes at once. Beside that each
+//! key has at most one timer: a pass has looked at everything that can fall due, so its answer replaces
+//! the timer of the pass before.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::Key;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct WorkQueue {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    due: VecDeque<(Key, Instant)>,
+    waiting: HashSet<Key>,
+    in_work: HashSet<Key>,
+    again: HashSet<Key>,
+    timers: BTreeSet<(Instant, Key)>,
+    timer_of: HashMap<Key, Instant>,
+}
+
+impl State {
+    fn push(&mut self, key: Key, since: Instant) {
+        if self.in_work.contains(&key) {
+            self.again.insert(key);
+        } else if self.waiting.insert(key.clone()) {
+            self.due.push_back((key, since));
+        }
+    }
+
+    fn set_timer(&mut self, key: &Key, at: Option<Instant>) {
+        if let Some(old) = self.timer_of.remove(key) {
+            self.timers.remove(&(old, key.clone()));
+        }
+        if let Some(at) = at {
+            self.timers.insert((at, key.clone()));
+            self.timer_of.insert(key.clone(), at);
+        }
+    }
+
+    fn ring_timers(&mut self, now: Instant) {
+        while let Some((at, key)) = self.timers.first().filter(|(at, _)| *at <= now).cloned() {
+            self.set_timer(&key, None);
+            self.push(key, at);
+        }
+    }
+}
+
+impl WorkQueue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves the state whole: no operation on it can stop half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a key due now.
+    pub fn add(&self, key: Key) {
+        self.lock().push(key, Instant::now());
+        self.changed.notify_one();
+    }
+
+    /// The next key that is due; `done` must follow.
+    pub async fn next(&self) -> Key {
+        loop {
+            let timer = {
+                let mut state = self.lock();
+                state.ring_timers(Instant::now());
+                if let Some((key, since)) = state.due.pop_front() {
+                    state.waiting.remove(&key);
+                    state.in_work.insert(key.clone());
+                    let more = !state.due.is_empty() || !state.timers.is_empty();
+                    drop(state);
+                    if more {
+                        self.changed.notify_one();
+                    }
+                    metrics::histogram!("booking_operator_queue_latency_seconds")
+                        .record(since.elapsed().as_secs_f64());
+                    return key;
+                }
+                state.timers.first().map(|(at, _)| *at)
+            };
+            match timer {
+                Some(at) => tokio::select! {
+                    () = self.changed.notified() => {}
+                    () = sleep_until(at) => {}
+                },
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    /// A pass has ended; its key is due again at an instant, or when something changes.
+    pub fn done(&self, key: &Key, again_at: Option<Instant>) {
+        let mut state = self.lock();
+        state.in_work.remove(key);
+        state.set_timer(key, again_at);
+        if state.again.remove(key) {
+            state.push(key.clone(), Instant::now());
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Keys that are due and not yet in work.
+    pub fn depth(&self) -> usize {
+        self.lock().due.len()
+    }
+
+    /// How long until the next timer, for tests and metrics.
+    pub fn next_timer(&self) -> Option<Duration> {
+        self.lock().timers.first().map(|(at, _)| at.saturating_duration_since(Instant::now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key { namespace: "n".into(), resource: name.into() }
+    }
+
+    async fn next_within(queue: &WorkQueue, wait: Duration) -> Option<String> {
+        tokio::time::timeout(wait, queue.next()).await.ok().map(|key| key.resource)
+    }
+
+    const SOON: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_added_twice_is_worked_on_once() {
+        let queue = WorkQueue::default();
+        queue.add(key("a"));
+        queue.add(key("a"));
+        queue.add(key("b"));
+        assert_eq!(next_within(&queue, SOON).await.as_deref(), Some("a"));
+        assert_eq!(next_within(&queue, SOON).await.as_deref(), Some("b"));
+        assert_eq!(next_within(&queue, SOON).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_added_while_in_work_waits_for_the_end_of_its_pass() {
+        // given a key in work that is added again
+        let queue = WorkQueue::default();
+        queue.add(key("a"));
+        queue.next().await;
+        queue.add(key("a"));
+        queue.add(key("a"));
+        assert_eq!(next_within(&queue, SOON).await, None);
+        // when its pass ends, then it is due once
+        queue.done(&key("a"), None);
+        assert_eq!(next_within(&queue, SOON).await.as_deref(), Some("a"));
+        queue.done(&key("a"), None);
+        assert_eq!(next_within(&queue, SOON).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_rings_at_its_instant_and_the_latest_answer_replaces_it() {
+        let queue = WorkQueue::default();
+        queue.add(key("a"));
+        queue.next().await;
+        queue.done(&key("a"), Some(Instant::now() + Duration::from_secs(10)));
+        assert_eq!(next_within(&queue, Duration::from_millis(9_990)).await, None);
+        assert_eq!(next_within(&queue, Duration::from_millis(20)).await.as_deref(), Some("a"));
+
+        // given a timer, when the key is worked on before it rings, then only the new one counts
+        queue.done(&key("a"), Some(Instant::now() + Duration::from_secs(10)));
+        queue.add(key("a"));
+        queue.next().await;
+        queue.done(&key("a"), Some(Instant::now() + Duration::from_secs(60)));
+        assert_eq!(next_within(&queue, Duration::from_secs(59)).await, None);
+        assert_eq!(next_within(&queue, Duration::from_secs(2)).await.as_deref(), Some("a"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_timer_set_while_a_worker_sleeps_is_not_missed() {
+        // given a worker that sleeps until a far timer
+        let queue = std::sync::Arc::new(WorkQueue::default());
+        for name in ["far", "near"] {
+            queue.add(key(name));
+            queue.next().await;
+        }
+        queue.done(&key("far"), Some(Instant::now() + Duration::from_secs(3600)));
+        let worker = tokio::spawn({
+            let queue = queue.clone();
+            async move { next_within(&queue, Duration::from_secs(5)).await }
+        });
+        tokio::task::yield_now().await;
+        // when a nearer one is set, then the worker rings with it
+        queue.done(&key("near"), Some(Instant::now() + Duration::from_secs(1)));
+        assert_eq!(worker.await.unwrap().as_deref(), Some("near"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_workers_share_what_is_due() {
+        let queue = std::sync::Arc::new(WorkQueue::default());
+        let worker = || {
+            let queue = queue.clone();
+            tokio::spawn(async move { next_within(&queue, Duration::from_secs(1)).await })
+        };
+        let (first, second) = (worker(), worker());
+        tokio::task::yield_now().await;
+        queue.add(key("a"));
+        queue.add(key("b"));
+        let mut got = [first.await.unwrap(), second.await.unwrap()];
+        got.sort();
+        assert_eq!(got, [Some("a".to_owned()), Some("b".to_owned())]);
+    }
+}

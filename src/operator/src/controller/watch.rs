@@ -1,0 +1,188 @@
+//! Keeps the cache current and puts changed keys on the queue.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt::Debug,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use booking_api::{Booking, Resource};
+use futures::{StreamExt, TryStreamExt};
+use kube::{
+    Api, Client, ResourceExt,
+    api::ObjectMeta,
+    core::{DeserializeGuard, NamespaceResourceScope},
+    runtime::{WatchStreamExt, watcher},
+};
+use serde::de::DeserializeOwned;
+
+use super::{Key, cache::Cache, queue::WorkQueue};
+
+/// A kind that is watched, and where it goes in the cache.
+pub trait Watched:
+    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + Default
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// The object was seen.
+    fn seen(self, cache: &Cache) -> BTreeSet<Key>;
+    /// The object is gone.
+    fn gone(&self, cache: &Cache) -> BTreeSet<Key>;
+    /// A complete list showed only these.
+    fn kept(cache: &Cache, listed: &HashSet<(String, String)>) -> BTreeSet<Key>;
+}
+
+impl Watched for Resource {
+    fn seen(self, cache: &Cache) -> BTreeSet<Key> {
+        cache.see_resource(self)
+    }
+    fn gone(&self, cache: &Cache) -> BTreeSet<Key> {
+        cache.forget_resource(self)
+    }
+    fn kept(cache: &Cache, listed: &HashSet<(String, String)>) -> BTreeSet<Key> {
+        cache.keep_resources(listed)
+    }
+}
+
+impl Watched for Booking {
+    fn seen(self, cache: &Cache) -> BTreeSet<Key> {
+        cache.see_booking(self)
+    }
+    fn gone(&self, cache: &Cache) -> BTreeSet<Key> {
+        cache.forget_booking(self)
+    }
+    fn kept(cache: &Cache, listed: &HashSet<(String, String)>) -> BTreeSet<Key> {
+        cache.keep_bookings(listed)
+    }
+}
+
+/// How a watch stands; read by the readiness probe.
+#[derive(Debug, Default)]
+pub struct WatchHealth {
+    synced: AtomicBool,
+    failing: AtomicBool,
+}
+
+impl WatchHealth {
+    /// Whether a complete list has been seen once.
+    pub fn is_synced(&self) -> bool {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Whether the last thing heard was an error.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
+    }
+}
+
+/// The API of a kind, in one namespace or in all.
+pub fn api<K>(client: Client, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    }
+}
+
+/// Watches a kind until the end of the process. Keys go on the queue only once `gate` is open: a pass
+/// that ran on Resources without their Bookings would stop what is booked.
+pub async fn watch<K: Watched>(
+    api: Api<DeserializeGuard<K>>,
+    cache: Arc<Cache>,
+    queue: Arc<WorkQueue>,
+    health: Arc<WatchHealth>,
+    gate: Arc<Gate>,
+) {
+    let kind = K::kind(&()).into_owned();
+    let mut listed = HashSet::new();
+    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    loop {
+        let event = match events.try_next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return,
+            Err(error) => {
+                health.failing.store(true, Ordering::Release);
+                tracing::warn!(kind, %error, "watch interrupted; goes on by itself");
+                continue;
+            }
+        };
+        health.failing.store(false, Ordering::Release);
+        let changed = match event {
+            watcher::Event::Init => {
+                listed.clear();
+                BTreeSet::new()
+            }
+            watcher::Event::InitApply(object) => {
+                let object = decoded(object);
+                listed.insert((object.namespace().unwrap_or_default(), object.name_any()));
+                object.seen(&cache)
+            }
+            watcher::Event::InitDone => {
+                health.synced.store(true, Ordering::Release);
+                tracing::info!(kind, objects = listed.len(), "cache synced");
+                K::kept(&cache, &listed)
+            }
+            watcher::Event::Apply(object) => decoded(object).seen(&cache),
+            watcher::Event::Delete(object) => decoded(object).gone(&cache),
+        };
+        gate.pass(changed, &queue);
+    }
+}
+
+/// An object, as far as it can be decoded: one that cannot stands as an empty one of its name, which is
+/// invalid and says so in its condition. It must not fail the list for the others.
+fn decoded<K: Watched>(guard: DeserializeGuard<K>) -> K {
+    let mut object = guard.0.unwrap_or_else(|invalid| {
+        tracing::error!(
+            name = invalid.metadata.name,
+            namespace = invalid.metadata.namespace,
+            error = invalid.error,
+            "object cannot be decoded"
+        );
+        let mut empty = K::default();
+        *empty.meta_mut() = invalid.metadata;
+        empty
+    });
+    forget_managed_fields(object.meta_mut());
+    object
+}
+
+/// Half of an object's size, and nothing here reads them.
+fn forget_managed_fields(meta: &mut ObjectMeta) {
+    meta.managed_fields = None;
+}
+
+/// Holds keys back until all caches are synced.
+#[derive(Debug, Default)]
+pub struct Gate {
+    held: std::sync::Mutex<Option<BTreeSet<Key>>>,
+    open: AtomicBool,
+}
+
+impl Gate {
+    fn pass(&self, keys: BTreeSet<Key>, queue: &WorkQueue) {
+        let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if self.open.load(Ordering::Acquire) {
+            keys.into_iter().for_each(|key| queue.add(key));
+        } else {
+            held.get_or_insert_default().extend(keys);
+        }
+    }
+
+    /// Lets everything held back through, and what comes from now on.
+    pub fn open(&self, queue: &WorkQueue) {
+        let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.open.store(true, Ordering::Release);
+        held.take().into_iter().flatten().for_each(|key| queue.add(key));
+    }
+}

@@ -1,0 +1,253 @@
+//! Writes to the API server. Each is a compare-and-swap on the version that the decision was made
+//! from: one made from an old view fails instead of undoing what somebody else wrote. A Booking's end
+//! is such a write, and comes before the stop: an extension that we have not seen yet makes it fail.
+
+use std::{sync::Arc, time::Duration};
+
+use booking_api::{Booking, BookingStatus, FINALIZER, Lock, Resource, ResourceStatus};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use super::cache::Cache;
+
+/// Who we are in managedFields and Events.
+pub const FIELD_MANAGER: &str = "booking-operator";
+
+/// Longest time one write may take, the client's own retries included.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a write failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The object has changed or is gone: decide again from what it is now.
+    #[error("changed meanwhile")]
+    Conflict,
+    /// No answer in time: it may have taken effect.
+    #[error("no answer within {} s", WRITE_TIMEOUT.as_secs())]
+    Timeout,
+    /// The API server refused, or could not be reached.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+impl WriteError {
+    /// A stable word, for metrics.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::Timeout => "timeout",
+            Self::Api(_) => "api",
+        }
+    }
+}
+
+/// Writes for one namespace.
+#[derive(Clone)]
+pub struct Writer {
+    bookings: Api<Booking>,
+    resources: Api<Resource>,
+    cache: Arc<Cache>,
+}
+
+impl Writer {
+    /// A writer for a namespace.
+    pub fn new(client: Client, namespace: &str, cache: Arc<Cache>) -> Self {
+        Self {
+            bookings: Api::namespaced(client.clone(), namespace),
+            resources: Api::namespaced(client, namespace),
+            cache,
+        }
+    }
+
+    /// Writes a Booking's status.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn booking_status(&self, booking: &Booking, status: &BookingStatus) -> Result<(), WriteError> {
+        let name = booking.name_any();
+        let patch = status_patch(booking.resource_version(), booking.status.as_ref(), status)?;
+        self.cache.expect_booking(booking, status);
+        let answer = bounded("booking_status", self.bookings.patch_status(&name, &params(), &patch)).await;
+        let fresh = match &answer {
+            Ok(written) => Some(written.clone()),
+            Err(WriteError::Conflict) => self.reread(&self.bookings, &name).await,
+            Err(_) => None,
+        };
+        self.cache.wrote_booking(&booking.uid().unwrap_or_default(), fresh.map(without_managed_fields));
+        answer.map(drop)
+    }
+
+    /// Writes a Resource's status; gives the Resource as it is then.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn resource_status(
+        &self,
+        resource: &Resource,
+        status: &ResourceStatus,
+    ) -> Result<Resource, WriteError> {
+        let patch = status_patch(resource.resource_version(), resource.status.as_ref(), status)?;
+        self.cache.expect_resource(resource, status);
+        let name = resource.name_any();
+        let answer = bounded("resource_status", self.resources.patch_status(&name, &params(), &patch)).await;
+        self.resource_written(resource, answer).await
+    }
+
+    /// Adds our finalizer; gives the Resource as it is then.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn add_finalizer(&self, resource: &Resource) -> Result<Resource, WriteError> {
+        let mut finalizers = resource.finalizers().to_vec();
+        finalizers.push(FINALIZER.to_owned());
+        self.patch_resource("finalizer", resource, json!({ "metadata": { "finalizers": finalizers } })).await
+    }
+
+    /// Removes our finalizer.
+    ///
+    /// # Errors
+    /// See [`WriteError`]. A Resource that is gone already is no error.
+    pub async fn remove_finalizer(&self, resource: &Resource) -> Result<(), WriteError> {
+        let finalizers: Vec<&String> =
+            resource.finalizers().iter().filter(|name| *name != FINALIZER).collect();
+        let body = json!({ "metadata": { "finalizers": finalizers } });
+        self.patch_resource("finalizer", resource, body).await.map(drop)
+    }
+
+    /// Clears `booked_by` and `booked_until`, which must still say `trace`.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn clear_trace(&self, resource: &Resource, trace: &Lock) -> Result<Resource, WriteError> {
+        let spec = &resource.spec;
+        let unchanged = spec.booked_by.as_deref().unwrap_or_default() == trace.user
+            && spec.booked_until.as_deref().unwrap_or_default() == trace.until;
+        if !unchanged {
+            return Err(WriteError::Conflict);
+        }
+        let body = json!({ "spec": { "booked_by": "", "booked_until": "" } });
+        self.patch_resource("take_over", resource, body).await
+    }
+
+    async fn patch_resource(
+        &self,
+        what: &'static str,
+        resource: &Resource,
+        mut body: Value,
+    ) -> Result<Resource, WriteError> {
+        if let Some(meta) =
+            body.as_object_mut().map(|body| body.entry("metadata").or_insert_with(|| json!({})))
+        {
+            merge(meta, json!({ "resourceVersion": resource.resource_version() }));
+        }
+        let name = resource.name_any();
+        let answer = bounded(what, self.resources.patch(&name, &params(), &Patch::Merge(body))).await;
+        self.resource_written(resource, answer).await
+    }
+
+    /// Records the answer in the cache; after a conflict the object is read afresh.
+    async fn resource_written(
+        &self,
+        resource: &Resource,
+        answer: Result<Resource, WriteError>,
+    ) -> Result<Resource, WriteError> {
+        let fresh = match &answer {
+            Ok(written) => Some(written.clone()),
+            Err(WriteError::Conflict) => self.reread(&self.resources, &resource.name_any()).await,
+            Err(_) => None,
+        };
+        let fresh = fresh.map(without_managed_fields);
+        self.cache.wrote_resource(&resource.uid().unwrap_or_default(), fresh);
+        answer.map(without_managed_fields)
+    }
+
+    async fn reread<K>(&self, api: &Api<K>, name: &str) -> Option<K>
+    where
+        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    {
+        tokio::time::timeout(WRITE_TIMEOUT, api.get_opt(name)).await.ok()?.ok()?
+    }
+}
+
+fn without_managed_fields<K: ResourceExt>(mut object: K) -> K {
+    object.meta_mut().managed_fields = None;
+    object
+}
+
+fn params() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+async fn bounded<T>(
+    what: &'static str,
+    write: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, WriteError> {
+    let answer = match tokio::time::timeout(WRITE_TIMEOUT, write).await {
+        Err(_) => Err(WriteError::Timeout),
+        // 404: gone, and with it the version that was to be swapped.
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Err(WriteError::Conflict),
+        Ok(answer) => answer.map_err(WriteError::from),
+    };
+    let outcome = answer.as_ref().map_or_else(WriteError::category, |_| "ok");
+    metrics::counter!("booking_operator_api_writes_total", "write" => what, "outcome" => outcome)
+        .increment(1);
+    answer
+}
+
+/// A merge patch that turns one status into another if the object is still at `version`. Fields that
+/// this release does not know stay as they are.
+fn status_patch<S: serde::Serialize>(
+    version: Option<String>,
+    old: Option<&S>,
+    new: &S,
+) -> Result<Patch<Value>, WriteError> {
+    let json = |status: &S| serde_json::to_value(status).map_err(kube::Error::SerdeError);
+    let old = old.map(json).transpose()?.unwrap_or_else(|| json!({}));
+    let changes = difference(&old, &json(new)?);
+    Ok(Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "status": changes })))
+}
+
+/// The JSON merge patch (RFC 7386) that turns `old` into `new`.
+fn difference(old: &Value, new: &Value) -> Value {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else {
+        return new.clone();
+    };
+    let removed = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let changed = new.iter().filter(|(key, value)| old.get(*key) != Some(value)).map(|(key, value)| {
+        let before = old.get(key).unwrap_or(&Value::Null);
+        (key.clone(), difference(before, value))
+    });
+    removed.chain(changed).collect()
+}
+
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_patch_names_only_what_changes_and_removes_what_is_gone() {
+        let old = json!({ "a": 1, "b": { "c": 1, "d": 2 }, "gone": true, "list": [1, 2] });
+        let new = json!({ "a": 1, "b": { "c": 1, "d": 3 }, "new": "x", "list": [2] });
+        let expected = json!({ "b": { "d": 3 }, "gone": null, "new": "x", "list": [2] });
+        assert_eq!(difference(&old, &new), expected);
+    }
+
+    #[test]
+    fn a_patch_carries_the_version_it_was_decided_from() {
+        let new = BookingStatus { status: Some("SCHEDULED".into()), ..Default::default() };
+        let Patch::Merge(patch) = status_patch(Some("7".into()), None, &new).unwrap() else { panic!() };
+        assert_eq!(
+            patch,
+            json!({ "metadata": { "resourceVersion": "7" }, "status": { "status": "SCHEDULED" } })
+        );
+    }
+}

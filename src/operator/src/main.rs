@@ -1,0 +1,13 @@
+//! The binary: parse, then run.
+
+use std::process::ExitCode;
+
+use booking_operator::{app, args};
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args_os()) {
+        Ok(args::Command::Crds) => app::print_crds(),
+        Ok(args::Command::Run(config)) => app::run(*config),
+        Err(error) => error.report(),
+    }
+}

@@ -1,0 +1,36 @@
+//! Structured logs to standard error.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{LogConfig, LogFormat};
+
+/// Why logging cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter makes no sense.
+    #[error("--log-level {filter:?}: {source}; write a level (error, warn, info, debug, trace) or a filter")]
+    Filter {
+        /// What was given.
+        filter: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// Logging was set up before.
+    #[error("logging is set up already: {0}")]
+    Twice(String),
+}
+
+/// Sets up logging for the process.
+///
+/// # Errors
+/// See [`LogError`].
+pub fn init(config: &LogConfig) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(&config.filter)
+        .map_err(|source| LogError::Filter { filter: config.filter.clone(), source })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => lines.with_ansi(false).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| LogError::Twice(error.to_string()))
+}

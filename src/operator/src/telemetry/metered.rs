@@ -1,0 +1,53 @@
+//! Metrics around a provider.
+
+use std::{sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use booking_cloud::{CloudError, Instance, Permit, Provider, Results, Tag};
+
+/// Counts and times every operation of the provider within.
+pub struct Metered(pub Arc<dyn Provider>);
+
+fn record<'a>(action: &'static str, begun: Instant, errors: impl Iterator<Item = &'a CloudError>) {
+    // The worst tells more than the first: any error makes the operation one of its class.
+    let class = errors.map(|error| error.class).max().map_or("ok", booking_cloud::ErrorClass::as_str);
+    metrics::counter!("booking_operator_cloud_calls_total", "action" => action, "class" => class)
+        .increment(1);
+    metrics::histogram!("booking_operator_cloud_call_duration_seconds", "action" => action)
+        .record(begun.elapsed().as_secs_f64());
+}
+
+fn recorded(action: &'static str, begun: Instant, results: Results) -> Results {
+    record(action, begun, results.values().filter_map(|result| result.as_ref().err()));
+    results
+}
+
+#[async_trait]
+impl Provider for Metered {
+    async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
+        let begun = Instant::now();
+        let answer = self.0.describe(groups).await;
+        record("describe", begun, answer.as_ref().err().into_iter());
+        answer
+    }
+
+    async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results {
+        let begun = Instant::now();
+        recorded("start", begun, self.0.start(permit, ids).await)
+    }
+
+    async fn stop(&self, permit: &dyn Permit, ids: &[String]) -> Results {
+        let begun = Instant::now();
+        recorded("stop", begun, self.0.stop(permit, ids).await)
+    }
+
+    async fn tag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
+        let begun = Instant::now();
+        recorded("tag", begun, self.0.tag(permit, ids, tags).await)
+    }
+
+    async fn untag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
+        let begun = Instant::now();
+        recorded("untag", begun, self.0.untag(permit, ids, tags).await)
+    }
+}

@@ -1,0 +1,42 @@
+//! Prometheus metrics. No label ever holds an object's name or an error's text.
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Buckets of durations in seconds: from a cache hit to a call that timed out.
+const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Installs the recorder of the process; the handle renders what it holds.
+///
+/// # Errors
+/// When another recorder is installed already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("booking_operator_passes_total", "Passes over a group, by outcome.");
+    describe_histogram!(
+        "booking_operator_pass_duration_seconds",
+        Unit::Seconds,
+        "Duration of a pass, by outcome."
+    );
+    describe_histogram!("booking_operator_queue_latency_seconds", Unit::Seconds, "From due to begun.");
+    describe_gauge!("booking_operator_queue_depth", "Groups that are due and wait for a worker.");
+    describe_counter!("booking_operator_api_writes_total", "Writes to the API server, by write and outcome.");
+    describe_counter!(
+        "booking_operator_cloud_calls_total",
+        "Provider operations, by action and result class."
+    );
+    describe_histogram!(
+        "booking_operator_cloud_call_duration_seconds",
+        Unit::Seconds,
+        "Duration of a provider operation, by action."
+    );
+    describe_gauge!("booking_operator_build_info", "Always 1; the version is a label.");
+    metrics::gauge!("booking_operator_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}

@@ -1,0 +1,6 @@
+//! What the operator tells about itself: logs, metrics, probes.
+
+pub mod log;
+pub mod metered;
+pub mod metrics;
+pub mod probes;

@@ -1,0 +1,130 @@
+//! `/livez`, `/readyz`, `/healthz` and `/metrics` over HTTP.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, RwLock},
+    time::{Duration, Instant},
+};
+
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use kube::Client;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{net::TcpListener, sync::Mutex};
+use tokio_util::sync::CancellationToken;
+
+use crate::controller::{queue::WorkQueue, watch::WatchHealth};
+
+/// How long an answer of the API server counts: probes of several kinds share one read.
+const REACHABLE_FOR: Duration = Duration::from_secs(5);
+const REACH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What readiness is read from.
+pub struct Readiness {
+    client: Client,
+    /// What start-up waits for at present, if anything.
+    waiting_for: RwLock<Option<String>>,
+    watches: [(&'static str, Arc<WatchHealth>); 2],
+    reached: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+impl Readiness {
+    /// Not ready until told.
+    pub fn new(client: Client, resources: Arc<WatchHealth>, bookings: Arc<WatchHealth>) -> Self {
+        Self {
+            client,
+            waiting_for: RwLock::new(Some("start".to_owned())),
+            watches: [("resources", resources), ("bookings", bookings)],
+            reached: Mutex::default(),
+        }
+    }
+
+    /// Says what start-up waits for; nothing when it is through.
+    pub fn waits_for(&self, what: Option<String>) {
+        let mut waiting = self.waiting_for.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *waiting = what;
+    }
+
+    /// Every check by name; ready if all are well.
+    async fn checks(&self) -> Vec<(String, Result<(), String>)> {
+        let waiting = self.waiting_for.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let mut checks = vec![
+            ("startup".to_owned(), waiting.map_or(Ok(()), |what| Err(format!("waits for {what}")))),
+            ("apiserver".to_owned(), self.api_server().await),
+        ];
+        for (kind, watch) in &self.watches {
+            let state = match (watch.is_synced(), watch.is_failing()) {
+                (false, _) => Err("not synced yet".to_owned()),
+                (true, true) => Err("interrupted".to_owned()),
+                (true, false) => Ok(()),
+            };
+            checks.push((format!("watch-{kind}"), state));
+        }
+        checks
+    }
+
+    async fn api_server(&self) -> Result<(), String> {
+        let mut reached = self.reached.lock().await;
+        if let Some((_, known)) = reached.as_ref().filter(|(at, _)| at.elapsed() < REACHABLE_FOR) {
+            return known.clone();
+        }
+        let answer = match tokio::time::timeout(REACH_TIMEOUT, self.client.apiserver_version()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", REACH_TIMEOUT.as_secs())),
+        };
+        *reached = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
+async fn ready(State(readiness): State<Arc<Readiness>>) -> (StatusCode, String) {
+    let checks = readiness.checks().await;
+    let well = checks.iter().all(|(_, state)| state.is_ok());
+    let lines: String = checks
+        .iter()
+        .map(|(name, state)| match state {
+            Ok(()) => format!("[+]{name} ok\n"),
+            Err(why) => format!("[-]{name} failed: {why}\n"),
+        })
+        .collect();
+    if well { (StatusCode::OK, lines) } else { (StatusCode::SERVICE_UNAVAILABLE, lines) }
+}
+
+/// The routes of the probes.
+pub fn probe_routes(readiness: Arc<Readiness>) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        // The original's one probe: alive.
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .with_state(readiness)
+}
+
+/// The route of the metrics.
+pub fn metrics_routes(handle: PrometheusHandle, queue: Arc<WorkQueue>) -> Router {
+    let render = async move || {
+        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        metrics::gauge!("booking_operator_queue_depth").set(queue.depth() as f64);
+        handle.run_upkeep();
+        handle.render()
+    };
+    Router::new().route("/metrics", get(render))
+}
+
+/// Binds an address.
+///
+/// # Errors
+/// When it cannot be bound, with the address named.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, std::io::Error> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+}
+
+/// Serves until `stop`.
+pub async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
+    let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!(%error, "listener ended");
+    }
+}
