@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The world that demo, tests and fault scenarios run in.
+
+pub mod ec2;
