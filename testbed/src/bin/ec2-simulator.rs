@@ -50,9 +50,7 @@ impl From<Arguments> for Ec2Config {
     fn from(arguments: Arguments) -> Self {
         let clock = arguments
             .virtual_clock
-            .map_or(ClockMode::Real, |start| ClockMode::Virtual {
-                start: start.into(),
-            });
+            .map_or(ClockMode::Real, |start| ClockMode::Virtual { start: start.into() });
         let settings = Settings {
             pending_ms: arguments.pending_ms,
             stopping_ms: arguments.stopping_ms,
@@ -63,13 +61,7 @@ impl From<Arguments> for Ec2Config {
             pending_can_stop: arguments.pending_can_stop,
         };
         let accounts = arguments.accounts.into_iter().collect();
-        Self {
-            listen: arguments.listen,
-            settings,
-            clock,
-            accounts,
-            ..Self::default()
-        }
+        Self { listen: arguments.listen, settings, clock, accounts, ..Self::default() }
     }
 }
 

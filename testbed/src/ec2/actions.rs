@@ -12,7 +12,7 @@ use super::model::{InstanceState, Scope};
 use super::time::SimTime;
 use super::world::{World, mix};
 
-/// As documented for DescribeInstances.
+/// As documented for `DescribeInstances`.
 const MAX_DESCRIBED_IDS: usize = 1_000;
 const PAGE_SIZES: std::ops::RangeInclusive<u32> = 5..=1_000;
 
@@ -90,11 +90,9 @@ impl World {
         for instance in slots.iter().filter_map(|slot| self.instances.get(slot)) {
             let previous = instance.state_at(now);
             match power.effect(previous, self.settings.pending_can_stop) {
-                Some(current) => changes.push(StateChange {
-                    id: Arc::clone(&instance.id),
-                    previous,
-                    current,
-                }),
+                Some(current) => {
+                    changes.push(StateChange { id: Arc::clone(&instance.id), previous, current });
+                }
                 None => refused.push(&*instance.id),
             }
         }
@@ -125,10 +123,7 @@ impl World {
             let message = "The parameter instancesSet cannot be used with the parameter maxResults";
             return Err(ApiError::new("InvalidParameterCombination", message));
         }
-        if let Some(size) = describe
-            .max_results
-            .filter(|size| !PAGE_SIZES.contains(size))
-        {
+        if let Some(size) = describe.max_results.filter(|size| !PAGE_SIZES.contains(size)) {
             let message = format!(
                 "Value ( {size} ) for parameter maxResults is invalid. Expecting a value from 5 to 1000."
             );
@@ -149,19 +144,12 @@ impl World {
         filters: &[Filter],
     ) -> Result<Page, ApiError> {
         if ids.len() > MAX_DESCRIBED_IDS {
-            let message =
-                format!("The maximum number of instance IDs in one call is {MAX_DESCRIBED_IDS}");
+            let message = format!("The maximum number of instance IDs in one call is {MAX_DESCRIBED_IDS}");
             return Err(ApiError::invalid_value(message));
         }
         let slots = self.resolve(scope, as_of, ids)?;
-        let instances = slots
-            .into_iter()
-            .filter_map(|slot| self.seen(slot, as_of, filters))
-            .collect();
-        Ok(Page {
-            instances,
-            next_token: None,
-        })
+        let instances = slots.into_iter().filter_map(|slot| self.seen(slot, as_of, filters)).collect();
+        Ok(Page { instances, next_token: None })
     }
 
     fn list(
@@ -178,15 +166,11 @@ impl World {
         };
         let size = match ask.max_results {
             Some(size) => usize::try_from(size).unwrap_or(usize::MAX),
-            None if ask.next_token.is_some() => {
-                usize::try_from(*PAGE_SIZES.end()).unwrap_or(usize::MAX)
-            }
+            None if ask.next_token.is_some() => usize::try_from(*PAGE_SIZES.end()).unwrap_or(usize::MAX),
             None => usize::MAX,
         };
         let index = self.scopes.get(scope);
-        let mut candidates = index.map_or_else(Listing::default, |index| {
-            Listing::new(index, filters, first)
-        });
+        let mut candidates = index.map_or_else(Listing::default, |index| Listing::new(index, filters, first));
         let mut page = Page::default();
         while let Some(slot) = candidates.next() {
             let Some(seen) = self.seen(slot, as_of, filters) else {
@@ -203,10 +187,7 @@ impl World {
 
     fn seen(&self, slot: Slot, as_of: SimTime, filters: &[Filter]) -> Option<Seen> {
         let seen = self.instances.get(&slot)?.seen_at(as_of)?;
-        filters
-            .iter()
-            .all(|filter| filter.matches(&seen))
-            .then_some(seen)
+        filters.iter().all(|filter| filter.matches(&seen)).then_some(seen)
     }
 
     /// The moment whose state a describe shows; `call` is the number of the call.
@@ -229,10 +210,7 @@ struct Listing<'a> {
 
 impl<'a> Listing<'a> {
     fn new(index: &'a ScopeIndex, filters: &[Filter], first: Slot) -> Self {
-        Self {
-            candidates: Some(index.candidates(filters)),
-            next: first,
-        }
+        Self { candidates: Some(index.candidates(filters)), next: first }
     }
 
     fn next(&mut self) -> Option<Slot> {
@@ -243,10 +221,7 @@ impl<'a> Listing<'a> {
 }
 
 pub(crate) fn would_have_succeeded() -> ApiError {
-    ApiError::new(
-        "DryRunOperation",
-        "Request would have succeeded, but DryRun flag is set.",
-    )
+    ApiError::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
 }
 
 /// A token only continues the listing that it came from.
@@ -261,14 +236,7 @@ fn write_token(next: Slot, fingerprint: u64) -> String {
 }
 
 fn read_token(token: &str, fingerprint: u64) -> Result<Slot, ApiError> {
-    let parts = token
-        .split_at_checked(16)
-        .filter(|(print, _)| *print == format!("{fingerprint:016x}"));
+    let parts = token.split_at_checked(16).filter(|(print, _)| *print == format!("{fingerprint:016x}"));
     let slot = parts.and_then(|(_, slot)| Slot::from_str_radix(slot, 16).ok());
-    slot.ok_or_else(|| {
-        ApiError::new(
-            "InvalidNextToken",
-            format!("The token '{token}' is invalid"),
-        )
-    })
+    slot.ok_or_else(|| ApiError::new("InvalidNextToken", format!("The token '{token}' is invalid")))
 }

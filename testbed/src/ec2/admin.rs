@@ -82,10 +82,7 @@ pub(crate) fn routes(world: Ec2World) -> Router {
         .route("/_admin/instances/falls-back", post(set_falls_back))
         .route("/_admin/settings", get(settings).patch(change_settings))
         .route("/_admin/accounts/{access_key_id}", put(set_account))
-        .route(
-            "/_admin/faults",
-            get(faults).post(add_fault).delete(clear_faults),
-        )
+        .route("/_admin/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/_admin/faults/{id}", delete(remove_fault))
         .route("/_admin/calls", get(calls).delete(clear_calls))
         .route("/_admin/clock", get(clock))
@@ -101,13 +98,7 @@ impl IntoResponse for AdminError {
             Self::Refused(_) => StatusCode::BAD_REQUEST,
             Self::ClockIsReal => StatusCode::CONFLICT,
         };
-        (
-            status,
-            Json(Failure {
-                error: self.to_string(),
-            }),
-        )
-            .into_response()
+        (status, Json(Failure { error: self.to_string() })).into_response()
     }
 }
 
@@ -118,30 +109,16 @@ fn done(result: Result<(), AdminError>) -> Done {
     result.map(|()| StatusCode::NO_CONTENT)
 }
 
-async fn add_instances(
-    State(world): World,
-    Json(add): Json<AddInstances>,
-) -> Result<Json<Ids>, AdminError> {
-    Ok(Json(Ids {
-        ids: world.add_instances(&add)?,
-    }))
+async fn add_instances(State(world): World, Json(add): Json<AddInstances>) -> Result<Json<Ids>, AdminError> {
+    Ok(Json(Ids { ids: world.add_instances(&add)? }))
 }
 
-async fn instances(
-    State(world): World,
-    Query(query): Query<InstanceQuery>,
-) -> Json<Vec<InstanceView>> {
+async fn instances(State(world): World, Query(query): Query<InstanceQuery>) -> Json<Vec<InstanceView>> {
     Json(world.instances(&query))
 }
 
-async fn instance(
-    State(world): World,
-    Path(id): Path<String>,
-) -> Result<Json<InstanceView>, AdminError> {
-    world
-        .instance(&id)
-        .map(Json)
-        .ok_or(AdminError::UnknownInstance(id))
+async fn instance(State(world): World, Path(id): Path<String>) -> Result<Json<InstanceView>, AdminError> {
+    world.instance(&id).map(Json).ok_or(AdminError::UnknownInstance(id))
 }
 
 async fn terminate(State(world): World, Json(Ids { ids }): Json<Ids>) -> Done {
@@ -182,17 +159,11 @@ async fn faults(State(world): World) -> Json<Vec<FaultView>> {
 }
 
 async fn add_fault(State(world): World, Json(rule): Json<FaultRule>) -> Json<FaultId> {
-    Json(FaultId {
-        id: world.add_fault(rule),
-    })
+    Json(FaultId { id: world.add_fault(rule) })
 }
 
 async fn remove_fault(State(world): World, Path(id): Path<u64>) -> StatusCode {
-    if world.remove_fault(id) {
-        StatusCode::NO_CONTENT
-    } else {
-        StatusCode::NOT_FOUND
-    }
+    if world.remove_fault(id) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
 }
 
 async fn clear_faults(State(world): World) -> StatusCode {
@@ -213,10 +184,7 @@ async fn clock(State(world): World) -> Json<ClockView> {
     Json(world.clock())
 }
 
-async fn advance(
-    State(world): World,
-    Json(advance): Json<Advance>,
-) -> Result<Json<ClockView>, AdminError> {
+async fn advance(State(world): World, Json(advance): Json<Advance>) -> Result<Json<ClockView>, AdminError> {
     world.advance(Duration::from_millis(advance.ms))?;
     Ok(Json(world.clock()))
 }

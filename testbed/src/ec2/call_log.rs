@@ -98,10 +98,7 @@ pub struct CallLogLimits {
 
 impl Default for CallLogLimits {
     fn default() -> Self {
-        Self {
-            calls: 1_000_000,
-            items: 5_000_000,
-        }
+        Self { calls: 1_000_000, items: 5_000_000 }
     }
 }
 
@@ -118,13 +115,7 @@ pub(crate) struct CallLog {
 
 impl CallLog {
     pub(crate) fn new(limits: CallLogLimits) -> Self {
-        Self {
-            limits,
-            records: VecDeque::new(),
-            items: 0,
-            last: 0,
-            dropped: 0,
-        }
+        Self { limits, records: VecDeque::new(), items: 0, last: 0, dropped: 0 }
     }
 
     /// Records a call at its arrival; its number.
@@ -133,15 +124,8 @@ impl CallLog {
         let number = self.last;
         self.items += weight(&facts);
         let (completed, outcome) = (None, None);
-        let record = CallRecord {
-            number,
-            arrived,
-            completed,
-            facts,
-            outcome,
-            took_effect: false,
-            faults: Vec::new(),
-        };
+        let record =
+            CallRecord { number, arrived, completed, facts, outcome, took_effect: false, faults: Vec::new() };
         self.records.push_back(record);
         while self.records.len() > self.limits.calls || self.items > self.limits.items {
             let Some(oldest) = self.records.pop_front() else {
@@ -168,26 +152,15 @@ impl CallLog {
 
     pub(crate) fn read(&self, query: &CallQuery) -> CallPage {
         let limit = query.limit.unwrap_or(PAGE);
-        let wanted = |record: &&CallRecord| {
-            query
-                .action
-                .as_ref()
-                .is_none_or(|action| *action == record.facts.action)
-        };
-        let start = self
-            .records
-            .partition_point(|record| record.number < query.since);
+        let wanted =
+            |record: &&CallRecord| query.action.as_ref().is_none_or(|action| *action == record.facts.action);
+        let start = self.records.partition_point(|record| record.number < query.since);
         let mut found = self.records.range(start..).filter(wanted);
         let calls: Vec<CallRecord> = found.by_ref().take(limit).cloned().collect();
         let more = found.next().map(|record| record.number);
         // Without more, what is read is all there is: later reads begin with what comes then.
         let next = more.unwrap_or(self.last + 1);
-        CallPage {
-            calls,
-            next,
-            more: more.is_some(),
-            dropped: self.dropped,
-        }
+        CallPage { calls, next, more: more.is_some(), dropped: self.dropped }
     }
 }
 
@@ -205,10 +178,7 @@ mod tests {
             action: action.to_owned(),
             caller: "tester".to_owned(),
             access_key_id: "AK".to_owned(),
-            scope: Scope {
-                account: "1".to_owned(),
-                region: "r".to_owned(),
-            },
+            scope: Scope { account: "1".to_owned(), region: "r".to_owned() },
             instance_ids: vec!["i-00000001".to_owned(); ids],
             filters: Vec::new(),
             tags: Vec::new(),
@@ -222,10 +192,7 @@ mod tests {
     }
 
     fn moment() -> Moment {
-        Moment {
-            wall: SimTime::from_unix_micros(1),
-            sim: SimTime::from_unix_micros(2),
-        }
+        Moment { wall: SimTime::from_unix_micros(1), sim: SimTime::from_unix_micros(2) }
     }
 
     #[test]
@@ -235,13 +202,7 @@ mod tests {
             log.arrive(moment(), facts("StartInstances", 1));
         }
         let page = log.read(&CallQuery::default());
-        assert_eq!(
-            page.calls
-                .iter()
-                .map(|call| call.number)
-                .collect::<Vec<_>>(),
-            [4, 5]
-        );
+        assert_eq!(page.calls.iter().map(|call| call.number).collect::<Vec<_>>(), [4, 5]);
         assert_eq!(page.dropped, 3);
         assert!(log.record(3).is_none() && log.record(6).is_none());
         assert_eq!(log.record(5).unwrap().number, 5);
@@ -262,11 +223,7 @@ mod tests {
         for action in ["a", "b", "a", "a", "b", "a"] {
             log.arrive(moment(), facts(action, 0));
         }
-        let mut query = CallQuery {
-            action: Some("a".to_owned()),
-            limit: Some(2),
-            since: 0,
-        };
+        let mut query = CallQuery { action: Some("a".to_owned()), limit: Some(2), since: 0 };
         let mut numbers = Vec::new();
         loop {
             let page = log.read(&query);

@@ -7,9 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::admin::{
-    Advance, ChangeTags, Failure, FaultId, Ids, SetAccount, SetFallsBack, SetState,
-};
+use super::admin::{Advance, ChangeTags, Failure, FaultId, Ids, SetAccount, SetFallsBack, SetState};
 use super::call_log::{CallPage, CallQuery};
 use super::faults::{FaultRule, FaultView};
 use super::handle::ClockView;
@@ -19,7 +17,7 @@ use super::model::{
 };
 
 /// Much longer than any administrative operation takes.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why an administrative request failed.
 #[derive(Debug, Error)]
@@ -46,21 +44,12 @@ pub struct Ec2AdminClient {
 
 type Answer<T> = Result<T, AdminClientError>;
 
-#[allow(
-    clippy::missing_errors_doc,
-    reason = "all of them fail as the type of the error says"
-)]
+#[allow(clippy::missing_errors_doc, reason = "all of them fail as the type of the error says")]
 impl Ec2AdminClient {
     /// For the simulator at `url`.
     pub fn new(url: &str) -> Answer<Self> {
-        let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .no_proxy()
-            .build()?;
-        Ok(Self {
-            url: url.trim_end_matches('/').to_owned(),
-            http,
-        })
+        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), http })
     }
 
     /// Adds instances; their ids.
@@ -92,12 +81,7 @@ impl Ec2AdminClient {
 
     /// Shuts instances down for good.
     pub async fn terminate(&self, ids: &[String]) -> Answer<()> {
-        self.tell(
-            Method::POST,
-            "instances/terminate",
-            Some(&Ids { ids: ids.to_vec() }),
-        )
-        .await
+        self.tell(Method::POST, "instances/terminate", Some(&Ids { ids: ids.to_vec() })).await
     }
 
     /// Puts instances into a state.
@@ -107,48 +91,26 @@ impl Ec2AdminClient {
         state: InstanceState,
         reason: Option<&StateReason>,
     ) -> Answer<()> {
-        let set = SetState {
-            ids: ids.to_vec(),
-            state,
-            reason: reason.cloned(),
-        };
+        let set = SetState { ids: ids.to_vec(), state, reason: reason.cloned() };
         self.tell(Method::POST, "instances/state", Some(&set)).await
     }
 
     /// Sets tags as a third party would.
     pub async fn set_tags(&self, ids: &[String], tags: &Tags) -> Answer<()> {
-        let change = ChangeTags {
-            ids: ids.to_vec(),
-            set: tags.clone(),
-            remove: Vec::new(),
-        };
-        self.tell(Method::POST, "instances/tags", Some(&change))
-            .await
+        let change = ChangeTags { ids: ids.to_vec(), set: tags.clone(), remove: Vec::new() };
+        self.tell(Method::POST, "instances/tags", Some(&change)).await
     }
 
     /// Removes tags as a third party would.
     pub async fn remove_tags(&self, ids: &[String], keys: &[String]) -> Answer<()> {
-        let change = ChangeTags {
-            ids: ids.to_vec(),
-            set: Tags::new(),
-            remove: keys.to_vec(),
-        };
-        self.tell(Method::POST, "instances/tags", Some(&change))
-            .await
+        let change = ChangeTags { ids: ids.to_vec(), set: Tags::new(), remove: keys.to_vec() };
+        self.tell(Method::POST, "instances/tags", Some(&change)).await
     }
 
     /// Makes starts of instances fail, or succeed again (`None`).
-    pub async fn set_falls_back(
-        &self,
-        ids: &[String],
-        falls_back: Option<&FallsBack>,
-    ) -> Answer<()> {
-        let set = SetFallsBack {
-            ids: ids.to_vec(),
-            falls_back: falls_back.cloned(),
-        };
-        self.tell(Method::POST, "instances/falls-back", Some(&set))
-            .await
+    pub async fn set_falls_back(&self, ids: &[String], falls_back: Option<&FallsBack>) -> Answer<()> {
+        let set = SetFallsBack { ids: ids.to_vec(), falls_back: falls_back.cloned() };
+        self.tell(Method::POST, "instances/falls-back", Some(&set)).await
     }
 
     /// How the cloud behaves.
@@ -163,15 +125,8 @@ impl Ec2AdminClient {
 
     /// Assigns an access key id to an account.
     pub async fn set_account(&self, access_key_id: &str, account: &str) -> Answer<()> {
-        let set = SetAccount {
-            account: account.to_owned(),
-        };
-        self.tell(
-            Method::PUT,
-            &format!("accounts/{access_key_id}"),
-            Some(&set),
-        )
-        .await
+        let set = SetAccount { account: account.to_owned() };
+        self.tell(Method::PUT, &format!("accounts/{access_key_id}"), Some(&set)).await
     }
 
     /// Adds a fault rule; its id.
@@ -187,8 +142,7 @@ impl Ec2AdminClient {
 
     /// Removes a fault rule.
     pub async fn remove_fault(&self, id: u64) -> Answer<()> {
-        self.tell(Method::DELETE, &format!("faults/{id}"), NOTHING)
-            .await
+        self.tell(Method::DELETE, &format!("faults/{id}"), NOTHING).await
     }
 
     /// Removes all fault rules.
@@ -222,8 +176,7 @@ impl Ec2AdminClient {
     /// Moves the virtual clock (by whole milliseconds); what it then shows.
     pub async fn advance(&self, span: Duration) -> Answer<ClockView> {
         let ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        self.ask(Method::POST, "clock/advance", Some(&Advance { ms }))
-            .await
+        self.ask(Method::POST, "clock/advance", Some(&Advance { ms })).await
     }
 
     /// Begins again as configured.
@@ -254,9 +207,7 @@ impl Ec2AdminClient {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Answer<reqwest::Response> {
-        let mut request = self
-            .http
-            .request(method, format!("{}/_admin/{path}", self.url));
+        let mut request = self.http.request(method, format!("{}/_admin/{path}", self.url));
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -267,10 +218,7 @@ impl Ec2AdminClient {
         }
         let text = response.text().await?;
         let message = serde_json::from_str(&text).map_or(text, |failure: Failure| failure.error);
-        Err(AdminClientError::Refused {
-            status: status.as_u16(),
-            message,
-        })
+        Err(AdminClientError::Refused { status: status.as_u16(), message })
     }
 }
 

@@ -16,11 +16,7 @@ use super::xml;
 /// What goes back over the connection.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    Answer {
-        status: u16,
-        request_id: String,
-        body: String,
-    },
+    Answer { status: u16, request_id: String, body: String },
     Reset,
     Hang,
 }
@@ -35,13 +31,7 @@ enum Outcome {
 /// Takes a call to its end, whether or not the caller still waits: a caller that gave up doesn't undo its call.
 pub(crate) async fn serve(world: Ec2World, call: Call) -> Reply {
     let (number, account, plan) = arrive(&world, &call);
-    let Plan {
-        delay_before_ms,
-        delay_after_ms,
-        spoiled_before,
-        spoiled_after,
-        ..
-    } = plan;
+    let Plan { delay_before_ms, delay_after_ms, spoiled_before, spoiled_after, .. } = plan;
     delay(delay_before_ms).await;
     let request_id = xml::request_id(number);
     if let Some(spoiled) = spoiled_before {
@@ -56,11 +46,7 @@ pub(crate) async fn serve(world: Ec2World, call: Call) -> Reply {
         Ok((action, outcome)) => {
             let body = render(&action, &request_id, &account, &outcome);
             complete(&world, number, "OK");
-            Reply::Answer {
-                status: 200,
-                request_id,
-                body,
-            }
+            Reply::Answer { status: 200, request_id, body }
         }
         Err(error) => refuse(&world, number, request_id, &error),
     }
@@ -79,10 +65,7 @@ fn arrive(world: &Ec2World, call: &Call) -> (u64, String, Plan) {
     };
     let plan = if core.admission.admit(admission).is_err() {
         let throttled = ApiError::new("RequestLimitExceeded", "Request limit exceeded.");
-        Plan {
-            spoiled_before: Some(Spoiled::Error(throttled)),
-            ..Plan::default()
-        }
+        Plan { spoiled_before: Some(Spoiled::Error(throttled)), ..Plan::default() }
     } else {
         let Core { world, faults, .. } = &mut *core;
         faults.plan(now, &facts, world)
@@ -109,21 +92,15 @@ fn facts(core: &Core, call: &Call) -> CallFacts {
         Ok(Request::Power(_, named)) => ids.clone_from(named),
         Ok(Request::Tags(_, named, arguments)) => {
             ids.clone_from(named);
-            tags = arguments.clone();
+            tags.clone_from(arguments);
         }
         Err(_) => {}
     }
     CallFacts {
         action: call.action.clone(),
-        caller: caller
-            .app
-            .clone()
-            .unwrap_or_else(|| caller.access_key_id.clone()),
+        caller: caller.app.clone().unwrap_or_else(|| caller.access_key_id.clone()),
         access_key_id: caller.access_key_id.clone(),
-        scope: Scope {
-            account: core.account(&caller.access_key_id),
-            region: caller.region.clone(),
-        },
+        scope: Scope { account: core.account(&caller.access_key_id), region: caller.region.clone() },
         instance_ids: ids,
         filters,
         tags,
@@ -139,10 +116,7 @@ fn carry_out(
     account: &str,
     call: Call,
 ) -> Result<(String, Outcome), ApiError> {
-    let scope = Scope {
-        account: account.to_owned(),
-        region: call.caller.region,
-    };
+    let scope = Scope { account: account.to_owned(), region: call.caller.region };
     let mut core = world.core();
     let now = core.now();
     let cloud = &mut core.world;
@@ -198,11 +172,7 @@ fn spoil(world: &Ec2World, number: u64, request_id: String, spoiled: Spoiled) ->
 fn refuse(world: &Ec2World, number: u64, request_id: String, error: &ApiError) -> Reply {
     complete(world, number, &error.code);
     let body = xml::error(&request_id, error);
-    Reply::Answer {
-        status: error.status,
-        request_id,
-        body,
-    }
+    Reply::Answer { status: error.status, request_id, body }
 }
 
 fn complete(world: &Ec2World, number: u64, outcome: &str) {

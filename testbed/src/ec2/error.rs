@@ -17,11 +17,7 @@ pub struct ApiError {
 impl ApiError {
     /// With the HTTP status that EC2 gives to `code`.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self {
-            code: code.to_owned(),
-            message: message.into(),
-            status: status_of(code),
-        }
+        Self { code: code.to_owned(), message: message.into(), status: status_of(code) }
     }
 
     pub(crate) fn invalid_value(message: impl Into<String>) -> Self {
@@ -29,15 +25,8 @@ impl ApiError {
     }
 
     pub(crate) fn malformed_id(id: &str) -> Self {
-        let hint = if id.starts_with("i-") {
-            ""
-        } else {
-            " (expecting \"i-...\")"
-        };
-        Self::new(
-            "InvalidInstanceID.Malformed",
-            format!("Invalid id: \"{id}\"{hint}"),
-        )
+        let hint = if id.starts_with("i-") { "" } else { " (expecting \"i-...\")" };
+        Self::new("InvalidInstanceID.Malformed", format!("Invalid id: \"{id}\"{hint}"))
     }
 
     pub(crate) fn unknown_ids(ids: &[&str]) -> Self {
@@ -65,9 +54,7 @@ impl ApiError {
 /// would have worked. All else is the caller's fault.
 fn status_of(code: &str) -> u16 {
     match code {
-        "RequestLimitExceeded" | "EC2ThrottledException" | "Unavailable" | "ServiceUnavailable" => {
-            503
-        }
+        "RequestLimitExceeded" | "EC2ThrottledException" | "Unavailable" | "ServiceUnavailable" => 503,
         "InternalError"
         | "InternalFailure"
         | "ServerInternal"

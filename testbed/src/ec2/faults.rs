@@ -64,11 +64,7 @@ pub enum FaultEffect {
 impl FaultEffect {
     /// An error with the HTTP status that EC2 gives to its code.
     pub fn error(code: &str, message: &str) -> Self {
-        Self::Error {
-            code: code.to_owned(),
-            message: message.to_owned(),
-            status: None,
-        }
+        Self::Error { code: code.to_owned(), message: message.to_owned(), status: None }
     }
 }
 
@@ -92,16 +88,8 @@ pub struct FaultRule {
 impl FaultRule {
     /// A rule for the calls of one action, until removed, before the effect.
     pub fn on(action: &str, then: FaultEffect) -> Self {
-        let when = FaultMatch {
-            action: Some(action.to_owned()),
-            ..FaultMatch::default()
-        };
-        Self {
-            when,
-            then,
-            after_effect: false,
-            times: None,
-        }
+        let when = FaultMatch { action: Some(action.to_owned()), ..FaultMatch::default() };
+        Self { when, then, after_effect: false, times: None }
     }
 
     /// For so many calls only.
@@ -157,14 +145,7 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn add(&mut self, rule: FaultRule) -> u64 {
         self.last_id += 1;
-        self.rules.insert(
-            self.last_id,
-            FaultView {
-                id: self.last_id,
-                rule,
-                hits: 0,
-            },
-        );
+        self.rules.insert(self.last_id, FaultView { id: self.last_id, rule, hits: 0 });
         self.last_id
     }
 
@@ -208,19 +189,12 @@ impl Plan {
     fn include(&mut self, rule: &FaultRule, ids: &[&str]) {
         let spoiled = match &rule.then {
             FaultEffect::Latency { ms } => {
-                let delay = if rule.after_effect {
-                    &mut self.delay_after_ms
-                } else {
-                    &mut self.delay_before_ms
-                };
+                let delay =
+                    if rule.after_effect { &mut self.delay_after_ms } else { &mut self.delay_before_ms };
                 *delay = delay.saturating_add(*ms);
                 return;
             }
-            FaultEffect::Error {
-                code,
-                message,
-                status,
-            } => {
+            FaultEffect::Error { code, message, status } => {
                 let mut error = ApiError::new(code, message.replace("{ids}", &ids.join(", ")));
                 error.status = status.unwrap_or(error.status);
                 Spoiled::Error(error)
@@ -228,11 +202,7 @@ impl Plan {
             FaultEffect::Reset => Spoiled::Reset,
             FaultEffect::Hang => Spoiled::Hang,
         };
-        let place = if rule.after_effect {
-            &mut self.spoiled_after
-        } else {
-            &mut self.spoiled_before
-        };
+        let place = if rule.after_effect { &mut self.spoiled_after } else { &mut self.spoiled_before };
         *place = Some(spoiled);
     }
 }
@@ -240,9 +210,8 @@ impl Plan {
 impl FaultMatch {
     /// The instances on whose account the rule applies to the call; `None` when it doesn't.
     fn picks<'a>(&self, now: SimTime, call: &'a CallFacts, world: &World) -> Option<Vec<&'a str>> {
-        let is = |wanted: &Option<String>, actual: &str| {
-            wanted.as_ref().is_none_or(|wanted| wanted == actual)
-        };
+        let is =
+            |wanted: &Option<String>, actual: &str| wanted.as_ref().is_none_or(|wanted| wanted == actual);
         let about_the_call = is(&self.action, &call.action)
             && is(&self.caller, &call.caller)
             && is(&self.account, &call.scope.account)
@@ -258,29 +227,18 @@ impl FaultMatch {
         let selected = |id: &&str| {
             is(&self.instance_id, id)
                 && (self.zone.is_none() && any_tag
-                    || world
-                        .instance(id)
-                        .is_some_and(|instance| self.selects(now, instance)))
+                    || world.instance(id).is_some_and(|instance| self.selects(now, instance)))
         };
-        let ids: Vec<&str> = call
-            .instance_ids
-            .iter()
-            .map(String::as_str)
-            .filter(selected)
-            .collect();
+        let ids: Vec<&str> = call.instance_ids.iter().map(String::as_str).filter(selected).collect();
         (!ids.is_empty() || any_place && self.is_filtered_by(call)).then_some(ids)
     }
 
     fn selects(&self, now: SimTime, instance: &Instance) -> bool {
         let tags = instance.tags.at(now).1;
-        self.zone
-            .as_ref()
-            .is_none_or(|zone| **zone == *instance.zone)
+        self.zone.as_ref().is_none_or(|zone| **zone == *instance.zone)
             && self.tag_key.as_ref().is_none_or(|key| {
                 let value = tags.get(key);
-                value.is_some_and(|value| {
-                    self.tag_value.as_ref().is_none_or(|wanted| wanted == value)
-                })
+                value.is_some_and(|value| self.tag_value.as_ref().is_none_or(|wanted| wanted == value))
             })
     }
 
@@ -288,17 +246,10 @@ impl FaultMatch {
         let Some(key) = &self.tag_key else {
             return false;
         };
-        call.filters
-            .iter()
-            .filter(|filter| filter.name.strip_prefix("tag:") == Some(key))
-            .any(|filter| {
-                let wanted = self.tag_value.as_ref();
-                wanted.is_none_or(|wanted| {
-                    filter
-                        .values
-                        .iter()
-                        .any(|value| Pattern::parse(value).matches(wanted))
-                })
-            })
+        call.filters.iter().filter(|filter| filter.name.strip_prefix("tag:") == Some(key)).any(|filter| {
+            let wanted = self.tag_value.as_ref();
+            wanted
+                .is_none_or(|wanted| filter.values.iter().any(|value| Pattern::parse(value).matches(wanted)))
+        })
     }
 }

@@ -7,9 +7,7 @@ use super::instance::Seen;
 const MAX_VALUES: usize = 200;
 
 /// A filter as it came in: a name and the values of which one has to match.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct RawFilter {
     /// Such as `tag:Name` or `instance-state-name`.
     pub name: String,
@@ -37,9 +35,8 @@ pub(crate) struct Filter {
 impl Filter {
     pub(crate) fn parse_all(raw: &[RawFilter]) -> Result<Vec<Self>, ApiError> {
         if raw.iter().map(|filter| filter.values.len()).sum::<usize>() > MAX_VALUES {
-            let message = format!(
-                "The maximum number of filter values specified on a single call is {MAX_VALUES}"
-            );
+            let message =
+                format!("The maximum number of filter values specified on a single call is {MAX_VALUES}");
             return Err(ApiError::new("FilterLimitExceeded", message));
         }
         raw.iter().map(Self::parse).collect()
@@ -56,26 +53,14 @@ impl Filter {
             name => match name.strip_prefix("tag:") {
                 Some(key) if !key.is_empty() => Field::Tag(key.to_owned()),
                 _ => {
-                    return Err(ApiError::invalid_value(format!(
-                        "The filter '{name}' is invalid"
-                    )));
+                    return Err(ApiError::invalid_value(format!("The filter '{name}' is invalid")));
                 }
             },
         };
         if raw.values.is_empty() {
-            return Err(ApiError::invalid_value(format!(
-                "The filter '{}' has no values",
-                raw.name
-            )));
+            return Err(ApiError::invalid_value(format!("The filter '{}' has no values", raw.name)));
         }
-        Ok(Self {
-            field,
-            patterns: raw
-                .values
-                .iter()
-                .map(|value| Pattern::parse(value))
-                .collect(),
-        })
+        Ok(Self { field, patterns: raw.values.iter().map(|value| Pattern::parse(value)).collect() })
     }
 
     pub(crate) fn matches(&self, seen: &Seen) -> bool {
@@ -85,7 +70,7 @@ impl Filter {
             Field::StateName => self.accepts(seen.phase.state.name()),
             Field::StateCode => self.accepts(&seen.phase.state.code().to_string()),
             Field::InstanceId => self.accepts(&seen.id),
-            Field::InstanceType => self.accepts(&seen.instance_type),
+            Field::InstanceType => self.accepts(&seen.kind),
             Field::Zone => self.accepts(&seen.zone),
         }
     }
@@ -118,11 +103,9 @@ impl Pattern {
                 '*' => Token::AnyRun,
                 '?' => Token::AnyOne,
                 // Before anything else, or at the end, a backslash stands for itself.
-                '\\' => Token::Literal(
-                    chars
-                        .next_if(|next| matches!(next, '*' | '?' | '\\'))
-                        .unwrap_or('\\'),
-                ),
+                '\\' => {
+                    Token::Literal(chars.next_if(|next| matches!(next, '*' | '?' | '\\')).unwrap_or('\\'))
+                }
                 c => Token::Literal(c),
             });
         }
@@ -207,28 +190,18 @@ mod tests {
             ("", "", true),
             ("", "x", false),
         ] {
-            assert_eq!(
-                Pattern::parse(pattern).matches(text),
-                expected,
-                "{pattern} on {text}"
-            );
+            assert_eq!(Pattern::parse(pattern).matches(text), expected, "{pattern} on {text}");
         }
     }
 
     #[test]
     fn an_escaped_pattern_is_an_exact_one() {
-        assert_eq!(
-            Pattern::parse(r"a\*\?\\"),
-            Pattern::Exact(r"a*?\".to_owned())
-        );
+        assert_eq!(Pattern::parse(r"a\*\?\\"), Pattern::Exact(r"a*?\".to_owned()));
     }
 
     #[test]
     fn an_unknown_filter_is_refused_by_name() {
-        let raw = RawFilter {
-            name: "colour".to_owned(),
-            values: vec!["red".to_owned()],
-        };
+        let raw = RawFilter { name: "colour".to_owned(), values: vec!["red".to_owned()] };
         let error = Filter::parse_all(&[raw]).unwrap_err();
         assert_eq!(
             (error.code.as_str(), error.message.as_str()),
@@ -238,13 +211,7 @@ mod tests {
 
     #[test]
     fn more_than_two_hundred_values_are_refused() {
-        let raw = RawFilter {
-            name: "tag:a".to_owned(),
-            values: vec!["x".to_owned(); 201],
-        };
-        assert_eq!(
-            Filter::parse_all(&[raw]).unwrap_err().code,
-            "FilterLimitExceeded"
-        );
+        let raw = RawFilter { name: "tag:a".to_owned(), values: vec!["x".to_owned(); 201] };
+        assert_eq!(Filter::parse_all(&[raw]).unwrap_err().code, "FilterLimitExceeded");
     }
 }

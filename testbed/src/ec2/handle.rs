@@ -51,9 +51,7 @@ impl Ec2Config {
     /// With a clock that only moves when it is advanced. It begins with 2026.
     #[must_use]
     pub fn virtual_clock(mut self) -> Self {
-        self.clock = ClockMode::Virtual {
-            start: SimTime::from_unix_micros(1_767_225_600_000_000),
-        };
+        self.clock = ClockMode::Virtual { start: SimTime::from_unix_micros(1_767_225_600_000_000) };
         self
     }
 }
@@ -105,27 +103,18 @@ impl Core {
     }
 
     pub(crate) fn moment(&self) -> Moment {
-        Moment {
-            wall: SimTime::wall_clock(),
-            sim: self.clock.now(),
-        }
+        Moment { wall: SimTime::wall_clock(), sim: self.clock.now() }
     }
 
     pub(crate) fn account(&self, access_key_id: &str) -> String {
-        self.accounts
-            .get(access_key_id)
-            .map_or(DEFAULT_ACCOUNT, String::as_str)
-            .to_owned()
+        self.accounts.get(access_key_id).map_or(DEFAULT_ACCOUNT, String::as_str).to_owned()
     }
 }
 
 impl Ec2World {
     pub(crate) fn new(config: Ec2Config) -> Self {
         let core = Arc::new(Mutex::new(Core::new(&config)));
-        Self {
-            config: Arc::new(config),
-            core,
-        }
+        Self { config: Arc::new(config), core }
     }
 
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
@@ -220,11 +209,7 @@ impl Ec2World {
     /// # Errors
     ///
     /// An instance doesn't exist; then none is touched.
-    pub fn set_falls_back(
-        &self,
-        ids: &[String],
-        falls_back: Option<&FallsBack>,
-    ) -> Result<(), AdminError> {
+    pub fn set_falls_back(&self, ids: &[String], falls_back: Option<&FallsBack>) -> Result<(), AdminError> {
         let mut core = self.core();
         let now = core.now();
         for slot in core.world.known(now, ids)? {
@@ -249,9 +234,7 @@ impl Ec2World {
 
     /// Assigns an access key id to an account.
     pub fn set_account(&self, access_key_id: &str, account: &str) {
-        self.core()
-            .accounts
-            .insert(access_key_id.to_owned(), account.to_owned());
+        self.core().accounts.insert(access_key_id.to_owned(), account.to_owned());
     }
 
     /// Adds a fault rule; its id.
@@ -287,10 +270,7 @@ impl Ec2World {
     /// What the clock shows.
     pub fn clock(&self) -> ClockView {
         let core = self.core();
-        ClockView {
-            now: core.clock.now(),
-            is_virtual: core.clock.is_virtual(),
-        }
+        ClockView { now: core.clock.now(), is_virtual: core.clock.is_virtual() }
     }
 
     /// Moves the virtual clock; what it then shows.
@@ -299,10 +279,7 @@ impl Ec2World {
     ///
     /// The clock is real.
     pub fn advance(&self, span: Duration) -> Result<SimTime, AdminError> {
-        self.core()
-            .clock
-            .advance(span)
-            .ok_or(AdminError::ClockIsReal)
+        self.core().clock.advance(span).ok_or(AdminError::ClockIsReal)
     }
 
     /// Begins again as configured: no instances, no faults, the first settings, an empty call log (whose numbers go on).

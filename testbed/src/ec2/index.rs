@@ -47,9 +47,7 @@ impl ScopeIndex {
     /// A superset of what all `filters` accept, as small as one of them makes it.
     pub(crate) fn candidates(&self, filters: &[Filter]) -> Candidates<'_> {
         let narrowed = filters.iter().filter_map(|filter| self.narrow(filter));
-        narrowed
-            .min_by_key(Candidates::len)
-            .unwrap_or(Candidates::Sets(vec![&self.slots]))
+        narrowed.min_by_key(Candidates::len).unwrap_or(Candidates::Sets(vec![&self.slots]))
     }
 
     fn narrow(&self, filter: &Filter) -> Option<Candidates<'_>> {
@@ -58,10 +56,7 @@ impl ScopeIndex {
                 Some(values) => matching(values, filter),
                 None => Vec::new(),
             },
-            Field::TagKey => matching(&self.tags, filter)
-                .into_iter()
-                .flat_map(BTreeMap::values)
-                .collect(),
+            Field::TagKey => matching(&self.tags, filter).into_iter().flat_map(BTreeMap::values).collect(),
             _ => return None,
         };
         Some(Candidates::of(sets))
@@ -72,15 +67,8 @@ impl ScopeIndex {
 fn matching<'a, V>(entries: &'a BTreeMap<String, V>, filter: &Filter) -> Vec<&'a V> {
     let exact: Option<BTreeSet<&str>> = filter.patterns.iter().map(exact_text).collect();
     match exact {
-        Some(texts) => texts
-            .into_iter()
-            .filter_map(|text| entries.get(text))
-            .collect(),
-        None => entries
-            .iter()
-            .filter(|(key, _)| filter.accepts(key))
-            .map(|(_, value)| value)
-            .collect(),
+        Some(texts) => texts.into_iter().filter_map(|text| entries.get(text)).collect(),
+        None => entries.iter().filter(|(key, _)| filter.accepts(key)).map(|(_, value)| value).collect(),
     }
 }
 
@@ -120,12 +108,16 @@ impl<'a> Candidates<'a> {
     /// The first slot at or after `slot`.
     pub(crate) fn from(&self, slot: Slot) -> Option<Slot> {
         match self {
-            Self::Sets(sets) => sets
-                .iter()
-                .filter_map(|set| set.range(slot..).next())
-                .min()
-                .copied(),
+            Self::Sets(sets) => sets.iter().filter_map(|set| set.range(slot..).next()).min().copied(),
             Self::Merged(set) => set.range(slot..).next().copied(),
         }
+    }
+}
+
+#[cfg(test)]
+impl ScopeIndex {
+    /// How many values of a tag the index holds.
+    pub(crate) fn tag_values(&self, key: &str) -> usize {
+        self.tags.get(key).map_or(0, BTreeMap::len)
     }
 }

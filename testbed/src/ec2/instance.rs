@@ -21,7 +21,7 @@ pub(crate) struct Instance {
     pub(crate) id: Arc<str>,
     pub(crate) scope: Arc<Scope>,
     pub(crate) zone: Arc<str>,
-    pub(crate) instance_type: Arc<str>,
+    pub(crate) kind: Arc<str>,
     pub(crate) falls_back: Option<FallsBack>,
     /// Reads of an earlier moment don't know it.
     pub(crate) born: SimTime,
@@ -36,7 +36,7 @@ pub(crate) struct Instance {
 pub(crate) struct Seen {
     pub(crate) id: Arc<str>,
     pub(crate) zone: Arc<str>,
-    pub(crate) instance_type: Arc<str>,
+    pub(crate) kind: Arc<str>,
     pub(crate) phase: Phase,
     pub(crate) tags: Arc<Tags>,
 }
@@ -47,7 +47,7 @@ impl Instance {
         self.is_listed_at(at).then(|| Seen {
             id: Arc::clone(&self.id),
             zone: Arc::clone(&self.zone),
-            instance_type: Arc::clone(&self.instance_type),
+            kind: Arc::clone(&self.kind),
             phase: self.phases.at(at).1.clone(),
             tags: Arc::clone(self.tags.at(at).1),
         })
@@ -67,7 +67,7 @@ impl Instance {
             id: self.id.to_string(),
             scope: Scope::clone(&self.scope),
             zone: self.zone.to_string(),
-            instance_type: self.instance_type.to_string(),
+            instance_type: self.kind.to_string(),
             state: phase.state,
             since,
             launched_at: phase.launched_at,
@@ -91,7 +91,7 @@ impl Instance {
             InstanceState::Pending => self.launch(now, reason, settings),
             InstanceState::Running => self.change(now, state, reason),
             InstanceState::Stopped => {
-                self.change(now, state, Some(reason.unwrap_or_else(shut_down_by_user)))
+                self.change(now, state, Some(reason.unwrap_or_else(shut_down_by_user)));
             }
             InstanceState::Stopping => {
                 let reason = reason.unwrap_or_else(shut_down_by_user);
@@ -145,8 +145,7 @@ impl Instance {
 
     fn change(&mut self, now: SimTime, state: InstanceState, reason: Option<StateReason>) {
         let launched_at = self.phases.at(now).1.launched_at;
-        self.phases
-            .change(now, phase_of(state, reason, now, launched_at));
+        self.phases.change(now, phase_of(state, reason, now, launched_at));
     }
 
     /// The phase of now turns into `state` at `at`, for the same reason.
@@ -170,12 +169,7 @@ pub(crate) fn phase_of(
         }
         (Some(reason), _) => reason.code.clone(),
     };
-    Phase {
-        state,
-        reason: reason.map(Arc::new),
-        transition: transition.into(),
-        launched_at,
-    }
+    Phase { state, reason: reason.map(Arc::new), transition: transition.into(), launched_at }
 }
 
 const USER_SHUTDOWN: &str = "Client.UserInitiatedShutdown";

@@ -8,8 +8,8 @@
 //!    └── admin (JSON) ──> handle ──────────────────────────────^        client: admin from another process
 //! ```
 //!
-//! Simulated: DescribeInstances, StartInstances, StopInstances, CreateTags, DeleteTags. Each instance is a reservation
-//! of its own, so a page of so many reservations is one of so many instances.
+//! Simulated: `DescribeInstances`, `StartInstances`, `StopInstances`, `CreateTags`, `DeleteTags`. Each instance is a
+//! reservation of its own, so a page of so many reservations is one of so many instances.
 
 mod actions;
 mod admin;
@@ -43,8 +43,8 @@ pub use faults::{FaultEffect, FaultMatch, FaultRule, FaultView};
 pub use filter::RawFilter;
 pub use handle::{ClockView, Ec2Config, Ec2World};
 pub use model::{
-    AddInstances, DEFAULT_ACCOUNT, DEFAULT_REGION, FallsBack, InstanceQuery, InstanceState,
-    InstanceView, Scope, Settings, SettingsPatch, StateReason, Tags,
+    AddInstances, DEFAULT_ACCOUNT, DEFAULT_REGION, FallsBack, InstanceQuery, InstanceState, InstanceView,
+    Scope, Settings, SettingsPatch, StateReason, Tags,
 };
 pub use server::{Ec2Simulator, StartError};
 pub use tagging::TagArgument;

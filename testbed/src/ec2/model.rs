@@ -45,14 +45,8 @@ pub enum InstanceState {
 
 impl InstanceState {
     /// All states.
-    pub const ALL: [Self; 6] = [
-        Self::Pending,
-        Self::Running,
-        Self::ShuttingDown,
-        Self::Terminated,
-        Self::Stopping,
-        Self::Stopped,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Running, Self::ShuttingDown, Self::Terminated, Self::Stopping, Self::Stopped];
 
     /// The numeric code of the EC2 API (low byte).
     pub const fn code(self) -> u8 {
@@ -103,21 +97,12 @@ impl FallsBack {
     /// Every start fails for lack of capacity.
     pub fn for_capacity() -> Self {
         let code = "Server.InsufficientInstanceCapacity";
-        Self::always(
-            code,
-            &format!("{code}: Insufficient capacity to satisfy instance request"),
-        )
+        Self::always(code, &format!("{code}: Insufficient capacity to satisfy instance request"))
     }
 
     /// Every start fails, for the given reason.
     pub fn always(code: &str, message: &str) -> Self {
-        Self {
-            reason: StateReason {
-                code: code.to_owned(),
-                message: message.to_owned(),
-            },
-            times: None,
-        }
+        Self { reason: StateReason { code: code.to_owned(), message: message.to_owned() }, times: None }
     }
 }
 
@@ -165,18 +150,12 @@ impl Default for AddInstances {
 impl AddInstances {
     /// `count` running instances in the default account and region.
     pub fn count(count: usize) -> Self {
-        Self {
-            count,
-            ..Self::default()
-        }
+        Self { count, ..Self::default() }
     }
 
     /// The given ids, running, in the default account and region.
     pub fn ids<I: Into<String>>(ids: impl IntoIterator<Item = I>) -> Self {
-        Self {
-            ids: ids.into_iter().map(Into::into).collect(),
-            ..Self::default()
-        }
+        Self { ids: ids.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
     /// With this tag too.

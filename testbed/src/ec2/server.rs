@@ -53,20 +53,14 @@ impl Ec2Simulator {
     ///
     /// The address can't be listened on.
     pub async fn start(config: Ec2Config) -> Result<Self, StartError> {
-        let failed = |source| StartError {
-            listen: config.listen.clone(),
-            source,
-        };
+        let failed = |source| StartError { listen: config.listen.clone(), source };
         let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let world = Ec2World::new(config);
         let (shutdown, stopped) = watch::channel(false);
         let app = axum::Router::new()
             .route("/", post(call))
-            .with_state(Served {
-                world: world.clone(),
-                stopped: stopped.clone(),
-            })
+            .with_state(Served { world: world.clone(), stopped: stopped.clone() })
             .merge(admin::routes(world.clone()))
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .into_make_service_with_connect_info::<ResetSwitch>();
@@ -76,12 +70,7 @@ impl Ec2Simulator {
                 tracing::error!(%error, "the EC2 simulator stopped serving");
             }
         });
-        Ok(Self {
-            world,
-            address,
-            shutdown,
-            server: Some(server),
-        })
+        Ok(Self { world, address, shutdown, server: Some(server) })
     }
 
     /// Where it is to be reached; the endpoint URL for an SDK.
@@ -130,16 +119,10 @@ async fn call(
     // A task of its own: the call goes on when its caller hangs up.
     let reply = tokio::spawn(serve(served.world, call)).await;
     match reply {
-        Ok(Reply::Answer {
-            status,
-            request_id,
-            body,
-        }) => {
+        Ok(Reply::Answer { status, request_id, body }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let headers = [
-                (header::CONTENT_TYPE, "text/xml;charset=UTF-8".to_owned()),
-                (REQUEST_ID, request_id),
-            ];
+            let headers =
+                [(header::CONTENT_TYPE, "text/xml;charset=UTF-8".to_owned()), (REQUEST_ID, request_id)];
             (status, headers, body).into_response()
         }
         Ok(Reply::Hang) => {
@@ -178,13 +161,7 @@ impl Listener for ResettableListener {
         let (stream, address) = Listener::accept(&mut self.0).await;
         // Small answers must not wait for acknowledgements.
         let _ = stream.set_nodelay(true);
-        (
-            ResettableStream {
-                stream,
-                switch: ResetSwitch::default(),
-            },
-            address,
-        )
+        (ResettableStream { stream, switch: ResetSwitch::default() }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -220,11 +197,7 @@ impl AsyncRead for ResettableStream {
 }
 
 impl AsyncWrite for ResettableStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

@@ -59,8 +59,7 @@ impl World {
             Some((*slot, tags))
         });
         let after: Vec<(Slot, Tags)> = after.collect();
-        let full =
-            |tags: &Tags| tags.keys().filter(|key| !key.starts_with(RESERVED)).count() > MAX_TAGS;
+        let full = |tags: &Tags| tags.keys().filter(|key| !key.starts_with(RESERVED)).count() > MAX_TAGS;
         if call == TagCall::Create && after.iter().any(|(_, tags)| full(tags)) {
             let message = "The maximum number of Tags for a resource has been reached.";
             return Err(ApiError::new("TagLimitExceeded", message));
@@ -113,11 +112,7 @@ impl World {
         instance.tags.change(now, Arc::new(tags));
         instance.tags.forget_before(horizon);
         for (key, value) in before.iter().flat_map(|tags| tags.iter()) {
-            if !instance
-                .tags
-                .values()
-                .any(|tags| tags.get(key) == Some(value))
-            {
+            if !instance.tags.values().any(|tags| tags.get(key) == Some(value)) {
                 index.remove_tag(slot, key, value);
             }
         }
@@ -125,11 +120,7 @@ impl World {
 }
 
 fn create(tags: &mut Tags, arguments: &[TagArgument]) {
-    tags.extend(
-        arguments
-            .iter()
-            .map(|tag| (tag.key.clone(), tag.value.clone().unwrap_or_default())),
-    );
+    tags.extend(arguments.iter().map(|tag| (tag.key.clone(), tag.value.clone().unwrap_or_default())));
 }
 
 fn delete(tags: &mut Tags, arguments: &[TagArgument]) {
@@ -158,20 +149,14 @@ fn check_ids(ids: &[String]) -> Result<(), ApiError> {
         )));
     }
     match ids.iter().find(|id| !id.starts_with("i-")) {
-        Some(id) => Err(ApiError::new(
-            "InvalidID",
-            format!("The ID '{id}' is not valid"),
-        )),
+        Some(id) => Err(ApiError::new("InvalidID", format!("The ID '{id}' is not valid"))),
         None => Ok(()),
     }
 }
 
 fn check_arguments(call: TagCall, arguments: &[TagArgument]) -> Result<(), ApiError> {
     if call == TagCall::Create && arguments.is_empty() {
-        return Err(ApiError::new(
-            "MissingParameter",
-            "The request must contain the parameter tagSet",
-        ));
+        return Err(ApiError::new("MissingParameter", "The request must contain the parameter tagSet"));
     }
     let mut keys = std::collections::BTreeSet::new();
     for TagArgument { key, value } in arguments {
@@ -187,22 +172,15 @@ fn check_arguments(call: TagCall, arguments: &[TagArgument]) -> Result<(), ApiEr
             let message = format!("Tag key must have a length from 1 to {MAX_KEY} characters");
             return Err(ApiError::invalid_value(message));
         }
-        if value
-            .as_ref()
-            .is_some_and(|value| value.chars().count() > MAX_VALUE)
-        {
+        if value.as_ref().is_some_and(|value| value.chars().count() > MAX_VALUE) {
             let message = format!("Tag value exceeds the maximum length of {MAX_VALUE} characters");
             return Err(ApiError::invalid_value(message));
         }
         if call == TagCall::Create && value.is_none() {
-            return Err(ApiError::invalid_value(
-                "Tag value cannot be null. Use empty string instead.",
-            ));
+            return Err(ApiError::invalid_value("Tag value cannot be null. Use empty string instead."));
         }
         if !keys.insert(key) {
-            return Err(ApiError::invalid_value(format!(
-                "Duplicate tag key '{key}' specified."
-            )));
+            return Err(ApiError::invalid_value(format!("Duplicate tag key '{key}' specified.")));
         }
     }
     Ok(())

@@ -29,19 +29,13 @@ impl SimTime {
     /// This moment plus `span`; saturates at the end of time.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// This moment minus `span`; saturates at the beginning of time.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
     /// As EC2 writes times: ISO 8601, milliseconds, `Z`.
@@ -51,9 +45,7 @@ impl SimTime {
 
     /// As EC2 writes times in the reason of a state transition.
     pub(crate) fn gmt(self) -> String {
-        self.timestamp()
-            .strftime("%Y-%m-%d %H:%M:%S GMT")
-            .to_string()
+        self.timestamp().strftime("%Y-%m-%d %H:%M:%S GMT").to_string()
     }
 
     fn timestamp(self) -> Timestamp {
@@ -89,10 +81,7 @@ pub(crate) enum Clock {
 impl Clock {
     pub(crate) fn new(mode: ClockMode) -> Self {
         match mode {
-            ClockMode::Real => Self::Real {
-                origin: SimTime::wall_clock(),
-                since: Instant::now(),
-            },
+            ClockMode::Real => Self::Real { origin: SimTime::wall_clock(), since: Instant::now() },
             ClockMode::Virtual { start } => Self::Virtual { now: start },
         }
     }

@@ -14,10 +14,7 @@ pub(crate) struct Versions<T> {
 
 impl<T> Versions<T> {
     pub(crate) fn new(at: SimTime, value: T) -> Self {
-        Self {
-            first: (at, value),
-            rest: Vec::new(),
-        }
+        Self { first: (at, value), rest: Vec::new() }
     }
 
     /// The version that holds at `at`, with the moment it began. Before all versions, the first one holds: what was
@@ -45,20 +42,14 @@ impl<T> Versions<T> {
 
     /// Forgets what ended before `horizon`.
     pub(crate) fn forget_before(&mut self, horizon: SimTime) {
-        let outdated = self
-            .rest
-            .iter()
-            .take_while(|(from, _)| *from <= horizon)
-            .count();
+        let outdated = self.rest.iter().take_while(|(from, _)| *from <= horizon).count();
         if let Some(holds_at_horizon) = self.rest.drain(..outdated).next_back() {
             self.first = holds_at_horizon;
         }
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        std::iter::once(&self.first)
-            .chain(&self.rest)
-            .map(|(_, value)| value)
+        std::iter::once(&self.first).chain(&self.rest).map(|(_, value)| value)
     }
 }
 

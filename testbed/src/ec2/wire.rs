@@ -42,23 +42,16 @@ impl Call {
     pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
         let params = Params(form_urlencoded::parse(body).into_owned().collect());
         let action = params.text("Action").unwrap_or_default().to_owned();
-        let (caller, request) = match Caller::read(headers) {
-            Some(caller) => (caller, params.request(&action)),
-            None => {
-                let message = "Request is missing Authentication Token";
-                (
-                    Caller::default(),
-                    Err(ApiError::new("MissingAuthenticationToken", message)),
-                )
-            }
+        let caller = Caller::read(headers);
+        let request = if caller.is_some() {
+            params.request(&action)
+        } else {
+            let message = "Request is missing Authentication Token";
+            Err(ApiError::new("MissingAuthenticationToken", message))
         };
+        let caller = caller.unwrap_or_default();
         let dry_run = params.text("DryRun") == Some("true");
-        Self {
-            caller,
-            action,
-            dry_run,
-            request,
-        }
+        Self { caller, action, dry_run, request }
     }
 }
 
@@ -70,17 +63,9 @@ impl Caller {
         let mut parts = credential.split([',', ' ']).next()?.split('/');
         let access_key_id = parts.next().filter(|key| !key.is_empty())?.to_owned();
         let region = parts.nth(1).filter(|region| !region.is_empty())?.to_owned();
-        let agents = ["user-agent", "x-amz-user-agent"]
-            .into_iter()
-            .filter_map(header);
-        let app = agents
-            .flat_map(str::split_whitespace)
-            .find_map(|word| word.strip_prefix("app/"));
-        Some(Self {
-            access_key_id,
-            region,
-            app: app.map(str::to_owned),
-        })
+        let agents = ["user-agent", "x-amz-user-agent"].into_iter().filter_map(header);
+        let app = agents.flat_map(str::split_whitespace).find_map(|word| word.strip_prefix("app/"));
+        Some(Self { access_key_id, region, app: app.map(str::to_owned) })
     }
 }
 
@@ -94,8 +79,7 @@ impl Params {
         }
         let version = self.text("Version").unwrap_or_default();
         if version != API_VERSION {
-            let message =
-                format!("The requested version ({version}) of service AmazonEC2 does not exist");
+            let message = format!("The requested version ({version}) of service AmazonEC2 does not exist");
             return Err(ApiError::new("NoSuchVersion", message));
         }
         let ids = |name| self.list(name);
@@ -114,37 +98,25 @@ impl Params {
 
     fn describe(&self) -> Result<Describe, ApiError> {
         let max_results = self.text("MaxResults").map(|text| {
-            let invalid = |_| {
-                ApiError::invalid_value(format!(
-                    "Value ( {text} ) for parameter maxResults is invalid."
-                ))
-            };
+            let invalid =
+                |_| ApiError::invalid_value(format!("Value ( {text} ) for parameter maxResults is invalid."));
             text.parse().map_err(invalid)
         });
         let filters = self.indices("Filter").into_iter().map(|index| RawFilter {
-            name: self
-                .text(&format!("Filter.{index}.Name"))
-                .unwrap_or_default()
-                .to_owned(),
+            name: self.text(&format!("Filter.{index}.Name")).unwrap_or_default().to_owned(),
             values: self.list(&format!("Filter.{index}.Value")),
         });
         Ok(Describe {
             ids: self.list("InstanceId"),
             filters: filters.collect(),
             max_results: max_results.transpose()?,
-            next_token: self
-                .text("NextToken")
-                .filter(|token| !token.is_empty())
-                .map(str::to_owned),
+            next_token: self.text("NextToken").filter(|token| !token.is_empty()).map(str::to_owned),
         })
     }
 
     fn tags(&self) -> Vec<TagArgument> {
         let tag = |index| TagArgument {
-            key: self
-                .text(&format!("Tag.{index}.Key"))
-                .unwrap_or_default()
-                .to_owned(),
+            key: self.text(&format!("Tag.{index}.Key")).unwrap_or_default().to_owned(),
             value: self.text(&format!("Tag.{index}.Value")).map(str::to_owned),
         };
         self.indices("Tag").into_iter().map(tag).collect()
@@ -157,21 +129,14 @@ impl Params {
     /// The values of `name.1`, `name.2` and so on, by number.
     fn list(&self, name: &str) -> Vec<String> {
         let text = |index| self.text(&format!("{name}.{index}"));
-        self.indices(name)
-            .into_iter()
-            .filter_map(text)
-            .map(str::to_owned)
-            .collect()
+        self.indices(name).into_iter().filter_map(text).map(str::to_owned).collect()
     }
 
     /// The numbers in use after `name.`, in order.
     fn indices(&self, name: &str) -> Vec<u32> {
         let prefix = format!("{name}.");
-        let named = self
-            .0
-            .range(prefix.clone()..)
-            .map(|(key, _)| key)
-            .take_while(|key| key.starts_with(&prefix));
+        let named =
+            self.0.range(prefix.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&prefix));
         let number = |key: &String| key.get(prefix.len()..)?.split('.').next()?.parse().ok();
         let mut indices: Vec<u32> = named.filter_map(number).collect();
         indices.sort_unstable();

@@ -15,7 +15,7 @@ use super::time::SimTime;
 use super::versions::Versions;
 
 /// Instances that begin in any state but pending have been there for so long.
-const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
+const LONG_AGO: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Default)]
 pub(crate) struct World {
@@ -31,45 +31,27 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            ..Self::default()
-        }
+        Self { settings, ..Self::default() }
     }
 
-    pub(crate) fn add(
-        &mut self,
-        now: SimTime,
-        add: &AddInstances,
-    ) -> Result<Vec<String>, AdminError> {
+    pub(crate) fn add(&mut self, now: SimTime, add: &AddInstances) -> Result<Vec<String>, AdminError> {
         let ids = self.ids_to_add(add)?;
         let texts = add.tags.iter().flat_map(|(key, value)| [key, value]);
         for text in texts {
             check_text(text).map_err(|error| AdminError::Refused(error.message))?;
         }
-        let scope = Arc::new(Scope {
-            account: add.account.clone(),
-            region: add.region.clone(),
-        });
-        let zone: Arc<str> = add
-            .zone
-            .clone()
-            .unwrap_or_else(|| format!("{}a", add.region))
-            .into();
-        let instance_type: Arc<str> = add.instance_type.as_str().into();
+        let scope = Arc::new(Scope { account: add.account.clone(), region: add.region.clone() });
+        let zone: Arc<str> = add.zone.clone().unwrap_or_else(|| format!("{}a", add.region)).into();
+        let kind: Arc<str> = add.instance_type.as_str().into();
         let tags = Arc::new(add.tags.clone());
-        let born = if add.state == InstanceState::Pending {
-            now
-        } else {
-            now.before(LONG_AGO)
-        };
+        let born = if add.state == InstanceState::Pending { now } else { now.before(LONG_AGO) };
         for id in &ids {
             let reason = needs_reason(add.state).then(shut_down_by_user);
             let mut instance = Instance {
                 id: id.as_str().into(),
                 scope: Arc::clone(&scope),
                 zone: Arc::clone(&zone),
-                instance_type: Arc::clone(&instance_type),
+                kind: Arc::clone(&kind),
                 falls_back: add.falls_back.clone(),
                 born,
                 gone_at: None,
@@ -88,12 +70,8 @@ impl World {
         let slot = self.next_slot;
         self.next_slot += 1;
         self.slots.insert(Arc::clone(&instance.id), slot);
-        self.scopes
-            .entry(Arc::clone(&instance.scope))
-            .or_default()
-            .add(slot, tags);
-        self.departures
-            .extend(instance.gone_at.map(|gone| (gone, slot)));
+        self.scopes.entry(Arc::clone(&instance.scope)).or_default().add(slot, tags);
+        self.departures.extend(instance.gone_at.map(|gone| (gone, slot)));
         self.instances.insert(slot, instance);
     }
 
@@ -136,11 +114,7 @@ impl World {
                 return;
             }
             self.departures.pop_first();
-            if self
-                .instances
-                .get(&slot)
-                .is_some_and(|instance| instance.gone_at == Some(gone))
-            {
+            if self.instances.get(&slot).is_some_and(|instance| instance.gone_at == Some(gone)) {
                 self.remove(slot);
             }
         }
@@ -171,9 +145,7 @@ impl World {
     }
 
     pub(crate) fn view(&self, now: SimTime, id: &str) -> Option<InstanceView> {
-        self.instance(id)
-            .filter(|instance| instance.is_listed_at(now))
-            .map(|instance| instance.view(now))
+        self.instance(id).filter(|instance| instance.is_listed_at(now)).map(|instance| instance.view(now))
     }
 
     /// True states, in the order of creation.
@@ -181,32 +153,16 @@ impl World {
         let wanted = |instance: &&Instance| {
             let tags = instance.tags.at(now).1;
             let tagged = query.tag_key.as_ref().is_none_or(|key| {
-                tags.get(key).is_some_and(|value| {
-                    query
-                        .tag_value
-                        .as_ref()
-                        .is_none_or(|wanted| wanted == value)
-                })
+                tags.get(key)
+                    .is_some_and(|value| query.tag_value.as_ref().is_none_or(|wanted| wanted == value))
             });
             tagged
                 && instance.is_listed_at(now)
-                && query
-                    .account
-                    .as_ref()
-                    .is_none_or(|account| *account == instance.scope.account)
-                && query
-                    .region
-                    .as_ref()
-                    .is_none_or(|region| *region == instance.scope.region)
-                && query
-                    .state
-                    .is_none_or(|state| state == instance.state_at(now))
+                && query.account.as_ref().is_none_or(|account| *account == instance.scope.account)
+                && query.region.as_ref().is_none_or(|region| *region == instance.scope.region)
+                && query.state.is_none_or(|state| state == instance.state_at(now))
         };
-        self.instances
-            .values()
-            .filter(wanted)
-            .map(|instance| instance.view(now))
-            .collect()
+        self.instances.values().filter(wanted).map(|instance| instance.view(now)).collect()
     }
 
     /// Resolves ids of a call in `scope`, each once, in the order given; names all that are wrong.
@@ -225,20 +181,14 @@ impl World {
         for id in ids.iter().filter(|id| seen.insert(id.as_str())) {
             let listed = |slot: &Slot| {
                 let instance = self.instances.get(slot);
-                instance.is_some_and(|instance| {
-                    *instance.scope == *scope && instance.is_listed_at(as_of)
-                })
+                instance.is_some_and(|instance| *instance.scope == *scope && instance.is_listed_at(as_of))
             };
             match self.slot(id).filter(listed) {
                 Some(slot) => slots.push(slot),
                 None => unknown.push(id.as_str()),
             }
         }
-        if unknown.is_empty() {
-            Ok(slots)
-        } else {
-            Err(ApiError::unknown_ids(&unknown))
-        }
+        if unknown.is_empty() { Ok(slots) } else { Err(ApiError::unknown_ids(&unknown)) }
     }
 
     /// Puts instances into a state, whatever the EC2 API would say.
@@ -258,14 +208,8 @@ impl World {
     /// Shuts instances down for good.
     pub(crate) fn terminate(&mut self, now: SimTime, ids: &[String]) -> Result<(), AdminError> {
         for slot in self.known(now, ids)? {
-            let state = self
-                .instances
-                .get(&slot)
-                .map(|instance| instance.state_at(now));
-            if !matches!(
-                state,
-                Some(InstanceState::ShuttingDown | InstanceState::Terminated)
-            ) {
+            let state = self.instances.get(&slot).map(|instance| instance.state_at(now));
+            if !matches!(state, Some(InstanceState::ShuttingDown | InstanceState::Terminated)) {
                 self.enter(now, slot, InstanceState::ShuttingDown, None);
             }
         }
@@ -283,19 +227,15 @@ impl World {
             return;
         };
         instance.enter(now, state, reason, &self.settings);
-        self.departures
-            .extend(instance.gone_at.map(|gone| (gone, slot)));
+        self.departures.extend(instance.gone_at.map(|gone| (gone, slot)));
     }
 
     /// All of the instances, or none: an unknown one is an error.
     pub(crate) fn known(&self, now: SimTime, ids: &[String]) -> Result<Vec<Slot>, AdminError> {
         let find = |id: &String| {
             let slot = self.slot(id);
-            let slot = slot.filter(|slot| {
-                self.instances
-                    .get(slot)
-                    .is_some_and(|known| known.is_listed_at(now))
-            });
+            let slot =
+                slot.filter(|slot| self.instances.get(slot).is_some_and(|known| known.is_listed_at(now)));
             slot.ok_or_else(|| AdminError::UnknownInstance(id.clone()))
         };
         ids.iter().map(find).collect()
@@ -309,14 +249,11 @@ fn needs_reason(state: InstanceState) -> bool {
 /// `i-` and 17 lower-case hex digits, or 8 as before 2016.
 pub(crate) fn is_well_formed(id: &str) -> bool {
     id.strip_prefix("i-").is_some_and(|digits| {
-        matches!(digits.len(), 8 | 17)
-            && digits
-                .bytes()
-                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        matches!(digits.len(), 8 | 17) && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 
-/// The finalizer of the SplitMix64 generator: a bijection that spreads consecutive numbers.
+/// The finalizer of the `SplitMix64` generator: a bijection that spreads consecutive numbers.
 pub(crate) fn mix(n: u64) -> u64 {
     let mut z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -37,12 +37,7 @@ impl Xml {
         self.close(name);
     }
 
-    fn items<T>(
-        &mut self,
-        name: &str,
-        items: impl IntoIterator<Item = T>,
-        each: impl Fn(&mut Self, T),
-    ) {
+    fn items<T>(&mut self, name: &str, items: impl IntoIterator<Item = T>, each: impl Fn(&mut Self, T)) {
         self.element(name, |xml| {
             for item in items {
                 xml.element("item", |xml| each(xml, item));
@@ -79,9 +74,9 @@ impl Xml {
 /// The id of the request with that number.
 pub(crate) fn request_id(number: u64) -> String {
     let (high, low) = (mix(number), mix(!number));
-    let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0x0fff);
-    let (d, e) = (low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
-    format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}")
+    // The form of a random UUID: EC2's request ids look so.
+    let time = format!("{:08x}-{:04x}-4{:03x}", high >> 32, (high >> 16) & 0xffff, high & 0x0fff);
+    format!("{time}-{:04x}-{:012x}", ((low >> 48) & 0x3fff) | 0x8000, low & 0xffff_ffff_ffff)
 }
 
 /// One reservation for each instance: then pages of reservations are pages of instances.
@@ -104,7 +99,7 @@ fn instance(xml: &mut Xml, seen: &Seen) {
     xml.state("instanceState", seen.phase.state);
     xml.text("reason", &seen.phase.transition);
     xml.text("amiLaunchIndex", "0");
-    xml.text("instanceType", &seen.instance_type);
+    xml.text("instanceType", &seen.kind);
     xml.text("launchTime", &seen.phase.launched_at.iso8601());
     xml.element("placement", |xml| {
         xml.text("availabilityZone", &seen.zone);
