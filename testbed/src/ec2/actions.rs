@@ -214,7 +214,7 @@ impl<'a> Listing<'a> {
     }
 
     fn next(&mut self) -> Option<Slot> {
-        let slot = self.candidates.as_ref()?.from(self.next)?;
+        let slot = self.candidates.as_ref()?.at_or_after(self.next)?;
         self.next = slot + 1;
         Some(slot)
     }

@@ -75,7 +75,7 @@ pub struct CallPage {
     pub dropped: u64,
 }
 
-/// Which calls to read.
+/// Which calls to read. Those under way are read as well, without an outcome: whoever needs it reads them again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CallQuery {

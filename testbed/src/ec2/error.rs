@@ -62,8 +62,8 @@ fn status_of(code: &str) -> u16 {
         | "InsufficientHostCapacity"
         | "InsufficientCapacityOnHost"
         | "ReservationCapacityExceeded" => 500,
-        "UnauthorizedOperation" => 403,
-        "AuthFailure" | "MissingAuthenticationToken" => 401,
+        "UnauthorizedOperation" | "MissingAuthenticationToken" => 403,
+        "AuthFailure" => 401,
         "DryRunOperation" => 412,
         _ => 400,
     }

@@ -106,7 +106,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// The first slot at or after `slot`.
-    pub(crate) fn from(&self, slot: Slot) -> Option<Slot> {
+    pub(crate) fn at_or_after(&self, slot: Slot) -> Option<Slot> {
         match self {
             Self::Sets(sets) => sets.iter().filter_map(|set| set.range(slot..).next()).min().copied(),
             Self::Merged(set) => set.range(slot..).next().copied(),

@@ -227,7 +227,8 @@ pub struct Settings {
     pub shutting_down_ms: u64,
     /// How long a terminated instance stays listed, in milliseconds.
     pub terminated_listed_ms: u64,
-    /// How old the state and tags are that a describe shows, in milliseconds.
+    /// How old the state and tags are that a describe shows, in milliseconds. What the lag in force at a change did not
+    /// keep is forgotten: a lag that is raised shows up from the next change on.
     pub lag_ms: u64,
     /// Each describe draws its own age between nothing and `lag_ms` (so reads can go back in time); otherwise each is
     /// exactly `lag_ms` old.

@@ -36,10 +36,6 @@ fn capacity(when: FaultMatch) -> FaultRule {
     FaultRule { when, then, after_effect: false, times: None }
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 #[test]
 fn a_rule_picks_the_calls_that_it_describes() {
     let any = FaultMatch::default;
@@ -48,20 +44,32 @@ fn a_rule_picks_the_calls_that_it_describes() {
         CallFacts { filters: vec![filter("tag:group", &["a", "c"])], ..call("DescribeInstances", &[]) };
     for (when, call, named) in [
         (any(), &start, Some(vec![1, 2])),
-        (FaultMatch { action: some("StartInstances"), ..any() }, &start, Some(vec![1, 2])),
-        (FaultMatch { action: some("StopInstances"), ..any() }, &start, None),
-        (FaultMatch { instance_id: some(&id(2)), ..any() }, &start, Some(vec![2])),
-        (FaultMatch { instance_id: some(&id(3)), ..any() }, &start, None),
-        (FaultMatch { zone: some("eu-central-1b"), ..any() }, &start, Some(vec![2])),
-        (FaultMatch { zone: some("eu-central-1c"), ..any() }, &start, None),
-        (FaultMatch { caller: some("operator-1"), ..any() }, &start, Some(vec![1, 2])),
-        (FaultMatch { caller: some("operator-2"), ..any() }, &start, None),
-        (FaultMatch { region: some("us-west-2"), ..any() }, &start, None),
-        (FaultMatch { tag_key: some("group"), ..any() }, &start, Some(vec![1, 2])),
-        (FaultMatch { tag_key: some("group"), tag_value: some("a"), ..any() }, &start, Some(vec![1])),
-        (FaultMatch { tag_key: some("group"), tag_value: some("a"), ..any() }, &describe, Some(vec![])),
-        (FaultMatch { tag_key: some("group"), tag_value: some("b"), ..any() }, &describe, None),
-        (FaultMatch { zone: some("eu-central-1b"), tag_key: some("group"), ..any() }, &start, Some(vec![2])),
+        (FaultMatch { action: Some("StartInstances".into()), ..any() }, &start, Some(vec![1, 2])),
+        (FaultMatch { action: Some("StopInstances".into()), ..any() }, &start, None),
+        (FaultMatch { instance_id: Some(id(2)), ..any() }, &start, Some(vec![2])),
+        (FaultMatch { instance_id: Some(id(3)), ..any() }, &start, None),
+        (FaultMatch { zone: Some("eu-central-1b".into()), ..any() }, &start, Some(vec![2])),
+        (FaultMatch { zone: Some("eu-central-1c".into()), ..any() }, &start, None),
+        (FaultMatch { caller: Some("operator-1".into()), ..any() }, &start, Some(vec![1, 2])),
+        (FaultMatch { caller: Some("operator-2".into()), ..any() }, &start, None),
+        (FaultMatch { region: Some("us-west-2".into()), ..any() }, &start, None),
+        (FaultMatch { tag_key: Some("group".into()), ..any() }, &start, Some(vec![1, 2])),
+        (
+            FaultMatch { tag_key: Some("group".into()), tag_value: Some("a".into()), ..any() },
+            &start,
+            Some(vec![1]),
+        ),
+        (
+            FaultMatch { tag_key: Some("group".into()), tag_value: Some("a".into()), ..any() },
+            &describe,
+            Some(vec![]),
+        ),
+        (FaultMatch { tag_key: Some("group".into()), tag_value: Some("b".into()), ..any() }, &describe, None),
+        (
+            FaultMatch { zone: Some("eu-central-1b".into()), tag_key: Some("group".into()), ..any() },
+            &start,
+            Some(vec![2]),
+        ),
     ] {
         let mut faults = Faults::default();
         faults.add(capacity(when.clone()));

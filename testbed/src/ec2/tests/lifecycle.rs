@@ -31,21 +31,13 @@ fn start_and_stop_do_what_ec2_does_in_each_state() {
 
         let result = world.power(at(1), &scope(), &[id(1)], power, false);
 
-        match expected {
-            Some(current) => {
-                let changes = result.unwrap();
-                assert_eq!(
-                    (changes[0].previous, changes[0].current),
-                    (state, current),
-                    "{power:?} {state:?}"
-                );
-                assert_eq!(state_at(&world, 1), Some(current), "{power:?} {state:?}");
-            }
-            None => {
-                assert_eq!(result.unwrap_err().code, "IncorrectInstanceState", "{power:?} {state:?}");
-                assert_eq!(state_at(&world, 1), Some(state), "{power:?} {state:?}");
-            }
+        if let Some(current) = expected {
+            let changes = result.unwrap();
+            assert_eq!((changes[0].previous, changes[0].current), (state, current), "{power:?} {state:?}");
+        } else {
+            assert_eq!(result.unwrap_err().code, "IncorrectInstanceState", "{power:?} {state:?}");
         }
+        assert_eq!(state_at(&world, 1), Some(expected.unwrap_or(state)), "{power:?} {state:?}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! CreateTags and DeleteTags.
+//! Setting and removing tags.
 
 use super::super::error::ApiError;
 use super::super::model::{AddInstances, InstanceState, Tags};

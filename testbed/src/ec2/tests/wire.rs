@@ -147,7 +147,7 @@ async fn errors_come_in_ec2s_form_with_its_status() {
 async fn a_call_without_credentials_is_refused_and_logged() {
     let simulator = simulator().await;
     let answer = reqwest::Client::new().post(simulator.url()).body("Action=DescribeInstances").send().await;
-    assert_eq!(answer.unwrap().status().as_u16(), 401);
+    assert_eq!(answer.unwrap().status().as_u16(), 403);
     let page = simulator.world().calls(&CallQuery::default());
     assert_eq!(page.calls[0].outcome.as_deref(), Some("MissingAuthenticationToken"));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::*;
-use super::wire::{Caller, simulator};
+use super::wire::{Answer, Caller, simulator};
 
 async fn with_one_running() -> (Ec2Simulator, Caller, String) {
     let simulator = simulator().await;
@@ -19,6 +19,28 @@ fn stop(then: FaultEffect) -> FaultRule {
 
 fn last_call(simulator: &Ec2Simulator) -> CallRecord {
     simulator.world().calls(&CallQuery::default()).calls.pop().unwrap()
+}
+
+/// Waits until there is such a call on record.
+async fn until(simulator: &Ec2Simulator, arrived: impl Fn(&CallRecord) -> bool) {
+    let seen = async {
+        while !simulator.world().calls(&CallQuery::default()).calls.iter().any(&arrived) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), seen).await.unwrap();
+}
+
+/// Makes a call and hangs up once it is on record as `arrived`.
+async fn give_up_once(
+    simulator: &Ec2Simulator,
+    call: impl Future<Output = reqwest::Result<Answer>>,
+    arrived: impl Fn(&CallRecord) -> bool,
+) {
+    tokio::select! {
+        _ = call => panic!("the call was answered"),
+        () = until(simulator, arrived) => {}
+    }
 }
 
 fn state(simulator: &Ec2Simulator, id: &str) -> InstanceState {
@@ -68,10 +90,7 @@ async fn a_call_that_hangs_gets_no_answer_and_holds_up_nobody() {
     simulator.world().add_fault(stop(FaultEffect::Hang).after_effect());
 
     let params = [("InstanceId.1", id.as_str())];
-    let hanging = caller.try_call("StopInstances", &params);
-    let gave_up = tokio::time::timeout(Duration::from_millis(300), hanging).await;
-
-    assert!(gave_up.is_err());
+    give_up_once(&simulator, caller.try_call("StopInstances", &params), |call| call.outcome.is_some()).await;
     assert_eq!(state(&simulator, &id), InstanceState::Stopping);
     let call = last_call(&simulator);
     assert_eq!((call.outcome.as_deref(), call.completed, call.took_effect), (Some("Hang"), None, true));
@@ -86,9 +105,7 @@ async fn a_hanging_call_does_not_hold_up_the_shutdown() {
         tokio::spawn(
             async move { caller.try_call("StopInstances", &[("InstanceId.1", &id)]).await.is_err() },
         );
-    while simulator.world().calls(&CallQuery::default()).calls.is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until(&simulator, |_| true).await;
 
     tokio::time::timeout(Duration::from_secs(10), simulator.stop()).await.unwrap();
 
@@ -101,16 +118,9 @@ async fn a_call_takes_effect_even_when_its_caller_gave_up_waiting() {
     simulator.world().add_fault(stop(FaultEffect::Latency { ms: 200 }));
 
     let params = [("InstanceId.1", id.as_str())];
-    let slow = caller.try_call("StopInstances", &params);
-    assert!(tokio::time::timeout(Duration::from_millis(50), slow).await.is_err());
-    assert_eq!(state(&simulator, &id), InstanceState::Running);
+    give_up_once(&simulator, caller.try_call("StopInstances", &params), |_| true).await;
 
-    let stopped = async {
-        while last_call(&simulator).outcome.is_none() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), stopped).await.unwrap();
+    until(&simulator, |call| call.outcome.is_some()).await;
     assert_eq!(state(&simulator, &id), InstanceState::Stopping);
     let call = last_call(&simulator);
     let took = call.completed.unwrap().wall.unix_micros() - call.arrived.wall.unix_micros();
