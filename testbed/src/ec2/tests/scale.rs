@@ -6,7 +6,7 @@ use super::super::model::AddInstances;
 use super::*;
 
 /// An unoptimized build on a busy machine gets more time.
-const ONE_GROUP: Duration = Duration::from_millis(if cfg!(debug_assertions) { 100 } else { 5 });
+const ONE_GROUP: Duration = Duration::from_millis(if cfg!(debug_assertions) { 50 } else { 5 });
 
 #[test]
 fn among_a_hundred_thousand_instances_one_group_is_found_at_once_and_paging_finds_all() {
