@@ -1,5 +1,6 @@
-//! The test bed: real parts to test the operator against, each started by the tests and gone with
-//! them.
+//! The world that demo, tests and fault scenarios run in: a real API server and etcd, a simulated EC2,
+//! and operator processes, each started by whoever needs it and gone with it.
 
 pub mod control_plane;
+pub mod ec2;
 pub mod guard;

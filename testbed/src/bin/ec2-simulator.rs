@@ -1,0 +1,75 @@
+//! The simulated EC2 as a process of its own. It prints its URL and serves until it is interrupted.
+
+use std::error::Error;
+
+use clap::Parser;
+use jiff::Timestamp;
+use testbed::ec2::{ClockMode, Ec2Config, Ec2Simulator, Settings};
+
+/// A simulated EC2 API, administered under /_admin
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: String,
+    /// How long an instance is pending
+    #[arg(long, value_name = "MS", default_value_t = Settings::default().pending_ms)]
+    pending_ms: u64,
+    /// How long an instance is stopping
+    #[arg(long, value_name = "MS", default_value_t = Settings::default().stopping_ms)]
+    stopping_ms: u64,
+    /// How long an instance is shutting down
+    #[arg(long, value_name = "MS", default_value_t = Settings::default().shutting_down_ms)]
+    shutting_down_ms: u64,
+    /// How long a terminated instance stays listed
+    #[arg(long, value_name = "MS", default_value_t = Settings::default().terminated_listed_ms)]
+    terminated_listed_ms: u64,
+    /// How old the state and tags are that a describe shows
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    consistency_lag_ms: u64,
+    /// Each describe draws its own age, up to the lag
+    #[arg(long)]
+    lag_varies: bool,
+    /// A pending instance can be stopped
+    #[arg(long)]
+    pending_can_stop: bool,
+    /// The clock begins at this moment (RFC 3339) and moves only when it is advanced
+    #[arg(long, value_name = "TIME")]
+    virtual_clock: Option<Timestamp>,
+    /// The account of an access key id; may be repeated
+    #[arg(long = "account", value_name = "KEY=ACCOUNT", value_parser = key_and_account)]
+    accounts: Vec<(String, String)>,
+}
+
+fn key_and_account(text: &str) -> Result<(String, String), String> {
+    let (key, account) = text.split_once('=').ok_or("expected KEY=ACCOUNT")?;
+    Ok((key.to_owned(), account.to_owned()))
+}
+
+impl From<Arguments> for Ec2Config {
+    fn from(arguments: Arguments) -> Self {
+        let clock = arguments
+            .virtual_clock
+            .map_or(ClockMode::Real, |start| ClockMode::Virtual { start: start.into() });
+        let settings = Settings {
+            pending_ms: arguments.pending_ms,
+            stopping_ms: arguments.stopping_ms,
+            shutting_down_ms: arguments.shutting_down_ms,
+            terminated_listed_ms: arguments.terminated_listed_ms,
+            lag_ms: arguments.consistency_lag_ms,
+            lag_varies: arguments.lag_varies,
+            pending_can_stop: arguments.pending_can_stop,
+        };
+        let accounts = arguments.accounts.into_iter().collect();
+        Self { listen: arguments.listen, settings, clock, accounts, ..Self::default() }
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let simulator = Ec2Simulator::start(Arguments::parse().into()).await?;
+    println!("{}", simulator.url());
+    tokio::signal::ctrl_c().await?;
+    simulator.stop().await;
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! A call to the EC2 API from arrival to answer: logged, admitted, spoiled if a rule says so, and carried out.
+
+use std::time::Duration;
+
+use super::actions::{Page, StateChange};
+use super::admission::AdmissionCall;
+use super::call_log::CallFacts;
+use super::error::ApiError;
+use super::faults::{Plan, Spoiled};
+use super::filter::RawFilter;
+use super::handle::{Core, Ec2World};
+use super::model::Scope;
+use super::wire::{Call, Request};
+use super::xml;
+
+/// What goes back over the connection.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Answer { status: u16, request_id: String, body: String },
+    Reset,
+    Hang,
+}
+
+/// The result of a call that worked.
+enum Outcome {
+    Page(Page),
+    Changes(Vec<StateChange>),
+    Done,
+}
+
+/// Takes a call to its end, whether or not the caller still waits: a caller that gave up doesn't undo its call.
+pub(crate) async fn serve(world: Ec2World, call: Call) -> Reply {
+    let (number, account, plan) = arrive(&world, &call);
+    let Plan { delay_before_ms, delay_after_ms, spoiled_before, spoiled_after, .. } = plan;
+    delay(delay_before_ms).await;
+    let request_id = xml::request_id(number);
+    if let Some(spoiled) = spoiled_before {
+        return spoil(&world, number, request_id, spoiled);
+    }
+    let result = carry_out(&world, number, &account, call);
+    delay(delay_after_ms).await;
+    if let Some(spoiled) = spoiled_after {
+        return spoil(&world, number, request_id, spoiled);
+    }
+    match result {
+        Ok((action, outcome)) => {
+            let body = render(&action, &request_id, &account, &outcome);
+            complete(&world, number, "OK");
+            Reply::Answer { status: 200, request_id, body }
+        }
+        Err(error) => refuse(&world, number, request_id, &error),
+    }
+}
+
+fn arrive(world: &Ec2World, call: &Call) -> (u64, String, Plan) {
+    let mut core = world.core();
+    let now = core.now();
+    let facts = facts(&core, call);
+    let admission = AdmissionCall {
+        now,
+        scope: &facts.scope,
+        action: &facts.action,
+        instance_ids: facts.instance_ids.len(),
+        narrowed: facts.paged || !facts.filters.is_empty() || !facts.instance_ids.is_empty(),
+    };
+    let plan = if core.admission.admit(admission).is_err() {
+        let throttled = ApiError::new("RequestLimitExceeded", "Request limit exceeded.");
+        Plan { spoiled_before: Some(Spoiled::Error(throttled)), ..Plan::default() }
+    } else {
+        let Core { world, faults, .. } = &mut *core;
+        faults.plan(now, &facts, world)
+    };
+    let account = facts.scope.account.clone();
+    let moment = core.moment();
+    let number = core.log.arrive(moment, facts);
+    if let Some(record) = core.log.record(number) {
+        record.faults.clone_from(&plan.rules);
+    }
+    (number, account, plan)
+}
+
+fn facts(core: &Core, call: &Call) -> CallFacts {
+    let caller = &call.caller;
+    let (mut ids, mut filters, mut tags, mut paged): (Vec<String>, Vec<RawFilter>, _, _) =
+        (Vec::new(), Vec::new(), Vec::new(), false);
+    match &call.request {
+        Ok(Request::Describe(describe)) => {
+            ids.clone_from(&describe.ids);
+            filters.clone_from(&describe.filters);
+            paged = describe.max_results.is_some() || describe.next_token.is_some();
+        }
+        Ok(Request::Power(_, named)) => ids.clone_from(named),
+        Ok(Request::Tags(_, named, arguments)) => {
+            ids.clone_from(named);
+            tags.clone_from(arguments);
+        }
+        Err(_) => {}
+    }
+    CallFacts {
+        action: call.action.clone(),
+        caller: caller.app.clone().unwrap_or_else(|| caller.access_key_id.clone()),
+        access_key_id: caller.access_key_id.clone(),
+        scope: Scope { account: core.account(&caller.access_key_id), region: caller.region.clone() },
+        instance_ids: ids,
+        filters,
+        tags,
+        paged,
+        dry_run: call.dry_run,
+    }
+}
+
+/// The one step that changes the world; its result, with the action's name.
+fn carry_out(
+    world: &Ec2World,
+    number: u64,
+    account: &str,
+    call: Call,
+) -> Result<(String, Outcome), ApiError> {
+    let scope = Scope { account: account.to_owned(), region: call.caller.region };
+    let mut core = world.core();
+    let now = core.now();
+    let cloud = &mut core.world;
+    let outcome = match call.request? {
+        Request::Describe(describe) => {
+            let as_of = cloud.describe_as_of(now, number);
+            let page = cloud.describe(as_of, &scope, &describe)?;
+            if call.dry_run {
+                return Err(super::actions::would_have_succeeded());
+            }
+            Outcome::Page(page)
+        }
+        Request::Power(power, ids) => {
+            Outcome::Changes(cloud.power(now, &scope, &ids, power, call.dry_run)?)
+        }
+        Request::Tags(kind, ids, tags) => {
+            cloud.tag_call(now, &scope, (kind, call.dry_run), &ids, &tags)?;
+            Outcome::Done
+        }
+    };
+    if let Some(record) = core.log.record(number) {
+        record.took_effect = true;
+    }
+    Ok((call.action, outcome))
+}
+
+fn render(action: &str, request_id: &str, account: &str, outcome: &Outcome) -> String {
+    let root = format!("{action}Response");
+    match outcome {
+        Outcome::Page(page) => xml::described(request_id, account, page),
+        Outcome::Changes(changes) => xml::state_changes(&root, request_id, changes),
+        Outcome::Done => xml::done(&root, request_id),
+    }
+}
+
+fn spoil(world: &Ec2World, number: u64, request_id: String, spoiled: Spoiled) -> Reply {
+    match spoiled {
+        Spoiled::Error(error) => refuse(world, number, request_id, &error),
+        Spoiled::Reset => {
+            complete(world, number, "ConnectionReset");
+            Reply::Reset
+        }
+        Spoiled::Hang => {
+            // It never completes, so only its outcome is known.
+            if let Some(record) = world.core().log.record(number) {
+                record.outcome = Some("Hang".to_owned());
+            }
+            Reply::Hang
+        }
+    }
+}
+
+fn refuse(world: &Ec2World, number: u64, request_id: String, error: &ApiError) -> Reply {
+    complete(world, number, &error.code);
+    let body = xml::error(&request_id, error);
+    Reply::Answer { status: error.status, request_id, body }
+}
+
+fn complete(world: &Ec2World, number: u64, outcome: &str) {
+    let mut core = world.core();
+    let moment = core.moment();
+    if let Some(record) = core.log.record(number) {
+        record.completed = Some(moment);
+        record.outcome = Some(outcome.to_owned());
+    }
+}
+
+async fn delay(ms: u64) {
+    if ms > 0 {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+}

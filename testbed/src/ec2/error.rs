@@ -1,0 +1,84 @@
+//! What can go wrong: for a caller of the EC2 API, and for who administers the simulator.
+
+use thiserror::Error;
+
+/// A refusal in EC2's words.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{code}: {message}")]
+pub struct ApiError {
+    /// Such as `IncorrectInstanceState`.
+    pub code: String,
+    /// For people; names the ids concerned where EC2 does.
+    pub message: String,
+    /// HTTP status.
+    pub status: u16,
+}
+
+impl ApiError {
+    /// With the HTTP status that EC2 gives to `code`.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), status: status_of(code) }
+    }
+
+    pub(crate) fn invalid_value(message: impl Into<String>) -> Self {
+        Self::new("InvalidParameterValue", message)
+    }
+
+    pub(crate) fn malformed_id(id: &str) -> Self {
+        let hint = if id.starts_with("i-") { "" } else { " (expecting \"i-...\")" };
+        Self::new("InvalidInstanceID.Malformed", format!("Invalid id: \"{id}\"{hint}"))
+    }
+
+    pub(crate) fn unknown_ids(ids: &[&str]) -> Self {
+        let message = match ids {
+            [id] => format!("The instance ID '{id}' does not exist"),
+            _ => format!("The instance IDs '{}' do not exist", ids.join(", ")),
+        };
+        Self::new("InvalidInstanceID.NotFound", message)
+    }
+
+    /// `done` is the participle of the verb: started, stopped.
+    pub(crate) fn wrong_state(ids: &[&str], done: &str) -> Self {
+        let message = match ids {
+            [id] => format!("The instance '{id}' is not in a state from which it can be {done}."),
+            _ => format!(
+                "The instances '{}' are not in a state from which they can be {done}.",
+                ids.join(", ")
+            ),
+        };
+        Self::new("IncorrectInstanceState", message)
+    }
+}
+
+/// 503: come back later. 500: the server's fault, among which EC2 counts a lack of capacity. 403: who are you. 412: it
+/// would have worked. All else is the caller's fault.
+fn status_of(code: &str) -> u16 {
+    match code {
+        "RequestLimitExceeded" | "EC2ThrottledException" | "Unavailable" | "ServiceUnavailable" => 503,
+        "InternalError"
+        | "InternalFailure"
+        | "ServerInternal"
+        | "InsufficientInstanceCapacity"
+        | "InsufficientHostCapacity"
+        | "InsufficientCapacityOnHost"
+        | "ReservationCapacityExceeded" => 500,
+        "UnauthorizedOperation" | "MissingAuthenticationToken" => 403,
+        "AuthFailure" => 401,
+        "DryRunOperation" => 412,
+        _ => 400,
+    }
+}
+
+/// Why an administrative operation was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AdminError {
+    /// No such instance, or it is no longer listed.
+    #[error("no instance {0}")]
+    UnknownInstance(String),
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Refused(String),
+    /// Only a virtual clock can be advanced.
+    #[error("the clock is real: it can't be advanced")]
+    ClockIsReal,
+}

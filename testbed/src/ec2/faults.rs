@@ -1,0 +1,255 @@
+//! What goes wrong on purpose: rules that pick calls and spoil them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::call_log::CallFacts;
+use super::error::ApiError;
+use super::filter::Pattern;
+use super::instance::Instance;
+use super::time::SimTime;
+use super::world::World;
+
+/// Which calls a rule is about; absent fields exclude nothing.
+///
+/// `instance_id`, `zone` and the tag have to hold for one and the same instance among those that the call names. A call
+/// that names none is picked by a tag when it filters by that tag.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FaultMatch {
+    /// Such as `StartInstances`.
+    pub action: Option<String>,
+    /// The call names this instance.
+    pub instance_id: Option<String>,
+    /// The call names an instance in this availability zone.
+    pub zone: Option<String>,
+    /// The name of the caller, as in the call log.
+    pub caller: Option<String>,
+    /// The caller's account.
+    pub account: Option<String>,
+    /// The region of the call.
+    pub region: Option<String>,
+    /// The call names an instance with this tag key.
+    pub tag_key: Option<String>,
+    /// And `tag_key` has this value, literally.
+    pub tag_value: Option<String>,
+}
+
+/// What happens to a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum FaultEffect {
+    /// It gets this error.
+    Error {
+        /// Such as `InternalError`.
+        code: String,
+        /// `{ids}` stands for the instances that made the rule apply.
+        message: String,
+        /// HTTP status; by default the one that EC2 gives to the code.
+        #[serde(default)]
+        status: Option<u16>,
+    },
+    /// Its connection is reset.
+    Reset,
+    /// It never gets an answer.
+    Hang,
+    /// It takes so much longer, in real time; otherwise nothing happens to it, and other rules apply as well.
+    Latency {
+        /// Milliseconds.
+        ms: u64,
+    },
+}
+
+impl FaultEffect {
+    /// An error with the HTTP status that EC2 gives to its code.
+    pub fn error(code: &str, message: &str) -> Self {
+        Self::Error { code: code.to_owned(), message: message.to_owned(), status: None }
+    }
+}
+
+/// A rule. Of several that apply, all latencies add up and the oldest other one decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultRule {
+    /// Which calls.
+    #[serde(default)]
+    pub when: FaultMatch,
+    /// What happens to them.
+    pub then: FaultEffect,
+    /// It happens once the call has had its effect; else before, and instead of it (a latency only delays it).
+    #[serde(default)]
+    pub after_effect: bool,
+    /// How many calls; all until the rule is removed, when absent.
+    #[serde(default)]
+    pub times: Option<u64>,
+}
+
+impl FaultRule {
+    /// A rule for the calls of one action, until removed, before the effect.
+    pub fn on(action: &str, then: FaultEffect) -> Self {
+        let when = FaultMatch { action: Some(action.to_owned()), ..FaultMatch::default() };
+        Self { when, then, after_effect: false, times: None }
+    }
+
+    /// For so many calls only.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    /// Once the call has had its effect.
+    #[must_use]
+    pub fn after_effect(mut self) -> Self {
+        self.after_effect = true;
+        self
+    }
+}
+
+/// A rule in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultView {
+    /// By which it can be removed.
+    pub id: u64,
+    /// The rule; `times` counts down.
+    pub rule: FaultRule,
+    /// How many calls it has been applied to.
+    pub hits: u64,
+}
+
+/// How a call ends other than by its own result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Spoiled {
+    Error(ApiError),
+    Reset,
+    Hang,
+}
+
+/// What the rules do to one call.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) delay_before_ms: u64,
+    pub(crate) delay_after_ms: u64,
+    pub(crate) spoiled_before: Option<Spoiled>,
+    pub(crate) spoiled_after: Option<Spoiled>,
+    pub(crate) rules: Vec<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    rules: BTreeMap<u64, FaultView>,
+    last_id: u64,
+}
+
+impl Faults {
+    pub(crate) fn add(&mut self, rule: FaultRule) -> u64 {
+        self.last_id += 1;
+        self.rules.insert(self.last_id, FaultView { id: self.last_id, rule, hits: 0 });
+        self.last_id
+    }
+
+    pub(crate) fn remove(&mut self, id: u64) -> bool {
+        self.rules.remove(&id).is_some()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.rules.clear();
+    }
+
+    pub(crate) fn views(&self) -> Vec<FaultView> {
+        self.rules.values().cloned().collect()
+    }
+
+    /// Applies the rules to a call, and counts that down.
+    pub(crate) fn plan(&mut self, now: SimTime, call: &CallFacts, world: &World) -> Plan {
+        let mut plan = Plan::default();
+        let mut decided = false;
+        for view in self.rules.values_mut() {
+            let rule = &view.rule;
+            let is_latency = matches!(rule.then, FaultEffect::Latency { .. });
+            if decided && !is_latency {
+                continue;
+            }
+            let Some(ids) = rule.when.picks(now, call, world) else {
+                continue;
+            };
+            decided |= !is_latency;
+            plan.include(rule, &ids);
+            plan.rules.push(view.id);
+            view.hits += 1;
+            view.rule.times = view.rule.times.map(|times| times.saturating_sub(1));
+        }
+        self.rules.retain(|_, view| view.rule.times != Some(0));
+        plan
+    }
+}
+
+impl Plan {
+    fn include(&mut self, rule: &FaultRule, ids: &[&str]) {
+        let spoiled = match &rule.then {
+            FaultEffect::Latency { ms } => {
+                let delay =
+                    if rule.after_effect { &mut self.delay_after_ms } else { &mut self.delay_before_ms };
+                *delay = delay.saturating_add(*ms);
+                return;
+            }
+            FaultEffect::Error { code, message, status } => {
+                let mut error = ApiError::new(code, message.replace("{ids}", &ids.join(", ")));
+                error.status = status.unwrap_or(error.status);
+                Spoiled::Error(error)
+            }
+            FaultEffect::Reset => Spoiled::Reset,
+            FaultEffect::Hang => Spoiled::Hang,
+        };
+        let place = if rule.after_effect { &mut self.spoiled_after } else { &mut self.spoiled_before };
+        *place = Some(spoiled);
+    }
+}
+
+impl FaultMatch {
+    /// The instances on whose account the rule applies to the call; `None` when it doesn't.
+    fn picks<'a>(&self, now: SimTime, call: &'a CallFacts, world: &World) -> Option<Vec<&'a str>> {
+        let is =
+            |wanted: &Option<String>, actual: &str| wanted.as_ref().is_none_or(|wanted| wanted == actual);
+        let about_the_call = is(&self.action, &call.action)
+            && is(&self.caller, &call.caller)
+            && is(&self.account, &call.scope.account)
+            && is(&self.region, &call.scope.region);
+        if !about_the_call {
+            return None;
+        }
+        let any_tag = self.tag_key.is_none();
+        let any_place = self.instance_id.is_none() && self.zone.is_none();
+        if any_place && any_tag {
+            return Some(call.instance_ids.iter().map(String::as_str).collect());
+        }
+        let selected = |id: &&str| {
+            is(&self.instance_id, id)
+                && (self.zone.is_none() && any_tag
+                    || world.instance(id).is_some_and(|instance| self.selects(now, instance)))
+        };
+        let ids: Vec<&str> = call.instance_ids.iter().map(String::as_str).filter(selected).collect();
+        (!ids.is_empty() || any_place && self.is_filtered_by(call)).then_some(ids)
+    }
+
+    fn selects(&self, now: SimTime, instance: &Instance) -> bool {
+        let tags = instance.tags.at(now).1;
+        self.zone.as_ref().is_none_or(|zone| **zone == *instance.zone)
+            && self.tag_key.as_ref().is_none_or(|key| {
+                let value = tags.get(key);
+                value.is_some_and(|value| self.tag_value.as_ref().is_none_or(|wanted| wanted == value))
+            })
+    }
+
+    fn is_filtered_by(&self, call: &CallFacts) -> bool {
+        let Some(key) = &self.tag_key else {
+            return false;
+        };
+        call.filters.iter().filter(|filter| filter.name.strip_prefix("tag:") == Some(key)).any(|filter| {
+            let wanted = self.tag_value.as_ref();
+            wanted
+                .is_none_or(|wanted| filter.values.iter().any(|value| Pattern::parse(value).matches(wanted)))
+        })
+    }
+}

@@ -1,0 +1,293 @@
+//! The simulated cloud as its administrator holds it, in process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::admission::{Admission, AdmitAll};
+use super::call_log::{CallLog, CallLogLimits, CallPage, CallQuery, Moment};
+use super::error::AdminError;
+use super::faults::{FaultRule, FaultView, Faults};
+use super::model::{
+    AddInstances, DEFAULT_ACCOUNT, FallsBack, InstanceQuery, InstanceState, InstanceView, Settings,
+    SettingsPatch, StateReason, Tags,
+};
+use super::time::{Clock, ClockMode, SimTime};
+use super::world::World;
+
+/// How a simulator begins, and begins again when it is reset.
+#[derive(Clone, Debug)]
+pub struct Ec2Config {
+    /// Where to listen, host and port; port 0 takes a free one.
+    pub listen: String,
+    /// How the cloud behaves at first.
+    pub settings: Settings,
+    /// Where its time comes from.
+    pub clock: ClockMode,
+    /// Access key id to account; other keys belong to [`DEFAULT_ACCOUNT`].
+    pub accounts: BTreeMap<String, String>,
+    /// The bounds of the call log.
+    pub call_log: CallLogLimits,
+    /// The throttling.
+    pub admission: Arc<dyn Admission>,
+}
+
+impl Default for Ec2Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:0".to_owned(),
+            settings: Settings::default(),
+            clock: ClockMode::default(),
+            accounts: BTreeMap::new(),
+            call_log: CallLogLimits::default(),
+            admission: Arc::new(AdmitAll),
+        }
+    }
+}
+
+impl Ec2Config {
+    /// With a clock that only moves when it is advanced. It begins with 2026.
+    #[must_use]
+    pub fn virtual_clock(mut self) -> Self {
+        self.clock = ClockMode::Virtual { start: SimTime::from_unix_micros(1_767_225_600_000_000) };
+        self
+    }
+}
+
+/// What the simulator's clock shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockView {
+    /// The simulator's time, in microseconds since the Unix epoch.
+    pub now: SimTime,
+    /// It moves only when it is advanced.
+    #[serde(rename = "virtual")]
+    pub is_virtual: bool,
+}
+
+/// The simulated cloud. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Ec2World {
+    config: Arc<Ec2Config>,
+    core: Arc<Mutex<Core>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) world: World,
+    pub(crate) faults: Faults,
+    pub(crate) log: CallLog,
+    clock: Clock,
+    accounts: BTreeMap<String, String>,
+    pub(crate) admission: Arc<dyn Admission>,
+}
+
+impl Core {
+    fn new(config: &Ec2Config) -> Self {
+        Self {
+            world: World::new(config.settings.clone()),
+            faults: Faults::default(),
+            log: CallLog::new(config.call_log),
+            clock: Clock::new(config.clock),
+            accounts: config.accounts.clone(),
+            admission: Arc::clone(&config.admission),
+        }
+    }
+
+    /// The simulator's time; whoever asks sees no instance whose time is over.
+    pub(crate) fn now(&mut self) -> SimTime {
+        let now = self.clock.now();
+        self.world.sweep(now);
+        now
+    }
+
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { wall: SimTime::wall_clock(), sim: self.clock.now() }
+    }
+
+    pub(crate) fn account(&self, access_key_id: &str) -> String {
+        self.accounts.get(access_key_id).map_or(DEFAULT_ACCOUNT, String::as_str).to_owned()
+    }
+}
+
+impl Ec2World {
+    pub(crate) fn new(config: Ec2Config) -> Self {
+        let core = Arc::new(Mutex::new(Core::new(&config)));
+        Self { config: Arc::new(config), core }
+    }
+
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
+        // A caller that panicked left a whole world behind: each change is made after all of its checks.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds instances; their ids.
+    ///
+    /// # Errors
+    ///
+    /// An id is malformed or taken, a tag can't be carried by XML, or none are asked for; then none is added.
+    pub fn add_instances(&self, add: &AddInstances) -> Result<Vec<String>, AdminError> {
+        let mut core = self.core();
+        let now = core.now();
+        core.world.add(now, add)
+    }
+
+    /// The instances as they truly are, in the order of creation.
+    pub fn instances(&self, query: &InstanceQuery) -> Vec<InstanceView> {
+        let mut core = self.core();
+        let now = core.now();
+        core.world.views(now, query)
+    }
+
+    /// An instance as it truly is; `None` when it doesn't exist, or no longer.
+    pub fn instance(&self, id: &str) -> Option<InstanceView> {
+        let mut core = self.core();
+        let now = core.now();
+        core.world.view(now, id)
+    }
+
+    /// Shuts instances down for good.
+    ///
+    /// # Errors
+    ///
+    /// An instance doesn't exist; then none is touched.
+    pub fn terminate(&self, ids: &[String]) -> Result<(), AdminError> {
+        let mut core = self.core();
+        let now = core.now();
+        core.world.terminate(now, ids)
+    }
+
+    /// Puts instances into a state, whatever state they are in; what follows from it follows in its time. `reason`
+    /// replaces the state reason that EC2 would give.
+    ///
+    /// # Errors
+    ///
+    /// An instance doesn't exist; then none is touched.
+    pub fn set_state(
+        &self,
+        ids: &[String],
+        state: InstanceState,
+        reason: Option<&StateReason>,
+    ) -> Result<(), AdminError> {
+        let mut core = self.core();
+        let now = core.now();
+        core.world.force(now, ids, state, reason)
+    }
+
+    /// Sets tags as a third party would, without a call in the log.
+    ///
+    /// # Errors
+    ///
+    /// An instance doesn't exist, or XML can't carry a tag; then none is touched.
+    pub fn set_tags(&self, ids: &[String], tags: &Tags) -> Result<(), AdminError> {
+        self.change_tags(ids, tags, &[])
+    }
+
+    /// Removes tags as a third party would.
+    ///
+    /// # Errors
+    ///
+    /// An instance doesn't exist; then none is touched.
+    pub fn remove_tags(&self, ids: &[String], keys: &[String]) -> Result<(), AdminError> {
+        self.change_tags(ids, &Tags::new(), keys)
+    }
+
+    pub(crate) fn change_tags(
+        &self,
+        ids: &[String],
+        set: &Tags,
+        remove: &[String],
+    ) -> Result<(), AdminError> {
+        let mut core = self.core();
+        let now = core.now();
+        core.world.force_tags(now, ids, set, remove)
+    }
+
+    /// Makes starts of instances fail, or succeed again (`None`).
+    ///
+    /// # Errors
+    ///
+    /// An instance doesn't exist; then none is touched.
+    pub fn set_falls_back(&self, ids: &[String], falls_back: Option<&FallsBack>) -> Result<(), AdminError> {
+        let mut core = self.core();
+        let now = core.now();
+        for slot in core.world.known(now, ids)? {
+            if let Some(instance) = core.world.instances.get_mut(&slot) {
+                instance.falls_back = falls_back.cloned();
+            }
+        }
+        Ok(())
+    }
+
+    /// How the cloud behaves.
+    pub fn settings(&self) -> Settings {
+        self.core().world.settings.clone()
+    }
+
+    /// Changes how the cloud behaves from now on; how it then does.
+    pub fn change_settings(&self, patch: &SettingsPatch) -> Settings {
+        let mut core = self.core();
+        patch.apply(&mut core.world.settings);
+        core.world.settings.clone()
+    }
+
+    /// Assigns an access key id to an account.
+    pub fn set_account(&self, access_key_id: &str, account: &str) {
+        self.core().accounts.insert(access_key_id.to_owned(), account.to_owned());
+    }
+
+    /// Adds a fault rule; its id.
+    pub fn add_fault(&self, rule: FaultRule) -> u64 {
+        self.core().faults.add(rule)
+    }
+
+    /// The fault rules in force.
+    pub fn faults(&self) -> Vec<FaultView> {
+        self.core().faults.views()
+    }
+
+    /// Removes a fault rule; whether there was one.
+    pub fn remove_fault(&self, id: u64) -> bool {
+        self.core().faults.remove(id)
+    }
+
+    /// Removes all fault rules.
+    pub fn clear_faults(&self) {
+        self.core().faults.clear();
+    }
+
+    /// Reads the call log.
+    pub fn calls(&self, query: &CallQuery) -> CallPage {
+        self.core().log.read(query)
+    }
+
+    /// Forgets all calls. Their numbers go on.
+    pub fn clear_calls(&self) {
+        self.core().log.clear();
+    }
+
+    /// What the clock shows.
+    pub fn clock(&self) -> ClockView {
+        let core = self.core();
+        ClockView { now: core.clock.now(), is_virtual: core.clock.is_virtual() }
+    }
+
+    /// Moves the virtual clock; what it then shows.
+    ///
+    /// # Errors
+    ///
+    /// The clock is real.
+    pub fn advance(&self, span: Duration) -> Result<SimTime, AdminError> {
+        self.core().clock.advance(span).ok_or(AdminError::ClockIsReal)
+    }
+
+    /// Begins again as configured: no instances, no faults, the first settings, an empty call log (whose numbers go on).
+    pub fn reset(&self) {
+        let mut core = self.core();
+        let mut fresh = Core::new(&self.config);
+        core.log.clear();
+        std::mem::swap(&mut fresh.log, &mut core.log);
+        *core = fresh;
+    }
+}

@@ -1,0 +1,312 @@
+//! The words of the simulated EC2 that its users see: states, instances, settings. All of it travels as JSON.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::SimTime;
+
+/// The account of callers that no entry of the account map names.
+pub const DEFAULT_ACCOUNT: &str = "000000000000";
+/// The region of instances that are added without one.
+pub const DEFAULT_REGION: &str = "eu-central-1";
+
+/// Tags of one instance.
+pub type Tags = BTreeMap<String, String>;
+
+/// Instances of one scope are invisible to callers of another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Scope {
+    /// Twelve digits.
+    pub account: String,
+    /// Such as `eu-central-1`.
+    pub region: String,
+}
+
+/// The life cycle of an instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceState {
+    /// Starting.
+    Pending,
+    /// Up, and paid for.
+    #[default]
+    Running,
+    /// Being terminated.
+    ShuttingDown,
+    /// Gone for good, still listed for a while.
+    Terminated,
+    /// Being stopped.
+    Stopping,
+    /// Down; can be started.
+    Stopped,
+}
+
+impl InstanceState {
+    /// All states.
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Running, Self::ShuttingDown, Self::Terminated, Self::Stopping, Self::Stopped];
+
+    /// The numeric code of the EC2 API (low byte).
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Pending => 0,
+            Self::Running => 16,
+            Self::ShuttingDown => 32,
+            Self::Terminated => 48,
+            Self::Stopping => 64,
+            Self::Stopped => 80,
+        }
+    }
+
+    /// The name in the EC2 API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::ShuttingDown => "shutting-down",
+            Self::Terminated => "terminated",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Why an instance is in its state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateReason {
+    /// Such as `Server.InsufficientInstanceCapacity`.
+    pub code: String,
+    /// For people; EC2 begins it with the code.
+    pub message: String,
+}
+
+/// An instance that comes up to pending and falls back to stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FallsBack {
+    /// The state reason it then shows.
+    #[serde(flatten)]
+    pub reason: StateReason,
+    /// How many starts fail; all, when absent.
+    #[serde(default)]
+    pub times: Option<u32>,
+}
+
+impl FallsBack {
+    /// Every start fails for lack of capacity.
+    pub fn for_capacity() -> Self {
+        let code = "Server.InsufficientInstanceCapacity";
+        Self::always(code, &format!("{code}: Insufficient capacity to satisfy instance request"))
+    }
+
+    /// Every start fails, for the given reason.
+    pub fn always(code: &str, message: &str) -> Self {
+        Self { reason: StateReason { code: code.to_owned(), message: message.to_owned() }, times: None }
+    }
+}
+
+/// Instances to add: either the given ids, or `count` of them with ids drawn from the simulator's counter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AddInstances {
+    /// Ids of the instances, `i-` and 8 or 17 hex digits.
+    pub ids: Vec<String>,
+    /// How many, when `ids` is empty.
+    pub count: usize,
+    /// Their account.
+    pub account: String,
+    /// Their region.
+    pub region: String,
+    /// Their availability zone; the region's zone `a` when absent.
+    pub zone: Option<String>,
+    /// Such as `t3.micro`.
+    pub instance_type: String,
+    /// The state they begin in. One that begins pending is new to the world, and so subject to the consistency lag;
+    /// any other has been there for a day.
+    pub state: InstanceState,
+    /// Their tags, reserved ones too.
+    pub tags: Tags,
+    /// Whether their starts fail.
+    pub falls_back: Option<FallsBack>,
+}
+
+impl Default for AddInstances {
+    fn default() -> Self {
+        Self {
+            ids: Vec::new(),
+            count: 0,
+            account: DEFAULT_ACCOUNT.to_owned(),
+            region: DEFAULT_REGION.to_owned(),
+            zone: None,
+            instance_type: "t3.micro".to_owned(),
+            state: InstanceState::default(),
+            tags: Tags::new(),
+            falls_back: None,
+        }
+    }
+}
+
+impl AddInstances {
+    /// `count` running instances in the default account and region.
+    pub fn count(count: usize) -> Self {
+        Self { count, ..Self::default() }
+    }
+
+    /// The given ids, running, in the default account and region.
+    pub fn ids<I: Into<String>>(ids: impl IntoIterator<Item = I>) -> Self {
+        Self { ids: ids.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    /// With this tag too.
+    #[must_use]
+    pub fn tag(mut self, key: &str, value: &str) -> Self {
+        self.tags.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Beginning in this state.
+    #[must_use]
+    pub fn state(mut self, state: InstanceState) -> Self {
+        self.state = state;
+        self
+    }
+}
+
+/// An instance as it truly is, whatever describes may still show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceView {
+    /// Its id.
+    pub id: String,
+    /// Where it lives.
+    #[serde(flatten)]
+    pub scope: Scope,
+    /// Its availability zone.
+    pub zone: String,
+    /// Its type.
+    pub instance_type: String,
+    /// Its state.
+    pub state: InstanceState,
+    /// Since when it is in that state.
+    pub since: SimTime,
+    /// When it was last started.
+    pub launched_at: SimTime,
+    /// Why it is in that state, when EC2 would say so.
+    pub state_reason: Option<StateReason>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Whether its next start fails.
+    pub falls_back: Option<FallsBack>,
+}
+
+/// Which instances an administrator wants to see; absent fields exclude nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InstanceQuery {
+    /// Only of this account.
+    pub account: Option<String>,
+    /// Only of this region.
+    pub region: Option<String>,
+    /// Only with this tag key.
+    pub tag_key: Option<String>,
+    /// Only with this value of `tag_key`, literally.
+    pub tag_value: Option<String>,
+    /// Only in this state.
+    pub state: Option<InstanceState>,
+}
+
+/// How the simulated cloud behaves. A changed duration holds for transitions that begin afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Pending to running, in milliseconds.
+    pub pending_ms: u64,
+    /// Stopping to stopped, in milliseconds.
+    pub stopping_ms: u64,
+    /// Shutting-down to terminated, in milliseconds.
+    pub shutting_down_ms: u64,
+    /// How long a terminated instance stays listed, in milliseconds.
+    pub terminated_listed_ms: u64,
+    /// How old the state and tags are that a describe shows, in milliseconds. What the lag in force at a change did not
+    /// keep is forgotten: a lag that is raised shows up from the next change on.
+    pub lag_ms: u64,
+    /// Each describe draws its own age between nothing and `lag_ms` (so reads can go back in time); otherwise each is
+    /// exactly `lag_ms` old.
+    pub lag_varies: bool,
+    /// A pending instance can be stopped. EC2 does either; the default refuses.
+    pub pending_can_stop: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pending_ms: 1_000,
+            stopping_ms: 1_000,
+            shutting_down_ms: 1_000,
+            terminated_listed_ms: 60 * 60 * 1_000,
+            lag_ms: 0,
+            lag_varies: false,
+            pending_can_stop: false,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn pending(&self) -> Duration {
+        Duration::from_millis(self.pending_ms)
+    }
+
+    pub(crate) fn stopping(&self) -> Duration {
+        Duration::from_millis(self.stopping_ms)
+    }
+
+    pub(crate) fn shutting_down(&self) -> Duration {
+        Duration::from_millis(self.shutting_down_ms)
+    }
+
+    pub(crate) fn terminated_listed(&self) -> Duration {
+        Duration::from_millis(self.terminated_listed_ms)
+    }
+
+    pub(crate) fn lag(&self) -> Duration {
+        Duration::from_millis(self.lag_ms)
+    }
+}
+
+/// Settings to change; absent fields stay as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "each field is described at Settings")]
+pub struct SettingsPatch {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopping_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shutting_down_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terminated_listed_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_varies: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_can_stop: Option<bool>,
+}
+
+impl SettingsPatch {
+    pub(crate) fn apply(&self, to: &mut Settings) {
+        fn set<T: Copy>(to: &mut T, value: Option<T>) {
+            if let Some(value) = value {
+                *to = value;
+            }
+        }
+        set(&mut to.pending_ms, self.pending_ms);
+        set(&mut to.stopping_ms, self.stopping_ms);
+        set(&mut to.shutting_down_ms, self.shutting_down_ms);
+        set(&mut to.terminated_listed_ms, self.terminated_listed_ms);
+        set(&mut to.lag_ms, self.lag_ms);
+        set(&mut to.lag_varies, self.lag_varies);
+        set(&mut to.pending_can_stop, self.pending_can_stop);
+    }
+}
