@@ -2,8 +2,10 @@
 //!
 //! Two things shape every rule here. A stored object that breaks a rule must stay editable and
 //! deletable: Kubernetes forgives an unchanged field whose rule answers *false* (ratcheting), but not
-//! one whose rule raises an *error*, so every conversion is guarded by a match. And a rule must stand
-//! on the field or the spec, never on the root: there, a status write would evaluate it anew.
+//! one whose rule raises an *error*, so every conversion is guarded by a match, and every match by a
+//! length: to match a stored mebibyte exceeds the cost that a rule may have, which is an error too. And
+//! a rule must stand on the field or the spec, never on the root: there, a status write would evaluate
+//! it anew.
 
 use kube::core::Rule;
 
@@ -30,14 +32,25 @@ pub const PLAIN_TEXT_PATTERN: &str =
 /// Longest accepted instant: date, time, nine digits of fraction, offset.
 pub const INSTANT_MAX_LENGTH: u32 = 35;
 
-/// A CEL string literal. Raw, so that the backslashes of a pattern stay.
-fn literal(pattern: &str) -> String {
-    format!("r'{pattern}'")
+/// Longest text that is matched against a pattern; a longer one answers false. No field's `maxLength`
+/// may exceed it.
+pub const TEXT_MAX_LENGTH: u32 = 2048;
+
+/// A CEL expression: `field` is at most `max` characters long and matches `pattern`. The literal is raw,
+/// so that the backslashes of a pattern stay.
+fn is_match(field: &str, max: u32, pattern: &str) -> String {
+    format!("size({field}) <= {max} && {field}.matches(r'{pattern}')")
 }
 
 /// A CEL expression: `field` is an instant that `timestamp()` takes.
 fn is_instant(field: &str) -> String {
-    format!("({field}.matches({}) && {})", literal(INSTANT_PATTERN), IN_RANGE.replace("{}", field))
+    let matches = is_match(field, INSTANT_MAX_LENGTH, INSTANT_PATTERN);
+    format!("({matches} && {})", IN_RANGE.replace("{}", field))
+}
+
+/// A CEL expression: the value is plain text.
+fn is_plain_text() -> String {
+    is_match("self", TEXT_MAX_LENGTH, PLAIN_TEXT_PATTERN)
 }
 
 /// The value is an RFC 3339 instant.
@@ -66,13 +79,13 @@ pub(crate) fn end_after_start() -> Rule {
 
 /// The value is not empty and has no control characters.
 pub(crate) fn plain_text() -> Rule {
-    Rule::new(format!("self.matches({})", literal(PLAIN_TEXT_PATTERN)))
+    Rule::new(is_plain_text())
         .message("must not be empty, nor hold control characters or marks that reorder text")
 }
 
 /// The value is empty or has no control characters.
 pub(crate) fn plain_text_or_empty() -> Rule {
-    Rule::new(format!("self == '' || self.matches({})", literal(PLAIN_TEXT_PATTERN)))
+    Rule::new(format!("self == '' || ({})", is_plain_text()))
         .message("must not hold control characters or marks that reorder text")
 }
 
@@ -85,7 +98,7 @@ pub(crate) fn one_of(allowed: &[&str]) -> Rule {
 
 /// The value matches `pattern`, an RE2 expression.
 pub(crate) fn matches(pattern: &str, message: &str) -> Rule {
-    Rule::new(format!("self.matches({})", literal(pattern))).message(message)
+    Rule::new(is_match("self", TEXT_MAX_LENGTH, pattern)).message(message)
 }
 
 /// The field never changes once set.
