@@ -5,8 +5,9 @@
 //! one whose rule raises an *error*, so every conversion is guarded by a match, and every match by a
 //! length: to match a stored mebibyte exceeds the cost that a rule may have, which is an error too. And
 //! a rule must stand on the field or the spec, never on the root: there, a status write would evaluate
-//! it anew.
+//! it anew. The exception, [`spec_stays`], looks at nothing that a status write changes.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 use kube::core::Rule;
 
 /// RFC 3339 as Go's `time.Parse(time.RFC3339, …)` takes it, days checked against month and leap year,
@@ -112,6 +113,20 @@ pub(crate) fn optional_immutable(field: &str, why: &str) -> Rule {
         "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
     ))
     .message(format!("{field} is immutable, also from absent to set: {why}").as_str())
+}
+
+/// For the root: an object has a spec, unless it was stored without one. `required` cannot say that:
+/// it would hold back the finalizer of such an object. And an object that lost its spec and then got
+/// another would get around all that is immutable.
+pub(crate) fn spec_stays() -> ValidationRule {
+    ValidationRule {
+        rule: "has(self.spec) || (oldSelf.hasValue() && !has(oldSelf.value().spec))".to_owned(),
+        optional_old_self: Some(true),
+        message: Some("a spec is required".to_owned()),
+        reason: Some("FieldValueRequired".to_owned()),
+        field_path: Some(".spec".to_owned()),
+        ..ValidationRule::default()
+    }
 }
 
 #[cfg(test)]

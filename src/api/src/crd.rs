@@ -8,6 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::{CustomResourceExt, core::ListMerge};
 
+use crate::admission;
 pub use crate::{
     booking::BookingCrd, monitor::ResourceMonitorCrd, resource::ResourceCrd, scheduler::BookingSchedulerCrd,
 };
@@ -45,6 +46,7 @@ fn finish(crd: &mut CustomResourceDefinition) {
         root.required = None;
         root.title = None;
         tidy(root);
+        root.x_kubernetes_validations.get_or_insert_default().push(admission::spec_stays());
         for (_, path, fields) in REQUIRED.iter().filter(|(of, ..)| *of == kind) {
             if let Some(schema) = descend(root, path) {
                 schema.required = Some(fields.iter().map(ToString::to_string).collect());

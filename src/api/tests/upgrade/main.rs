@@ -296,6 +296,29 @@ async fn kubectl_get_prints_the_columns_it_printed_before_the_upgrade() {
     }
 }
 
+#[tokio::test]
+async fn our_crds_apply_again_in_every_way_and_change_nothing() {
+    // given our CRDs as `kubectl apply` left them
+    let (upgraded, client) = upgraded().await;
+    let api = Api::<CustomResourceDefinition>::all(client);
+    let crds = crd::all();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": crds}).to_string();
+    for arguments in [
+        &["apply", "-f", "-"][..],
+        &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+        &["replace", "-f", "-"],
+    ] {
+        // when they are applied again
+        kubectl(&upgraded.control_plane, arguments, &list).unwrap();
+        for crd in &crds {
+            // then the server has the same schema as before, our change of the older one being its second
+            let stored = api.get(&crd.name_any()).await.unwrap();
+            assert_eq!(stored.metadata.generation, Some(2), "{arguments:?} {}", crd.name_any());
+            assert_eq!(stored.spec.versions[0].schema, crd.spec.versions[0].schema, "{}", crd.name_any());
+        }
+    }
+}
+
 /// Manifests as users of the older operator keep them; its scheduler demanded times.
 const SAMPLES_THEN: &str = r#"
 {apiVersion: manager.kotaico.de/v1, kind: Booking, metadata: {name: then}, spec: {resource_name: ec2.warehouse, start_at: 2023-03-04T20:15:00Z, end_at: 2023-03-04T20:25:00Z, user_id: 0f1e2d3c4b}}
