@@ -119,6 +119,26 @@ mod tests {
     }
 
     #[test]
+    fn every_text_of_a_spec_is_bounded_by_what_a_rule_can_match() {
+        fn walk(path: &str, schema: &JSONSchemaProps) {
+            if schema.type_.as_deref() == Some("string") && schema.enum_.is_none() {
+                let bound = i64::from(admission::TEXT_MAX_LENGTH);
+                assert!(schema.max_length.is_some_and(|length| length <= bound), "{path}");
+            }
+            for (name, property) in schema.properties.iter().flatten() {
+                walk(&format!("{path}.{name}"), property);
+            }
+            if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
+                walk(&format!("{path}[]"), items);
+            }
+        }
+        for mut crd in all() {
+            let root = crd.spec.versions[0].schema.as_mut().unwrap().open_api_v3_schema.as_mut().unwrap();
+            walk(&crd.spec.names.kind, descend(root, "spec").unwrap());
+        }
+    }
+
+    #[test]
     fn no_category_or_short_name_equals_a_name_of_a_kind() {
         let crds = all();
         let names: Vec<String> = crds
