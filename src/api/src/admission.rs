@@ -5,13 +5,13 @@
 //! one whose rule raises an *error*, so every conversion is guarded by a match, and every match by a
 //! length: to match a stored mebibyte exceeds the cost that a rule may have, which is an error too. And
 //! a rule must stand on the field or the spec, never on the root: there, a status write would evaluate
-//! it anew. The exception, [`spec_stays`], looks at nothing that a status write changes.
+//! it anew. The exception, `spec_stays`, looks at nothing that a status write changes.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 use kube::core::Rule;
 
 /// RFC 3339 as Go's `time.Parse(time.RFC3339, …)` takes it, days checked against month and leap year,
-/// so that CEL's `timestamp()` cannot fail on a match (with [`IN_RANGE`]). RE2 syntax.
+/// so that CEL's `timestamp()` cannot fail on a match (with `IN_RANGE`). RE2 syntax.
 pub const INSTANT_PATTERN: &str = concat!(
     r"^([0-9]{4}-(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])",
     r"|[0-9]{4}-(0[469]|11)-(0[1-9]|[12][0-9]|30)",
