@@ -2,13 +2,16 @@
 //!
 //! Two things shape every rule here. A stored object that breaks a rule must stay editable and
 //! deletable: Kubernetes forgives an unchanged field whose rule answers *false* (ratcheting), but not
-//! one whose rule raises an *error*, so every conversion is guarded by a match. And a rule must stand
-//! on the field or the spec, never on the root: there, a status write would evaluate it anew.
+//! one whose rule raises an *error*, so every conversion is guarded by a match, and every match by a
+//! length: to match a stored mebibyte exceeds the cost that a rule may have, which is an error too. And
+//! a rule must stand on the field or the spec, never on the root: there, a status write would evaluate
+//! it anew. The exception, `spec_stays`, looks at nothing that a status write changes.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 use kube::core::Rule;
 
 /// RFC 3339 as Go's `time.Parse(time.RFC3339, …)` takes it, days checked against month and leap year,
-/// so that CEL's `timestamp()` cannot fail on a match (with [`IN_RANGE`]). RE2 syntax.
+/// so that CEL's `timestamp()` cannot fail on a match (with `IN_RANGE`). RE2 syntax.
 pub const INSTANT_PATTERN: &str = concat!(
     r"^([0-9]{4}-(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])",
     r"|[0-9]{4}-(0[469]|11)-(0[1-9]|[12][0-9]|30)",
@@ -30,14 +33,25 @@ pub const PLAIN_TEXT_PATTERN: &str =
 /// Longest accepted instant: date, time, nine digits of fraction, offset.
 pub const INSTANT_MAX_LENGTH: u32 = 35;
 
-/// A CEL string literal. Raw, so that the backslashes of a pattern stay.
-fn literal(pattern: &str) -> String {
-    format!("r'{pattern}'")
+/// Longest text that is matched against a pattern; a longer one answers false. No field's `maxLength`
+/// may exceed it.
+pub const TEXT_MAX_LENGTH: u32 = 2048;
+
+/// A CEL expression: `field` is at most `max` characters long and matches `pattern`. The literal is raw,
+/// so that the backslashes of a pattern stay.
+fn is_match(field: &str, max: u32, pattern: &str) -> String {
+    format!("size({field}) <= {max} && {field}.matches(r'{pattern}')")
 }
 
 /// A CEL expression: `field` is an instant that `timestamp()` takes.
 fn is_instant(field: &str) -> String {
-    format!("({field}.matches({}) && {})", literal(INSTANT_PATTERN), IN_RANGE.replace("{}", field))
+    let matches = is_match(field, INSTANT_MAX_LENGTH, INSTANT_PATTERN);
+    format!("({matches} && {})", IN_RANGE.replace("{}", field))
+}
+
+/// A CEL expression: the value is plain text.
+fn is_plain_text() -> String {
+    is_match("self", TEXT_MAX_LENGTH, PLAIN_TEXT_PATTERN)
 }
 
 /// The value is an RFC 3339 instant.
@@ -66,13 +80,13 @@ pub(crate) fn end_after_start() -> Rule {
 
 /// The value is not empty and has no control characters.
 pub(crate) fn plain_text() -> Rule {
-    Rule::new(format!("self.matches({})", literal(PLAIN_TEXT_PATTERN)))
+    Rule::new(is_plain_text())
         .message("must not be empty, nor hold control characters or marks that reorder text")
 }
 
 /// The value is empty or has no control characters.
 pub(crate) fn plain_text_or_empty() -> Rule {
-    Rule::new(format!("self == '' || self.matches({})", literal(PLAIN_TEXT_PATTERN)))
+    Rule::new(format!("self == '' || ({})", is_plain_text()))
         .message("must not hold control characters or marks that reorder text")
 }
 
@@ -85,7 +99,7 @@ pub(crate) fn one_of(allowed: &[&str]) -> Rule {
 
 /// The value matches `pattern`, an RE2 expression.
 pub(crate) fn matches(pattern: &str, message: &str) -> Rule {
-    Rule::new(format!("self.matches({})", literal(pattern))).message(message)
+    Rule::new(is_match("self", TEXT_MAX_LENGTH, pattern)).message(message)
 }
 
 /// The field never changes once set.
@@ -99,6 +113,20 @@ pub(crate) fn optional_immutable(field: &str, why: &str) -> Rule {
         "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
     ))
     .message(format!("{field} is immutable, also from absent to set: {why}").as_str())
+}
+
+/// For the root: an object has a spec, unless it was stored without one. `required` cannot say that:
+/// it would hold back the finalizer of such an object. And an object that lost its spec and then got
+/// another would get around all that is immutable.
+pub(crate) fn spec_stays() -> ValidationRule {
+    ValidationRule {
+        rule: "has(self.spec) || (oldSelf.hasValue() && !has(oldSelf.value().spec))".to_owned(),
+        optional_old_self: Some(true),
+        message: Some("a spec is required".to_owned()),
+        reason: Some("FieldValueRequired".to_owned()),
+        field_path: Some(".spec".to_owned()),
+        ..ValidationRule::default()
+    }
 }
 
 #[cfg(test)]

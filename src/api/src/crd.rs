@@ -8,6 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::{CustomResourceExt, core::ListMerge};
 
+use crate::admission;
 pub use crate::{
     booking::BookingCrd, monitor::ResourceMonitorCrd, resource::ResourceCrd, scheduler::BookingSchedulerCrd,
 };
@@ -45,6 +46,7 @@ fn finish(crd: &mut CustomResourceDefinition) {
         root.required = None;
         root.title = None;
         tidy(root);
+        root.x_kubernetes_validations.get_or_insert_default().push(admission::spec_stays());
         for (_, path, fields) in REQUIRED.iter().filter(|(of, ..)| *of == kind) {
             if let Some(schema) = descend(root, path) {
                 schema.required = Some(fields.iter().map(ToString::to_string).collect());
@@ -113,6 +115,26 @@ mod tests {
         for crd in all() {
             let schema = crd.spec.versions[0].schema.as_ref().unwrap();
             walk(&crd.spec.names.kind, schema.open_api_v3_schema.as_ref().unwrap());
+        }
+    }
+
+    #[test]
+    fn every_text_of_a_spec_is_bounded_by_what_a_rule_can_match() {
+        fn walk(path: &str, schema: &JSONSchemaProps) {
+            if schema.type_.as_deref() == Some("string") && schema.enum_.is_none() {
+                let bound = i64::from(admission::TEXT_MAX_LENGTH);
+                assert!(schema.max_length.is_some_and(|length| length <= bound), "{path}");
+            }
+            for (name, property) in schema.properties.iter().flatten() {
+                walk(&format!("{path}.{name}"), property);
+            }
+            if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
+                walk(&format!("{path}[]"), items);
+            }
+        }
+        for mut crd in all() {
+            let root = crd.spec.versions[0].schema.as_mut().unwrap().open_api_v3_schema.as_mut().unwrap();
+            walk(&crd.spec.names.kind, descend(root, "spec").unwrap());
         }
     }
 

@@ -14,6 +14,9 @@
 //! Field names are snake_case and status words are upper case because the kinds are older than this
 //! operator; `conditions` and `observedGeneration` follow Kubernetes.
 
+#![allow(clippy::duplicated_attributes, reason = "printer columns repeat the keys of their attributes")]
+#![allow(clippy::doc_markdown, reason = "kubectl explain prints the docs of fields, backticks and all")]
+
 pub mod admission;
 mod booking;
 pub mod crd;

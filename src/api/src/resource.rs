@@ -88,14 +88,11 @@ pub struct ResourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_arn: Option<String>,
 
-    /// What happens to machines that run while nobody holds the group. Stop: they are stopped. Keep:
-    /// they are never stopped. Absent: they are stopped, but what ran when the Resource was first
-    /// seen is left running for the operator's adoption grace.
+    /// See [`WhenIdle`]: for an enum the CRD has the type's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when_idle: Option<WhenIdle>,
 
-    /// What happens to running machines when the Resource is deleted. Release (default): they are
-    /// unlocked and left running. Stop: they are unlocked and stopped.
+    /// See [`OnDelete`]: for an enum the CRD has the type's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_delete: Option<OnDelete>,
 
@@ -112,7 +109,9 @@ pub struct ResourceSpec {
     pub booked_until: Option<String>,
 }
 
-/// What happens to running machines while nobody holds the group.
+/// What happens to machines that run while nobody holds the group. Stop: they are stopped. Keep: they
+/// are never stopped. Absent: they are stopped, but what ran when the Resource was first seen is left
+/// running for the operator's adoption grace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum WhenIdle {
     /// They are stopped.
@@ -121,7 +120,8 @@ pub enum WhenIdle {
     Keep,
 }
 
-/// What happens to running machines when the Resource is deleted.
+/// What happens to running machines when the Resource is deleted. Release (default): they are unlocked
+/// and left running. Stop: they are unlocked and stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnDelete {
     /// They are unlocked and left running.
