@@ -4,3 +4,4 @@
 pub mod control_plane;
 pub mod ec2;
 pub mod guard;
+pub mod replica;

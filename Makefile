@@ -1,0 +1,48 @@
+# Every verb of the project. `make help` lists them.
+
+SHELL := /bin/sh
+CARGO ?= cargo
+# One target directory and one feature set for all verbs: the AWS SDK is built once.
+BUILD := $(CARGO) build --workspace --bins --locked
+BIN := $(or $(CARGO_TARGET_DIR),target)/debug
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt docs deny crds crds-check install run
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: ## one booking from applied to finished, on a real API server and a simulated EC2 (KEEP=1 leaves it up)
+	@$(BUILD)
+	@KEEP=$(KEEP) $(BIN)/demo
+
+test: ## all tests, on a real API server, the simulated EC2 and moto
+	@$(CARGO) build --workspace --all-targets --locked
+	@$(BIN)/with-control-plane -- $(CARGO) test --workspace --locked
+
+lint: ## format, clippy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+docs: ## the crates' documentation, warnings refused
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+deny: ## dependencies: bans, licences, sources (advisories: make deny CHECKS=advisories)
+	$(CARGO) deny --all-features check $(or $(CHECKS),bans licenses sources)
+
+crds: ## write crds/ from the types
+	@$(BUILD)
+	@mkdir -p crds
+	@$(BIN)/booking-operator crds > crds/booking-operator.yaml
+
+crds-check: ## refuse crds/ that differ from the types
+	@$(BUILD)
+	@$(BIN)/booking-operator crds | diff -u crds/booking-operator.yaml - \
+		|| { echo "crds/ is not what the types say: run make crds"; exit 1; }
+
+install: ## CRDs into the current cluster
+	kubectl apply -f crds/
+
+run: ## the operator against the current cluster and the AWS account of the environment (ARGS=...)
+	@$(BUILD)
+	@$(BIN)/booking-operator $(ARGS)

@@ -1,0 +1,211 @@
+//! `demo`: one booking of a group of three machines, from applied to finished, on a real API server and
+//! a simulated EC2. With KEEP=1 everything stays up until Ctrl-C.
+
+mod timeline;
+
+use std::{
+    env,
+    error::Error,
+    path::PathBuf,
+    process::{ExitCode, Stdio},
+    time::Duration,
+};
+
+use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::{Api, Client, api::PostParams};
+use tempfile::TempDir;
+use testbed::{
+    control_plane::ControlPlane,
+    ec2::{AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, SettingsPatch},
+    replica::{REGION, Replica, ReplicaConfig, operator_binary},
+};
+use tokio::{io::AsyncWriteExt, process::Command};
+
+/// A start or stop call that goes out later than this fails the demo.
+const LATE_LIMIT_MS: i64 = 500;
+const NAMESPACE: &str = "default";
+const RESOURCE: &str = "ec2.analytics";
+const BOOKING: &str = "quarterly-report";
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match demo().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("demo: failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything that runs; it ends with this value.
+struct Scene {
+    control_plane: ControlPlane,
+    ec2: Ec2Simulator,
+    operator: Replica,
+    log: PathBuf,
+    _directory: TempDir,
+}
+
+async fn demo() -> Result<(), Failure> {
+    let scene = set_up().await?;
+    let client = scene.control_plane.client()?;
+    let window = book(&client).await?;
+    let ready_at = timeline::follow(&client, BOOKING, RESOURCE, window).await?;
+    let figures = Figures::read(&scene.ec2, window, ready_at)?;
+    let verdict = figures.judge();
+    if env::var("KEEP").is_ok_and(|keep| !keep.is_empty() && keep != "0") {
+        scene.keep_up().await?;
+    }
+    scene.operator.stop().await;
+    scene.control_plane.stop().await;
+    verdict.map(|line| println!("{line}"))
+}
+
+async fn set_up() -> Result<Scene, Failure> {
+    println!("API server and etcd ...");
+    let control_plane = ControlPlane::start().await?;
+    println!("simulated EC2 with three stopped machines tagged analytics ...");
+    let ec2 = simulated_ec2().await?;
+    println!("CRDs, then the operator ...");
+    install_crds(&control_plane).await?;
+    let directory = tempfile::tempdir()?;
+    let log = directory.path().join("operator.log");
+    let operator = Replica::start(&ReplicaConfig {
+        name: "demo-operator",
+        kubeconfig: control_plane.kubeconfig(),
+        ec2_url: &ec2.url(),
+        log: &log,
+        args: &["--poll-shortest=250ms"],
+    })
+    .await?;
+    Ok(Scene { control_plane, ec2, operator, log, _directory: directory })
+}
+
+async fn simulated_ec2() -> Result<Ec2Simulator, Failure> {
+    let ec2 = Ec2Simulator::start(Ec2Config::default()).await?;
+    ec2.world().change_settings(&SettingsPatch {
+        pending_ms: Some(2_000),
+        stopping_ms: Some(1_500),
+        ..SettingsPatch::default()
+    });
+    let machines = AddInstances::count(3)
+        .tag("resource-booking-application", "analytics")
+        .tag("resource-booking-managed", "true")
+        .state(InstanceState::Stopped);
+    ec2.world().add_instances(&AddInstances { region: REGION.to_owned(), ..machines })?;
+    Ok(ec2)
+}
+
+/// As a user would: `booking-operator crds | kubectl apply -f -`.
+async fn install_crds(control_plane: &ControlPlane) -> Result<(), Failure> {
+    let crds = Command::new(operator_binary()?).arg("crds").output().await?;
+    let mut kubectl = Command::new(control_plane.kubectl()?)
+        .args(["apply", "-f", "-"])
+        .env("KUBECONFIG", control_plane.kubeconfig())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    if let Some(mut input) = kubectl.stdin.take() {
+        input.write_all(&crds.stdout).await?;
+    }
+    let status = kubectl.wait().await?;
+    if status.success() { Ok(()) } else { Err(format!("kubectl apply of the CRDs: {status}").into()) }
+}
+
+/// Applies a Resource and a Booking of eight seconds; gives its window.
+async fn book(client: &Client) -> Result<(Timestamp, Timestamp), Failure> {
+    let resource = ResourceSpec {
+        type_: Some("ec2".into()),
+        tag: Some("analytics".into()),
+        when_idle: Some(WhenIdle::Stop),
+        ..ResourceSpec::default()
+    };
+    let resources: Api<Resource> = Api::namespaced(client.clone(), NAMESPACE);
+    resources.create(&PostParams::default(), &Resource::new(RESOURCE, resource)).await?;
+    let second = Timestamp::from_second(Timestamp::now().as_second())?;
+    let start = second.checked_add(SignedDuration::from_secs(4))?;
+    let end = start.checked_add(SignedDuration::from_secs(8))?;
+    let booking = BookingSpec {
+        resource_name: Some(RESOURCE.into()),
+        start_at: Some(start.to_string()),
+        end_at: Some(end.to_string()),
+        user_id: Some("ann".into()),
+        ..BookingSpec::default()
+    };
+    let bookings: Api<Booking> = Api::namespaced(client.clone(), NAMESPACE);
+    bookings.create(&PostParams::default(), &Booking::new(BOOKING, booking)).await?;
+    println!("ann books {RESOURCE} from {start} to {end}\n");
+    Ok((start, end))
+}
+
+impl Scene {
+    async fn keep_up(&self) -> Result<(), Failure> {
+        let ec2 = self.ec2.url();
+        println!("\nall of it stays up until Ctrl-C:");
+        println!("  export KUBECONFIG={}", self.control_plane.kubeconfig().display());
+        println!("  kubectl get bookings,resources -o wide; kubectl describe booking {BOOKING}");
+        println!("  EC2: {ec2} (call log: {ec2}/_admin/calls)");
+        println!("  operator: {}, log {}", self.operator.metrics_url(), self.log.display());
+        tokio::signal::ctrl_c().await?;
+        Ok(())
+    }
+}
+
+/// What the demo measures, from the simulator's own log.
+struct Figures {
+    start_late_ms: i64,
+    stop_late_ms: i64,
+    ready_after_ms: i64,
+    calls: Vec<CallRecord>,
+}
+
+impl Figures {
+    fn read(
+        ec2: &Ec2Simulator,
+        (start, end): (Timestamp, Timestamp),
+        ready_at: Timestamp,
+    ) -> Result<Self, Failure> {
+        let calls = ec2.world().calls(&CallQuery::default()).calls;
+        let late = |action: &str, due: Timestamp| {
+            let first = calls.iter().find(|call| call.facts.action == action);
+            let arrived = first.ok_or_else(|| format!("no {action} call went out"))?.arrived.wall.as_micros();
+            Ok::<i64, Failure>((arrived - due.as_microsecond()).div_euclid(1000))
+        };
+        Ok(Self {
+            start_late_ms: late("StartInstances", start)?,
+            stop_late_ms: late("StopInstances", end)?,
+            ready_after_ms: ready_at.as_millisecond() - start.as_millisecond(),
+            calls,
+        })
+    }
+
+    fn judge(&self) -> Result<String, Failure> {
+        let Self { start_late_ms, stop_late_ms, ready_after_ms, calls } = self;
+        let count = |action: &str| calls.iter().filter(|call| call.facts.action == action).count();
+        let by_action = ["DescribeInstances", "StartInstances", "StopInstances", "CreateTags", "DeleteTags"]
+            .map(|action| format!("{action} {}", count(action)))
+            .join(", ");
+        println!("\ncloud calls: {by_action}");
+        println!(
+            "start call {start_late_ms} ms after start_at, ready {ready_after_ms} ms after it, stop call {stop_late_ms} ms after end_at"
+        );
+        let on_time = |late: i64| (0..=LATE_LIMIT_MS).contains(&late);
+        if !on_time(*start_late_ms) || !on_time(*stop_late_ms) {
+            return Err(format!(
+                "start {start_late_ms} ms, stop {stop_late_ms} ms: not within 0 to {LATE_LIMIT_MS} ms"
+            )
+            .into());
+        }
+        Ok(format!(
+            "demo: ok start_late_ms={start_late_ms} stop_late_ms={stop_late_ms} cloud_calls={}",
+            calls.len()
+        ))
+    }
+}
+
+/// How long the whole may take from the end of the booking.
+const SETTLE_LIMIT: Duration = Duration::from_secs(20);

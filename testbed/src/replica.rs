@@ -1,0 +1,158 @@
+//! An operator as a process of its own, against a control plane and a simulated EC2.
+
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+use crate::guard::{GuardError, Guarded, GuardedCommand};
+
+/// Names another operator binary than the one beside this program.
+pub const BINARY_VARIABLE: &str = "BOOKING_OPERATOR_BINARY";
+
+/// The region that the simulated EC2 is called in.
+pub const REGION: &str = "eu-central-1";
+
+/// How long a replica may take until it is ready.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+const READY_POLL: Duration = Duration::from_millis(20);
+
+/// What can go wrong with a replica.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicaError {
+    /// There is no operator binary.
+    #[error("no operator binary at {0}: run cargo build --workspace")]
+    NoBinary(PathBuf),
+    /// No port is free.
+    #[error("no free port: {0}")]
+    Port(std::io::Error),
+    /// The process could not be started.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// It did not become ready.
+    #[error("the operator was not ready within {READY_LIMIT:?}; its last words:\n{0}")]
+    NotReady(String),
+}
+
+/// What a replica runs against.
+#[derive(Clone, Debug)]
+pub struct ReplicaConfig<'a> {
+    /// Its name, in the cloud's call log too.
+    pub name: &'a str,
+    /// The cluster.
+    pub kubeconfig: &'a Path,
+    /// URL of the simulated EC2.
+    pub ec2_url: &'a str,
+    /// Where its log goes.
+    pub log: &'a Path,
+    /// More arguments.
+    pub args: &'a [&'a str],
+}
+
+/// A running operator; it ends with this value, or with this process, however that ends.
+#[derive(Debug)]
+pub struct Replica {
+    process: Guarded,
+    probes: SocketAddr,
+    metrics: SocketAddr,
+}
+
+/// The operator binary: the one named by the environment, else the one beside this program.
+///
+/// # Errors
+/// [`ReplicaError::NoBinary`].
+pub fn operator_binary() -> Result<PathBuf, ReplicaError> {
+    if let Some(path) = env::var_os(BINARY_VARIABLE) {
+        return Ok(PathBuf::from(path));
+    }
+    // Test programs lie in deps/, one level below the binaries.
+    let here = env::current_exe().unwrap_or_default();
+    let beside = here.ancestors().skip(1).take(2).map(|dir| dir.join("booking-operator"));
+    let mut tried = PathBuf::new();
+    for candidate in beside {
+        if candidate.is_file() {
+            return Ok(candidate);
+        }
+        tried = candidate;
+    }
+    Err(ReplicaError::NoBinary(tried))
+}
+
+impl Replica {
+    /// Starts a replica and waits until it is ready.
+    ///
+    /// # Errors
+    /// See [`ReplicaError`].
+    pub async fn start(config: &ReplicaConfig<'_>) -> Result<Self, ReplicaError> {
+        let replica = Self::spawn(config)?;
+        let deadline = Instant::now() + READY_LIMIT;
+        while !replica.is_ready().await {
+            if Instant::now() > deadline || replica.process.try_wait().is_some() {
+                return Err(ReplicaError::NotReady(replica.process.log_tail(20)));
+            }
+            sleep(READY_POLL).await;
+        }
+        Ok(replica)
+    }
+
+    /// Starts a replica.
+    ///
+    /// # Errors
+    /// See [`ReplicaError`].
+    pub fn spawn(config: &ReplicaConfig<'_>) -> Result<Self, ReplicaError> {
+        let (probes, metrics) = free_addresses().map_err(ReplicaError::Port)?;
+        let mut command = GuardedCommand::new(operator_binary()?, config.log);
+        command = command
+            .arg(format!("--health-probe-bind-address={probes}"))
+            .arg(format!("--metrics-bind-address={metrics}"))
+            .args(config.args)
+            .env("KUBECONFIG", config.kubeconfig)
+            .env("POD_NAME", config.name)
+            .env("AWS_SDK_UA_APP_ID", config.name)
+            .env("AWS_ENDPOINT_URL", config.ec2_url)
+            .env("AWS_REGION", REGION)
+            .env("AWS_ACCESS_KEY_ID", "testbed")
+            .env("AWS_SECRET_ACCESS_KEY", "testbed")
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        Ok(Self { process: command.spawn()?, probes, metrics })
+    }
+
+    /// Whether it says that it is ready.
+    pub async fn is_ready(&self) -> bool {
+        match reqwest::get(self.readiness_url()).await {
+            Ok(answer) => answer.status().is_success(),
+            Err(_) => false,
+        }
+    }
+
+    /// URL of its readiness probe.
+    pub fn readiness_url(&self) -> String {
+        format!("http://{}/readyz", self.probes)
+    }
+
+    /// URL of its metrics.
+    pub fn metrics_url(&self) -> String {
+        format!("http://{}/metrics", self.metrics)
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Guarded {
+        &self.process
+    }
+
+    /// Ends it: gracefully first, by force after a while. Gives its exit code.
+    pub async fn stop(self) -> Option<i32> {
+        self.process.stop().await
+    }
+}
+
+/// Two addresses that were free a moment ago.
+fn free_addresses() -> std::io::Result<(SocketAddr, SocketAddr)> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let (first, second) = (bind()?, bind()?);
+    Ok((first.local_addr()?, second.local_addr()?))
+}
