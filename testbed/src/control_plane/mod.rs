@@ -99,6 +99,11 @@ impl ControlPlane {
         Ok(Client::try_from(self.config.clone())?)
     }
 
+    /// The configuration of such a client, for one with layers of its own.
+    pub fn client_config(&self) -> kube::Config {
+        self.config.clone()
+    }
+
     /// The administrator's kubeconfig, complete in itself; only its owner can read it.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig

@@ -1,0 +1,133 @@
+//! Crashes at a chosen outside effect: the process is cut off before or after its n-th write or call,
+//! and nothing that it still tries gets out.
+
+use std::{
+    future::{Future, pending},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use async_trait::async_trait;
+use booking_cloud::{CloudError, Instance, Permit, Provider, Results, Tag};
+use kube::{Client, client::ClientBuilder};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The effect does not happen.
+    Before,
+    /// The effect happens; nobody hears of it.
+    After,
+}
+
+/// Counts outside effects and crashes at one of them.
+#[derive(Debug)]
+pub struct CrashPoint {
+    at: Option<(usize, Side)>,
+    effects: AtomicUsize,
+    /// Cancelled at the crash.
+    pub crashed: CancellationToken,
+}
+
+impl CrashPoint {
+    pub fn new(at: Option<(usize, Side)>) -> Arc<Self> {
+        Arc::new(Self { at, effects: AtomicUsize::new(0), crashed: CancellationToken::new() })
+    }
+
+    pub fn effects(&self) -> usize {
+        self.effects.load(Ordering::SeqCst)
+    }
+
+    async fn effect<T>(&self, effect: impl Future<Output = T>) -> T {
+        if self.crashed.is_cancelled() {
+            return pending().await;
+        }
+        let number = self.effects.fetch_add(1, Ordering::SeqCst);
+        match self.at {
+            Some((at, Side::Before)) if at == number => {
+                self.crashed.cancel();
+                pending().await
+            }
+            Some((at, Side::After)) if at == number => {
+                effect.await;
+                self.crashed.cancel();
+                pending().await
+            }
+            _ => effect.await,
+        }
+    }
+}
+
+/// A provider whose mutations are effects.
+pub struct Crashing<P> {
+    pub inner: P,
+    pub point: Arc<CrashPoint>,
+}
+
+#[async_trait]
+impl<P: Provider> Provider for Crashing<P> {
+    async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
+        self.inner.describe(groups).await
+    }
+    async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results {
+        self.point.effect(self.inner.start(permit, ids)).await
+    }
+    async fn stop(&self, permit: &dyn Permit, ids: &[String]) -> Results {
+        self.point.effect(self.inner.stop(permit, ids)).await
+    }
+    async fn tag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
+        self.point.effect(self.inner.tag(permit, ids, tags)).await
+    }
+    async fn untag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
+        self.point.effect(self.inner.untag(permit, ids, tags)).await
+    }
+}
+
+/// A client whose writes are effects.
+pub fn crashing_client(config: kube::Config, point: Arc<CrashPoint>) -> Client {
+    ClientBuilder::try_from(config).unwrap().with_layer(&WriteLayer(point)).build()
+}
+
+#[derive(Clone)]
+struct WriteLayer(Arc<CrashPoint>);
+
+impl<S> Layer<S> for WriteLayer {
+    type Service = Writes<S>;
+    fn layer(&self, inner: S) -> Writes<S> {
+        Writes { inner, point: self.0.clone() }
+    }
+}
+
+#[derive(Clone)]
+struct Writes<S> {
+    inner: S,
+    point: Arc<CrashPoint>,
+}
+
+impl<S, B> Service<http::Request<B>> for Writes<S>
+where
+    S: Service<http::Request<B>>,
+    S::Future: Send + 'static,
+    S::Response: Send,
+    S::Error: Send,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let is_read = request.method() == http::Method::GET;
+        let sent = self.inner.call(request);
+        let point = self.point.clone();
+        Box::pin(async move { if is_read { sent.await } else { point.effect(sent).await } })
+    }
+}

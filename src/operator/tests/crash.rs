@@ -1,0 +1,74 @@
+//! A crash at any point between two outside effects: the next process converges.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{
+    World,
+    crash::{CrashPoint, Crashing, Side, crashing_client},
+    ec2_provider, in_ms, state_word,
+};
+use futures::{StreamExt, stream};
+use testbed::{control_plane::ControlPlane, ec2::InstanceState};
+use tokio_util::sync::CancellationToken;
+
+/// How many lives run side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+/// One booking's life with a crash at one effect, and a second process after it. Gives the number of
+/// effects of the first process.
+async fn life_with_crash(at: Option<(usize, Side)>) -> usize {
+    let world = World::without_operator("crash").await;
+    let ids = world.machines("web", 2, InstanceState::Stopped);
+    let point = CrashPoint::new(at);
+    let config = ControlPlane::shared().await.unwrap().client_config();
+    let client = crashing_client(config, point.clone());
+    let provider = Crashing { inner: ec2_provider(&world.ec2.url(), "first"), point: point.clone() };
+    let stop = CancellationToken::new();
+    world.run_operator(client, Arc::new(provider), &[], stop.clone());
+    world.resource("web", "web").await;
+    let (start, end) = (in_ms(1_500), in_ms(4_500));
+    world.book("b", "web", "ann", (start, end)).await;
+    if at.is_some() {
+        tokio::time::timeout(common::PATIENCE, point.crashed.cancelled()).await.expect("reaches the crash");
+        world.start_operator(&[]);
+    }
+    let finished = world.booking_when("b", "finished", |booking| state_word(booking) == "FINISHED").await;
+    world.settled(&ids, InstanceState::Stopped).await;
+    let resource = world
+        .resource_when("web", "stopped and free", |resource| {
+            let status = resource.status.clone().unwrap_or_default();
+            status.holder.is_none() && common::resource_reason(resource) == "Stopped"
+        })
+        .await;
+    assert_eq!(resource.status.unwrap().running, Some(0), "{at:?}");
+    assert_eq!(common::reason(&finished), "Finished", "{at:?}: it held its group");
+    for stopped in world.calls("StopInstances") {
+        let early = end.as_microsecond() - stopped.arrived.wall.as_micros();
+        assert!(early <= 0, "{at:?}: stopped {early} us before its end");
+    }
+    for started in world.calls("StartInstances") {
+        let early = start.as_microsecond() - started.arrived.wall.as_micros();
+        assert!(early <= 0, "{at:?}: started {early} us before its start");
+    }
+    stop.cancel();
+    point.effects()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crash_before_or_after_any_write_or_call_of_a_life_costs_a_repeat_never_a_loss() {
+    // given the number of outside effects in a life without a crash
+    let effects = life_with_crash(None).await;
+    assert!(effects >= 12, "a life has {effects} effects");
+    // when it crashes before and after each of them, then every life comes to its end
+    let points = (0..effects).flat_map(|n| [(n, Side::Before), (n, Side::After)]);
+    let survived = stream::iter(points)
+        .map(|point| tokio::spawn(life_with_crash(Some(point))))
+        .buffer_unordered(SIDE_BY_SIDE)
+        .map(|life| life.expect("every life converges"))
+        .count()
+        .await;
+    println!("{survived} of {} crash points survived", effects * 2);
+    assert_eq!(survived, effects * 2);
+}
