@@ -148,9 +148,11 @@ impl Operator {
         let cache = Arc::new(Cache::default());
         let watches = [Arc::new(WatchHealth::default()), Arc::new(WatchHealth::default())];
         let [resources, bookings] = watches.clone();
+        let queue = Arc::new(WorkQueue::default());
         let pass = Arc::new(Pass {
             client: parts.client.clone(),
             cache,
+            queue: queue.clone(),
             provider: parts.provider,
             permit: parts.permit,
             settings: settings(config, parts.region),
@@ -162,7 +164,7 @@ impl Operator {
             readiness: Arc::new(Readiness::new(parts.client.clone(), resources, bookings)),
             client: parts.client,
             pass,
-            queue: Arc::new(WorkQueue::default()),
+            queue,
             watches,
             tasks: TaskTracker::new(),
         }
@@ -234,9 +236,8 @@ impl Operator {
     }
 
     async fn wait_for_caches(&self) {
-        // Only at start, and only until the first lists are there.
-        while !self.watches.iter().all(|watch| watch.is_synced()) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        for watch in &self.watches {
+            watch.synced().await;
         }
     }
 }

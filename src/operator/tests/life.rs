@@ -82,7 +82,11 @@ async fn retargeting_an_active_booking_moves_the_hold_to_the_other_group() {
     world.booking_with_reason("b", "Held").await;
     world.edit_booking("b", json!({ "resource_name": "db" })).await;
     world.settled(&web, InstanceState::Stopped).await;
-    world.eventually("db is held", || world.state(&db[0]) == InstanceState::Running && world.lock(&db[0]).is_some()).await;
+    world
+        .eventually("db is held", || {
+            world.state(&db[0]) == InstanceState::Running && world.lock(&db[0]).is_some()
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -165,10 +169,11 @@ async fn an_extension_into_somebodys_window_is_granted_up_to_it() {
         .await;
     let text = message(&cut, "Accepted");
     assert!(text.contains("granted until") && text.contains("bob"), "{text}");
-    world.eventually("locked until bob's start", || {
-        world.lock(&ids[0]) == Some(("ann".into(), border.to_string()))
-    })
-    .await;
+    world
+        .eventually("locked until bob's start", || {
+            world.lock(&ids[0]) == Some(("ann".into(), border.to_string()))
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -183,11 +188,12 @@ async fn a_manual_hold_goes_before_bookings_and_ends_by_itself() {
         ..ec2("web")
     };
     world.resource_with("web", hold).await;
-    world.eventually("held by carol", || {
-        world.state(&ids[0]) == InstanceState::Running
-            && world.lock(&ids[0]) == Some(("carol".into(), until.to_string()))
-    })
-    .await;
+    world
+        .eventually("held by carol", || {
+            world.state(&ids[0]) == InstanceState::Running
+                && world.lock(&ids[0]) == Some(("carol".into(), until.to_string()))
+        })
+        .await;
     world.book("ann", "web", "ann", the_hour()).await;
     let waiting = world.booking_with_reason("ann", "Waiting").await;
     assert!(message(&waiting, "Ready").contains("carol"));
@@ -293,7 +299,8 @@ async fn a_tag_of_an_asterisk_is_that_tag_and_no_wildcard() {
 async fn a_machine_that_starts_and_falls_back_is_reported_with_its_reason_and_tried_again() {
     let world = World::new("fallback").await;
     let ids = world.machines("web", 2, InstanceState::Stopped);
-    let falls = FallsBack { times: Some(1), ..FallsBack::always("Client.InternalError", "the key is disabled") };
+    let falls =
+        FallsBack { times: Some(1), ..FallsBack::always("Client.InternalError", "the key is disabled") };
     world.ec2.world().set_falls_back(&ids[..1], Some(&falls)).unwrap();
     world.resource("web", "web").await;
     world.book("b", "web", "ann", the_hour()).await;
@@ -317,7 +324,9 @@ async fn a_booking_applied_before_its_resource_comes_alive_with_it() {
 
 #[tokio::test]
 async fn a_resource_deleted_while_booked_frees_its_machines_and_leaves_or_stops_them() {
-    for (on_delete, expected) in [(OnDelete::Release, InstanceState::Running), (OnDelete::Stop, InstanceState::Stopped)] {
+    for (on_delete, expected) in
+        [(OnDelete::Release, InstanceState::Running), (OnDelete::Stop, InstanceState::Stopped)]
+    {
         let world = World::new("gone").await;
         let ids = world.machines("web", 2, InstanceState::Stopped);
         world.resource_with("web", ResourceSpec { on_delete: Some(on_delete), ..ec2("web") }).await;
@@ -387,7 +396,11 @@ async fn the_trace_of_the_original_operator_becomes_a_recorded_hold_and_is_clear
     let world = World::without_operator("trace").await;
     let ids = world.machines("web", 1, InstanceState::Running);
     let window = the_hour();
-    let trace = ResourceSpec { booked_by: Some("ann".into()), booked_until: Some(window.1.to_string()), ..ec2("web") };
+    let trace = ResourceSpec {
+        booked_by: Some("ann".into()),
+        booked_until: Some(window.1.to_string()),
+        ..ec2("web")
+    };
     world.resource_with("web", trace).await;
     world.book("b", "web", "ann", window).await;
     world.set_lock(&ids[0], "ann", &window.1.to_string());

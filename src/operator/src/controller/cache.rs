@@ -185,13 +185,16 @@ impl State {
 
     fn put_resource(&mut self, name: Name, resource: Arc<Resource>, news: bool) -> BTreeSet<Key> {
         let group = group_fields(&resource);
-        let holder = |resource: &Resource| resource.status.as_ref().is_some_and(|s| s.holder.is_some());
-        let held = holder(&resource);
+        let standing = |resource: &Resource| {
+            let holds = resource.status.as_ref().is_some_and(|status| status.holder.is_some());
+            (group_fields(resource), holds, resource.metadata.deletion_timestamp.is_some())
+        };
+        let stands = standing(&resource);
         let key = Key::of_resource(&resource);
         let old = self.resources.insert(name.clone(), resource);
         let mut changed = BTreeSet::new();
         // The others on the same group ask anew whose it is.
-        let moved = old.as_ref().is_none_or(|old| group_fields(old) != group || holder(old) != held);
+        let moved = old.as_ref().is_none_or(|old| standing(old) != stands);
         if let Some(old) = old.as_ref().filter(|old| group_fields(old) != group) {
             changed.extend(self.leave_group(&name, &group_fields(old)));
         }

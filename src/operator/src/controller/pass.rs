@@ -35,6 +35,8 @@ pub struct Pass {
     pub client: kube::Client,
     /// What is known.
     pub cache: Arc<Cache>,
+    /// Where keys go for which a write of ours changed something.
+    pub queue: Arc<WorkQueue>,
     /// The cloud.
     pub provider: Arc<dyn Provider>,
     /// Leave to mutate.
@@ -79,19 +81,20 @@ impl Pass {
             return None;
         }
         let mut remembered = self.memory.take(key);
-        let result = self.reconcile(key, &snapshot, &mut remembered.attempts).await;
-        let outcome = result.as_ref().map_or_else(WriteError::category, |_| "ok");
-        let again = match result {
-            Ok(wake_at) => {
-                remembered.failed_passes = 0;
-                wake_at.map(|wake_at| self.clock.timer(wake_at))
-            }
+        let (wake_at, result) = self.reconcile(key, &snapshot, &mut remembered.attempts).await;
+        let outcome = result.as_ref().map_or_else(WriteError::category, |()| "ok");
+        let mut again = wake_at.map(|wake_at| self.clock.timer(wake_at));
+        remembered.failed_passes = match result {
+            Ok(()) => 0,
             Err(error) => {
-                remembered.failed_passes = remembered.failed_passes.saturating_add(1);
-                if !matches!(error, WriteError::Conflict) || remembered.failed_passes > 3 {
-                    tracing::warn!(%key, %error, failures = remembered.failed_passes, "pass cut short");
+                let failures = remembered.failed_passes.saturating_add(1);
+                // A change that crosses ours is no trouble unless it happens over and over.
+                if !matches!(error, WriteError::Conflict) || failures > 3 {
+                    tracing::warn!(%key, %error, failures, "pass cut short");
                 }
-                Some(Instant::now() + RETRY.wait(remembered.failed_passes))
+                let retry = Instant::now() + RETRY.wait(failures);
+                again = Some(again.map_or(retry, |again| again.min(retry)));
+                failures
             }
         };
         self.memory.put(key, remembered);
@@ -106,7 +109,7 @@ impl Pass {
         key: &Key,
         snapshot: &Snapshot,
         attempts: &mut Attempts,
-    ) -> Result<Option<Timestamp>, WriteError> {
+    ) -> (Option<Timestamp>, Result<(), WriteError>) {
         let observation = self.observe(snapshot, attempts).await;
         let bookings: Vec<_> = snapshot.bookings.iter().map(Arc::as_ref).collect();
         let decision = decide(
@@ -120,8 +123,7 @@ impl Pass {
             },
             &self.settings,
         );
-        self.carry_out(key, snapshot, &decision, attempts).await?;
-        Ok(decision.wake_at)
+        (decision.wake_at, self.carry_out(key, snapshot, &decision, attempts).await)
     }
 
     async fn observe(&self, snapshot: &Snapshot, attempts: &mut Attempts) -> Observation {
@@ -143,17 +145,12 @@ impl Pass {
         decision: &Decision,
         attempts: &mut Attempts,
     ) -> Result<(), WriteError> {
-        let writer = Writer::new(self.client.clone(), &key.namespace, self.cache.clone());
+        let writer = Writer::new(self.client.clone(), &key.namespace, self.cache.clone(), self.queue.clone());
         let mut resource = snapshot.resource.as_deref().cloned();
         if let (Finalizer::Add, Some(known)) = (decision.finalizer, &resource) {
             resource = Some(writer.add_finalizer(known).await?);
         }
-        for (uid, status) in &decision.booking_statuses {
-            let booking = snapshot.bookings.iter().find(|b| b.metadata.uid.as_ref() == Some(uid));
-            if let Some(booking) = booking {
-                writer.booking_status(booking, status).await?;
-            }
-        }
+        let refused = self.write_bookings(&writer, snapshot, decision).await?;
         if let (Some(status), Some(known)) = (&decision.resource_status, &resource) {
             resource = Some(writer.resource_status(known, status).await?);
         }
@@ -170,6 +167,28 @@ impl Pass {
         if let (Finalizer::Remove, Some(known)) = (decision.finalizer, &resource) {
             writer.remove_finalizer(known).await?;
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Writes the Bookings' statuses. One that the API server refuses does not hold up the others; it
+    /// is given back, to be tried again.
+    async fn write_bookings(
+        &self,
+        writer: &Writer,
+        snapshot: &Snapshot,
+        decision: &Decision,
+    ) -> Result<Option<WriteError>, WriteError> {
+        let mut refused = None;
+        for (uid, status) in &decision.booking_statuses {
+            let booking = snapshot.bookings.iter().find(|b| b.metadata.uid.as_ref() == Some(uid));
+            let Some(booking) = booking else {
+                continue;
+            };
+            match writer.booking_status(booking, status).await {
+                Err(error @ WriteError::Refused(_)) => refused = Some(error),
+                written => written?,
+            }
+        }
+        Ok(refused)
     }
 }

@@ -4,9 +4,10 @@ use std::{
     collections::{BTreeSet, HashSet},
     fmt::Debug,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use booking_api::{Booking, Resource};
@@ -64,22 +65,43 @@ impl Watched for Booking {
     }
 }
 
+/// How long an error of a watch counts: longer than its longest wait before the next try.
+const ERROR_COUNTS_FOR: Duration = Duration::from_secs(45);
+
 /// How a watch stands; read by the readiness probe.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct WatchHealth {
-    synced: AtomicBool,
-    failing: AtomicBool,
+    synced: tokio::sync::watch::Sender<bool>,
+    last_error: Mutex<Option<Instant>>,
+}
+
+impl Default for WatchHealth {
+    fn default() -> Self {
+        Self { synced: tokio::sync::watch::Sender::new(false), last_error: Mutex::default() }
+    }
 }
 
 impl WatchHealth {
     /// Whether a complete list has been seen once.
     pub fn is_synced(&self) -> bool {
-        self.synced.load(Ordering::Acquire)
+        *self.synced.borrow()
     }
 
-    /// Whether the last thing heard was an error.
+    /// Waits for that.
+    pub async fn synced(&self) {
+        // The sender lives as long as this value: there is nothing to go wrong.
+        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+    }
+
+    /// Whether it failed lately. A watch that goes on in silence does not say so: errors grow old.
     pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Acquire)
+        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|at| at.elapsed() < ERROR_COUNTS_FOR)
+    }
+
+    fn heard(&self, error: bool) {
+        let now = error.then(Instant::now);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 }
 
@@ -111,12 +133,12 @@ pub async fn watch<K: Watched>(
             Ok(Some(event)) => event,
             Ok(None) => return,
             Err(error) => {
-                health.failing.store(true, Ordering::Release);
+                health.heard(true);
                 tracing::warn!(kind, %error, "watch interrupted; goes on by itself");
                 continue;
             }
         };
-        health.failing.store(false, Ordering::Release);
+        health.heard(false);
         let changed = match event {
             watcher::Event::Init => {
                 listed.clear();
@@ -128,9 +150,10 @@ pub async fn watch<K: Watched>(
                 object.seen(&cache)
             }
             watcher::Event::InitDone => {
-                health.synced.store(true, Ordering::Release);
+                let gone = K::kept(&cache, &listed);
                 tracing::info!(kind, objects = listed.len(), "cache synced");
-                K::kept(&cache, &listed)
+                health.synced.send_replace(true);
+                gone
             }
             watcher::Event::Apply(object) => decoded(object).seen(&cache),
             watcher::Event::Delete(object) => decoded(object).gone(&cache),
@@ -165,13 +188,13 @@ fn forget_managed_fields(meta: &mut ObjectMeta) {
 /// Holds keys back until all caches are synced.
 #[derive(Debug, Default)]
 pub struct Gate {
-    held: std::sync::Mutex<Option<BTreeSet<Key>>>,
+    held: Mutex<Option<BTreeSet<Key>>>,
     open: AtomicBool,
 }
 
 impl Gate {
     fn pass(&self, keys: BTreeSet<Key>, queue: &WorkQueue) {
-        let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if self.open.load(Ordering::Acquire) {
             keys.into_iter().for_each(|key| queue.add(key));
         } else {
@@ -181,7 +204,7 @@ impl Gate {
 
     /// Lets everything held back through, and what comes from now on.
     pub fn open(&self, queue: &WorkQueue) {
-        let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         self.open.store(true, Ordering::Release);
         held.take().into_iter().flatten().for_each(|key| queue.add(key));
     }

@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::cache::Cache;
+use super::{cache::Cache, queue::WorkQueue};
 
 /// Who we are in managedFields and Events.
 pub const FIELD_MANAGER: &str = "booking-operator";
@@ -28,7 +28,10 @@ pub enum WriteError {
     /// No answer in time: it may have taken effect.
     #[error("no answer within {} s", WRITE_TIMEOUT.as_secs())]
     Timeout,
-    /// The API server refused, or could not be reached.
+    /// The API server refused this one object's change; it will refuse it again.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The API server failed, or could not be reached.
     #[error(transparent)]
     Api(#[from] kube::Error),
 }
@@ -39,6 +42,7 @@ impl WriteError {
         match self {
             Self::Conflict => "conflict",
             Self::Timeout => "timeout",
+            Self::Refused(_) => "refused",
             Self::Api(_) => "api",
         }
     }
@@ -50,15 +54,17 @@ pub struct Writer {
     bookings: Api<Booking>,
     resources: Api<Resource>,
     cache: Arc<Cache>,
+    queue: Arc<WorkQueue>,
 }
 
 impl Writer {
     /// A writer for a namespace.
-    pub fn new(client: Client, namespace: &str, cache: Arc<Cache>) -> Self {
+    pub fn new(client: Client, namespace: &str, cache: Arc<Cache>, queue: Arc<WorkQueue>) -> Self {
         Self {
             bookings: Api::namespaced(client.clone(), namespace),
             resources: Api::namespaced(client, namespace),
             cache,
+            queue,
         }
     }
 
@@ -160,7 +166,8 @@ impl Writer {
             Err(_) => None,
         };
         let fresh = fresh.map(without_managed_fields);
-        self.cache.wrote_resource(&resource.uid().unwrap_or_default(), fresh);
+        let others = self.cache.wrote_resource(&resource.uid().unwrap_or_default(), fresh);
+        others.into_iter().for_each(|key| self.queue.add(key));
         answer.map(without_managed_fields)
     }
 
@@ -189,6 +196,9 @@ async fn bounded<T>(
         Err(_) => Err(WriteError::Timeout),
         // 404: gone, and with it the version that was to be swapped.
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Err(WriteError::Conflict),
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 403 | 405..=428) => {
+            Err(WriteError::Refused(status.message))
+        }
         Ok(answer) => answer.map_err(WriteError::from),
     };
     let outcome = answer.as_ref().map_or_else(WriteError::category, |_| "ok");

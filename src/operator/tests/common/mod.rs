@@ -22,7 +22,10 @@ use kube::{
 use serde_json::json;
 use testbed::{
     control_plane::{ControlPlane, test_namespace},
-    ec2::{AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, InstanceView, SettingsPatch},
+    ec2::{
+        AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, InstanceView,
+        SettingsPatch,
+    },
 };
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -193,7 +196,13 @@ impl World {
     }
 
     /// Books a Resource.
-    pub async fn book(&self, name: &str, resource: &str, user: &str, window: (Timestamp, Timestamp)) -> Booking {
+    pub async fn book(
+        &self,
+        name: &str,
+        resource: &str,
+        user: &str,
+        window: (Timestamp, Timestamp),
+    ) -> Booking {
         let spec = BookingSpec {
             resource_name: Some(resource.into()),
             user_id: Some(user.into()),
