@@ -18,7 +18,7 @@ demo: ## one booking from applied to finished, on a real API server and a simula
 
 test: ## all tests, on a real API server, the simulated EC2 and moto
 	@$(CARGO) build --workspace --all-targets --locked
-	@$(BIN)/with-control-plane -- $(CARGO) test --workspace --locked
+	@$(BIN)/with-control-plane -- $(CARGO) test --workspace --locked -- --test-threads=8
 
 lint: ## format, clippy
 	$(CARGO) fmt --all --check

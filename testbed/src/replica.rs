@@ -19,6 +19,8 @@ pub const REGION: &str = "eu-central-1";
 
 /// How long a replica may take until it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(30);
+/// How long it may take to end gracefully.
+const GRACE: Duration = Duration::from_secs(15);
 const READY_POLL: Duration = Duration::from_millis(20);
 
 /// What can go wrong with a replica.
@@ -110,6 +112,7 @@ impl Replica {
             .arg(format!("--health-probe-bind-address={probes}"))
             .arg(format!("--metrics-bind-address={metrics}"))
             .args(config.args)
+            .grace(GRACE)
             .env("KUBECONFIG", config.kubeconfig)
             .env("POD_NAME", config.name)
             .env("AWS_SDK_UA_APP_ID", config.name)

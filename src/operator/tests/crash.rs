@@ -45,11 +45,11 @@ async fn life_with_crash(at: Option<(usize, Side)>) -> usize {
     assert_eq!(resource.status.unwrap().running, Some(0), "{at:?}");
     assert_eq!(common::reason(&finished), "Finished", "{at:?}: it held its group");
     for stopped in world.calls("StopInstances") {
-        let early = end.as_microsecond() - stopped.arrived.wall.as_micros();
+        let early = end.as_microsecond() - stopped.arrived.wall.unix_micros();
         assert!(early <= 0, "{at:?}: stopped {early} us before its end");
     }
     for started in world.calls("StartInstances") {
-        let early = start.as_microsecond() - started.arrived.wall.as_micros();
+        let early = start.as_microsecond() - started.arrived.wall.unix_micros();
         assert!(early <= 0, "{at:?}: started {early} us before its start");
     }
     stop.cancel();

@@ -148,19 +148,21 @@ impl Cache {
         self.lock().expected.insert(booking.uid().unwrap_or_default(), expected);
     }
 
-    /// A write has ended; `answer` is the object as it stands now, if it succeeded.
-    pub fn wrote_resource(&self, uid: &str, answer: Option<Resource>) {
+    /// A write has ended; `answer` is the object as it stands now, if that is known. Gives the keys of
+    /// other Resources for which something changed.
+    pub fn wrote_resource(&self, uid: &str, answer: Option<Resource>) -> BTreeSet<Key> {
         let mut state = self.lock();
         state.expected.remove(uid);
-        if let Some(answer) = answer {
-            let name = name_of(&answer);
-            let known = state.resources.get(&name);
-            // An object that the watch has shown to be gone must not come back.
-            if known.is_some_and(|old| old.uid() == answer.uid() && is_newer(&answer.metadata, &old.metadata))
-            {
-                state.put_resource(name, Arc::new(answer), false);
-            }
+        let Some(answer) = answer else {
+            return BTreeSet::new();
+        };
+        let name = name_of(&answer);
+        let known = state.resources.get(&name);
+        // An object that the watch has shown to be gone must not come back.
+        if known.is_some_and(|old| old.uid() == answer.uid() && is_newer(&answer.metadata, &old.metadata)) {
+            return state.put_resource(name, Arc::new(answer), false);
         }
+        BTreeSet::new()
     }
 
     /// As [`Self::wrote_resource`].

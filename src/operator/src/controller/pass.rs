@@ -21,6 +21,7 @@ use super::{
     Key,
     cache::{Cache, Snapshot},
     call, observe,
+    queue::WorkQueue,
     report::Reporting,
     write::{WriteError, Writer},
 };

@@ -117,7 +117,11 @@ impl World {
     }
 
     pub async fn without_operator(name: &str) -> Self {
-        let client = client().await;
+        Self::on(client().await, name).await
+    }
+
+    /// A world on a given server.
+    pub async fn on(client: Client, name: &str) -> Self {
         let namespace = test_namespace(&client, name).await.unwrap();
         let ec2 = Ec2Simulator::start(Ec2Config::default()).await.unwrap();
         ec2.world().change_settings(&SettingsPatch {

@@ -1,0 +1,188 @@
+//! The operator as a process: start without CRDs, probes, signals, kills.
+
+mod common;
+
+use std::{path::PathBuf, time::Duration};
+
+use common::{World, in_ms, install_crds, state_word};
+use tempfile::TempDir;
+use testbed::{
+    control_plane::ControlPlane,
+    ec2::{FaultEffect, FaultRule, InstanceState},
+    replica::{Replica, ReplicaConfig, ReplicaError},
+};
+
+/// A replica for a world, in the world's namespace.
+struct Process {
+    directory: TempDir,
+    namespace: String,
+    ec2_url: String,
+    kubeconfig: PathBuf,
+}
+
+impl Process {
+    fn of(world: &World, control_plane: &ControlPlane) -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            namespace: format!("--namespace={}", world.namespace),
+            ec2_url: world.ec2.url(),
+            kubeconfig: control_plane.kubeconfig().to_owned(),
+        }
+    }
+
+    fn spawn(&self, more: &[&str]) -> Result<Replica, ReplicaError> {
+        let args: Vec<&str> =
+            [self.namespace.as_str(), "--poll-shortest=50ms"].iter().chain(more).copied().collect();
+        Replica::spawn(&ReplicaConfig {
+            name: "process",
+            kubeconfig: &self.kubeconfig,
+            ec2_url: &self.ec2_url,
+            log: &self.directory.path().join("operator.log"),
+            args: &args,
+        })
+    }
+
+    async fn start(&self, more: &[&str]) -> Replica {
+        let replica = self.spawn(more).unwrap();
+        eventually("ready", async || replica.is_ready().await).await;
+        replica
+    }
+}
+
+async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
+    let deadline = tokio::time::Instant::now() + common::PATIENCE;
+    while !is().await {
+        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn get(url: &str) -> (u16, String) {
+    match reqwest::get(url).await {
+        Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
+        Err(_) => (0, String::new()),
+    }
+}
+
+#[tokio::test]
+async fn without_crds_it_waits_says_so_and_goes_on_once_they_are_there() {
+    // given a server without our CRDs
+    let control_plane = ControlPlane::start().await.unwrap();
+    let client = control_plane.client().unwrap();
+    let ec2 = testbed::ec2::Ec2Simulator::start(testbed::ec2::Ec2Config::default()).await.unwrap();
+    let process = Process {
+        directory: tempfile::tempdir().unwrap(),
+        namespace: "--namespace=default".into(),
+        ec2_url: ec2.url(),
+        kubeconfig: control_plane.kubeconfig().to_owned(),
+    };
+    // when the operator starts, then it lives, is not ready and says what it waits for
+    let replica = process.spawn(&[]).unwrap();
+    eventually("says what it waits for", async || {
+        let (status, text) = get(&replica.readiness_url()).await;
+        status == 503 && text.contains("waits for the CRD of resources")
+    })
+    .await;
+    assert_eq!(get(&replica.readiness_url().replace("readyz", "livez")).await.0, 200);
+    assert_eq!(replica.process().try_wait(), None);
+    // when they are there, then it is ready
+    install_crds(client).await;
+    eventually("ready", async || replica.is_ready().await).await;
+    assert_eq!(replica.stop().await, Some(0));
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn the_originals_flags_and_probe_work_and_metrics_are_there() {
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let world = World::without_operator("flags").await;
+    let process = Process::of(&world, control_plane);
+    let flags = ["--leader-elect", "-zap-devel=true", "--zap-encoder=json", "--zap-log-level=info"];
+    let replica = process.start(&flags).await;
+    assert_eq!(get(&replica.readiness_url().replace("readyz", "healthz")).await, (200, "ok\n".into()));
+    world.machines("web", 1, InstanceState::Stopped);
+    world.resource("web", "web").await;
+    world.resource_with_reason("web", "Stopped").await;
+    let (status, metrics) = get(&replica.metrics_url()).await;
+    assert_eq!(status, 200);
+    for name in ["build_info", "passes_total", "cloud_calls_total", "api_writes_total", "queue_depth"] {
+        assert!(metrics.contains(&format!("booking_operator_{name}")), "{name} in\n{metrics}");
+    }
+    assert!(!metrics.contains(&world.namespace), "no object's name in a label");
+    let log = replica.process().log_tail(50);
+    assert!(log.lines().all(|line| line.starts_with('{')), "{log}");
+    assert_eq!(replica.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_a_running_call_end() {
+    // given a start call that takes a second
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let world = World::without_operator("shutdown").await;
+    let ids = world.machines("web", 1, InstanceState::Stopped);
+    world.ec2.world().add_fault(FaultRule::on("StartInstances", FaultEffect::Latency { ms: 1_000 }));
+    let process = Process::of(&world, control_plane);
+    let replica = process.start(&[]).await;
+    world.resource("web", "web").await;
+    world.book("b", "web", "ann", common::the_hour()).await;
+    world.eventually("the call is under way", || !world.calls("StartInstances").is_empty()).await;
+    // when it is told to stop, then the call ends, its lock is written, and it exits well
+    assert_eq!(replica.stop().await, Some(0));
+    let call = &world.calls("StartInstances")[0];
+    assert_eq!(call.outcome.as_deref(), Some("OK"));
+    assert!(call.completed.is_some());
+    assert!(world.lock(&ids[0]).is_some(), "the pass came to its end");
+}
+
+#[tokio::test]
+async fn killed_again_and_again_it_still_brings_a_booking_to_its_end() {
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let world = World::without_operator("kills").await;
+    let ids = world.machines("web", 3, InstanceState::Stopped);
+    let process = Process::of(&world, control_plane);
+    world.resource("web", "web").await;
+    let (start, end) = (in_ms(2_000), in_ms(7_000));
+    world.book("b", "web", "ann", (start, end)).await;
+    // when it is killed each 700 ms over the booking's life, then restarted
+    let mut kills = 0;
+    while in_ms(0) < end {
+        let replica = process.spawn(&[]).unwrap();
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        replica.process().kill().unwrap();
+        kills += 1;
+    }
+    assert!(kills >= 5);
+    // then the last one finishes what they began
+    let replica = process.start(&[]).await;
+    world.booking_when("b", "finished", |booking| state_word(booking) == "FINISHED").await;
+    world.settled(&ids, InstanceState::Stopped).await;
+    let early = |action: &str, due: jiff::Timestamp| {
+        world.calls(action).iter().any(|call| call.arrived.wall.unix_micros() < due.as_microsecond())
+    };
+    assert!(!early("StartInstances", start) && !early("StopInstances", end));
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn an_api_server_that_goes_away_for_a_while_is_waited_for() {
+    // given a held group and a server of its own
+    let control_plane = ControlPlane::start().await.unwrap();
+    let client = control_plane.client().unwrap();
+    install_crds(client.clone()).await;
+    let world = World::on(client, "outage").await;
+    let ids = world.machines("web", 1, InstanceState::Stopped);
+    let process = Process::of(&world, &control_plane);
+    let replica = process.start(&[]).await;
+    world.resource("web", "web").await;
+    world.book("b", "web", "ann", common::the_hour()).await;
+    world.booking_with_reason("b", "Held").await;
+    // when the API server is away, then nothing is stopped, it lives and is not ready
+    control_plane.kill_api_server().await.unwrap();
+    eventually("not ready", async || get(&replica.readiness_url()).await.0 == 503).await;
+    control_plane.start_api_server().await.unwrap();
+    // when it is back, then what happens there is seen
+    world.delete_booking("b").await;
+    world.settled(&ids, InstanceState::Stopped).await;
+    replica.stop().await;
+    control_plane.stop().await;
+}
