@@ -103,11 +103,13 @@ async fn the_originals_flags_and_probe_work_and_metrics_are_there() {
     world.machines("web", 1, InstanceState::Stopped);
     world.resource("web", "web").await;
     world.resource_with_reason("web", "Stopped").await;
-    let (status, metrics) = get(&replica.metrics_url()).await;
-    assert_eq!(status, 200);
-    for name in ["build_info", "passes_total", "cloud_calls_total", "api_writes_total", "queue_depth"] {
-        assert!(metrics.contains(&format!("booking_operator_{name}")), "{name} in\n{metrics}");
-    }
+    let names = ["build_info", "passes_total", "cloud_calls_total", "api_writes_total", "queue_depth"];
+    eventually("all metrics are there", async || {
+        let (status, metrics) = get(&replica.metrics_url()).await;
+        status == 200 && names.iter().all(|name| metrics.contains(&format!("booking_operator_{name}")))
+    })
+    .await;
+    let (_, metrics) = get(&replica.metrics_url()).await;
     assert!(!metrics.contains(&world.namespace), "no object's name in a label");
     let log = replica.process().log_tail(50);
     assert!(log.lines().all(|line| line.starts_with('{')), "{log}");

@@ -172,7 +172,8 @@ impl Figures {
         let calls = ec2.world().calls(&CallQuery::default()).calls;
         let late = |action: &str, due: Timestamp| {
             let first = calls.iter().find(|call| call.facts.action == action);
-            let arrived = first.ok_or_else(|| format!("no {action} call went out"))?.arrived.wall.unix_micros();
+            let arrived =
+                first.ok_or_else(|| format!("no {action} call went out"))?.arrived.wall.unix_micros();
             Ok::<i64, Failure>((arrived - due.as_microsecond()).div_euclid(1000))
         };
         Ok(Self {
