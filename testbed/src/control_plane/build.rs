@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::binaries::{KUBERNETES_VERSION, executable, put, run, staging};
+use super::binaries::KUBERNETES_VERSION;
+use crate::cache_dir::{executable, put, run, staging};
 use crate::guard::GuardedCommand;
 
 /// A build that takes longer than this hangs, even on one slow core.
