@@ -29,11 +29,15 @@ impl Moto {
 
     async fn run(&self, count: usize, tags: &[Tag]) -> Vec<String> {
         let count = i32::try_from(count).unwrap();
-        let tags = tags.iter().map(|(key, value)| SdkTag::builder().key(key).value(value).build());
-        let tags =
-            TagSpecification::builder().resource_type(ResourceType::Instance).set_tags(Some(tags.collect()));
+        let tags: Vec<SdkTag> =
+            tags.iter().map(|(key, value)| SdkTag::builder().key(key).value(value).build()).collect();
+        // A specification without tags is refused.
+        let tags = (!tags.is_empty()).then(|| {
+            let instances = TagSpecification::builder().resource_type(ResourceType::Instance);
+            vec![instances.set_tags(Some(tags)).build()]
+        });
         let call = self.client.run_instances().image_id(IMAGE).instance_type(InstanceType::T3Micro);
-        let answer = call.min_count(count).max_count(count).tag_specifications(tags.build()).send().await;
+        let answer = call.min_count(count).max_count(count).set_tag_specifications(tags).send().await;
         answer.unwrap().instances().iter().map(|i| i.instance_id().unwrap().to_owned()).collect()
     }
 }
