@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -40,6 +40,13 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).find_map(|directory| executable(directory.join(name)))
 }
 
+/// Says how far a long step is, on stderr itself: what the print macros write, a test runner keeps back
+/// until the test is over.
+pub(crate) fn say(line: &str) {
+    // Nobody listening is no reason to fail.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Waits for a lock, which the kernel frees when its holder ends, however it ends. `what` is what its
 /// holder makes.
 pub(crate) async fn lock(path: &Path, what: &str) -> io::Result<File> {
@@ -51,7 +58,7 @@ pub(crate) async fn lock(path: &Path, what: &str) -> io::Result<File> {
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) => {
                 if said.elapsed() >= PROGRESS {
-                    eprintln!("waiting for another process that makes {what} …");
+                    say(&format!("waiting for another process that makes {what} …"));
                     said = Instant::now();
                 }
                 tokio::time::sleep(LOCK_POLL).await;
@@ -73,7 +80,7 @@ pub(crate) async fn run(command: GuardedCommand, what: &str, limit: Duration) ->
                 let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
                 return Err(format!("{what} failed with exit code {code}:\n{}", process.log_tail(TAIL)));
             }
-            Err(_) => eprintln!("{what}, {} s …", started.elapsed().as_secs()),
+            Err(_) => say(&format!("{what}, {} s …", started.elapsed().as_secs())),
         }
     }
     Err(format!("{what} took longer than {limit:?}"))

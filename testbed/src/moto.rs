@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::cache_dir::{self, executable, on_path, run, staging};
+use crate::cache_dir::{self, executable, on_path, run, say, staging};
 use crate::guard::{GuardError, Guarded, GuardedCommand};
 
 /// The version that is installed; the same as in `moto/requirements.txt`.
@@ -252,7 +252,7 @@ async fn install(cache: &Path, directory: &Path) -> Result<(), MotoError> {
         .current_dir(at)
         .remove_at_end(at);
     let what = format!("installing moto {MOTO_VERSION}");
-    eprintln!("{what} (once; it is then kept in {})", directory.display());
+    say(&format!("{what} (once; it is then kept in {})", directory.display()));
     let process = run(command, &what, INSTALL_LIMIT).await.map_err(MotoError::Install)?;
     if directory.exists() {
         fs::remove_dir_all(directory).map_err(MotoError::io(directory.display()))?;

@@ -4,7 +4,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
-    types::Instance as SdkInstance,
+    types::{Instance as SdkInstance, InstanceState as SdkState},
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 /// is done to it.
 pub(super) fn instance(sdk: &SdkInstance) -> Option<Instance> {
     let id = sdk.instance_id()?.to_owned();
-    let code = sdk.state().and_then(|state| state.code()).unwrap_or(48);
+    let code = sdk.state().and_then(SdkState::code).unwrap_or(48);
     let tags = sdk
         .tags()
         .iter()
@@ -61,13 +61,11 @@ where
         },
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
-            match error.code() {
-                Some(code) => CloudError::from_code(code, error.message().unwrap_or_default(), Some(status)),
-                None => {
-                    let message = format!("HTTP status {status} without an error code");
-                    CloudError::bad_response(&message, Some(status))
-                }
+            if let Some(code) = error.code() {
+                return CloudError::from_code(code, error.message().unwrap_or_default(), Some(status));
             }
+            let message = format!("HTTP status {status} without an error code");
+            CloudError::bad_response(&message, Some(status))
         }
         _ => CloudError::from_code("BadRequest", &chain(error), None),
     }

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use aws_config::{AppName, BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ec2::{
     Client,
-    types::{Filter, Tag as SdkTag},
+    types::{Filter, Reservation, Tag as SdkTag},
 };
 
 use crate::{
@@ -110,8 +110,9 @@ impl Ec2 {
                 .send()
                 .await
                 .map_err(|error| convert::error(&error))?;
-            found
-                .extend(page.reservations().iter().flat_map(|r| r.instances()).filter_map(convert::instance));
+            found.extend(
+                page.reservations().iter().flat_map(Reservation::instances).filter_map(convert::instance),
+            );
             token = page.next_token().filter(|token| !token.is_empty()).map(ToOwned::to_owned);
             if token.is_none() {
                 return Ok(found);
@@ -154,7 +155,7 @@ impl Ec2 {
         let call = self.client.describe_instances().set_instance_ids(Some(ids.to_vec()));
         match call.send().await {
             Ok(answer) => {
-                let found = answer.reservations().iter().flat_map(|r| r.instances());
+                let found = answer.reservations().iter().flat_map(Reservation::instances);
                 places.extend(found.filter_map(convert::place));
             }
             Err(error) => {

@@ -14,7 +14,9 @@ const ID: &str = "i-0123456789abcdef0";
 
 /// What a provider of credentials ends with; nothing: it never ends.
 #[derive(Debug)]
-struct Provides(fn() -> Option<CredentialsError>);
+struct Provides(Outcome);
+
+type Outcome = fn() -> Option<CredentialsError>;
 
 impl ProvideCredentials for Provides {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
@@ -28,7 +30,7 @@ impl ProvideCredentials for Provides {
     }
 }
 
-fn ec2(cloud: &Cloud, error: fn() -> Option<CredentialsError>) -> Ec2 {
+fn ec2(cloud: &Cloud, error: Outcome) -> Ec2 {
     let config = common::config(&cloud.simulator.url()).into_builder();
     let config = config.credentials_provider(SharedCredentialsProvider::new(Provides(error))).build();
     Ec2::new(&config, GROUP_TAG)
@@ -36,7 +38,7 @@ fn ec2(cloud: &Cloud, error: fn() -> Option<CredentialsError>) -> Ec2 {
 
 #[tokio::test]
 async fn missing_and_failing_credentials_are_told_as_such_and_nothing_is_sent() {
-    let table: [(fn() -> Option<CredentialsError>, &str); 3] = [
+    let table: [(Outcome, &str); 3] = [
         (
             || Some(CredentialsError::not_loaded("no providers in chain provided credentials")),
             "the credential provider was not enabled: no providers in chain provided credentials",

@@ -21,7 +21,8 @@ pub struct Moto {
 
 impl Moto {
     pub async fn start() -> Self {
-        let url = MotoServer::shared().await.unwrap().url();
+        let server = MotoServer::shared().await.unwrap_or_else(|error| panic!("no moto to test on: {error}"));
+        let url = server.url();
         let group_tag = unique_group_tag();
         let ec2 = common::ec2(url, &group_tag);
         Self { client: Client::new(&common::config(url)), ec2, group_tag }

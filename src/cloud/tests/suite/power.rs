@@ -1,5 +1,7 @@
 //! Start and stop.
 
+use std::slice::from_ref;
+
 use booking_cloud::{ErrorClass, InstanceState, Provider, Unlimited};
 use testbed::ec2::InstanceState as Ec2State;
 
@@ -52,7 +54,7 @@ async fn start_answers_to_each_state_as_ec2_does(cloud: &impl Backend) {
         // given a machine in a state
         let id = member(cloud, from.name(), *from).await;
         // when it is started
-        let results = cloud.ec2().start(&Unlimited, &[id.clone()]).await;
+        let results = cloud.ec2().start(&Unlimited, from_ref(&id)).await;
         // then EC2 agrees with the simulator: moto raises the dead
         let refused = match from {
             Ec2State::Pending | Ec2State::Running | Ec2State::Stopped => None,
@@ -68,7 +70,7 @@ async fn stop_answers_to_each_state_as_ec2_does(cloud: &impl Backend) {
         // given a machine in a state
         let id = member(cloud, from.name(), *from).await;
         // when it is stopped
-        let results = cloud.ec2().stop(&Unlimited, &[id.clone()]).await;
+        let results = cloud.ec2().stop(&Unlimited, from_ref(&id)).await;
         // then EC2 agrees with the simulator (it may accept a pending one, too): moto stops the dead
         let refused = match from {
             Ec2State::Running | Ec2State::Stopping | Ec2State::Stopped => None,
@@ -82,7 +84,7 @@ async fn stop_answers_to_each_state_as_ec2_does(cloud: &impl Backend) {
 async fn a_stopped_machine_says_why(cloud: &impl Backend) {
     // given a machine that was stopped by a call
     let id = member(cloud, "a", Ec2State::Running).await;
-    all_ok(&cloud.ec2().stop(&Unlimited, &[id.clone()]).await, &[id.clone()]);
+    all_ok(&cloud.ec2().stop(&Unlimited, from_ref(&id)).await, from_ref(&id));
     cloud.settle();
     // when it is described
     let reason = find(cloud, &["a"]).await[&id].state_reason.clone();

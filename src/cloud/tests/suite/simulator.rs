@@ -9,17 +9,17 @@ use super::backend::{Backend, Kind, unique_group_tag};
 use crate::common;
 
 pub struct Simulator {
-    simulator: Ec2Simulator,
+    server: Ec2Simulator,
     ec2: Ec2,
     group_tag: String,
 }
 
 impl Simulator {
     pub async fn start() -> Self {
-        let simulator = Ec2Simulator::start(Ec2Config::default().virtual_clock()).await.unwrap();
+        let server = Ec2Simulator::start(Ec2Config::default().virtual_clock()).await.unwrap();
         let group_tag = unique_group_tag();
-        let ec2 = common::ec2(&simulator.url(), &group_tag);
-        Self { simulator, ec2, group_tag }
+        let ec2 = common::ec2(&server.url(), &group_tag);
+        Self { server, ec2, group_tag }
     }
 }
 
@@ -38,14 +38,14 @@ impl Backend for Simulator {
 
     async fn add(&self, count: usize, state: InstanceState, tags: &[Tag]) -> Vec<String> {
         let add = AddInstances { tags: tags.iter().cloned().collect(), ..AddInstances::count(count) };
-        self.simulator.world().add_instances(&add.state(state)).unwrap()
+        self.server.world().add_instances(&add.state(state)).unwrap()
     }
 
     fn settle(&self) {
-        self.simulator.world().advance(Duration::from_mins(1)).unwrap();
+        self.server.world().advance(Duration::from_mins(1)).unwrap();
     }
 
     fn calls(&self) -> Option<usize> {
-        Some(self.simulator.world().calls(&CallQuery::default()).calls.len())
+        Some(self.server.world().calls(&CallQuery::default()).calls.len())
     }
 }

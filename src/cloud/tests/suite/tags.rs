@@ -1,6 +1,6 @@
 //! Tags: what is set comes back, what is removed was there.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice::from_ref};
 
 use booking_cloud::{Provider, Tag, Unlimited};
 use testbed::ec2::InstanceState as Ec2State;
@@ -67,7 +67,7 @@ async fn a_tag_with_another_value_stays_and_the_rest_of_the_call_is_done(cloud: 
     let until = tag(LOCK_UNTIL, "2026-01-01T00:00:00Z");
     let locked = [ours.clone(), until.clone()];
     all_ok(&cloud.ec2().tag(&Unlimited, &ids, &locked).await, &ids);
-    all_ok(&cloud.ec2().tag(&Unlimited, &ids[1..], &[theirs.clone()]).await, &ids[1..]);
+    all_ok(&cloud.ec2().tag(&Unlimited, &ids[1..], from_ref(&theirs)).await, &ids[1..]);
     // when we unlock both
     let results = cloud.ec2().untag(&Unlimited, &ids, &locked).await;
     // then that succeeds, and theirs is left
