@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use aws_config::{AppName, BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ec2::{
     Client,
+    config::IdentityCache,
     types::{Filter, Reservation, Tag as SdkTag},
 };
 
@@ -30,6 +31,10 @@ pub const MUTATION_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest time one page of a describe may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest time to get credentials. Below what a describe may take by more than a mutation's time, so that
+/// a describe says that they are what it waited for. The SDK's default is the time of the describe itself:
+/// then chance decides which of the two errors comes.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Values per filter and call: "Filters" in the EC2 user guide.
 const FILTER_VALUES_MAX: usize = 200;
 /// Largest page of `DescribeInstances`, by its reference.
@@ -81,6 +86,7 @@ impl Ec2 {
         let config = aws_sdk_ec2::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
+            .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build())
             .build();
         Self { client: Client::from_conf(config), group_tag: group_tag.to_owned() }
     }
