@@ -56,15 +56,6 @@ impl ErrorClass {
             Self::Quota | Self::Configuration => seconds(30, 300),
         }
     }
-
-    /// Whether one machine of several may be what the call failed for. Configuration is among them: a
-    /// policy conditioned on tags refuses the whole call for one machine.
-    pub fn may_concern_one_machine(self) -> bool {
-        matches!(
-            self,
-            Self::BadInstance | Self::Reobserve | Self::Capacity | Self::Configuration | Self::Unknown
-        )
-    }
 }
 
 /// A failed call.
@@ -73,7 +64,8 @@ impl ErrorClass {
 pub struct CloudError {
     /// What it calls for.
     pub class: ErrorClass,
-    /// The cloud's code; of our own: `Timeout`, `ConnectionFailed`, `PermitLapsed`, `BadResponse`.
+    /// The cloud's code; of our own: `Timeout`, `ConnectionFailed`, `CredentialsFailed`, `PermitLapsed`,
+    /// `BadRequest`, `BadResponse`.
     pub code: String,
     /// The cloud's words, without what changes from try to try.
     pub message: String,
@@ -99,7 +91,6 @@ const CLASSES: [(ErrorClass, &[&str]); 7] = [
             "Unavailable",
             "ServiceUnavailable",
             "RequestTimeout",
-            "RequestExpired",
         ],
     ),
     (
@@ -136,6 +127,8 @@ const CLASSES: [(ErrorClass, &[&str]); 7] = [
             "OptInRequired",
             "ExpiredToken",
             "ExpiredTokenException",
+            // EC2's word for expired credentials, and for a clock that is off.
+            "RequestExpired",
             "InvalidClientTokenId",
             "SignatureDoesNotMatch",
             "AccessDenied",
@@ -156,7 +149,29 @@ pub fn classify(code: &str) -> ErrorClass {
 /// Longest message kept: conditions and Events show it.
 const MESSAGE_MAX_CHARS: usize = 300;
 
+/// The code of an answer that is not EC2's: a proxy's, for example.
+const BAD_RESPONSE: &str = "BadResponse";
+
 impl CloudError {
+    /// Whether one machine of several may be what the call failed for. Of configuration, only a refusal
+    /// is: a policy conditioned on tags refuses the whole call for one machine. Bad credentials fail it
+    /// for all.
+    pub fn may_concern_one_machine(&self) -> bool {
+        match self.class {
+            ErrorClass::BadInstance | ErrorClass::Reobserve | ErrorClass::Capacity => true,
+            ErrorClass::Configuration => self.code == "UnauthorizedOperation",
+            ErrorClass::Unknown => self.code != BAD_RESPONSE,
+            ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Quota | ErrorClass::PermitLapsed => {
+                false
+            }
+        }
+    }
+
+    /// An answer that EC2 would not give.
+    pub fn bad_response(message: &str, http_status: Option<u16>) -> Self {
+        Self::from_code(BAD_RESPONSE, message, http_status)
+    }
+
     /// An error as the cloud sent it. `http_status` decides where the code is unknown.
     pub fn from_code(code: &str, message: &str, http_status: Option<u16>) -> Self {
         let class = match (classify(code), http_status) {
@@ -189,10 +204,38 @@ impl From<PermitLapsed> for CloudError {
 }
 
 /// A message without what changes from try to try: it goes into statuses, and each change is a write.
-/// EC2 appends an encoded blob to UnauthorizedOperation; nobody can read it there.
+/// EC2 appends an encoded blob to `UnauthorizedOperation`; nobody can read it there. Request ids and
+/// times (the session name of a web identity ends with one) give way to an ellipsis.
 fn stable(message: &str) -> String {
     let end = message.find(" Encoded authorization failure message").unwrap_or(message.len());
-    message.get(..end).unwrap_or(message).chars().take(MESSAGE_MAX_CHARS).collect()
+    let message = message.get(..end).unwrap_or(message);
+    let words = message.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    words.flat_map(without_id).take(MESSAGE_MAX_CHARS).collect()
+}
+
+/// A word and what ends it, without request ids and times.
+fn without_id(word: &str) -> Vec<char> {
+    let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    let behind = word.get(bare.len()..).unwrap_or_default();
+    let kept = if is_uuid(bare) {
+        "…".to_owned()
+    } else {
+        let parts = bare.split('-').map(|part| if is_time(part) { "…" } else { part });
+        parts.collect::<Vec<_>>().join("-")
+    };
+    kept.chars().chain(behind.chars()).collect()
+}
+
+fn is_uuid(word: &str) -> bool {
+    word.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+        && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+}
+
+/// Seconds or milliseconds since 1970, or `20260101T000000Z`. Account numbers have 12 digits.
+fn is_time(word: &str) -> bool {
+    let digits = word.replace(['T', 'Z'], "");
+    let is_number = digits.chars().all(|c| c.is_ascii_digit());
+    is_number && matches!((digits.len(), word.len()), (10, 10) | (13, 13) | (14, 16))
 }
 
 #[cfg(test)]
@@ -248,12 +291,25 @@ mod tests {
     }
 
     #[test]
+    fn a_message_loses_request_ids_and_times_and_keeps_accounts_and_instances() {
+        for (text, expected) in [
+            ("id: 0d2c1bf4-5e0c-4d6e-9d9c-6a8f3a1c2b3d.", "id: …."),
+            (
+                "User: arn:aws:sts::123456789012:assumed-role/x/web-identity-token-1767225600000 may not",
+                "User: arn:aws:sts::123456789012:assumed-role/x/web-identity-token-… may not",
+            ),
+            ("expired: 20260101T000000Z is earlier than 20260101T001500Z", "expired: … is earlier than …"),
+            ("i-0123456789abcdef0, i-01234567890123456 - 5", "i-0123456789abcdef0, i-01234567890123456 - 5"),
+        ] {
+            assert_eq!(CloudError::from_code("X", text, None).message, expected);
+        }
+    }
+
+    #[test]
     fn every_class_waits_at_least_a_second_and_at_most_five_minutes() {
         for (class, _) in CLASSES {
             let (first, longest) = class.backoff();
-            assert!(
-                first >= Duration::from_secs(1) && longest <= Duration::from_secs(300) && first <= longest
-            );
+            assert!(first >= Duration::from_secs(1) && longest <= Duration::from_mins(5) && first <= longest);
         }
     }
 }

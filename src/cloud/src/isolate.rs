@@ -1,7 +1,7 @@
 //! One bad id fails a whole EC2 call. The bad ones are set apart, so that the rest goes ahead: those
 //! that the error message names, else by halving the call.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     error::{CloudError, ErrorClass},
@@ -38,13 +38,36 @@ impl Isolation {
     pub fn answered(&mut self, batch: Vec<String>, answer: Result<(), CloudError>) {
         self.calls += 1;
         match answer {
-            Err(error) if may_split(&error, &batch) && self.calls + self.open.len() < CALLS_MAX => {
+            Err(error) if may_split(&error, &batch) && self.leaves_calls(2) => {
                 let (bad, parts) = split(&error, batch);
                 self.results.extend(bad.into_iter().map(|id| (id, Err(error.clone()))));
                 self.open.extend(parts);
             }
             answer => self.results.extend(batch.into_iter().map(|id| (id, answer.clone()))),
         }
+    }
+
+    /// A call that failed for lack of room in some place: the machines of each place are sent again by
+    /// themselves. False if there is only one place; then nothing has changed.
+    ///
+    /// Halving alone would not do: ids tell nothing of places, so each half has machines of all.
+    pub fn parted(&mut self, batch: &[String], place_of: impl Fn(&str) -> String) -> bool {
+        let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for id in batch {
+            places.entry(place_of(id)).or_default().push(id.clone());
+        }
+        // The call that failed counts as well.
+        let parts = places.len() > 1 && self.leaves_calls(places.len() + 1);
+        if parts {
+            self.calls += 1;
+            self.open.extend(places.into_values());
+        }
+        parts
+    }
+
+    /// Whether so many more calls may be made, beyond those that are to be made anyway.
+    fn leaves_calls(&self, count: usize) -> bool {
+        self.calls + self.open.len() + count <= CALLS_MAX
     }
 
     /// One result per id.
@@ -54,7 +77,7 @@ impl Isolation {
 }
 
 fn may_split(error: &CloudError, batch: &[String]) -> bool {
-    batch.len() > 1 && error.class.may_concern_one_machine()
+    batch.len() > 1 && error.may_concern_one_machine()
 }
 
 /// The ids at fault, and what to send again.
@@ -143,6 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn bad_credentials_are_never_answered_by_more_calls() {
+        for code in ["RequestExpired", "AuthFailure", "CredentialsFailed"] {
+            let (results, calls) =
+                run(&ids(100), &["i-0007"], |_| CloudError::from_code(code, "", Some(400)));
+            assert_eq!((failed(&results).len(), calls), (100, 1), "{code}");
+        }
+    }
+
+    #[test]
     fn a_call_in_which_all_are_bad_costs_a_bounded_number_of_calls() {
         let all = ids(1000);
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
@@ -150,6 +182,17 @@ mod tests {
         let (results, calls) = run(&ids(1000), &all, denied);
         assert_eq!(failed(&results).len(), 1000);
         assert!(calls <= CALLS_MAX, "{calls}");
+    }
+
+    #[test]
+    fn machines_are_parted_by_place_unless_all_are_in_one() {
+        let ids = ids(5);
+        let mut isolation = Isolation::new(&ids);
+        let batch = isolation.next_call().unwrap();
+        assert!(!isolation.parted(&batch, |_| "zone a".to_owned()));
+        assert!(isolation.parted(&batch, |id| format!("zone {}", id.ends_with(['1', '3']))));
+        let parts: Vec<_> = std::iter::from_fn(|| isolation.next_call()).collect();
+        assert_eq!(parts, [vec!["i-0000", "i-0002", "i-0004"], vec!["i-0001", "i-0003"]]);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::binaries::{KUBERNETES_VERSION, executable, put, run, staging};
+use super::binaries::KUBERNETES_VERSION;
+use crate::cache_dir::{executable, put, run, say, staging};
 use crate::guard::GuardedCommand;
 
 /// A build that takes longer than this hangs, even on one slow core.
@@ -96,7 +97,7 @@ async fn build(program: &Program, cache: &Path, directory: &Path) -> Result<(), 
         .env("GOWORK", "off")
         .env_remove("GOFLAGS");
     let what = format!("building {} from source", program.name);
-    eprintln!("{what} (once; it is then kept in {})", directory.display());
+    say(&format!("{what} (once; it is then kept in {})", directory.display()));
     let process = run(command, &what, LIMIT).await?;
     let installed = put(&output, directory);
     process.stop().await;

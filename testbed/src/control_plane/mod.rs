@@ -24,6 +24,8 @@ pub use error::ControlPlaneError;
 pub use namespace::{finalize_namespace, terminate_namespace, test_namespace};
 use server::Server;
 
+use crate::cache_dir::on_path;
+
 /// Names the kubeconfig of a control plane that is already running, for [`ControlPlane::shared`].
 pub const KUBECONFIG_VARIABLE: &str = "BOOKING_TESTBED_KUBECONFIG";
 
@@ -85,7 +87,7 @@ impl ControlPlane {
     async fn running(kubeconfig: PathBuf) -> Result<Self, ControlPlaneError> {
         let config = read_kubeconfig(&kubeconfig).await?;
         // with-control-plane puts the directory of the server's own kubectl first on PATH.
-        Ok(Self { kubeconfig, config, kubectl: binaries::on_path("kubectl"), server: None })
+        Ok(Self { kubeconfig, config, kubectl: on_path("kubectl"), server: None })
     }
 
     /// A new client with the administrator's rights.

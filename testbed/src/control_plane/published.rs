@@ -5,7 +5,7 @@ use std::env::consts::ARCH;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::binaries::{put, run, staging};
+use crate::cache_dir::{put, run, staging};
 use crate::guard::GuardedCommand;
 
 /// The newest published 1.36; the archives do not follow every patch release.

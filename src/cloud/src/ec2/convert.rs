@@ -1,9 +1,10 @@
 //! From the SDK's types to ours.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
-    types::Instance as SdkInstance,
+    types::{Instance as SdkInstance, InstanceState as SdkState},
 };
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
 /// is done to it.
 pub(super) fn instance(sdk: &SdkInstance) -> Option<Instance> {
     let id = sdk.instance_id()?.to_owned();
-    let code = sdk.state().and_then(|state| state.code()).unwrap_or(48);
+    let code = sdk.state().and_then(SdkState::code).unwrap_or(48);
     let tags = sdk
         .tags()
         .iter()
@@ -26,6 +27,13 @@ pub(super) fn instance(sdk: &SdkInstance) -> Option<Instance> {
         (code, message) => code.or(message).map(ToOwned::to_owned),
     });
     Some(Instance { id, state: state(code), state_reason, tags })
+}
+
+/// Id of a machine, and its zone and type in one word.
+pub(super) fn place(sdk: &SdkInstance) -> Option<(String, String)> {
+    let zone = sdk.placement().and_then(|placement| placement.availability_zone()).unwrap_or_default();
+    let kind = sdk.instance_type().map_or("", |kind| kind.as_str());
+    Some((sdk.instance_id()?.to_owned(), format!("{zone}/{kind}")))
 }
 
 /// The state of a code; its high byte is for EC2's own use.
@@ -47,29 +55,45 @@ where
     match error {
         SdkError::TimeoutError(_) => CloudError::timeout(),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => CloudError::timeout(),
-        SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-            Some(connector) if connector.is_other() => CloudError::credentials(&chain(error)),
-            _ => CloudError::connection(&chain(error)),
+        SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => match credentials_error(error) {
+            Some(found) => CloudError::credentials(&chain(found)),
+            None => CloudError::connection(&root(error)),
         },
-        SdkError::ResponseError(_) => CloudError::connection(&chain(error)),
         SdkError::ServiceError(service) => {
             let status = service.raw().status().as_u16();
-            let code = error.code().unwrap_or("Unknown");
-            CloudError::from_code(code, error.message().unwrap_or_default(), Some(status))
+            if let Some(code) = error.code() {
+                return CloudError::from_code(code, error.message().unwrap_or_default(), Some(status));
+            }
+            let message = format!("HTTP status {status} without an error code");
+            CloudError::bad_response(&message, Some(status))
         }
         _ => CloudError::from_code("BadRequest", &chain(error), None),
     }
 }
 
+/// An error and its causes, from the outside in.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+/// The SDK reports a call that could not be signed as one that could not be sent.
+fn credentials_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CredentialsError> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
 /// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// The innermost cause of a broken connection, without its numbers: they are ports, errnos, seconds.
+fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let words: Vec<&str> = text.split(|c: char| c.is_ascii_digit()).filter(|word| !word.is_empty()).collect();
+    words.join("…")
 }
 
 #[cfg(test)]

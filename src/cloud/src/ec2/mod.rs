@@ -6,17 +6,21 @@
 mod convert;
 mod filter;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_config::{AppName, BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ec2::{
     Client,
-    types::{Filter, Tag as SdkTag},
+    config::IdentityCache,
+    types::{Filter, Reservation, Tag as SdkTag},
 };
 
 use crate::{
-    error::CloudError,
+    error::{CloudError, ErrorClass},
     isolate::Isolation,
     permit::Permit,
     provider::{Instance, Provider, Results, Tag},
@@ -27,6 +31,10 @@ pub const MUTATION_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest time one page of a describe may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest time to get credentials. Below what a describe may take by more than a mutation's time, so that
+/// a describe says that they are what it waited for. The SDK's default is the time of the describe itself:
+/// then chance decides which of the two errors comes.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Values per filter and call: "Filters" in the EC2 user guide.
 const FILTER_VALUES_MAX: usize = 200;
 /// Largest page of `DescribeInstances`, by its reference.
@@ -78,6 +86,7 @@ impl Ec2 {
         let config = aws_sdk_ec2::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
+            .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build())
             .build();
         Self { client: Client::from_conf(config), group_tag: group_tag.to_owned() }
     }
@@ -107,14 +116,15 @@ impl Ec2 {
                 .send()
                 .await
                 .map_err(|error| convert::error(&error))?;
-            found
-                .extend(page.reservations().iter().flat_map(|r| r.instances()).filter_map(convert::instance));
+            found.extend(
+                page.reservations().iter().flat_map(Reservation::instances).filter_map(convert::instance),
+            );
             token = page.next_token().filter(|token| !token.is_empty()).map(ToOwned::to_owned);
             if token.is_none() {
                 return Ok(found);
             }
         }
-        Err(CloudError::from_code("BadResponse", "DescribeInstances does not come to an end", None))
+        Err(CloudError::bad_response("DescribeInstances does not come to an end", None))
     }
 
     /// Sends a mutation in calls of at most [`IDS_MAX`] ids, bad ids set apart.
@@ -122,16 +132,43 @@ impl Ec2 {
         let mut results = Results::new();
         for chunk in ids.chunks(IDS_MAX) {
             let mut isolation = Isolation::new(chunk);
+            let mut places = HashMap::new();
             while let Some(batch) = isolation.next_call() {
                 let answer = match permit.check(MUTATION_TIMEOUT) {
                     Ok(()) => self.send_bounded(mutation, batch.clone()).await,
                     Err(lapsed) => Err(lapsed.into()),
                 };
+                if lacks_room(&answer) && batch.len() > 1 {
+                    self.learn_places(&mut places, &batch).await;
+                    if isolation.parted(&batch, |id| places.get(id).cloned().unwrap_or_default()) {
+                        continue;
+                    }
+                }
                 isolation.answered(batch, answer);
             }
             results.extend(isolation.into_results());
         }
         results
+    }
+
+    /// Looks up zone and type of machines, which together have room or have not, unless they are known.
+    /// They stay empty where they cannot be told: halving has to do.
+    async fn learn_places(&self, places: &mut HashMap<String, String>, ids: &[String]) {
+        if ids.iter().all(|id| places.contains_key(id)) {
+            return;
+        }
+        places.extend(ids.iter().map(|id| (id.clone(), String::new())));
+        let call = self.client.describe_instances().set_instance_ids(Some(ids.to_vec()));
+        match call.send().await {
+            Ok(answer) => {
+                let found = answer.reservations().iter().flat_map(Reservation::instances);
+                places.extend(found.filter_map(convert::place));
+            }
+            Err(error) => {
+                let error = convert::error(&error);
+                tracing::debug!(%error, "cannot tell where machines are that lack room");
+            }
+        }
     }
 
     async fn send_bounded(&self, mutation: Mutation<'_>, ids: Vec<String>) -> Result<(), CloudError> {
@@ -203,6 +240,10 @@ impl Provider for Ec2 {
     async fn untag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
         self.mutate(permit, ids, Mutation::Untag(tags)).await
     }
+}
+
+fn lacks_room(answer: &Result<(), CloudError>) -> bool {
+    answer.as_ref().is_err_and(|error| error.class == ErrorClass::Capacity)
 }
 
 fn sdk_tags(tags: &[Tag]) -> Vec<SdkTag> {

@@ -1,0 +1,86 @@
+//! A permit is asked before each call, not when the work begins.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use booking_cloud::{ErrorClass, Permit, PermitLapsed, Provider, Results, ec2::MUTATION_TIMEOUT};
+use testbed::ec2::{FaultMatch, FaultRule, InstanceState};
+
+use super::cloud::{Cloud, error, failed};
+
+/// Leave for so many calls.
+struct Calls(AtomicUsize);
+
+impl Calls {
+    fn of(count: usize) -> Self {
+        Self(AtomicUsize::new(count))
+    }
+}
+
+impl Permit for Calls {
+    fn check(&self, call_timeout: Duration) -> Result<(), PermitLapsed> {
+        // Whoever gives leave must know how long the call may be under way.
+        assert_eq!(call_timeout, MUTATION_TIMEOUT);
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        left.map(drop).map_err(|_| PermitLapsed)
+    }
+}
+
+fn lapsed(results: &Results) -> usize {
+    let errors = results.values().filter_map(|result| result.as_ref().err());
+    errors.filter(|error| error.class == ErrorClass::PermitLapsed).count()
+}
+
+#[tokio::test]
+async fn a_lapsed_permit_sends_nothing() {
+    // given more machines than one call takes, and a permit that has lapsed
+    let cloud = Cloud::start().await;
+    let ids = cloud.stopped(1_500);
+    let tags = [("lock".to_owned(), "operator-1".to_owned())];
+    // when each mutation is asked for
+    let all = [
+        cloud.ec2.start(&Calls::of(0), &ids).await,
+        cloud.ec2.stop(&Calls::of(0), &ids).await,
+        cloud.ec2.tag(&Calls::of(0), &ids, &tags).await,
+        cloud.ec2.untag(&Calls::of(0), &ids, &tags).await,
+    ];
+    // then each machine says so, and nothing was sent
+    for results in all {
+        assert_eq!(lapsed(&results), ids.len());
+    }
+    assert!(cloud.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_permit_that_lapses_between_two_calls_stops_the_rest() {
+    // given two calls' worth of machines, and a permit for one
+    let cloud = Cloud::start().await;
+    let ids = cloud.stopped(1_500);
+    // when they are started
+    let results = cloud.ec2.start(&Calls::of(1), &ids).await;
+    // then the first call's are, and the rest was not sent
+    assert_eq!((results.len(), lapsed(&results)), (1_500, 500));
+    assert_eq!(cloud.calls().len(), 1);
+    for (id, result) in &results {
+        let expected = if result.is_ok() { InstanceState::Pending } else { InstanceState::Stopped };
+        assert_eq!(cloud.state(id), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_permit_that_lapses_while_a_bad_machine_is_looked_for_stops_the_search() {
+    // given a machine that is refused without a name, and a permit for three calls
+    let cloud = Cloud::start().await;
+    let mut ids = cloud.stopped(64);
+    ids.sort_unstable();
+    let when = FaultMatch { instance_id: Some(ids[5].clone()), ..FaultMatch::default() };
+    cloud.spoil(FaultRule { when, then: error("UnauthorizedOperation"), after_effect: false, times: None });
+    // when all are started
+    let results = cloud.ec2.start(&Calls::of(3), &ids).await;
+    // then three calls were sent: all, the half with the bad one, the good half
+    assert_eq!(cloud.calls().len(), 3);
+    assert_eq!((failed(&results).len(), lapsed(&results)), (32, 32));
+    assert!(ids[32..].iter().all(|id| cloud.state(id) == InstanceState::Pending));
+}
