@@ -33,15 +33,11 @@ pub(crate) fn release(
 ) -> Release {
     let begun = resource.metadata.deletion_timestamp.as_ref().map_or(now, |time| time.0);
     let deadline = after(begun, settings.release_timeout);
-    match observation {
-        Observation::Seen(instances) => {
-            let running = instances.iter().filter(|i| i.state == InstanceState::Running).count();
-            if settings.dry_run || !instances.iter().any(|i| is_left(i, on_delete, ledger, now)) {
-                return Release::Done { running };
-            }
-        }
-        _ if settings.dry_run => return Release::Done { running: 0 },
-        _ => {}
+    if let Observation::Seen(instances) = observation
+        && !instances.iter().any(|instance| is_left(instance, on_delete, ledger, now))
+    {
+        let running = instances.iter().filter(|i| i.state == InstanceState::Running).count();
+        return Release::Done { running };
     }
     if now >= deadline { Release::GivenUp } else { Release::NotYet(deadline) }
 }
