@@ -107,6 +107,8 @@ pub enum Permission {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
     by_instance: BTreeMap<(String, Topic), Attempt>,
+    /// Machines seen on their way, and since when.
+    moving_since: BTreeMap<String, Timestamp>,
     observe_failures: u32,
 }
 
@@ -145,14 +147,18 @@ impl Attempts {
             let Some(instance) = by_id.get(id.as_str()) else {
                 return false;
             };
-            let since = if attempt.action.shows_in(instance) {
+            if attempt.action.shows_in(instance) {
                 attempt.error = None;
-                attempt.at
+                elapsed(attempt.at, now) < REMEMBER
             } else {
-                attempt.not_before
-            };
-            elapsed(since, now) < REMEMBER
+                instance.state.is_moving() || elapsed(attempt.not_before, now) < REMEMBER
+            }
         });
+        self.moving_since = instances
+            .iter()
+            .filter(|instance| instance.state.is_moving())
+            .map(|i| (i.id.clone(), self.moving_since.get(&i.id).copied().unwrap_or(now)))
+            .collect();
     }
 
     /// Whether an action may be sent to a machine that needs it.
@@ -193,7 +199,8 @@ impl Attempts {
         (attempt.action == *action).then_some(attempt)
     }
 
-    /// When something was last sent to any machine and has not shown yet.
+    /// When something was last sent to any machine that has not shown yet, or a machine was first seen
+    /// on its way.
     pub fn last_unseen(&self, instances: &[Instance]) -> Option<Timestamp> {
         instances
             .iter()
@@ -202,6 +209,7 @@ impl Attempts {
                 let attempt = self.by_instance.get(&(instance.id.clone(), topic))?;
                 (attempt.error.is_none() && !attempt.action.shows_in(instance)).then_some(attempt.at)
             })
+            .chain(instances.iter().filter_map(|instance| self.moving_since.get(&instance.id).copied()))
             .max()
     }
 }

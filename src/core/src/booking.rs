@@ -1,6 +1,6 @@
 //! What a stored Booking means, or what is wrong with it.
 
-use booking_api::{Booking, NOTIFICATION_TYPES};
+use booking_api::{Booking, BookingStatus, NOTIFICATION_TYPES};
 use jiff::Timestamp;
 
 use crate::{grant::Window, instant};
@@ -75,6 +75,11 @@ fn granted_earlier(booking: &Booking, resource: &str) -> Option<Window> {
     if status.granted_resource.as_deref() != Some(resource) {
         return None;
     }
+    granted_window(status)
+}
+
+/// The granted window that stands in a status.
+pub(crate) fn granted_window(status: &BookingStatus) -> Option<Window> {
     let from = instant::parse(status.granted_from.as_deref()?).ok()?;
     let until = instant::parse(status.granted_until.as_deref()?).ok()?;
     Window::new(from, until)

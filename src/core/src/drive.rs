@@ -193,8 +193,7 @@ impl Tally {
         if let Some(until) = turning {
             self.try_again_at(until);
         }
-        let moves = matches!(instance.state, InstanceState::Pending | InstanceState::Stopping);
-        self.moving += usize::from(moves || turning.is_some());
+        self.moving += usize::from(instance.state.is_moving() || turning.is_some());
         self.done += usize::from(turning.is_none() && is_done(instance, goal, standing));
         self.stopped += usize::from(turning.is_none() && instance.state == InstanceState::Stopped);
         match standing {

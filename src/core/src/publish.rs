@@ -4,6 +4,7 @@ use booking_api::{Booking, BookingStatus, Resource};
 use jiff::Timestamp;
 
 use crate::{
+    booking,
     condition::Draft,
     decision::{Call, Decision, Finalizer},
     drive::{Drive, Goal, Tally},
@@ -28,7 +29,10 @@ impl Pass<'_> {
         }
     }
 
+    /// What a Booking gives up is written before anybody else is given it: cut off in between, it could
+    /// be claimed back.
     pub(crate) fn publish_bookings(&mut self, grants: &[Grant], hold: Option<&Hold>, progress: &Progress) {
+        let mut front = 0;
         for known in &self.known {
             let grant = known.live.and_then(|place| grants.get(place));
             let standing = match (grant, &known.read) {
@@ -43,7 +47,10 @@ impl Pass<'_> {
                 _ => Standing::Blocked(Progress::new(false, reason::SCHEDULED, "")),
             };
             let status = status_of(known, grant, &standing, self.world.now);
-            push_booking(&mut self.decision, known.booking, status);
+            let first = gives_up(known.booking.status.as_ref(), &status);
+            let place = if first { front } else { self.decision.booking_statuses.len() };
+            let changed = push_booking(&mut self.decision, known.booking, status, place);
+            front += usize::from(first && changed);
         }
     }
 
@@ -51,7 +58,8 @@ impl Pass<'_> {
     pub(crate) fn block_bookings(&mut self, why: &Progress) {
         for known in &self.known {
             let status = status_of(known, None, &Standing::Blocked(why.clone()), self.world.now);
-            push_booking(&mut self.decision, known.booking, status);
+            let place = self.decision.booking_statuses.len();
+            push_booking(&mut self.decision, known.booking, status, place);
         }
     }
 
@@ -108,13 +116,23 @@ fn status_of(
     }
 }
 
-fn push_booking(decision: &mut Decision, booking: &Booking, status: BookingStatus) {
+/// Puts a status at that place of the list, unless it is unchanged.
+fn push_booking(decision: &mut Decision, booking: &Booking, status: BookingStatus, place: usize) -> bool {
     if booking.status.as_ref() == Some(&status) {
-        return;
+        return false;
     }
     let uid = booking.metadata.uid.clone().unwrap_or_default();
     decision.events.extend(events::booking_events(&uid, booking.status.as_ref(), &status));
-    decision.booking_statuses.push((uid, status));
+    decision.booking_statuses.insert(place, (uid, status));
+    true
+}
+
+/// Whether the window that stood in a status reaches beyond the new one.
+fn gives_up(old: Option<&BookingStatus>, new: &BookingStatus) -> bool {
+    match (old.and_then(booking::granted_window), booking::granted_window(new)) {
+        (Some(old), Some(new)) => old.intersection(new) != Some(old),
+        (old, _) => old.is_some(),
+    }
 }
 
 impl Drive {
