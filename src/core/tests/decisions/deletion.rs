@@ -149,3 +149,31 @@ fn a_deletion_survives_a_crash_at_any_point() {
         }
     }
 }
+
+#[test]
+fn a_lock_that_does_not_show_yet_is_waited_for_even_after_a_crash() {
+    for crash in [false, true] {
+        // given a deletion right after the start of a booking, and a describe that lags
+        let mut stage = Stage::new(&["i-1"]);
+        stage.cloud.lag = std::time::Duration::from_secs(4);
+        stage.configure(|spec| spec.on_delete = Some(OnDelete::Stop));
+        stage.book(booking("a", "ann", "08:30", "10:00"));
+        stage.until("08:30");
+        if crash {
+            stage.attempts = booking_core::Attempts::default();
+        }
+        stage.delete_resource();
+        stage.until("08:35");
+        assert!(stage.resource.is_none());
+        assert_eq!(stage.machine("i-1"), machine("i-1", InstanceState::Stopped));
+    }
+}
+
+#[test]
+fn a_resource_that_nobody_held_goes_at_once() {
+    let mut stage = Stage::new(&["i-1"]);
+    stage.until("08:10");
+    stage.delete_resource();
+    stage.pass().unwrap();
+    assert!(stage.resource.is_none());
+}
