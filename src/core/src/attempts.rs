@@ -17,11 +17,12 @@ use crate::{
 
 /// How long a successful call is given to show before it is repeated; doubles each time. EC2 is
 /// eventually consistent: mostly within seconds.
-const SETTLE: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_secs(300) };
+const SETTLE: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_mins(5) };
 
 /// How long a call is remembered after its effect was seen: a machine that is started and stops again
-/// within this time is started ever more slowly.
-const REMEMBER: Duration = Duration::from_secs(60);
+/// within this time is started ever more slowly. Also how long one without effect is remembered after
+/// it could have been repeated: by then it is not wanted any more.
+const REMEMBER: Duration = Duration::from_mins(1);
 
 /// One thing done to one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +107,8 @@ pub enum Permission {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
     by_instance: BTreeMap<(String, Topic), Attempt>,
+    /// Machines seen on their way, and since when.
+    moving_since: BTreeMap<String, Timestamp>,
     observe_failures: u32,
 }
 
@@ -138,16 +141,24 @@ impl Attempts {
     /// that are gone.
     pub fn observed(&mut self, instances: &[Instance], now: Timestamp) {
         self.observe_failures = 0;
+        let by_id: BTreeMap<&str, &Instance> =
+            instances.iter().map(|instance| (instance.id.as_str(), instance)).collect();
         self.by_instance.retain(|(id, _), attempt| {
-            let Some(instance) = instances.iter().find(|instance| instance.id == *id) else {
+            let Some(instance) = by_id.get(id.as_str()) else {
                 return false;
             };
-            let shows = attempt.action.shows_in(instance);
-            if shows {
+            if attempt.action.shows_in(instance) {
                 attempt.error = None;
+                elapsed(attempt.at, now) < REMEMBER
+            } else {
+                instance.state.is_moving() || elapsed(attempt.not_before, now) < REMEMBER
             }
-            !(shows && elapsed(attempt.at, now) >= REMEMBER)
         });
+        self.moving_since = instances
+            .iter()
+            .filter(|instance| instance.state.is_moving())
+            .map(|i| (i.id.clone(), self.moving_since.get(&i.id).copied().unwrap_or(now)))
+            .collect();
     }
 
     /// Whether an action may be sent to a machine that needs it.
@@ -171,12 +182,25 @@ impl Attempts {
             .map_or(0, |attempt| attempt.count - u32::from(attempt.not_before > now))
     }
 
+    /// Until when a machine is taken to be leaving the state that it shows: it was started or stopped
+    /// so shortly ago that a describe may not show it yet.
+    pub(crate) fn turning_until(&self, instance: &Instance, now: Timestamp) -> Option<Timestamp> {
+        let attempt = self.by_instance.get(&(instance.id.clone(), Topic::Power))?;
+        let turns = matches!(
+            (&attempt.action, instance.state),
+            (Action::Start, InstanceState::Stopped) | (Action::Stop, InstanceState::Running)
+        );
+        let shows_by = after(attempt.at, SETTLE.base);
+        (turns && attempt.error.is_none() && now < shows_by).then_some(shows_by)
+    }
+
     fn of(&self, id: &str, action: &Action) -> Option<&Attempt> {
         let attempt = self.by_instance.get(&(id.to_owned(), action.topic()))?;
         (attempt.action == *action).then_some(attempt)
     }
 
-    /// When something was last sent to any machine and has not shown yet.
+    /// When something was last sent to any machine that has not shown yet, or a machine was first seen
+    /// on its way.
     pub fn last_unseen(&self, instances: &[Instance]) -> Option<Timestamp> {
         instances
             .iter()
@@ -185,6 +209,7 @@ impl Attempts {
                 let attempt = self.by_instance.get(&(instance.id.clone(), topic))?;
                 (attempt.error.is_none() && !attempt.action.shows_in(instance)).then_some(attempt.at)
             })
+            .chain(instances.iter().filter_map(|instance| self.moving_since.get(&instance.id).copied()))
             .max()
     }
 }

@@ -1,6 +1,6 @@
 //! What a stored Booking means, or what is wrong with it.
 
-use booking_api::{Booking, NOTIFICATION_TYPES};
+use booking_api::{Booking, BookingStatus, NOTIFICATION_TYPES};
 use jiff::Timestamp;
 
 use crate::{grant::Window, instant};
@@ -33,13 +33,13 @@ pub struct InvalidSpec {
 }
 
 impl InvalidSpec {
-    pub(crate) fn new(field: &'static str, problem: impl ToString) -> Self {
-        Self { field, problem: problem.to_string() }
+    pub(crate) fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self { field, problem: problem.into() }
     }
 }
 
 /// Longest `user_id`: it becomes the value of an EC2 tag.
-const USER_MAX_CHARS: usize = 256;
+pub(crate) const USER_MAX_CHARS: usize = 256;
 
 /// Reads a Booking, refusing what admission refuses too: it may have been stored before.
 ///
@@ -75,6 +75,11 @@ fn granted_earlier(booking: &Booking, resource: &str) -> Option<Window> {
     if status.granted_resource.as_deref() != Some(resource) {
         return None;
     }
+    granted_window(status)
+}
+
+/// The granted window that stands in a status.
+pub(crate) fn granted_window(status: &BookingStatus) -> Option<Window> {
     let from = instant::parse(status.granted_from.as_deref()?).ok()?;
     let until = instant::parse(status.granted_until.as_deref()?).ok()?;
     Window::new(from, until)
@@ -96,7 +101,7 @@ fn check_notifications(booking: &Booking) -> Result<(), InvalidSpec> {
 
 fn required_instant(field: &'static str, text: Option<&str>) -> Result<Timestamp, InvalidSpec> {
     let text = text.ok_or_else(|| InvalidSpec::new(field, "is missing"))?;
-    instant::parse(text).map_err(|error| InvalidSpec::new(field, error))
+    instant::parse(text).map_err(|error| InvalidSpec::new(field, error.to_string()))
 }
 
 /// A text that is there, not empty, at most `max` characters long and free of control characters.

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use crate::instant::floor;
+
 /// A condition before it is compared with the one that stands in status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Draft {
@@ -36,14 +38,14 @@ pub(crate) fn settle(
         .map(|draft| {
             let status = if draft.status { "True" } else { "False" };
             let known = old.iter().find(|known| known.type_ == draft.type_ && known.status == status);
-            let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
             Condition {
                 type_: draft.type_.to_owned(),
                 status: status.to_owned(),
                 reason: draft.reason.to_owned(),
                 message: draft.message,
                 observed_generation: generation,
-                last_transition_time: known.map_or(Time(seconds), |known| known.last_transition_time.clone()),
+                last_transition_time: known
+                    .map_or_else(|| Time(floor(now)), |known| known.last_transition_time.clone()),
             }
         })
         .collect()

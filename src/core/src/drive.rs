@@ -48,8 +48,13 @@ pub struct Tally {
     pub running: usize,
     /// Machines that this goal concerns: those that no other controller owns.
     pub managed: usize,
-    /// Of these, machines on their way from one state to another.
+    /// Of these, machines on their way from one state to another, though they may not show it yet.
     pub moving: usize,
+    /// Of these, machines that are stopped.
+    pub stopped: usize,
+    /// Of these, machines that run with no lock to keep them from being stopped while nobody holds
+    /// the group.
+    pub idle_running: usize,
     /// Of these, machines that are as the goal wants them.
     pub done: usize,
     /// Machines with somebody else's lock in force: id and lock.
@@ -81,7 +86,8 @@ pub fn drive(
     };
     for instance in instances.iter().filter(|instance| instance.state != InstanceState::Terminated) {
         let standing = lock_standing(&instance.lock, wanted, ledger, now);
-        drive.tally.count(instance, goal, &standing);
+        let turning = attempts.turning_until(instance, now);
+        drive.tally.count(instance, goal, &standing, turning);
         let needs = match (&instance.owner, &standing) {
             (Some(_), LockStanding::Stale(lock)) => vec![Action::Unlock(lock.clone())],
             (Some(_), _) | (None, LockStanding::Foreign(..)) => vec![],
@@ -139,7 +145,7 @@ impl Drive {
             self.tally.failing.push((id.clone(), fell_back(instance, &action)));
         }
         if let Permission::Later(time) = attempts.permission(id, &action, now) {
-            self.tally.retry_at = Some(self.tally.retry_at.map_or(time, |known| known.min(time)));
+            self.tally.try_again_at(time);
             return;
         }
         match action {
@@ -165,24 +171,39 @@ fn fell_back(instance: &Instance, action: &Action) -> String {
 }
 
 impl Tally {
-    fn count(&mut self, instance: &Instance, goal: &Goal, standing: &LockStanding) {
+    /// `turning` is set while the machine is about to leave the state that it shows.
+    fn count(
+        &mut self,
+        instance: &Instance,
+        goal: &Goal,
+        standing: &LockStanding,
+        turning: Option<Timestamp>,
+    ) {
+        let runs = instance.state == InstanceState::Running;
         self.total += 1;
-        self.running += usize::from(instance.state == InstanceState::Running);
+        self.running += usize::from(runs);
+        if let LockStanding::Foreign(_, until) = standing {
+            self.foreign_until = Some(self.foreign_until.map_or(*until, |known| known.min(*until)));
+        }
         if let Some(owner) = &instance.owner {
             self.owned.push((instance.id.clone(), owner.clone()));
             return;
         }
         self.managed += 1;
-        self.done += usize::from(is_done(instance, goal, standing));
-        self.moving +=
-            usize::from(matches!(instance.state, InstanceState::Pending | InstanceState::Stopping));
-        match standing {
-            LockStanding::Foreign(lock, until) => {
-                self.foreign.push((instance.id.clone(), lock.clone()));
-                self.foreign_until = Some(self.foreign_until.map_or(*until, |known| known.min(*until)));
-            }
-            LockStanding::Malformed => self.malformed.push(instance.id.clone()),
-            _ => {}
+        if let Some(until) = turning {
+            self.try_again_at(until);
         }
+        self.moving += usize::from(instance.state.is_moving() || turning.is_some());
+        self.done += usize::from(turning.is_none() && is_done(instance, goal, standing));
+        self.stopped += usize::from(turning.is_none() && instance.state == InstanceState::Stopped);
+        match standing {
+            LockStanding::Foreign(lock, _) => self.foreign.push((instance.id.clone(), lock.clone())),
+            LockStanding::Malformed => self.malformed.push(instance.id.clone()),
+            _ => self.idle_running += usize::from(runs),
+        }
+    }
+
+    fn try_again_at(&mut self, time: Timestamp) {
+        self.retry_at = Some(self.retry_at.map_or(time, |known| known.min(time)));
     }
 }

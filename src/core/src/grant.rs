@@ -68,7 +68,7 @@ pub fn grant(bookings: &[ValidBooking], first: Option<&str>, now: Timestamp) -> 
     });
     let mut granted: Vec<Option<Window>> = bookings.iter().map(|b| b.granted).collect();
     for &i in &order {
-        if let Some(booking) = bookings.get(i) {
+        if let Some(booking) = bookings.get(i).filter(|booking| booking.granted != Some(booking.window)) {
             let others = others(bookings, &granted, booking, now);
             if let Some(slot) = granted.get_mut(i) {
                 *slot = enlarge(booking, *slot, &others, now);
@@ -79,8 +79,11 @@ pub fn grant(bookings: &[ValidBooking], first: Option<&str>, now: Timestamp) -> 
     let mut grants: Vec<Grant> = granted.iter().map(|&window| Grant { window, waiting: None }).collect();
     for &i in &order {
         if let (Some(booking), Some(grant)) = (bookings.get(i), grants.get_mut(i)) {
+            let Some(rest) = ungranted(booking, grant.window, now) else {
+                continue;
+            };
             let others = others(bookings, &granted, booking, now);
-            if let Some((user, until)) = in_the_way(booking, grant.window, &others, now) {
+            if let Some((user, until)) = in_the_way(rest, &others) {
                 place += 1;
                 grant.waiting = Some(Waiting { user: user.to_owned(), until, place });
             }
@@ -143,17 +146,14 @@ fn extend(granted: Window, asked: Window, others: &[(&str, Window)]) -> Window {
     }
 }
 
-/// The first window of another user that keeps a Booking from something it still asks for.
-fn in_the_way<'a>(
-    booking: &ValidBooking,
-    granted: Option<Window>,
-    others: &[(&'a str, Window)],
-    now: Timestamp,
-) -> Option<(&'a str, Timestamp)> {
+/// What a Booking asks for from now on, unless all of that is granted.
+fn ungranted(booking: &ValidBooking, granted: Option<Window>, now: Timestamp) -> Option<Window> {
     let rest = Window::new(booking.window.from.max(now), booking.window.until)?;
-    if granted.is_some_and(|g| g.from <= rest.from && rest.until <= g.until) {
-        return None;
-    }
+    (!granted.is_some_and(|g| g.from <= rest.from && rest.until <= g.until)).then_some(rest)
+}
+
+/// The first window of another user that keeps a Booking from something it still asks for.
+fn in_the_way<'a>(rest: Window, others: &[(&'a str, Window)]) -> Option<(&'a str, Timestamp)> {
     others
         .iter()
         .filter(|(_, other)| other.overlaps(rest))

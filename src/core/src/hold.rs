@@ -9,7 +9,7 @@ use booking_api::{Booking, Lock, Resource, ResourceHolder, ResourceStatus};
 use jiff::Timestamp;
 
 use crate::{
-    booking::{ValidBooking, cut},
+    booking::{USER_MAX_CHARS, ValidBooking, cut, plain_text},
     grant::Grant,
     instance::LockTag,
     instant,
@@ -78,10 +78,13 @@ pub fn manual_hold(resource: &Resource, bookings: &[&Booking], now: Timestamp) -
     }
     match instant::parse(&lock.until) {
         Ok(until) if until <= now => ManualHold::None,
-        Ok(until) if !lock.user.is_empty() => {
-            ManualHold::Held(Hold { user: lock.user, until, booking: None })
+        Ok(_) if lock.user.is_empty() => {
+            ManualHold::Malformed("spec.booked_until is set, but spec.booked_by is empty".into())
         }
-        Ok(_) => ManualHold::Malformed("spec.booked_until is set, but spec.booked_by is empty".into()),
+        Ok(until) => match plain_text("booked_by", Some(&lock.user), USER_MAX_CHARS) {
+            Ok(user) => ManualHold::Held(Hold { user: user.to_owned(), until, booking: None }),
+            Err(error) => ManualHold::Malformed(error.to_string()),
+        },
         Err(_) if lock.until.is_empty() => {
             ManualHold::Malformed("spec.booked_by is set, but spec.booked_until is empty".into())
         }
@@ -135,13 +138,12 @@ pub fn hold_now(
             })
         })
         .collect();
-    let user = match manual {
-        ManualHold::Held(hold) => hold.user.clone(),
-        _ => {
-            let present = present.map(|holder| &holder.user);
-            let kept = active.iter().find(|hold| Some(&hold.user) == present);
-            kept.or(active.first())?.user.clone()
-        }
+    let user = if let ManualHold::Held(hold) = manual {
+        hold.user.clone()
+    } else {
+        let present = present.map(|holder| &holder.user);
+        let kept = active.iter().find(|hold| Some(&hold.user) == present);
+        kept.or(active.first())?.user.clone()
     };
     let manual = match manual {
         ManualHold::Held(hold) => Some(hold.clone()),
@@ -189,7 +191,7 @@ impl Ledger {
             idle_since: match (&holder, &status.idle_since) {
                 (Some(_), _) => None,
                 (None, Some(since)) => Some(since.clone()),
-                (None, None) => ended.then(|| seconds(now)),
+                (None, None) => ended.then(|| instant::seconds(now)),
             },
             holder,
         }
@@ -218,11 +220,6 @@ fn remember(known: &[Lock], more: Vec<Lock>, now: Timestamp) -> Vec<Lock> {
 
 fn is_unexpired(lock: &Lock, now: Timestamp) -> bool {
     instant::parse(&lock.until).is_ok_and(|until| until > now)
-}
-
-/// An instant as it is written to a status: whole seconds, rounded down.
-pub(crate) fn seconds(instant: Timestamp) -> String {
-    Timestamp::from_second(instant.as_second()).unwrap_or(instant).to_string()
 }
 
 /// How a machine's lock tag stands to the holder that we want it to show.

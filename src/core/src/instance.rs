@@ -39,6 +39,13 @@ pub enum InstanceState {
     Terminated,
 }
 
+impl InstanceState {
+    /// Whether it turns into another state by itself.
+    pub fn is_moving(self) -> bool {
+        matches!(self, Self::Pending | Self::Stopping)
+    }
+}
+
 /// One machine of a group, as observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {

@@ -17,13 +17,31 @@ pub struct NotAnInstant {
 /// which other readers of the same tag would refuse.
 ///
 /// # Errors
-/// [`NotAnInstant`] for anything else, the year 0000 and instants past the year 9999 included.
+/// [`NotAnInstant`] for anything else, the year 0000 included. The last day of 9999, which `jiff` does
+/// not reach, is the end of its time: people write it for "for ever".
 pub fn parse(text: &str) -> Result<Timestamp, NotAnInstant> {
     let refuse = || NotAnInstant { text: text.chars().take(64).collect() };
-    if !has_rfc3339_shape(text.as_bytes()) {
+    if !has_rfc3339_shape(text.as_bytes()) || text.starts_with("0000") {
         return Err(refuse());
     }
-    text.parse().map_err(|_| refuse())
+    text.parse().or_else(|_| past_the_end(text).ok_or_else(refuse))
+}
+
+/// The end of time, if this is an instant after it.
+fn past_the_end(text: &str) -> Option<Timestamp> {
+    let rest = text.strip_prefix("9999-12-3")?;
+    // The same instant a year earlier tells whether anything but its size is wrong with it.
+    format!("9998-12-3{rest}").parse::<Timestamp>().ok().map(|_| Timestamp::MAX)
+}
+
+/// An instant as it is written to a status: whole seconds, rounded down.
+pub(crate) fn seconds(instant: Timestamp) -> String {
+    floor(instant).to_string()
+}
+
+/// The whole second in which an instant lies.
+pub(crate) fn floor(instant: Timestamp) -> Timestamp {
+    Timestamp::from_second(instant.as_second()).unwrap_or(instant)
 }
 
 /// `yyyy-mm-ddThh:mm:ss[.fraction](Z|±hh:mm)` by position; values are left to the parser, except for
@@ -79,10 +97,18 @@ mod tests {
             "2023-01-10T22:35:00.5Z",
             "2023-01-10T22:35:00.123456789+05:30",
             "2024-02-29T00:00:00-23:59",
-            "9999-12-30T23:59:59Z",
+            "9999-12-30T22:00:00Z",
         ] {
             assert!(parse(text).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_last_day_of_9999_is_the_end_of_time() {
+        for text in ["9999-12-30T23:59:59Z", "9999-12-31T23:59:59.5Z", "9999-12-31T00:00:00-05:00"] {
+            assert_eq!(parse(text), Ok(Timestamp::MAX), "{text}");
+        }
+        assert_eq!(parse(&Timestamp::MAX.to_string()), Ok(Timestamp::MAX));
     }
 
     #[test]
@@ -100,6 +126,9 @@ mod tests {
             "2023-13-01T00:00:00Z",
             "2023-01-10T24:00:00Z",
             "2023-01-10T22:35:60Z",
+            "0000-01-10T22:35:00Z",
+            "9999-12-31T24:00:00Z",
+            "9999-12-32T00:00:00Z",
             "2023-01-10T22:35:00.Z",
             "2023-01-10T22:35:00.1234567890Z",
             "2023-01-10T22:35:00+0530",

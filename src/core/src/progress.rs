@@ -32,7 +32,7 @@ pub mod reason {
     pub const INVALID: &str = "Invalid";
     /// The spec asks for something that this operator is not set up for.
     pub const UNSUPPORTED: &str = "Unsupported";
-    /// booked_by and booked_until make no hold.
+    /// `booked_by` and `booked_until` make no hold.
     pub const MANUAL_HOLD_MALFORMED: &str = "ManualHoldMalformed";
     /// The Resource is being deleted.
     pub const DELETING: &str = "Deleting";
@@ -88,8 +88,10 @@ pub fn progress(key: &GroupKey, tally: &Tally, goal: &Goal) -> Progress {
         Goal::Idle { .. } if tally.done < tally.managed => {
             Progress::new(false, reason::STOPPING, "machines are being stopped and unlocked")
         }
-        Goal::Idle { stop: true } => Progress::new(true, reason::STOPPED, "all machines are stopped"),
-        Goal::Idle { stop: false } => {
+        Goal::Idle { stop } if *stop || tally.stopped == tally.managed => {
+            Progress::new(true, reason::STOPPED, "all machines are stopped")
+        }
+        Goal::Idle { .. } => {
             Progress::new(true, reason::IDLE, "nobody holds the group; machines that run are left running")
         }
     }

@@ -1,6 +1,8 @@
 //! When a Resource that is being deleted may go: its locks are removed, its machines left as they are
 //! or stopped, and a cloud that does not answer holds it up for a stated time only.
 
+use std::time::Duration;
+
 use booking_api::{OnDelete, Resource};
 use jiff::Timestamp;
 
@@ -8,8 +10,12 @@ use crate::{
     decision::{Observation, Settings},
     hold::{Ledger, LockStanding, lock_standing},
     instance::{Instance, InstanceState},
-    instant::after,
+    instant::{self, after},
 };
+
+/// How long after the end of a hold what was last sent for it may not show yet: a lock or a start that
+/// appears after the Resource has gone would stay for ever.
+const SHOWS_WITHIN: Duration = Duration::from_secs(6);
 
 /// Whether the finalizer may go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,15 +39,16 @@ pub(crate) fn release(
 ) -> Release {
     let begun = resource.metadata.deletion_timestamp.as_ref().map_or(now, |time| time.0);
     let deadline = after(begun, settings.release_timeout);
-    match observation {
-        Observation::Seen(instances) => {
-            let running = instances.iter().filter(|i| i.state == InstanceState::Running).count();
-            if settings.dry_run || !instances.iter().any(|i| is_left(i, on_delete, ledger, now)) {
-                return Release::Done { running };
-            }
+    if let Observation::Seen(instances) = observation
+        && !instances.iter().any(|instance| is_left(instance, on_delete, ledger, now))
+    {
+        let held_until = ledger.idle_since.as_deref().and_then(|text| instant::parse(text).ok());
+        let shows_by = held_until.filter(|end| *end <= now).map(|end| after(end, SHOWS_WITHIN).min(deadline));
+        if let Some(shows_by) = shows_by.filter(|shows_by| now < *shows_by) {
+            return Release::NotYet(shows_by);
         }
-        _ if settings.dry_run => return Release::Done { running: 0 },
-        _ => {}
+        let running = instances.iter().filter(|i| i.state == InstanceState::Running).count();
+        return Release::Done { running };
     }
     if now >= deadline { Release::GivenUp } else { Release::NotYet(deadline) }
 }

@@ -8,7 +8,8 @@ use crate::{
     condition::{Draft, settle},
     drive::Tally,
     grant::Grant,
-    hold::{Hold, Ledger, seconds},
+    hold::{Hold, Ledger},
+    instant,
     progress::{Progress, reason},
 };
 
@@ -41,16 +42,13 @@ pub(crate) fn booking_status(
     let held_before = old.status.as_deref() == Some(booking_state::IN_PROGRESS)
         || ready_reason(&old).is_some_and(|r| r == reason::FINISHED);
     let mut drafts = Vec::new();
-    match standing {
-        Standing::Invalid(error) => {
-            drafts.push(Draft::new("Accepted", false, reason::INVALID, error.to_string()));
-            drafts.push(Draft::new("Ready", false, reason::INVALID, error.to_string()));
-            drafts.push(Draft::new("Stalled", true, reason::INVALID, error.to_string()));
-        }
-        _ => {
-            drafts.push(accepted(valid, grant, finished));
-            drafts.push(ready(valid, standing, finished, held_before, now));
-        }
+    if let Standing::Invalid(error) = standing {
+        drafts.push(Draft::new("Accepted", false, reason::INVALID, error.to_string()));
+        drafts.push(Draft::new("Ready", false, reason::INVALID, error.to_string()));
+        drafts.push(Draft::new("Stalled", true, reason::INVALID, error.to_string()));
+    } else {
+        drafts.push(accepted(valid, grant, finished));
+        drafts.push(ready(valid, standing, finished, held_before, now));
     }
     let window = grant.map_or_else(|| kept_grant(&old, valid), |grant| grant.window);
     BookingStatus {
@@ -194,6 +192,11 @@ pub(crate) fn resource_status(
     let holder = facts.ledger.holder.as_ref().map(|h| (h.user.clone(), h.until.clone()));
     let (locked_by, locked_until) =
         holder.or(foreign.map(|lock| (lock.user, lock.until))).unwrap_or_default();
+    let seen = first_seen(&old, now);
+    let first_seen_at = old
+        .first_seen_at
+        .filter(|text| instant::parse(text) == Ok(seen))
+        .unwrap_or_else(|| instant::seconds(seen));
     let count = |of: fn(&Tally) -> usize, old: Option<i64>| {
         facts.tally.map_or(old, |tally| i64::try_from(of(tally)).ok())
     };
@@ -210,10 +213,16 @@ pub(crate) fn resource_status(
         observed_generation: generation,
         holder: facts.ledger.holder.clone(),
         released_locks: facts.ledger.released.clone(),
-        first_seen_at: old.first_seen_at.or_else(|| Some(seconds(now))),
+        first_seen_at: Some(first_seen_at),
         idle_since: facts.ledger.idle_since.clone(),
         conditions: settle(&old.conditions, drafts, generation, now),
     }
+}
+
+/// When a Resource was first seen. What is no instant, or not yet, would put off its idle stop for ever.
+pub(crate) fn first_seen(status: &ResourceStatus, now: Timestamp) -> Timestamp {
+    let recorded = status.first_seen_at.as_deref().and_then(|text| instant::parse(text).ok());
+    recorded.filter(|seen| *seen <= now).unwrap_or_else(|| instant::floor(now))
 }
 
 fn group_word(tally: &Tally) -> &'static str {

@@ -77,6 +77,6 @@ mod tests {
         assert_eq!(poll(None), 1);
         assert_eq!(poll(Some(Duration::ZERO)), 1);
         assert_eq!(poll(Some(Duration::from_secs(20))), 5);
-        assert_eq!(poll(Some(Duration::from_secs(600))), 10);
+        assert_eq!(poll(Some(Duration::from_mins(10))), 10);
     }
 }

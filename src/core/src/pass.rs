@@ -1,0 +1,287 @@
+//! One decision in the making: what a Resource and its Bookings come to.
+
+use booking_api::{Booking, FINALIZER, OnDelete, Resource, ResourceStatus, WhenIdle};
+use jiff::Timestamp;
+
+use crate::{
+    booking::{self, InvalidSpec, ValidBooking},
+    condition::Draft,
+    decision::{Blocked, Decision, Observation, Settings, World},
+    drive::{Drive, Goal, Tally, drive},
+    events::EventType,
+    grant::{Grant, grant},
+    group::Group,
+    hold::{Hold, Ledger, ManualHold, hold_now, manual_hold},
+    instance::Instance,
+    instant::{self, after, elapsed},
+    progress::{self, Progress, progress, reason},
+    release::{Release, release},
+    status::{first_seen, is_finished},
+    wake::{Wake, poll_interval},
+};
+
+/// A Booking and what it means.
+pub(crate) struct Known<'a> {
+    pub(crate) booking: &'a Booking,
+    pub(crate) read: Result<ValidBooking, InvalidSpec>,
+    /// Its place among the live ones, if it is one.
+    pub(crate) live: Option<usize>,
+}
+
+/// See the module.
+pub(crate) struct Pass<'a> {
+    pub(crate) world: World<'a>,
+    pub(crate) settings: &'a Settings,
+    pub(crate) known: Vec<Known<'a>>,
+    /// Bookings that make sense, are not over and are not being deleted, in the order given.
+    live: Vec<ValidBooking>,
+    pub(crate) decision: Decision,
+    wake: Wake,
+}
+
+impl<'a> Pass<'a> {
+    pub(crate) fn new(world: World<'a>, settings: &'a Settings) -> Self {
+        let mut live = Vec::new();
+        let mut wake = Wake::new(world.now);
+        let mut known = Vec::with_capacity(world.bookings.len());
+        for &booking in world.bookings {
+            let read = booking::validate(booking);
+            let mut place = None;
+            match &read {
+                Ok(valid) if !is_finished(booking, valid, world.now) => {
+                    wake.at(valid.window.from);
+                    wake.at(valid.window.until);
+                    if booking.metadata.deletion_timestamp.is_none() {
+                        place = Some(live.len());
+                        live.push(valid.clone());
+                    }
+                }
+                Ok(_) => {}
+                // From its start on, even such a one tells the original's trace from a person's hold.
+                Err(_) => {
+                    wake.at_some(booking.spec.start_at.as_deref().and_then(|at| instant::parse(at).ok()));
+                }
+            }
+            known.push(Known { booking, read, live: place });
+        }
+        Self { world, settings, known, live, decision: Decision::default(), wake }
+    }
+
+    pub(crate) fn finish(self) -> Decision {
+        Decision { wake_at: self.wake.earliest(), ..self.decision }
+    }
+
+    /// A Resource that acts on its group.
+    pub(crate) fn act(&mut self, resource: &Resource, group: &Group) {
+        let now = self.world.now;
+        let old = resource.status.clone().unwrap_or_default();
+        let manual = manual_hold(resource, self.world.bookings, now);
+        let first = match &manual {
+            ManualHold::Trace(trace) => Some(trace.booking_uid.as_str()),
+            _ => None,
+        };
+        let grants = grant(&self.live, first, now);
+        let hold = hold_now(&manual, &self.live, &grants, old.holder.as_ref(), now);
+        let ledger = Ledger::next(&old, hold.as_ref(), &manual, now);
+        self.wake_for_windows(&grants, &manual);
+        let (goal, grace_end) = self.goal(&old, group, hold.as_ref(), &manual, &ledger);
+        self.wake.at_some(grace_end);
+        let (drive, progress) = self.drive(group, &goal, &ledger);
+        self.publish_bookings(&grants, hold.as_ref(), &progress);
+        let more = self.more_conditions(&old, drive.as_ref(), &goal, grace_end);
+        let shown = match &manual {
+            // The Resource's trouble; Bookings see how far the group is.
+            ManualHold::Malformed(problem) => {
+                Progress::new(false, reason::MANUAL_HOLD_MALFORMED, problem.clone())
+            }
+            _ => progress,
+        };
+        self.publish_resource(resource, &shown, drive.as_ref().map(|drive| &drive.tally), &ledger, more);
+        self.take_over(&manual);
+        if let Some(drive) = drive {
+            self.send(resource, drive, &goal);
+        }
+        self.wake.after(self.settings.observe_interval);
+    }
+
+    /// A Resource that is being deleted.
+    pub(crate) fn let_go(&mut self, resource: &Resource, group: &Group) {
+        let now = self.world.now;
+        let old = resource.status.clone().unwrap_or_default();
+        let manual = manual_hold(resource, self.world.bookings, now);
+        let ledger = Ledger::next(&old, None, &manual, now);
+        let goal = Goal::Idle { stop: group.on_delete == OnDelete::Stop };
+        let (drive, _) = self.drive(group, &goal, &ledger);
+        let gone = Progress::new(false, reason::RESOURCE_NOT_FOUND, "the Resource is being deleted");
+        self.block_bookings(&gone);
+        let progress = Progress::new(false, reason::DELETING, "lock tags are being removed");
+        self.publish_resource(resource, &progress, drive.as_ref().map(|drive| &drive.tally), &ledger, vec![]);
+        if let Some(drive) = drive {
+            self.send(resource, drive, &goal);
+        }
+        if !has_finalizer(resource) {
+            return;
+        }
+        match release(resource, group.on_delete, self.world.observation, &ledger, self.settings, now) {
+            Release::NotYet(deadline) => self.wake.at(deadline),
+            Release::Done { running } => {
+                let text = format!("locks are removed; {running} machines run on");
+                self.remove_finalizer(EventType::Normal, text);
+            }
+            Release::GivenUp => {
+                let text = "the cloud did not answer in time: lock tags may be left on the machines, which may run on";
+                self.remove_finalizer(EventType::Warning, text.to_owned());
+            }
+        }
+        self.wake.after(self.settings.observe_interval);
+    }
+
+    /// A Resource that acts on nothing.
+    pub(crate) fn stand_by(&mut self, resource: &Resource, blocked: &Blocked) {
+        let (progress, on_bookings) = match blocked {
+            Blocked::Invalid(error) => {
+                (Progress::new(false, reason::INVALID, error.to_string()), reason::RESOURCE_INVALID)
+            }
+            Blocked::Unsupported(why) => {
+                (Progress::new(false, reason::UNSUPPORTED, why.clone()), reason::RESOURCE_INVALID)
+            }
+            Blocked::Claimed => {
+                // Names nothing: the other Resource may live in a namespace that the reader may not see.
+                let message = "another Resource acts on the same group of machines";
+                (Progress::new(false, reason::GROUP_CLAIMED, message), reason::GROUP_CLAIMED)
+            }
+        };
+        self.block_bookings(&Progress { reason: on_bookings, ..progress.clone() });
+        let mut more = Vec::new();
+        if progress.reason != reason::GROUP_CLAIMED {
+            more.push(Draft::new("Stalled", true, progress.reason, progress.message.clone()));
+        }
+        let old = resource.status.clone().unwrap_or_default();
+        let ledger = Ledger { holder: old.holder, released: old.released_locks, idle_since: old.idle_since };
+        self.publish_resource(resource, &progress, None, &ledger, more);
+        if resource.metadata.deletion_timestamp.is_some() && has_finalizer(resource) {
+            self.remove_finalizer(EventType::Normal, "it acted on no machine".to_owned());
+        }
+    }
+
+    /// What the group should be, and when that changes because the adoption grace ends.
+    fn goal(
+        &self,
+        old: &ResourceStatus,
+        group: &Group,
+        hold: Option<&Hold>,
+        manual: &ManualHold,
+        ledger: &Ledger,
+    ) -> (Goal, Option<Timestamp>) {
+        if let Some(hold) = hold {
+            return (Goal::Held(hold.lock()), None);
+        }
+        let stop = |stop| (Goal::Idle { stop }, None);
+        match (manual, group.when_idle) {
+            (ManualHold::Malformed(_), _) | (_, Some(WhenIdle::Keep)) => stop(false),
+            (_, Some(WhenIdle::Stop)) => stop(true),
+            // The end of a hold never waits for the grace.
+            (_, None) if ledger.idle_since.is_some() => stop(true),
+            (_, None) => {
+                let grace_end = after(first_seen(old, self.world.now), self.settings.adoption_grace);
+                if self.world.now < grace_end {
+                    (Goal::Idle { stop: false }, Some(grace_end))
+                } else {
+                    stop(true)
+                }
+            }
+        }
+    }
+
+    /// What each machine needs; nothing where the group could not be observed.
+    fn drive(&mut self, group: &Group, goal: &Goal, ledger: &Ledger) -> (Option<Drive>, Progress) {
+        match self.world.observation {
+            Observation::Seen(instances) => {
+                let drive = drive(instances, goal, ledger, self.world.attempts, self.world.now);
+                let progress = progress(&group.key, &drive.tally, goal);
+                self.wake_for_machines(instances, &drive);
+                (Some(drive), progress)
+            }
+            Observation::Failed { message, retry_at } => {
+                self.wake.at(*retry_at);
+                (None, Progress::new(false, reason::CLOUD_ERROR, message.clone()))
+            }
+            Observation::NotNeeded => {
+                (None, Progress::new(false, reason::CLOUD_ERROR, "the group has not been observed"))
+            }
+        }
+    }
+
+    /// The conditions of the Resource beside Ready. While the group cannot be observed, what was seen
+    /// before stands: dropped and found again, it would be told again.
+    fn more_conditions(
+        &self,
+        old: &ResourceStatus,
+        drive: Option<&Drive>,
+        goal: &Goal,
+        grace_end: Option<Timestamp>,
+    ) -> Vec<Draft> {
+        let mut more = Vec::new();
+        if let Some(drive) = drive {
+            more = seen_conditions(&drive.tally, grace_end);
+        } else {
+            let mut seen = vec![("Unmanageable", "OwnedByOthers"), ("LockMalformed", "LockMalformed")];
+            if grace_end.is_some() {
+                seen.insert(0, ("IdleStopPending", "AdoptionGrace"));
+            }
+            for (type_, reason) in seen {
+                let stands = old.conditions.iter().find(|condition| condition.type_ == type_);
+                more.extend(stands.map(|known| Draft::new(type_, true, reason, known.message.clone())));
+            }
+        }
+        if self.settings.dry_run {
+            let calls = drive.map_or(0, |drive| drive.clone().into_calls(goal).len());
+            let message = format!("decided, but not sent: calls of {calls} kinds");
+            more.push(Draft::new("DryRun", true, "DryRun", message));
+        }
+        more
+    }
+
+    fn wake_for_windows(&mut self, grants: &[Grant], manual: &ManualHold) {
+        for window in grants.iter().filter_map(|grant| grant.window) {
+            self.wake.at(window.from);
+            self.wake.at(window.until);
+        }
+        if let ManualHold::Held(hold) = manual {
+            self.wake.at(hold.until);
+        }
+    }
+
+    fn wake_for_machines(&mut self, instances: &[Instance], drive: &Drive) {
+        self.wake.at_some(drive.tally.retry_at);
+        self.wake.at_some(drive.tally.foreign_until);
+        let last = self.world.attempts.last_unseen(instances);
+        let sends = !drive.is_empty() && !self.settings.dry_run;
+        if drive.tally.moving > 0 || last.is_some() || sends {
+            let since = last.filter(|_| !sends).map(|last| elapsed(last, self.world.now));
+            self.wake.after(poll_interval(since, self.settings.poll_shortest, self.settings.poll_longest));
+        }
+    }
+}
+
+fn seen_conditions(tally: &Tally, grace_end: Option<Timestamp>) -> Vec<Draft> {
+    let mut more = Vec::new();
+    if let Some(end) = grace_end.filter(|_| tally.idle_running > 0) {
+        let message = format!(
+            "runs unbooked; stopped at {} unless booked, or when_idle is Keep",
+            instant::seconds(end)
+        );
+        more.push(Draft::new("IdleStopPending", true, "AdoptionGrace", message));
+    }
+    if !tally.owned.is_empty() {
+        more.push(Draft::new("Unmanageable", true, "OwnedByOthers", progress::owned(tally)));
+    }
+    if !tally.malformed.is_empty() {
+        more.push(Draft::new("LockMalformed", true, "LockMalformed", progress::malformed(tally)));
+    }
+    more
+}
+
+pub(crate) fn has_finalizer(resource: &Resource) -> bool {
+    resource.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
+}

@@ -1,0 +1,181 @@
+//! What the statuses, conditions and Events say, and how rarely.
+
+use booking_api::BookingStatus;
+use booking_core::{EventType, Subject};
+
+use crate::{
+    build::{at, booking, condition, text},
+    stage::Stage,
+};
+
+#[test]
+fn a_settled_world_is_never_written_to() {
+    // given bookings past, present, waiting, invalid and future
+    let mut stage = Stage::new(&["i-1", "i-2"]);
+    stage.book(booking("past", "ann", "06:00", "07:00"));
+    stage.book(booking("present", "ann", "08:00", "12:00"));
+    stage.book(booking("waiting", "bob", "08:30", "12:00"));
+    stage.book(booking("invalid", "bob", "10:00", "09:00"));
+    stage.book(booking("future", "eve", "13:00", "14:00"));
+    stage.until("09:00");
+    let (writes, calls, events) = (stage.writes, stage.calls.len(), stage.events.len());
+    // when two hours go by, with a restart in between
+    stage.until("10:00");
+    stage.attempts = booking_core::Attempts::default();
+    stage.until("11:00");
+    // then
+    assert_eq!((stage.writes, stage.calls.len(), stage.events.len()), (writes, calls, events));
+}
+
+#[test]
+fn a_booking_that_waited_to_its_end_has_never_held_its_group() {
+    let mut stage = Stage::new(&["i-1"]);
+    stage.book(booking("a", "ann", "09:00", "11:00"));
+    stage.book(booking("b", "bob", "09:30", "10:00"));
+    stage.until("09:59:59");
+    assert_eq!((stage.state("b"), stage.says("b", "Ready")), ("SCHEDULED".into(), "False Waiting".into()));
+    stage.until("10:00");
+    assert_eq!((stage.state("b"), stage.says("b", "Ready")), ("FINISHED".into(), "False NeverHeld".into()));
+    let note = stage.events.iter().find(|note| note.reason == "NeverHeld").unwrap();
+    assert_eq!((note.type_, &note.subject), (EventType::Warning, &Subject::Booking("b".into())));
+    // and it stays so
+    stage.until("12:00");
+    assert_eq!(stage.says("b", "Ready"), "False NeverHeld");
+    assert_eq!(stage.says("a", "Ready"), "False Finished");
+}
+
+#[test]
+fn a_booking_first_seen_after_its_end_is_finished_and_never_held() {
+    let mut stage = Stage::new(&["i-1"]);
+    stage.book(booking("a", "ann", "06:00", "07:00"));
+    stage.until("08:10");
+    assert_eq!((stage.state("a"), stage.says("a", "Ready")), ("FINISHED".into(), "False NeverHeld".into()));
+    assert_eq!((stage.says("a", "Accepted"), stage.calls.len()), ("True Valid".into(), 0));
+}
+
+#[test]
+fn a_booking_in_progress_stays_so_unless_its_spec_changes() {
+    // given a booking in progress whose window another one has, by a hand-edited status
+    let mut stage = Stage::new(&["i-1"]);
+    stage.book(booking("a", "ann", "08:00", "10:00"));
+    stage.until("08:10");
+    stage.configure(|spec| {
+        spec.booked_by = Some("bob".into());
+        spec.booked_until = Some(text("12:00"));
+    });
+    stage.until("08:20");
+    assert_eq!(stage.state("a"), "IN PROGRESS");
+    // when it is moved to later, then it is scheduled
+    stage.edit("a", |spec| spec.start_at = Some(text("09:00")));
+    stage.until("08:30");
+    assert_eq!((stage.state("a"), stage.says("a", "Ready")), ("SCHEDULED".into(), "False Scheduled".into()));
+}
+
+#[test]
+fn the_originals_statuses_are_carried_on() {
+    let mut stage = Stage::new(&["i-1"]);
+    stage.book(booking("a", "ann", "07:00", "10:00"));
+    stage.bookings[0].status = Some(BookingStatus {
+        status: Some("IN PROGRESS".into()),
+        notification_sent: Some(true),
+        ..BookingStatus::default()
+    });
+    stage.until("08:10");
+    assert_eq!((stage.state("a"), stage.status("a").notification_sent), ("IN PROGRESS".into(), Some(true)));
+    assert!(!stage.event_reasons().contains(&"Started"), "it was before us");
+    // one that the original called finished, though its window is not over, acts
+    let mut stage = Stage::new(&["i-1"]);
+    stage.book(booking("a", "ann", "07:00", "10:00"));
+    stage.bookings[0].status =
+        Some(BookingStatus { status: Some("FINISHED".into()), ..BookingStatus::default() });
+    stage.until("08:10");
+    assert_eq!(stage.state("a"), "IN PROGRESS");
+}
+
+#[test]
+fn every_condition_carries_its_generation_and_the_time_of_its_last_turn() {
+    let mut stage = Stage::new(&["i-1"]);
+    stage.book(booking("a", "ann", "09:00", "10:00"));
+    stage.until("09:30");
+    stage.edit("a", |spec| spec.notifications = Some(vec![]));
+    stage.until("09:40");
+    let status = stage.status("a");
+    assert_eq!(status.observed_generation, Some(2));
+    let ready = condition(&status.conditions, "Ready").unwrap();
+    assert_eq!(ready.observed_generation, Some(2));
+    assert!(ready.last_transition_time.0 > at("09:00") && ready.last_transition_time.0 < at("09:01"));
+    assert_eq!(condition(&status.conditions, "Accepted").unwrap().last_transition_time.0, at("08:00"));
+    assert_eq!(stage.resource_status().observed_generation, Some(1));
+}
+
+#[test]
+fn events_tell_each_turn_once_and_on_whom() {
+    let mut stage = Stage::new(&["i-1"]);
+    stage.book(booking("a", "ann", "09:00", "10:00"));
+    stage.book(booking("b", "bob", "09:30", "10:30"));
+    stage.until("11:00");
+    let told: Vec<_> = stage
+        .events
+        .iter()
+        .map(|note| {
+            let on = match &note.subject {
+                Subject::Resource => "resource",
+                Subject::Booking(uid) => uid,
+            };
+            format!("{on} {}", note.reason)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "b Waiting",
+            "resource Stopped",
+            "a Started",
+            "a Ready",
+            "a Finished",
+            "b Started",
+            "b Ready",
+            "b Finished",
+            "resource Stopped"
+        ]
+    );
+    let started = stage.events.iter().find(|note| note.reason == "Started").unwrap();
+    assert_eq!(started.message, "holds its group until 2027-03-01T10:00:00Z; machines are being started");
+}
+
+#[test]
+fn the_word_for_a_group_is_pending_while_it_is_on_its_way_or_half_up() {
+    let mut stage = Stage::new(&["i-1", "i-2"]);
+    stage.cloud.temper("i-2", crate::cloud::Temper::NoCapacity);
+    let word = |stage: &Stage| stage.resource_status().status.unwrap();
+    stage.book(booking("a", "ann", "09:00", "10:00"));
+    stage.until("08:30");
+    assert_eq!(word(&stage), "STOPPED");
+    stage.until("09:00:10");
+    assert_eq!(word(&stage), "PENDING");
+    stage.until("09:30");
+    assert_eq!((word(&stage).as_str(), stage.resource_status().running), ("PENDING", Some(1)));
+}
+
+#[test]
+fn a_resource_never_observed_has_figures_all_the_same() {
+    let mut stage = Stage::new(&["i-1"]);
+    stage.blind = true;
+    stage.until("08:10");
+    let status = stage.resource_status();
+    assert_eq!(
+        (status.instances, status.running, status.status.as_deref()),
+        (Some(0), Some(0), Some("PENDING"))
+    );
+    assert_eq!((status.locked_by, status.locked_until), (Some(String::new()), Some(String::new())));
+    assert_eq!(stage.resource_says("Ready"), "False CloudError");
+}
+
+#[test]
+fn a_group_that_was_not_looked_at_is_reported_not_guessed() {
+    let stage = Stage::new(&["i-1"]);
+    let decision = stage.decide_on(&booking_core::Observation::NotNeeded, stage.now);
+    let status = decision.resource_status.unwrap();
+    assert_eq!(condition(&status.conditions, "Ready").unwrap().message, "the group has not been observed");
+    assert!(decision.calls.is_empty());
+}
