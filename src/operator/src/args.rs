@@ -3,6 +3,8 @@
 //! The flags of the original operator are accepted as Go takes them: with one dash or two, booleans
 //! with or without a value. Those that mean nothing here change nothing.
 
+#![allow(clippy::doc_markdown, reason = "field docs are the text of --help, where backticks only disturb")]
+
 use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::ArgPredicate};
@@ -97,6 +99,7 @@ enum Sub {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_field_names, reason = "a field is named after its flag")]
 struct Run {
     /// Namespace to work in; empty means all.
     #[arg(long, env = "NAMESPACE", default_value = "", global = true)]
@@ -235,7 +238,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     let parsed: Option<SignedDuration> = text.parse().ok();
     parsed
         .and_then(|duration| Duration::try_from(duration).ok())
-        .filter(|duration| *duration <= Duration::from_secs(366 * 24 * 3600))
+        .filter(|duration| *duration <= Duration::from_hours(366 * 24))
         .ok_or_else(|| {
             format!("{text:?} is no duration; write for example 500ms, 90s, 30m or 1h30m, at most 366 days")
         })
@@ -261,7 +264,7 @@ mod tests {
     #[test]
     fn without_flags_it_works_in_all_namespaces_and_keeps_the_grace() {
         let config = run(&[]);
-        assert_eq!(config.adoption_grace, Duration::from_secs(1800));
+        assert_eq!(config.adoption_grace, Duration::from_mins(30));
         assert_eq!(config.metrics_address.unwrap().port(), 8080);
         assert_eq!(config.probe_address.unwrap().port(), 8081);
         assert!(!config.dry_run);

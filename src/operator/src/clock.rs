@@ -21,6 +21,6 @@ impl Clock {
         let wait = Duration::try_from(due.duration_since(self.now())).unwrap_or(Duration::ZERO);
         let now = Instant::now();
         // Further away than a timer can hold is as good as never: the group is looked at before.
-        now.checked_add(wait).unwrap_or_else(|| now + Duration::from_secs(365 * 24 * 3600))
+        now.checked_add(wait).unwrap_or_else(|| now + Duration::from_hours(365 * 24))
     }
 }

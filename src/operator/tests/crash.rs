@@ -1,5 +1,7 @@
 //! A crash at any point between two outside effects: the next process converges.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, their helpers too")]
+
 mod common;
 
 use std::sync::Arc;

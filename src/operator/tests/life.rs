@@ -1,5 +1,7 @@
 //! A booking's life and everything that can happen to it, on a real API server and a simulated EC2.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, their helpers too")]
+
 mod common;
 
 use booking_api::{OnDelete, ResourceSpec, WhenIdle};

@@ -1,5 +1,7 @@
 //! The operator as a process: start without CRDs, probes, signals, kills.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, their helpers too")]
+
 mod common;
 
 use std::{path::PathBuf, time::Duration};

@@ -1,5 +1,7 @@
 //! A settled world costs nothing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, their helpers too")]
+
 mod common;
 
 use std::{sync::Arc, time::Duration};

@@ -181,7 +181,7 @@ mod tests {
         queue.done(&key("a"), Some(Instant::now() + Duration::from_secs(10)));
         queue.add(key("a"));
         queue.next().await;
-        queue.done(&key("a"), Some(Instant::now() + Duration::from_secs(60)));
+        queue.done(&key("a"), Some(Instant::now() + Duration::from_mins(1)));
         assert_eq!(next_within(&queue, Duration::from_secs(59)).await, None);
         assert_eq!(next_within(&queue, Duration::from_secs(2)).await.as_deref(), Some("a"));
     }
@@ -194,7 +194,7 @@ mod tests {
             queue.add(key(name));
             queue.next().await;
         }
-        queue.done(&key("far"), Some(Instant::now() + Duration::from_secs(3600)));
+        queue.done(&key("far"), Some(Instant::now() + Duration::from_hours(1)));
         let worker = tokio::spawn({
             let queue = queue.clone();
             async move { next_within(&queue, Duration::from_secs(5)).await }

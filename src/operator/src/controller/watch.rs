@@ -196,7 +196,9 @@ impl Gate {
     fn pass(&self, keys: BTreeSet<Key>, queue: &WorkQueue) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if self.open.load(Ordering::Acquire) {
-            keys.into_iter().for_each(|key| queue.add(key));
+            for key in keys {
+                queue.add(key);
+            }
         } else {
             held.get_or_insert_default().extend(keys);
         }
@@ -206,6 +208,8 @@ impl Gate {
     pub fn open(&self, queue: &WorkQueue) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         self.open.store(true, Ordering::Release);
-        held.take().into_iter().flatten().for_each(|key| queue.add(key));
+        for key in held.take().into_iter().flatten() {
+            queue.add(key);
+        }
     }
 }

@@ -74,7 +74,8 @@ impl Writer {
     /// See [`WriteError`].
     pub async fn booking_status(&self, booking: &Booking, status: &BookingStatus) -> Result<(), WriteError> {
         let name = booking.name_any();
-        let patch = status_patch(booking.resource_version(), booking.status.as_ref(), status)?;
+        let patch =
+            status_patch(booking.metadata.resource_version.as_deref(), booking.status.as_ref(), status)?;
         self.cache.expect_booking(booking, status);
         let answer = bounded("booking_status", self.bookings.patch_status(&name, &params(), &patch)).await;
         let fresh = match &answer {
@@ -95,7 +96,8 @@ impl Writer {
         resource: &Resource,
         status: &ResourceStatus,
     ) -> Result<Resource, WriteError> {
-        let patch = status_patch(resource.resource_version(), resource.status.as_ref(), status)?;
+        let patch =
+            status_patch(resource.metadata.resource_version.as_deref(), resource.status.as_ref(), status)?;
         self.cache.expect_resource(resource, status);
         let name = resource.name_any();
         let answer = bounded("resource_status", self.resources.patch_status(&name, &params(), &patch)).await;
@@ -167,7 +169,9 @@ impl Writer {
         };
         let fresh = fresh.map(without_managed_fields);
         let others = self.cache.wrote_resource(&resource.uid().unwrap_or_default(), fresh);
-        others.into_iter().for_each(|key| self.queue.add(key));
+        for key in others {
+            self.queue.add(key);
+        }
         answer.map(without_managed_fields)
     }
 
@@ -210,7 +214,7 @@ async fn bounded<T>(
 /// A merge patch that turns one status into another if the object is still at `version`. Fields that
 /// this release does not know stay as they are.
 fn status_patch<S: serde::Serialize>(
-    version: Option<String>,
+    version: Option<&str>,
     old: Option<&S>,
     new: &S,
 ) -> Result<Patch<Value>, WriteError> {
@@ -254,7 +258,7 @@ mod tests {
     #[test]
     fn a_patch_carries_the_version_it_was_decided_from() {
         let new = BookingStatus { status: Some("SCHEDULED".into()), ..Default::default() };
-        let Patch::Merge(patch) = status_patch(Some("7".into()), None, &new).unwrap() else { panic!() };
+        let Patch::Merge(patch) = status_patch(Some("7"), None, &new).unwrap() else { panic!() };
         assert_eq!(
             patch,
             json!({ "metadata": { "resourceVersion": "7" }, "status": { "status": "SCHEDULED" } })

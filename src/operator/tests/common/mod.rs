@@ -1,6 +1,12 @@
 //! A world for one test: a namespace on the shared API server, a simulated EC2, an operator.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "shared by several test programs, which fail by panicking")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "shared by several test programs, which fail by panicking"
+)]
 
 pub mod crash;
 
@@ -231,7 +237,9 @@ impl World {
         let condition = |booking: Option<&Booking>| booking.is_some_and(&is);
         match tokio::time::timeout(PATIENCE, await_condition(self.bookings(), name, condition)).await {
             Ok(found) => found.unwrap().unwrap(),
-            Err(_) => panic!("{name} never {what}: {:#?}", self.bookings().get_opt(name).await),
+            Err(elapsed) => {
+                panic!("{elapsed}: {name} never {what}: {:#?}", self.bookings().get_opt(name).await)
+            }
         }
     }
 
@@ -240,7 +248,9 @@ impl World {
         let condition = |resource: Option<&Resource>| resource.is_some_and(&is);
         match tokio::time::timeout(PATIENCE, await_condition(self.resources(), name, condition)).await {
             Ok(found) => found.unwrap().unwrap(),
-            Err(_) => panic!("{name} never {what}: {:#?}", self.resources().get_opt(name).await),
+            Err(elapsed) => {
+                panic!("{elapsed}: {name} never {what}: {:#?}", self.resources().get_opt(name).await)
+            }
         }
     }
 
