@@ -15,7 +15,7 @@
 //! | [`queue`] | keys that are due, now or at an instant | - |
 //! | [`pass`] | one pass | all below |
 //! | [`observe`] | what the cloud says of a group | cloud |
-//! | [`write`] | statuses, finalizer, spec: compare-and-swap | API server |
+//! | [`mod@write`] | statuses, finalizer, spec: compare-and-swap | API server |
 //! | [`call`] | mutations | cloud |
 //! | [`report`] | Events | API server |
 
