@@ -207,3 +207,100 @@ impl Tally {
         self.retry_at = Some(self.retry_at.map_or(time, |known| known.min(time)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use booking_api::ResourceStatus;
+
+    use super::*;
+    use crate::{attempts::Backoff, hold::ManualHold, instance::LockTag};
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(NOW + second).unwrap()
+    }
+
+    fn lock() -> Lock {
+        Lock { user: "ann".into(), until: at(3600).to_string() }
+    }
+
+    fn machine(state: InstanceState, locked: bool) -> Instance {
+        let held = LockTag::Held { raw: lock(), until: at(3600) };
+        let lock = if locked { held } else { LockTag::Absent };
+        Instance { id: "i-1".into(), state, state_reason: Some("User initiated".into()), lock, owner: None }
+    }
+
+    /// What is said of a machine to which an action was sent twice, the last time just now.
+    fn said(instance: Instance, goal: &Goal, action: &Action) -> String {
+        let ledger = Ledger { released: vec![lock()], ..Ledger::default() };
+        let mut attempts = Attempts::default();
+        attempts.succeeded("i-1", action.clone(), at(-60));
+        attempts.succeeded("i-1", action.clone(), at(0));
+        let drive = drive(&[instance], goal, &ledger, &attempts, at(1));
+        assert!(drive.is_empty(), "it is too early to repeat it");
+        drive.tally.failing.into_iter().map(|(_, what)| what).collect()
+    }
+
+    #[test]
+    fn a_call_without_effect_is_told_and_only_a_start_has_the_clouds_reason() {
+        let (held, idle) = (Goal::Held(lock()), Goal::Idle { stop: true });
+        let table = [
+            (
+                InstanceState::Stopped,
+                true,
+                &held,
+                Action::Start,
+                "was started but does not run: User initiated",
+            ),
+            (InstanceState::Running, false, &idle, Action::Stop, "was stopped but still runs"),
+            (
+                InstanceState::Running,
+                false,
+                &held,
+                Action::Lock(lock()),
+                "was locked but does not show the lock",
+            ),
+            (
+                InstanceState::Stopped,
+                true,
+                &idle,
+                Action::Unlock(lock()),
+                "was unlocked but still shows the lock",
+            ),
+        ];
+        for (state, locked, goal, action, expected) in table {
+            assert_eq!(said(machine(state, locked), goal, &action), expected);
+        }
+    }
+
+    #[test]
+    fn the_first_retry_and_the_first_expiry_of_several_count() {
+        // given two failed starts, and two foreign locks
+        let mut attempts = Attempts::default();
+        let backoff = |seconds| Backoff {
+            base: std::time::Duration::from_secs(seconds),
+            cap: std::time::Duration::from_mins(1),
+        };
+        let named =
+            |id: &str, lock| Instance { id: id.into(), lock, ..machine(InstanceState::Stopped, false) };
+        let foreign = |second| LockTag::Held {
+            raw: Lock { user: "eve".into(), until: at(second).to_string() },
+            until: at(second),
+        };
+        for (id, seconds) in [("i-1", 20), ("i-2", 10), ("i-3", 30)] {
+            attempts.failed(id, Action::Start, at(0), "refused".into(), backoff(seconds));
+        }
+        let machines = [
+            named("i-1", LockTag::Absent),
+            named("i-2", LockTag::Absent),
+            named("i-3", LockTag::Absent),
+            named("i-4", foreign(200)),
+            named("i-5", foreign(100)),
+        ];
+        let ledger = Ledger::next(&ResourceStatus::default(), None, &ManualHold::None, at(0));
+        let tally = drive(&machines, &Goal::Held(lock()), &ledger, &attempts, at(1)).tally;
+        assert_eq!((tally.retry_at, tally.foreign_until), (Some(at(10)), Some(at(100))));
+        assert_eq!((tally.failing.len(), tally.foreign.len()), (3, 2));
+    }
+}

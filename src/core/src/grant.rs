@@ -160,3 +160,34 @@ fn in_the_way<'a>(rest: Window, others: &[(&'a str, Window)]) -> Option<(&'a str
         .min_by_key(|(_, other)| other.from)
         .map(|(user, other)| (*user, other.until))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(from: i64, until: i64) -> Window {
+        Window::new(Timestamp::from_second(from).unwrap(), Timestamp::from_second(until).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_window_has_its_start_but_not_its_end() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert!(window(1, 3).contains(at(1)) && window(1, 3).contains(at(2)));
+        assert!(!window(1, 3).contains(at(0)) && !window(1, 3).contains(at(3)));
+        assert_eq!((Window::new(at(1), at(1)), Window::new(at(2), at(1))), (None, None));
+    }
+
+    #[test]
+    fn windows_that_only_touch_share_nothing() {
+        let table = [
+            (window(1, 3), window(3, 5), None),
+            (window(1, 3), window(2, 5), Some(window(2, 3))),
+            (window(1, 9), window(2, 5), Some(window(2, 5))),
+            (window(1, 3), window(7, 9), None),
+        ];
+        for (one, other, shared) in table {
+            assert_eq!((one.intersection(other), other.intersection(one)), (shared, shared));
+            assert_eq!((one.overlaps(other), other.overlaps(one)), (shared.is_some(), shared.is_some()));
+        }
+    }
+}
