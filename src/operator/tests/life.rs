@@ -229,11 +229,11 @@ async fn a_half_running_group_gets_whole_and_is_wholly_stopped() {
     world.resource("web", "web").await;
     world.settled(&ids, InstanceState::Stopped).await;
     assert_eq!(world.calls("StopInstances")[0].facts.instance_ids, ids[..1]);
-    // when it is booked while one runs, then only the other is started
+    // when it is booked while one runs, then it gets whole, and is wholly stopped
     world.ec2.world().set_state(&ids[..1], InstanceState::Running, None).unwrap();
-    world.book("b", "web", "ann", for_ms(2_500)).await;
+    world.book("b", "web", "ann", the_hour()).await;
     world.booking_with_reason("b", "Held").await;
-    world.booking_with_reason("b", "Finished").await;
+    world.delete_booking("b").await;
     world.settled(&ids, InstanceState::Stopped).await;
 }
 

@@ -6,6 +6,7 @@ use aws_sdk_ec2::{
 };
 use booking_cloud::{Ec2, Tag};
 use testbed::{ec2::InstanceState, moto::MotoServer};
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::backend::{Backend, Kind, unique_group_tag};
 use crate::common;
@@ -13,7 +14,12 @@ use crate::common;
 /// moto checks no image.
 const IMAGE: &str = "ami-12c6146b";
 
+/// moto answers 500 where one request walks through its machines while another adds some ("dictionary
+/// changed size during iteration"), so its tests take turns.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 pub struct Moto {
+    _turn: MutexGuard<'static, ()>,
     client: Client,
     ec2: Ec2,
     group_tag: String,
@@ -21,11 +27,12 @@ pub struct Moto {
 
 impl Moto {
     pub async fn start() -> Self {
+        let turn = TURN.lock().await;
         let server = MotoServer::shared().await.unwrap_or_else(|error| panic!("no moto to test on: {error}"));
         let url = server.url();
         let group_tag = unique_group_tag();
         let ec2 = common::ec2(url, &group_tag);
-        Self { client: Client::new(&common::config(url)), ec2, group_tag }
+        Self { _turn: turn, client: Client::new(&common::config(url)), ec2, group_tag }
     }
 
     async fn run(&self, count: usize, tags: &[Tag]) -> Vec<String> {
