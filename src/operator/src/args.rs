@@ -81,6 +81,7 @@ impl ParseError {
 #[command(
     name = "booking-operator",
     version,
+    args_override_self = true,
     about = "Runs booked groups of cloud machines, stops idle ones"
 )]
 struct Cli {
@@ -293,6 +294,12 @@ mod tests {
         {
             assert_eq!(run(&["--zap-log-level", level]).log.filter, filter, "{level}");
         }
+    }
+
+    #[test]
+    fn of_a_flag_given_twice_the_last_counts() {
+        let config = run(&["--adoption-grace=1m", "--dry-run", "--dry-run=false", "--adoption-grace=2m"]);
+        assert_eq!((config.adoption_grace, config.dry_run), (Duration::from_mins(2), false));
     }
 
     #[test]
