@@ -13,57 +13,27 @@ use std::{
 use booking_api::{Booking, Resource};
 use futures::{StreamExt, TryStreamExt};
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client,
     api::ObjectMeta,
     core::{DeserializeGuard, NamespaceResourceScope},
     runtime::{WatchStreamExt, watcher},
 };
 use serde::de::DeserializeOwned;
 
-use super::{Key, cache::Cache, queue::WorkQueue};
+use super::{
+    Key,
+    cache::{Cache, Cached},
+    queue::WorkQueue,
+};
 
-/// A kind that is watched, and where it goes in the cache.
+/// A kind that is watched.
 pub trait Watched:
-    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + Debug
-    + Default
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
+    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Cached + Debug + Default + DeserializeOwned
 {
-    /// The object was seen.
-    fn seen(self, cache: &Cache) -> BTreeSet<Key>;
-    /// The object is gone.
-    fn gone(&self, cache: &Cache) -> BTreeSet<Key>;
-    /// A complete list showed only these.
-    fn kept(cache: &Cache, listed: &HashSet<(String, String)>) -> BTreeSet<Key>;
 }
 
-impl Watched for Resource {
-    fn seen(self, cache: &Cache) -> BTreeSet<Key> {
-        cache.see_resource(self)
-    }
-    fn gone(&self, cache: &Cache) -> BTreeSet<Key> {
-        cache.forget_resource(self)
-    }
-    fn kept(cache: &Cache, listed: &HashSet<(String, String)>) -> BTreeSet<Key> {
-        cache.keep_resources(listed)
-    }
-}
-
-impl Watched for Booking {
-    fn seen(self, cache: &Cache) -> BTreeSet<Key> {
-        cache.see_booking(self)
-    }
-    fn gone(&self, cache: &Cache) -> BTreeSet<Key> {
-        cache.forget_booking(self)
-    }
-    fn kept(cache: &Cache, listed: &HashSet<(String, String)>) -> BTreeSet<Key> {
-        cache.keep_bookings(listed)
-    }
-}
+impl Watched for Resource {}
+impl Watched for Booking {}
 
 /// How long an error of a watch counts: longer than its longest wait before the next try.
 const ERROR_COUNTS_FOR: Duration = Duration::from_secs(45);
@@ -147,16 +117,16 @@ pub async fn watch<K: Watched>(
             watcher::Event::InitApply(object) => {
                 let object = decoded(object);
                 listed.insert((object.namespace().unwrap_or_default(), object.name_any()));
-                object.seen(&cache)
+                cache.saw(object)
             }
             watcher::Event::InitDone => {
-                let gone = K::kept(&cache, &listed);
+                let gone = cache.keep::<K>(&listed);
                 tracing::info!(kind, objects = listed.len(), "cache synced");
                 health.synced.send_replace(true);
                 gone
             }
-            watcher::Event::Apply(object) => decoded(object).seen(&cache),
-            watcher::Event::Delete(object) => decoded(object).gone(&cache),
+            watcher::Event::Apply(object) => cache.saw(decoded(object)),
+            watcher::Event::Delete(object) => cache.lost(&decoded(object)),
         };
         gate.pass(changed, &queue);
     }

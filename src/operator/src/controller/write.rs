@@ -76,14 +76,14 @@ impl Writer {
         let name = booking.name_any();
         let patch =
             status_patch(booking.metadata.resource_version.as_deref(), booking.status.as_ref(), status)?;
-        self.cache.expect_booking(booking, status);
+        self.cache.expect(booking, status);
         let answer = bounded("booking_status", self.bookings.patch_status(&name, &params(), &patch)).await;
         let fresh = match &answer {
             Ok(written) => Some(written.clone()),
             Err(WriteError::Conflict) => self.reread(&self.bookings, &name).await,
             Err(_) => None,
         };
-        self.cache.wrote_booking(&booking.uid().unwrap_or_default(), fresh.map(without_managed_fields));
+        self.cache.wrote(booking, fresh.map(without_managed_fields));
         answer.map(drop)
     }
 
@@ -98,7 +98,7 @@ impl Writer {
     ) -> Result<Resource, WriteError> {
         let patch =
             status_patch(resource.metadata.resource_version.as_deref(), resource.status.as_ref(), status)?;
-        self.cache.expect_resource(resource, status);
+        self.cache.expect(resource, status);
         let name = resource.name_any();
         let answer = bounded("resource_status", self.resources.patch_status(&name, &params(), &patch)).await;
         self.resource_written(resource, answer).await
@@ -168,7 +168,7 @@ impl Writer {
             Err(_) => None,
         };
         let fresh = fresh.map(without_managed_fields);
-        let others = self.cache.wrote_resource(&resource.uid().unwrap_or_default(), fresh);
+        let others = self.cache.wrote(resource, fresh);
         for key in others {
             self.queue.add(key);
         }
