@@ -145,7 +145,7 @@ pub struct Operator {
 impl Operator {
     /// Wires an operator.
     pub fn new(config: &Config, parts: Parts) -> Self {
-        let cache = Arc::new(Cache::default());
+        let cache = Arc::new(Cache::new(&parts.region));
         let watches = [Arc::new(WatchHealth::default()), Arc::new(WatchHealth::default())];
         let [resources, bookings] = watches.clone();
         let queue = Arc::new(WorkQueue::default());

@@ -11,7 +11,11 @@ use std::{
 };
 
 use booking_api::{Booking, BookingStatus, Resource, ResourceStatus};
-use booking_core::{Claim, claim::claim};
+use booking_core::{
+    Claim,
+    claim::claim,
+    group::{self, GroupKey},
+};
 use kube::{ResourceExt, api::ObjectMeta};
 
 use super::Key;
@@ -31,7 +35,7 @@ pub struct Snapshot {
 pub type Name = (String, String);
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Cache {
     state: Mutex<State>,
 }
@@ -39,11 +43,13 @@ pub struct Cache {
 /// Everything that is known, of both kinds.
 #[derive(Debug, Default)]
 pub struct State {
+    /// The operator's own region: that of Resources that name none.
+    region: String,
     resources: Table<Resource>,
     bookings: Table<Booking>,
     bookings_of: HashMap<Key, BTreeSet<String>>,
     /// Resources by what makes their machines the same.
-    groups: HashMap<GroupFields, BTreeSet<Name>>,
+    groups: HashMap<GroupKey, BTreeSet<Name>>,
 }
 
 /// Objects of a kind.
@@ -59,10 +65,6 @@ impl<K: Cached> Default for Table<K> {
         Self { objects: HashMap::new(), expected: HashMap::new() }
     }
 }
-
-/// Type, role, region, tag: unset fields compare as such. Two Resources of which only one spells out
-/// the operator's own region count as two groups here.
-type GroupFields = (Option<String>, Option<String>, Option<String>, Option<String>);
 
 /// A kind that is kept in the cache.
 pub trait Cached: ResourceExt + Clone + Send + Sync + 'static {
@@ -85,6 +87,11 @@ pub trait Cached: ResourceExt + Clone + Send + Sync + 'static {
 }
 
 impl Cache {
+    /// An empty cache of an operator in `region`.
+    pub fn new(region: &str) -> Self {
+        Self { state: Mutex::new(State { region: region.to_owned(), ..State::default() }) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every method leaves the state whole before anything can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -98,7 +105,8 @@ impl Cache {
         let names = state.bookings_of.get(key).into_iter().flatten();
         let bookings = names.filter_map(|booking| state.bookings.objects.get(&name(booking)).cloned());
         let claim = resource.as_ref().map_or(Claim::Ours, |resource| {
-            let names = state.groups.get(&group_fields(resource)).into_iter().flatten();
+            let names =
+                state.group(resource).and_then(|group| state.groups.get(&group)).into_iter().flatten();
             claim(resource, names.filter_map(|name| state.resources.objects.get(name)).map(Arc::as_ref))
         });
         Snapshot { bookings: bookings.collect(), resource, claim }
@@ -179,8 +187,13 @@ impl State {
         changed
     }
 
+    /// The group of a Resource; none if its spec makes no sense.
+    fn group(&self, resource: &Resource) -> Option<GroupKey> {
+        group::validate(resource, &self.region).ok().map(|group| group.key)
+    }
+
     /// The keys of all Resources on a group.
-    fn on_group(&self, group: &GroupFields) -> BTreeSet<Key> {
+    fn on_group(&self, group: &GroupKey) -> BTreeSet<Key> {
         let names = self.groups.get(group).into_iter().flatten();
         names.map(|(namespace, name)| Key { namespace: namespace.clone(), resource: name.clone() }).collect()
     }
@@ -205,17 +218,18 @@ impl Cached for Resource {
     fn replaced(state: &mut State, name: &Name, old: Option<&Self>, new: Option<&Self>) -> BTreeSet<Key> {
         let standing = |resource: &Self| {
             let holds = resource.status.as_ref().is_some_and(|status| status.holder.is_some());
-            (group_fields(resource), holds, resource.metadata.deletion_timestamp.is_some())
+            (state.group(resource), holds, resource.metadata.deletion_timestamp.is_some())
         };
-        if old.map(standing) == new.map(standing) {
+        let (before, after) = (old.map(standing), new.map(standing));
+        if before == after {
             return BTreeSet::new();
         }
         let mut changed = BTreeSet::new();
-        if let Some(group) = old.map(group_fields) {
+        if let Some(group) = before.and_then(|(group, ..)| group) {
             drop_index(&mut state.groups, &group, name);
             changed.extend(state.on_group(&group));
         }
-        if let Some(group) = new.map(group_fields) {
+        if let Some(group) = after.and_then(|(group, ..)| group) {
             changed.extend(state.on_group(&group));
             state.groups.entry(group).or_default().insert(name.clone());
         }
@@ -276,11 +290,6 @@ where
     }
 }
 
-fn group_fields(resource: &Resource) -> GroupFields {
-    let spec = &resource.spec;
-    (spec.type_.clone(), spec.role_arn.clone(), spec.region.clone(), spec.tag.clone())
-}
-
 fn name_of(object: &impl ResourceExt) -> Name {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
@@ -320,7 +329,8 @@ mod tests {
     }
 
     fn resource(name: &str, tag: &str, version: u64) -> Resource {
-        let spec = ResourceSpec { tag: Some(tag.into()), ..ResourceSpec::default() };
+        let spec =
+            ResourceSpec { type_: Some("ec2".into()), tag: Some(tag.into()), ..ResourceSpec::default() };
         Resource { metadata: meta(name, version), ..Resource::new(name, spec) }
     }
 
@@ -340,7 +350,7 @@ mod tests {
 
     #[test]
     fn bookings_are_found_under_the_resource_they_name_whether_it_exists_or_not() {
-        let cache = Cache::default();
+        let cache = Cache::new("here-1");
         assert_eq!(keys(cache.saw(booking("b", "web", 1))), ["web"]);
         assert_eq!(keys(cache.saw(booking("a", "web", 2))), ["web"]);
         assert_eq!(names(&cache, "web"), ["a", "b"]);
@@ -354,7 +364,7 @@ mod tests {
 
     #[test]
     fn of_two_versions_the_newer_stays_whichever_comes_last() {
-        let cache = Cache::default();
+        let cache = Cache::new("here-1");
         cache.saw(with_state(booking("b", "web", 9), "IN PROGRESS"));
         // an older echo, compared as a number: "10" is newer than "9"
         assert!(keys(cache.saw(with_state(booking("b", "web", 8), "SCHEDULED"))).is_empty());
@@ -363,7 +373,7 @@ mod tests {
 
     #[test]
     fn the_echo_of_an_own_write_is_no_news_but_somebody_elses_status_is() {
-        let cache = Cache::default();
+        let cache = Cache::new("here-1");
         let before = booking("b", "web", 1);
         let written = with_state(booking("b", "web", 2), "SCHEDULED");
         cache.saw(before.clone());
@@ -377,7 +387,7 @@ mod tests {
 
     #[test]
     fn the_answer_of_a_write_is_seen_at_once_and_brings_nothing_back() {
-        let cache = Cache::default();
+        let cache = Cache::new("here-1");
         let before = booking("b", "web", 1);
         cache.saw(before.clone());
         cache.wrote(&before, Some(with_state(booking("b", "web", 2), "SCHEDULED")));
@@ -391,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_complete_list_drops_what_it_does_not_show() {
-        let cache = Cache::default();
+        let cache = Cache::new("here-1");
         cache.saw(booking("a", "web", 1));
         cache.saw(booking("b", "db", 2));
         let listed = HashSet::from([("n".to_owned(), "a".to_owned())]);
@@ -401,7 +411,7 @@ mod tests {
 
     #[test]
     fn the_others_on_a_group_are_asked_anew_when_a_resource_comes_holds_or_goes() {
-        let cache = Cache::default();
+        let cache = Cache::new("here-1");
         assert_eq!(keys(cache.saw(resource("one", "web", 1))), ["one"]);
         assert_eq!(keys(cache.saw(resource("two", "web", 2))), ["one", "two"]);
         assert_eq!(keys(cache.saw(resource("other", "db", 3))), ["other"]);
@@ -416,5 +426,14 @@ mod tests {
         // when it goes
         assert_eq!(keys(cache.lost(&holds)), ["one", "two"]);
         assert_eq!(cache.snapshot(&one).claim, Claim::Ours);
+    }
+
+    #[test]
+    fn a_resource_that_spells_out_the_operators_own_region_is_on_the_same_group() {
+        let cache = Cache::new("here-1");
+        let mut spelled = resource("b", "web", 1);
+        spelled.spec.region = Some("here-1".into());
+        cache.saw(spelled);
+        assert_eq!(keys(cache.saw(resource("a", "web", 2))), ["a", "b"]);
     }
 }
