@@ -312,4 +312,47 @@ mod tests {
         attempts.observed(&[], at(1));
         assert_eq!(attempts.observe_failed(), 1);
     }
+
+    #[test]
+    fn a_machine_is_taken_to_be_turning_for_as_long_as_a_describe_may_lag() {
+        let table = [
+            (Action::Start, InstanceState::Stopped, Some(at(105))),
+            (Action::Stop, InstanceState::Running, Some(at(105))),
+            (Action::Start, InstanceState::Running, None),
+            (Action::Stop, InstanceState::Stopped, None),
+            (Action::Stop, InstanceState::Stopping, None),
+        ];
+        for (action, state, expected) in table {
+            let mut attempts = Attempts::default();
+            attempts.succeeded("i-1", action.clone(), at(100));
+            assert_eq!(attempts.turning_until(&machine(state), at(104)), expected, "{action:?} {state:?}");
+            assert_eq!(attempts.turning_until(&machine(state), at(105)), None);
+            // and not at all if the call was refused
+            attempts.failed("i-1", action, at(100), "no".into(), BACKOFF);
+            assert_eq!(attempts.turning_until(&machine(state), at(104)), None);
+        }
+    }
+
+    #[test]
+    fn a_call_that_nobody_repeated_when_it_could_be_is_forgotten_but_not_while_the_machine_turns() {
+        let mut attempts = Attempts::default();
+        attempts.succeeded("i-1", Action::Start, at(100));
+        attempts.observed(&[machine(InstanceState::Pending)], at(1000));
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(1000)), Permission::Now { times: 1 });
+        attempts.observed(&[machine(InstanceState::Stopped)], at(164));
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(164)), Permission::Now { times: 1 });
+        attempts.observed(&[machine(InstanceState::Stopped)], at(165));
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(165)), Permission::Now { times: 0 });
+    }
+
+    #[test]
+    fn a_machine_on_its_way_is_known_since_it_was_first_seen_so() {
+        let mut attempts = Attempts::default();
+        let stopping = [machine(InstanceState::Stopping)];
+        attempts.observed(&stopping, at(100));
+        attempts.observed(&stopping, at(110));
+        assert_eq!(attempts.last_unseen(&stopping), Some(at(100)));
+        attempts.observed(&[machine(InstanceState::Stopped)], at(120));
+        assert_eq!(attempts.last_unseen(&stopping), None);
+    }
 }

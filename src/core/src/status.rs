@@ -47,7 +47,7 @@ pub(crate) fn booking_status(
         drafts.push(Draft::new("Ready", false, reason::INVALID, error.to_string()));
         drafts.push(Draft::new("Stalled", true, reason::INVALID, error.to_string()));
     } else {
-        drafts.push(accepted(valid, grant, finished));
+        drafts.push(accepted(valid, grant));
         drafts.push(ready(valid, standing, finished, held_before, now));
     }
     let window = grant.map_or_else(|| kept_grant(&old, valid), |grant| grant.window);
@@ -101,19 +101,20 @@ pub(crate) fn is_finished(booking: &Booking, valid: &ValidBooking, now: Timestam
     valid.window.until <= now || finished_as_it_is
 }
 
-fn accepted(valid: Option<&ValidBooking>, grant: Option<&Grant>, finished: bool) -> Draft {
-    let cut_short = valid.zip(grant).and_then(|(valid, grant)| {
-        let window = grant.window.filter(|window| window.until < valid.window.until)?;
-        Some((window.until, grant.waiting.as_ref()?))
+/// A booking that is over has no grant, and is granted nothing in part.
+fn accepted(valid: Option<&ValidBooking>, grant: Option<&Grant>) -> Draft {
+    let cut = valid.zip(grant).and_then(|(valid, grant)| {
+        let (window, waiting) = (grant.window?, grant.waiting.as_ref()?);
+        let (user, until) = (&waiting.user, waiting.until);
+        if window.until < valid.window.until {
+            return Some(format!("granted until {}; then {user} has the group until {until}", window.until));
+        }
+        (valid.window.from < window.from)
+            .then(|| format!("granted from {}; before, {user} has the group until {until}", window.from))
     });
-    match cut_short {
-        Some((until, waiting)) if !finished => Draft::new(
-            "Accepted",
-            true,
-            "GrantedInPart",
-            format!("granted until {until}; then {} has the group until {}", waiting.user, waiting.until),
-        ),
-        _ => Draft::new("Accepted", true, "Valid", "the spec is valid"),
+    match cut {
+        Some(message) => Draft::new("Accepted", true, "GrantedInPart", message),
+        None => Draft::new("Accepted", true, "Valid", "the spec is valid"),
     }
 }
 

@@ -113,6 +113,13 @@ fn an_extension_to_the_front_reaches_back_to_the_neighbour() {
     stage.edit("b", |spec| spec.start_at = Some(text("09:30")));
     stage.until("08:20");
     assert_eq!(stage.granted("b"), window("10:00", "12:00"));
+    assert_eq!(
+        stage.message("b", "Accepted"),
+        "granted from 2027-03-01T10:00:00Z; before, ann has the group until 2027-03-01T10:00:00Z"
+    );
+    // until there is nothing before it any more
+    stage.until("10:00");
+    assert_eq!(stage.says("b", "Accepted"), "True Valid");
 }
 
 #[test]

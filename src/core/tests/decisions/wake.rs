@@ -81,3 +81,9 @@ fn a_deletion_that_hangs_is_due_at_its_time_limit() {
     stage.settings.release_timeout = std::time::Duration::from_secs(3);
     assert_eq!(stage.decide().wake_at, Some(later(stage.now, 3)));
 }
+
+#[test]
+fn machines_on_their_way_are_looked_at_soon_by_a_process_that_remembers_nothing() {
+    let stage = Stage::with([crate::build::machine("i-1", booking_core::InstanceState::Stopping)]);
+    assert_eq!(stage.decide().wake_at, Some(later(stage.now, 1)));
+}
