@@ -58,6 +58,9 @@ pub struct Instance {
 /// fail the others. Every call is bounded in time.
 #[async_trait]
 pub trait Provider: Send + Sync {
+    /// Which cloud this is.
+    fn key(&self) -> &CloudKey;
+
     /// All machines of these groups (values of the group tag), from all pages. An empty list of
     /// groups costs no call and has no machines. A machine appears once; terminated ones may appear.
     ///

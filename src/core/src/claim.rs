@@ -1,12 +1,13 @@
 //! Which of several Resources on one group of machines acts.
 //!
 //! Two Resources, in whatever namespaces, may name the same machines. If both acted, one would stop
-//! what the other has booked. So one acts: the one that holds the group, else the oldest; the others
-//! act on nothing and say so.
+//! what the other has booked. So one acts: the one that holds the group, or still has locks of its own
+//! to remove, else the oldest; the others act on nothing and say so.
 
-use booking_api::Resource;
+use booking_api::{FINALIZER, Resource, ResourceStatus};
+use jiff::Timestamp;
 
-use crate::booking::created;
+use crate::{booking::created, hold::is_unexpired};
 
 /// Whether a Resource may act on its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,38 +20,52 @@ pub enum Claim {
 
 /// Whether `resource` acts, among all Resources of the same [`crate::group::GroupKey`], itself
 /// included or not.
-pub fn claim<'a>(resource: &Resource, same_group: impl Iterator<Item = &'a Resource>) -> Claim {
-    let rank = rank(resource);
+pub fn claim<'a>(
+    resource: &Resource,
+    same_group: impl Iterator<Item = &'a Resource>,
+    now: Timestamp,
+) -> Claim {
+    let rank = rank(resource, now);
     let first = same_group
         .filter(|other| other.metadata.uid != resource.metadata.uid)
-        .all(|other| rank < self::rank(other));
+        .all(|other| rank < self::rank(other, now));
     if first { Claim::Ours } else { Claim::Other }
 }
 
-/// Lower goes first. One that is being deleted counts last, unless it still holds the group.
-fn rank(resource: &Resource) -> (bool, bool, jiff::Timestamp, &str) {
-    let holds = resource.status.as_ref().is_some_and(|status| status.holder.is_some());
+/// Lower goes first. One that is being deleted counts last, unless it has not let go yet.
+fn rank(resource: &Resource, now: Timestamp) -> (bool, bool, Timestamp, &str) {
     let meta = &resource.metadata;
+    let deleting = meta.deletion_timestamp.is_some();
+    let finalizer = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
+    let acts = resource.status.as_ref().is_some_and(|status| has_locks(status, now));
     (
-        !holds,
-        meta.deletion_timestamp.is_some(),
+        !(acts || (deleting && finalizer)),
+        deleting,
         created(meta.creation_timestamp.as_ref()),
         meta.uid.as_deref().unwrap_or_default(),
     )
 }
 
+/// Whether locks of a Resource may be on machines: its holder's, or earlier ones in force.
+fn has_locks(status: &ResourceStatus, now: Timestamp) -> bool {
+    status.holder.is_some() || status.released_locks.iter().any(|lock| is_unexpired(lock, now))
+}
+
 #[cfg(test)]
 mod tests {
-    use booking_api::{ResourceHolder, ResourceSpec, ResourceStatus};
+    use booking_api::{Lock, ResourceHolder, ResourceSpec};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
     fn resource(uid: &str, created: i64) -> Resource {
         let mut resource = Resource::new(uid, ResourceSpec::default());
         resource.metadata.uid = Some(uid.to_owned());
-        let time = jiff::Timestamp::from_second(created).unwrap();
-        resource.metadata.creation_timestamp = Some(Time(time));
+        resource.metadata.creation_timestamp = Some(Time(at(created)));
         resource
     }
 
@@ -65,6 +80,17 @@ mod tests {
         resource
     }
 
+    fn having_released(mut resource: Resource, until: i64) -> Resource {
+        let released_locks = vec![Lock { user: "ann".into(), until: at(until).to_string() }];
+        resource.status = Some(ResourceStatus { released_locks, ..Default::default() });
+        resource
+    }
+
+    fn finalized(mut resource: Resource) -> Resource {
+        resource.metadata.finalizers = Some(vec![FINALIZER.into()]);
+        resource
+    }
+
     #[test]
     fn the_first_of_two_resources_on_one_group_acts() {
         // given pairs in which the left one must act
@@ -74,20 +100,23 @@ mod tests {
             ("the holder before the older", holding(resource("b", 2)), resource("a", 1)),
             ("the older of two holders", holding(resource("b", 1)), holding(resource("a", 2))),
             ("one that stays before one that goes", resource("b", 2), deleting(resource("a", 1))),
+            ("one that goes but has not let go", finalized(deleting(resource("b", 2))), resource("a", 1)),
+            ("one with a lock of its own in force", having_released(resource("b", 2), 9), resource("a", 1)),
+            ("not one whose lock has expired", resource("a", 1), having_released(resource("b", 2), 0)),
             ("one that goes but holds", deleting(holding(resource("b", 2))), resource("a", 1)),
         ];
         for (name, first, second) in table {
             // when both ask, then exactly the left one acts
             let both = [first.clone(), second.clone()];
-            assert_eq!(claim(&first, both.iter()), Claim::Ours, "{name}");
-            assert_eq!(claim(&second, both.iter()), Claim::Other, "{name}");
+            assert_eq!(claim(&first, both.iter(), at(0)), Claim::Ours, "{name}");
+            assert_eq!(claim(&second, both.iter(), at(0)), Claim::Other, "{name}");
         }
     }
 
     #[test]
     fn a_resource_alone_on_its_group_acts() {
         let alone = resource("a", 1);
-        assert_eq!(claim(&alone, [alone.clone()].iter()), Claim::Ours);
-        assert_eq!(claim(&alone, std::iter::empty()), Claim::Ours);
+        assert_eq!(claim(&alone, [alone.clone()].iter(), at(0)), Claim::Ours);
+        assert_eq!(claim(&alone, std::iter::empty(), at(0)), Claim::Ours);
     }
 }

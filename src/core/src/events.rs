@@ -66,7 +66,7 @@ pub(crate) fn booking_events(uid: &str, old: Option<&BookingStatus>, new: &Booki
             subject: subject(),
             type_: EventType::Normal,
             reason: "Started",
-            message: format!("holds its group until {until}; machines are being started"),
+            message: format!("holds its group until {until}"),
         });
     }
     let accepted = new.conditions.iter().find(|c| c.type_ == "Accepted" && c.reason == "GrantedInPart");

@@ -218,7 +218,7 @@ fn remember(known: &[Lock], more: Vec<Lock>, now: Timestamp) -> Vec<Lock> {
     all
 }
 
-fn is_unexpired(lock: &Lock, now: Timestamp) -> bool {
+pub(crate) fn is_unexpired(lock: &Lock, now: Timestamp) -> bool {
     instant::parse(&lock.until).is_ok_and(|until| until > now)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use booking_api::Lock;
 use jiff::Timestamp;
 
-use crate::instant;
+use crate::{hold::same_lock, instant};
 
 /// The tag whose value names the group.
 pub const TAG_APPLICATION: &str = "resource-booking-application";
@@ -83,6 +83,11 @@ pub enum LockTag {
 }
 
 impl LockTag {
+    /// Whether it carries one of these locks.
+    pub(crate) fn is_one_of(&self, locks: &[Lock]) -> bool {
+        matches!(self, Self::Held { raw, .. } if locks.iter().any(|lock| same_lock(lock, raw)))
+    }
+
     /// Reads the lock tags out of all tags of a machine.
     pub fn read(tags: &BTreeMap<String, String>) -> Self {
         let (by, until) = (tags.get(TAG_LOCKED_BY), tags.get(TAG_LOCKED_UNTIL));

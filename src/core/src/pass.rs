@@ -1,6 +1,6 @@
 //! One decision in the making: what a Resource and its Bookings come to.
 
-use booking_api::{Booking, FINALIZER, OnDelete, Resource, ResourceStatus, WhenIdle};
+use booking_api::{Booking, FINALIZER, Lock, OnDelete, Resource, ResourceStatus, WhenIdle};
 use jiff::Timestamp;
 
 use crate::{
@@ -82,11 +82,16 @@ impl<'a> Pass<'a> {
         };
         let grants = grant(&self.live, first, now);
         let hold = hold_now(&manual, &self.live, &grants, old.holder.as_ref(), now);
-        let ledger = Ledger::next(&old, hold.as_ref(), &manual, now);
+        let mut ledger = Ledger::next(&old, hold.as_ref(), &manual, now);
         self.wake_for_windows(&grants, &manual);
         let (goal, grace_end) = self.goal(&old, group, hold.as_ref(), &manual, &ledger);
         self.wake.at_some(grace_end);
         let (drive, progress) = self.drive(group, &goal, &ledger);
+        if hold.is_none()
+            && drive.as_ref().is_some_and(|drive| self.shows_no_lock_of(&ledger.released, drive))
+        {
+            ledger.released.clear();
+        }
         self.publish_bookings(&grants, hold.as_ref(), &progress);
         let more = self.more_conditions(&old, drive.as_ref(), &goal, grace_end);
         let shown = match &manual {
@@ -102,6 +107,17 @@ impl<'a> Pass<'a> {
             self.send(resource, drive, &goal);
         }
         self.wake.after(self.settings.observe_interval);
+    }
+
+    /// Whether an idle group that has come to rest shows none of these locks: they need not be remembered.
+    fn shows_no_lock_of(&self, released: &[Lock], drive: &Drive) -> bool {
+        let Observation::Seen(instances) = self.world.observation else {
+            return false;
+        };
+        let at_rest = drive.is_empty()
+            && drive.tally.moving == 0
+            && self.world.attempts.last_unseen(instances).is_none();
+        at_rest && !instances.iter().any(|instance| instance.lock.is_one_of(released))
     }
 
     /// A Resource that is being deleted.
@@ -160,8 +176,10 @@ impl<'a> Pass<'a> {
         let ledger = Ledger { holder: old.holder, released: old.released_locks, idle_since: old.idle_since };
         self.publish_resource(resource, &progress, None, &ledger, more);
         if resource.metadata.deletion_timestamp.is_some() && has_finalizer(resource) {
-            self.remove_finalizer(EventType::Normal, "it acted on no machine".to_owned());
+            self.remove_finalizer(EventType::Normal, "nothing of it is left to do".to_owned());
         }
+        // Costs no call: what it stands by for may change unseen.
+        self.wake.after(self.settings.observe_interval);
     }
 
     /// What the group should be, and when that changes because the adoption grace ends.

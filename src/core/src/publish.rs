@@ -44,7 +44,9 @@ impl Pass<'_> {
                         Standing::NotHolding { grant, holder: hold }
                     }
                 }
-                _ => Standing::Blocked(Progress::new(false, reason::SCHEDULED, "")),
+                _ => {
+                    Standing::Blocked(Progress::new(false, reason::SCHEDULED, "the Booking is being deleted"))
+                }
             };
             let status = status_of(known, grant, &standing, self.world.now);
             let first = gives_up(known.booking.status.as_ref(), &status);

@@ -194,10 +194,12 @@ pub(crate) fn resource_status(
     let (locked_by, locked_until) =
         holder.or(foreign.map(|lock| (lock.user, lock.until))).unwrap_or_default();
     let seen = first_seen(&old, now);
-    let first_seen_at = old
-        .first_seen_at
-        .filter(|text| instant::parse(text) == Ok(seen))
-        .unwrap_or_else(|| instant::seconds(seen));
+    // A group that could not be looked at has not been seen: its grace has not begun.
+    let first_seen_at = match (old.first_seen_at, facts.tally) {
+        (None, None) => None,
+        (Some(text), _) if instant::parse(&text) == Ok(seen) => Some(text),
+        _ => Some(instant::seconds(seen)),
+    };
     let count = |of: fn(&Tally) -> usize, old: Option<i64>| {
         facts.tally.map_or(old, |tally| i64::try_from(of(tally)).ok())
     };
@@ -214,7 +216,7 @@ pub(crate) fn resource_status(
         observed_generation: generation,
         holder: facts.ledger.holder.clone(),
         released_locks: facts.ledger.released.clone(),
-        first_seen_at: Some(first_seen_at),
+        first_seen_at,
         idle_since: facts.ledger.idle_since.clone(),
         conditions: settle(&old.conditions, drafts, generation, now),
     }

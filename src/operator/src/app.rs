@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
+use backon::{ExponentialBuilder, Retryable};
 use booking_api::{Booking, Resource};
 use booking_cloud::{Ec2, Permit, Provider, Unlimited};
 use booking_core::{Settings, instance::TAG_APPLICATION};
@@ -95,10 +96,9 @@ async fn start(config: Config) -> Result<(), StartError> {
     let signals = tokio::spawn(wait_for_signal(stop.clone()));
     let kubernetes = kube::Config::infer().await.map_err(|error| StartError::Cluster(error.to_string()))?;
     let client = Client::try_from(kubernetes).map_err(|error| StartError::Cluster(error.to_string()))?;
-    let (ec2, region) = Ec2::from_env(TAG_APPLICATION, FIELD_MANAGER).await?;
+    let ec2 = Ec2::from_env(TAG_APPLICATION, FIELD_MANAGER).await?;
     let handle = metrics::install()?;
-    let parts =
-        Parts { client, provider: Arc::new(Metered(Arc::new(ec2))), permit: Arc::new(Unlimited), region };
+    let parts = Parts { client, provider: Arc::new(Metered(Arc::new(ec2))), permit: Arc::new(Unlimited) };
     let operator = Operator::new(&config, parts);
     if let Some(address) = config.metrics_address {
         let routes = metrics_routes(handle, operator.queue.clone());
@@ -107,6 +107,9 @@ async fn start(config: Config) -> Result<(), StartError> {
     if let Some(address) = config.probe_address {
         let routes = probe_routes(operator.readiness.clone());
         operator.tasks.spawn(serve(bind(address).await?, routes, stop.clone()));
+    }
+    if config.leader_elect {
+        tracing::warn!("--leader-elect has no effect: run one replica");
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -128,8 +131,6 @@ pub struct Parts {
     pub provider: Arc<dyn Provider>,
     /// Leave to mutate.
     pub permit: Arc<dyn Permit>,
-    /// The cloud's region.
-    pub region: String,
 }
 
 /// An operator, wired.
@@ -145,7 +146,8 @@ pub struct Operator {
 impl Operator {
     /// Wires an operator.
     pub fn new(config: &Config, parts: Parts) -> Self {
-        let cache = Arc::new(Cache::new(&parts.region));
+        let region = parts.provider.key().region.clone();
+        let cache = Arc::new(Cache::new(&region));
         let watches = [Arc::new(WatchHealth::default()), Arc::new(WatchHealth::default())];
         let [resources, bookings] = watches.clone();
         let queue = Arc::new(WorkQueue::default());
@@ -155,7 +157,7 @@ impl Operator {
             queue: queue.clone(),
             provider: parts.provider,
             permit: parts.permit,
-            settings: settings(config, parts.region),
+            settings: settings(config, region),
             clock: Clock,
             reporting: Reporting::new(parts.client.clone(), process_name()),
             memory: Memory::default(),
@@ -211,13 +213,16 @@ impl Operator {
 
     /// Missing CRDs are waited for and reported; ending over them would be a crash loop.
     async fn wait_for_crds(&self, namespace: Option<&str>) {
-        let mut wait = Duration::from_millis(500);
-        while let Err(what) = self.find_crds(namespace).await {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(500))
+            .with_max_delay(Duration::from_secs(10))
+            .without_max_times();
+        let found = (|| self.find_crds(namespace)).retry(waits).notify(|what, _| {
             tracing::warn!("waiting for {what}");
-            self.readiness.waits_for(Some(what));
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(10));
-        }
+            self.readiness.waits_for(Some(what.clone()));
+        });
+        // Without a limit of tries there is no last error.
+        let _ = found.await;
     }
 
     async fn find_crds(&self, namespace: Option<&str>) -> Result<(), String> {

@@ -44,6 +44,8 @@ pub struct Config {
     pub concurrency: usize,
     /// How long a shutdown waits for running passes.
     pub shutdown_timeout: Duration,
+    /// Whether leader election was asked for, which this release does not have.
+    pub leader_elect: bool,
 }
 
 /// How to log.
@@ -149,7 +151,7 @@ struct Run {
 /// Flags of the original operator that mean little or nothing here.
 #[derive(Debug, Args)]
 struct Original {
-    /// Accepted for compatibility: replicas always agree on who does what.
+    /// Accepted for compatibility, without effect: run one replica.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide = true, global = true)]
     leader_elect: bool,
     /// Accepted for compatibility: true means --log-level=debug.
@@ -201,6 +203,7 @@ fn config(run: Run) -> Config {
         release_timeout: run.release_timeout,
         concurrency: usize::from(run.concurrency),
         shutdown_timeout: run.shutdown_timeout,
+        leader_elect: run.original.leader_elect,
     }
 }
 
@@ -228,7 +231,7 @@ fn parse_address(text: &str) -> Result<Address, String> {
     if text == "0" || text.is_empty() {
         return Ok(Address(None));
     }
-    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     full.parse().map(|address| Address(Some(address))).map_err(|_| {
         format!("{text:?} is no address; write host:port with an IP address, :port, or 0 for none")
     })

@@ -1,4 +1,5 @@
-//! The time. Nothing else in this crate asks for it.
+//! Wall-clock time. Nothing else in this crate asks for it; timers and time-outs run on the monotonic
+//! clock.
 
 use std::time::Duration;
 

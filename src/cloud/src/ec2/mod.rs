@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_config::{AppName, BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{AppName, BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ec2::{
     Client,
     config::IdentityCache,
@@ -23,7 +23,7 @@ use crate::{
     error::{CloudError, ErrorClass},
     isolate::Isolation,
     permit::Permit,
-    provider::{Instance, Provider, Results, Tag},
+    provider::{CloudKey, Instance, Provider, Results, Tag},
 };
 
 /// Longest time a mutation may take, all its attempts together.
@@ -47,9 +47,13 @@ const IDS_MAX: usize = 1000;
 /// EC2 in one account and region.
 #[derive(Clone, Debug)]
 pub struct Ec2 {
+    key: CloudKey,
     client: Client,
     group_tag: String,
 }
+
+/// The role that the original operator assumes.
+const ROLE_VARIABLE: &str = "AWS_ASSUME_ROLE_ARN";
 
 /// Why EC2 cannot be set up.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -57,6 +61,11 @@ pub enum SetupError {
     /// No region is configured.
     #[error("no region: set AWS_REGION, or a region in the AWS profile")]
     NoRegion,
+    /// Acting in another account than the one asked for would be worse than not acting.
+    #[error(
+        "{ROLE_VARIABLE} is set, but this release assumes no roles: give it credentials of the role's account"
+    )]
+    RoleUnsupported,
 }
 
 impl Ec2 {
@@ -65,15 +74,20 @@ impl Ec2 {
     ///
     /// # Errors
     /// [`SetupError::NoRegion`].
-    pub async fn from_env(group_tag: &str, app_name: &str) -> Result<(Self, String), SetupError> {
+    pub async fn from_env(group_tag: &str, app_name: &str) -> Result<Self, SetupError> {
+        if std::env::var(ROLE_VARIABLE).is_ok_and(|role| !role.is_empty()) {
+            return Err(SetupError::RoleUnsupported);
+        }
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         // An invalid name is left out: it only serves whoever reads the account's access log.
         if let (Err(_), Ok(name)) = (std::env::var("AWS_SDK_UA_APP_ID"), AppName::new(app_name.to_owned())) {
             loader = loader.app_name(name);
         }
         let config = loader.load().await;
-        let region = config.region().map(ToString::to_string).ok_or(SetupError::NoRegion)?;
-        Ok((Self::new(&config, group_tag), region))
+        if config.region().is_none() {
+            return Err(SetupError::NoRegion);
+        }
+        Ok(Self::new(&config, group_tag))
     }
 
     /// EC2 with a given configuration.
@@ -88,14 +102,9 @@ impl Ec2 {
             .timeout_config(timeouts)
             .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build())
             .build();
-        Self { client: Client::from_conf(config), group_tag: group_tag.to_owned() }
-    }
-
-    /// The same in another region.
-    #[must_use]
-    pub fn in_region(config: &aws_config::SdkConfig, region: &str, group_tag: &str) -> Self {
-        let config = config.clone().into_builder().region(Region::new(region.to_owned())).build();
-        Self::new(&config, group_tag)
+        let region = config.region().map(ToString::to_string).unwrap_or_default();
+        let key = CloudKey { account: String::new(), region, service: "ec2".to_owned() };
+        Self { key, client: Client::from_conf(config), group_tag: group_tag.to_owned() }
     }
 
     /// All pages for up to [`FILTER_VALUES_MAX`] groups.
@@ -210,6 +219,10 @@ enum Mutation<'a> {
 
 #[async_trait]
 impl Provider for Ec2 {
+    fn key(&self) -> &CloudKey {
+        &self.key
+    }
+
     async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
         let mut all = Vec::new();
         for chunk in groups.chunks(FILTER_VALUES_MAX) {

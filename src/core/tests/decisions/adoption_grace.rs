@@ -129,3 +129,17 @@ fn fractions_of_a_second_cost_no_second_write() {
     stage.until("08:01:30.5");
     assert_eq!(stage.stops(), 1);
 }
+
+#[test]
+fn the_grace_does_not_begin_before_the_group_could_be_looked_at() {
+    // given machines that run, and a cloud that does not answer for an hour
+    let mut stage = Stage::with([machine("i-1", InstanceState::Running)]);
+    stage.blind = true;
+    stage.until("09:00");
+    assert_eq!(stage.resource_status().first_seen_at, None);
+    // when it answers, then the grace begins
+    stage.blind = false;
+    stage.until("09:10");
+    assert_ne!(stage.resource_says("IdleStopPending"), "");
+    assert_eq!(stage.stops(), 0);
+}

@@ -117,7 +117,7 @@ fn the_list_of_earlier_locks_is_bounded_and_keeps_those_that_last_longest() {
 }
 
 #[test]
-fn an_earlier_lock_that_has_expired_is_forgotten_when_the_next_is_added() {
+fn earlier_locks_are_remembered_until_they_expire_or_the_group_rests_without_them() {
     let mut stage = Stage::new(&["i-1"]);
     let status = ResourceStatus { released_locks: vec![lock("ann", "07:00")], ..Default::default() };
     stage.resource.as_mut().unwrap().status = Some(status);
@@ -125,9 +125,13 @@ fn an_earlier_lock_that_has_expired_is_forgotten_when_the_next_is_added() {
     stage.until("08:10");
     // an expired one costs no write of its own
     assert_eq!(stage.resource_status().released_locks, [lock("ann", "07:00")]);
+    // the next one drops what has expired
     stage.delete("a");
-    stage.until("08:20");
+    stage.pass().unwrap();
     assert_eq!(stage.resource_status().released_locks, [lock("ann", "09:00")]);
+    // and is dropped itself once the group rests and no machine shows it
+    stage.until("08:20");
+    assert_eq!(stage.resource_status().released_locks, []);
 }
 
 #[test]

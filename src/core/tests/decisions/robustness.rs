@@ -184,7 +184,7 @@ proptest! {
         // given anything, but uids that tell the Bookings apart
         let (mut resource, mut bookings) = (resource, bookings);
         let mut seen = std::collections::BTreeSet::new();
-        bookings.retain(|booking| seen.insert(booking.metadata.uid.clone()));
+        bookings.retain(|booking| seen.insert(booking.metadata.uid.clone().unwrap_or_default()));
         let mut settings = settings();
         settings.dry_run = dry_run;
         if let Observation::Seen(instances) = &observation {

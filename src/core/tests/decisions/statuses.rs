@@ -140,7 +140,7 @@ fn events_tell_each_turn_once_and_on_whom() {
         ]
     );
     let started = stage.events.iter().find(|note| note.reason == "Started").unwrap();
-    assert_eq!(started.message, "holds its group until 2027-03-01T10:00:00Z; machines are being started");
+    assert_eq!(started.message, "holds its group until 2027-03-01T10:00:00Z");
 }
 
 #[test]

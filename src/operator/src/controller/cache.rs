@@ -16,6 +16,7 @@ use booking_core::{
     claim::claim,
     group::{self, GroupKey},
 };
+use jiff::Timestamp;
 use kube::{ResourceExt, api::ObjectMeta};
 
 use super::Key;
@@ -97,8 +98,8 @@ impl Cache {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of a key.
-    pub fn snapshot(&self, key: &Key) -> Snapshot {
+    /// What is known of a key at `now`.
+    pub fn snapshot(&self, key: &Key, now: Timestamp) -> Snapshot {
         let state = self.lock();
         let name = |name: &str| (key.namespace.clone(), name.to_owned());
         let resource = state.resources.objects.get(&name(&key.resource)).cloned();
@@ -107,7 +108,7 @@ impl Cache {
         let claim = resource.as_ref().map_or(Claim::Ours, |resource| {
             let names =
                 state.group(resource).and_then(|group| state.groups.get(&group)).into_iter().flatten();
-            claim(resource, names.filter_map(|name| state.resources.objects.get(name)).map(Arc::as_ref))
+            claim(resource, names.filter_map(|name| state.resources.objects.get(name)).map(Arc::as_ref), now)
         });
         Snapshot { bookings: bookings.collect(), resource, claim }
     }
@@ -124,7 +125,7 @@ impl Cache {
             let expected = table.expected.get(object.meta().uid.as_deref().unwrap_or_default());
             !old.same_spec(&object)
                 || is_replaced(old.meta(), object.meta())
-                || (old.status() != object.status() && object.status() != expected)
+                || (old.status() != object.status() && (expected.is_none() || object.status() != expected))
         });
         let key = object.key();
         let mut changed = state.put(object);
@@ -153,15 +154,17 @@ impl Cache {
         K::table(&mut state).expected.insert(object.uid().unwrap_or_default(), status.clone());
     }
 
-    /// A write to `object` has ended; `answer` is the object as it stands now, if that is known. Gives
-    /// the keys of others for which something changed.
-    pub fn wrote<K: Cached>(&self, object: &K, answer: Option<K>) -> BTreeSet<Key> {
+    /// A write to `object` failed; it changed nothing, or nobody knows.
+    pub fn failed<K: Cached>(&self, object: &K) {
+        K::table(&mut self.lock()).expected.remove(object.meta().uid.as_deref().unwrap_or_default());
+    }
+
+    /// A write has succeeded; `answer` is the object as it stands now. Gives the keys of others for
+    /// which something changed.
+    pub fn wrote<K: Cached>(&self, answer: K) -> BTreeSet<Key> {
         let mut state = self.lock();
         let table = K::table(&mut state);
-        table.expected.remove(object.meta().uid.as_deref().unwrap_or_default());
-        let Some(answer) = answer else {
-            return BTreeSet::new();
-        };
+        table.expected.remove(answer.meta().uid.as_deref().unwrap_or_default());
         // An object that the watch has shown to be gone must not come back.
         let known = table.objects.get(&name_of(&answer));
         if known.is_some_and(|old| old.uid() == answer.uid() && is_newer(answer.meta(), old.meta())) {
@@ -218,7 +221,10 @@ impl Cached for Resource {
     fn replaced(state: &mut State, name: &Name, old: Option<&Self>, new: Option<&Self>) -> BTreeSet<Key> {
         let standing = |resource: &Self| {
             let holds = resource.status.as_ref().is_some_and(|status| status.holder.is_some());
-            (state.group(resource), holds, resource.metadata.deletion_timestamp.is_some())
+            let deleting = resource.metadata.deletion_timestamp.is_some();
+            let finalizers = resource.metadata.finalizers.clone();
+            let released = resource.status.as_ref().map_or(0, |status| status.released_locks.len());
+            (state.group(resource), resource.uid(), holds, released, deleting, finalizers)
         };
         let (before, after) = (old.map(standing), new.map(standing));
         if before == after {
@@ -308,132 +314,4 @@ fn is_replaced(old: &ObjectMeta, new: &ObjectMeta) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use booking_api::{BookingSpec, ResourceHolder, ResourceSpec};
-
-    use super::*;
-
-    fn meta(name: &str, version: u64) -> ObjectMeta {
-        ObjectMeta {
-            name: Some(name.into()),
-            namespace: Some("n".into()),
-            uid: Some(format!("uid-{name}")),
-            resource_version: Some(version.to_string()),
-            ..ObjectMeta::default()
-        }
-    }
-
-    fn booking(name: &str, resource: &str, version: u64) -> Booking {
-        let spec = BookingSpec { resource_name: Some(resource.into()), ..BookingSpec::default() };
-        Booking { metadata: meta(name, version), ..Booking::new(name, spec) }
-    }
-
-    fn resource(name: &str, tag: &str, version: u64) -> Resource {
-        let spec =
-            ResourceSpec { type_: Some("ec2".into()), tag: Some(tag.into()), ..ResourceSpec::default() };
-        Resource { metadata: meta(name, version), ..Resource::new(name, spec) }
-    }
-
-    fn with_state(mut booking: Booking, state: &str) -> Booking {
-        booking.status = Some(BookingStatus { status: Some(state.into()), ..BookingStatus::default() });
-        booking
-    }
-
-    fn keys(changed: BTreeSet<Key>) -> Vec<String> {
-        changed.into_iter().map(|key| key.resource).collect()
-    }
-
-    fn names(cache: &Cache, resource: &str) -> Vec<String> {
-        let key = Key { namespace: "n".into(), resource: resource.into() };
-        cache.snapshot(&key).bookings.iter().map(|booking| booking.name_any()).collect()
-    }
-
-    #[test]
-    fn bookings_are_found_under_the_resource_they_name_whether_it_exists_or_not() {
-        let cache = Cache::new("here-1");
-        assert_eq!(keys(cache.saw(booking("b", "web", 1))), ["web"]);
-        assert_eq!(keys(cache.saw(booking("a", "web", 2))), ["web"]);
-        assert_eq!(names(&cache, "web"), ["a", "b"]);
-        // when one is retargeted, then both Resources are concerned
-        assert_eq!(keys(cache.saw(booking("b", "db", 3))), ["db", "web"]);
-        assert_eq!((names(&cache, "web"), names(&cache, "db")), (vec!["a".into()], vec!["b".into()]));
-        // when one goes, then its Resource is concerned, and nothing is left behind
-        assert_eq!(keys(cache.lost(&booking("b", "db", 4))), ["db"]);
-        assert!(names(&cache, "db").is_empty());
-    }
-
-    #[test]
-    fn of_two_versions_the_newer_stays_whichever_comes_last() {
-        let cache = Cache::new("here-1");
-        cache.saw(with_state(booking("b", "web", 9), "IN PROGRESS"));
-        // an older echo, compared as a number: "10" is newer than "9"
-        assert!(keys(cache.saw(with_state(booking("b", "web", 8), "SCHEDULED"))).is_empty());
-        assert_eq!(keys(cache.saw(with_state(booking("b", "web", 10), "FINISHED"))), ["web"]);
-    }
-
-    #[test]
-    fn the_echo_of_an_own_write_is_no_news_but_somebody_elses_status_is() {
-        let cache = Cache::new("here-1");
-        let before = booking("b", "web", 1);
-        let written = with_state(booking("b", "web", 2), "SCHEDULED");
-        cache.saw(before.clone());
-        // given a write on its way, when the watch is faster than the answer, then that is no news
-        cache.expect(&before, written.status.as_ref().unwrap());
-        assert!(keys(cache.saw(written.clone())).is_empty());
-        cache.wrote(&before, Some(written));
-        // when somebody else writes the status, then it is
-        assert_eq!(keys(cache.saw(with_state(booking("b", "web", 3), "NONSENSE"))), ["web"]);
-    }
-
-    #[test]
-    fn the_answer_of_a_write_is_seen_at_once_and_brings_nothing_back() {
-        let cache = Cache::new("here-1");
-        let before = booking("b", "web", 1);
-        cache.saw(before.clone());
-        cache.wrote(&before, Some(with_state(booking("b", "web", 2), "SCHEDULED")));
-        let key = Key { namespace: "n".into(), resource: "web".into() };
-        assert!(cache.snapshot(&key).bookings[0].status.is_some());
-        // given that it is gone, when an answer comes late, then it stays gone
-        cache.lost(&before);
-        cache.wrote(&before, Some(with_state(booking("b", "web", 3), "SCHEDULED")));
-        assert!(names(&cache, "web").is_empty());
-    }
-
-    #[test]
-    fn a_complete_list_drops_what_it_does_not_show() {
-        let cache = Cache::new("here-1");
-        cache.saw(booking("a", "web", 1));
-        cache.saw(booking("b", "db", 2));
-        let listed = HashSet::from([("n".to_owned(), "a".to_owned())]);
-        assert_eq!(keys(cache.keep::<Booking>(&listed)), ["db"]);
-        assert_eq!(names(&cache, "web"), ["a"]);
-    }
-
-    #[test]
-    fn the_others_on_a_group_are_asked_anew_when_a_resource_comes_holds_or_goes() {
-        let cache = Cache::new("here-1");
-        assert_eq!(keys(cache.saw(resource("one", "web", 1))), ["one"]);
-        assert_eq!(keys(cache.saw(resource("two", "web", 2))), ["one", "two"]);
-        assert_eq!(keys(cache.saw(resource("other", "db", 3))), ["other"]);
-        // when one takes the hold by a write of ours
-        let before = resource("two", "web", 2);
-        let mut holds = resource("two", "web", 4);
-        let holder = Some(ResourceHolder::default());
-        holds.status = Some(ResourceStatus { holder, ..ResourceStatus::default() });
-        assert_eq!(keys(cache.wrote(&before, Some(holds.clone()))), ["one"]);
-        let one = Key { namespace: "n".into(), resource: "one".into() };
-        assert_eq!(cache.snapshot(&one).claim, Claim::Other);
-        // when it goes
-        assert_eq!(keys(cache.lost(&holds)), ["one", "two"]);
-        assert_eq!(cache.snapshot(&one).claim, Claim::Ours);
-    }
-
-    #[test]
-    fn a_resource_that_spells_out_the_operators_own_region_is_on_the_same_group() {
-        let cache = Cache::new("here-1");
-        let mut spelled = resource("b", "web", 1);
-        spelled.spec.region = Some("here-1".into());
-        cache.saw(spelled);
-        assert_eq!(keys(cache.saw(resource("a", "web", 2))), ["a", "b"]);
-    }
-}
+mod tests;

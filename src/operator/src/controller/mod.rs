@@ -28,10 +28,12 @@ pub mod report;
 pub mod watch;
 pub mod write;
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use booking_api::{Booking, Resource};
+use futures::FutureExt;
 use kube::ResourceExt;
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{pass::Pass, queue::WorkQueue};
@@ -66,6 +68,9 @@ impl std::fmt::Display for Key {
     }
 }
 
+/// How long a key rests after its pass panicked.
+const AFTER_PANIC: Duration = Duration::from_secs(30);
+
 /// Runs `concurrency` workers until `stop`; a pass that runs then is let end.
 pub fn spawn_workers(
     tasks: &TaskTracker,
@@ -78,7 +83,12 @@ pub fn spawn_workers(
         let (pass, queue, stop) = (pass.clone(), queue.clone(), stop.clone());
         tasks.spawn(async move {
             while let Some(key) = stop.run_until_cancelled(queue.next()).await {
-                let again = pass.run(&key).await;
+                // A panic is a bug; it must cost neither a worker nor a key.
+                let again = AssertUnwindSafe(pass.run(&key)).catch_unwind().await.unwrap_or_else(|_| {
+                    tracing::error!(%key, "a pass panicked; it is repeated in {} s", AFTER_PANIC.as_secs());
+                    metrics::counter!("booking_operator_passes_total", "outcome" => "panic").increment(1);
+                    Some(Instant::now() + AFTER_PANIC)
+                });
                 queue.done(&key, again);
             }
         });

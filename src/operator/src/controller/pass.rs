@@ -1,7 +1,8 @@
 //! One pass over one key.
 //!
 //! The order of its effects matters, for it may be cut off between any two of them:
-//! finalizer, statuses (they hold the grants and the holder), spec, calls, Events, end of the finalizer.
+//! finalizer, statuses (they hold the grants and the holder), spec, calls, statuses that only tell
+//! something, Events, end of the finalizer.
 //! A lock tag is never written before status says that it is ours.
 
 use std::{
@@ -10,9 +11,11 @@ use std::{
     time::Duration,
 };
 
+use booking_api::{Booking, BookingStatus};
 use booking_cloud::{Permit, Provider};
 use booking_core::{
-    Attempts, Backoff, Decision, Finalizer, Observation, Settings, World, decide, group_to_observe,
+    Attempts, Backoff, Call, Decision, Finalizer, Observation, Settings, Subject, World, decide,
+    group_to_observe,
 };
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -76,7 +79,7 @@ impl Pass {
     /// Runs one pass; gives the instant at which the key is due again.
     pub async fn run(&self, key: &Key) -> Option<Instant> {
         let begun = Instant::now();
-        let snapshot = self.cache.snapshot(key);
+        let snapshot = self.cache.snapshot(key, self.clock.now());
         if snapshot.resource.is_none() && snapshot.bookings.is_empty() {
             drop(self.memory.take(key));
             return None;
@@ -151,7 +154,9 @@ impl Pass {
         if let (Finalizer::Add, Some(known)) = (decision.finalizer, &resource) {
             resource = Some(writer.add_finalizer(known).await?);
         }
-        let refused = self.write_bookings(&writer, snapshot, decision).await?;
+        let (first, later) = by_weight(snapshot, decision);
+        let mut refused = Refused::default();
+        refused.write(&writer, &first).await?;
         if let (Some(status), Some(known)) = (&decision.resource_status, &resource) {
             resource = Some(writer.resource_status(known, status).await?);
         }
@@ -159,37 +164,71 @@ impl Pass {
             resource = Some(writer.clear_trace(known, trace).await?);
         }
         for call in &decision.calls {
+            // A stop looks once more: what is seen by now may have booked the group.
+            if matches!(call, Call::Stop(_)) && self.queue.has_changed(key) {
+                return Err(WriteError::Conflict);
+            }
             let outcome = call::send(self.provider.as_ref(), self.permit.as_ref(), call).await;
             outcome.record(key, attempts, self.clock.now());
         }
-        for note in &decision.events {
-            self.reporting.publish(snapshot, note).await;
-        }
+        refused.write(&writer, &later).await?;
+        let notes = decision.events.iter().filter(|note| !refused.concerns(&note.subject));
+        self.reporting.publish(snapshot, notes).await;
         if let (Finalizer::Remove, Some(known)) = (decision.finalizer, &resource) {
             writer.remove_finalizer(known).await?;
         }
-        refused.map_or(Ok(()), Err)
+        refused.into_result()
     }
+}
 
-    /// Writes the Bookings' statuses. One that the API server refuses does not hold up the others; it
-    /// is given back, to be tried again.
-    async fn write_bookings(
-        &self,
-        writer: &Writer,
-        snapshot: &Snapshot,
-        decision: &Decision,
-    ) -> Result<Option<WriteError>, WriteError> {
-        let mut refused = None;
-        for (uid, status) in &decision.booking_statuses {
-            let booking = snapshot.bookings.iter().find(|b| b.metadata.uid.as_ref() == Some(uid));
-            let Some(booking) = booking else {
-                continue;
-            };
+type Write<'a> = (&'a Booking, &'a BookingStatus);
+
+/// The Bookings' statuses: first those that others rely on (states and grants), which the calls must
+/// follow; then those that only tell people something, for which no machine should wait.
+fn by_weight<'a>(snapshot: &'a Snapshot, decision: &'a Decision) -> (Vec<Write<'a>>, Vec<Write<'a>>) {
+    let known: HashMap<&str, &Booking> = snapshot
+        .bookings
+        .iter()
+        .map(|booking| (booking.metadata.uid.as_deref().unwrap_or_default(), booking.as_ref()))
+        .collect();
+    let writes = decision.booking_statuses.iter();
+    writes.filter_map(|(uid, status)| Some((*known.get(uid.as_str())?, status))).partition(
+        |(booking, new)| {
+            booking.status.as_ref().is_none_or(|old| {
+                (&old.status, &old.granted_resource, &old.granted_from, &old.granted_until)
+                    != (&new.status, &new.granted_resource, &new.granted_from, &new.granted_until)
+            })
+        },
+    )
+}
+
+/// Bookings whose status the API server refused. They do not hold up the others, are not reported on,
+/// and are tried again.
+#[derive(Default)]
+struct Refused {
+    uids: Vec<String>,
+    last: Option<WriteError>,
+}
+
+impl Refused {
+    async fn write(&mut self, writer: &Writer, statuses: &[Write<'_>]) -> Result<(), WriteError> {
+        for (booking, status) in statuses {
             match writer.booking_status(booking, status).await {
-                Err(error @ WriteError::Refused(_)) => refused = Some(error),
+                Err(error @ WriteError::Refused(_)) => {
+                    self.uids.extend(booking.metadata.uid.clone());
+                    self.last = Some(error);
+                }
                 written => written?,
             }
         }
-        Ok(refused)
+        Ok(())
+    }
+
+    fn concerns(&self, subject: &Subject) -> bool {
+        matches!(subject, Subject::Booking(uid) if self.uids.contains(uid))
+    }
+
+    fn into_result(self) -> Result<(), WriteError> {
+        self.last.map_or(Ok(()), Err)
     }
 }

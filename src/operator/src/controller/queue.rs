@@ -8,7 +8,6 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use tokio::{
@@ -116,19 +115,21 @@ impl WorkQueue {
         self.changed.notify_one();
     }
 
+    /// Whether something changed for a key since its pass began.
+    pub fn has_changed(&self, key: &Key) -> bool {
+        self.lock().again.contains(key)
+    }
+
     /// Keys that are due and not yet in work.
     pub fn depth(&self) -> usize {
         self.lock().due.len()
-    }
-
-    /// How long until the next timer, for tests and metrics.
-    pub fn next_timer(&self) -> Option<Duration> {
-        self.lock().timers.first().map(|(at, _)| at.saturating_duration_since(Instant::now()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn key(name: &str) -> Key {
@@ -158,8 +159,10 @@ mod tests {
         let queue = WorkQueue::default();
         queue.add(key("a"));
         queue.next().await;
+        assert!(!queue.has_changed(&key("a")));
         queue.add(key("a"));
         queue.add(key("a"));
+        assert!(queue.has_changed(&key("a")));
         assert_eq!(next_within(&queue, SOON).await, None);
         // when its pass ends, then it is due once
         queue.done(&key("a"), None);

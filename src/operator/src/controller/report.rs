@@ -14,7 +14,8 @@ use super::{cache::Snapshot, write::FIELD_MANAGER};
 
 /// Longest note an Event may carry: the API server's limit.
 const NOTE_MAX_BYTES: usize = 1024;
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest time that all Events of a pass may take: what is due next must not wait for them.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Publishes Events.
 #[derive(Clone)]
@@ -27,8 +28,19 @@ impl Reporting {
         Self(Recorder::new(client, reporter))
     }
 
-    /// Publishes one note about something in the snapshot.
-    pub async fn publish(&self, snapshot: &Snapshot, note: &Note) {
+    /// Publishes notes about what is in the snapshot.
+    pub async fn publish(&self, snapshot: &Snapshot, notes: impl Iterator<Item = &Note>) {
+        let all = async {
+            for note in notes {
+                self.publish_one(snapshot, note).await;
+            }
+        };
+        if tokio::time::timeout(PUBLISH_TIMEOUT, all).await.is_err() {
+            tracing::debug!("events not published in time");
+        }
+    }
+
+    async fn publish_one(&self, snapshot: &Snapshot, note: &Note) {
         let Some(reference) = reference(snapshot, &note.subject) else {
             return;
         };
@@ -42,11 +54,9 @@ impl Reporting {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        match tokio::time::timeout(PUBLISH_TIMEOUT, self.0.publish(&event, &reference)).await {
-            Ok(Ok(())) => {}
-            // A namespace that is going takes no new objects.
-            Ok(Err(error)) => tracing::debug!(%error, reason = note.reason, "event not published"),
-            Err(_) => tracing::debug!(reason = note.reason, "event not published in time"),
+        // A namespace that is going takes no new objects.
+        if let Err(error) = self.0.publish(&event, &reference).await {
+            tracing::debug!(%error, reason = note.reason, "event not published");
         }
     }
 }

@@ -11,7 +11,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{cache::Cache, queue::WorkQueue};
+use super::{
+    cache::{Cache, Cached},
+    queue::WorkQueue,
+};
 
 /// Who we are in managedFields and Events.
 pub const FIELD_MANAGER: &str = "booking-operator";
@@ -78,13 +81,7 @@ impl Writer {
             status_patch(booking.metadata.resource_version.as_deref(), booking.status.as_ref(), status)?;
         self.cache.expect(booking, status);
         let answer = bounded("booking_status", self.bookings.patch_status(&name, &params(), &patch)).await;
-        let fresh = match &answer {
-            Ok(written) => Some(written.clone()),
-            Err(WriteError::Conflict) => self.reread(&self.bookings, &name).await,
-            Err(_) => None,
-        };
-        self.cache.wrote(booking, fresh.map(without_managed_fields));
-        answer.map(drop)
+        self.written(&self.bookings, booking, answer).await.map(drop)
     }
 
     /// Writes a Resource's status; gives the Resource as it is then.
@@ -101,7 +98,7 @@ impl Writer {
         self.cache.expect(resource, status);
         let name = resource.name_any();
         let answer = bounded("resource_status", self.resources.patch_status(&name, &params(), &patch)).await;
-        self.resource_written(resource, answer).await
+        self.written(&self.resources, resource, answer).await
     }
 
     /// Adds our finalizer; gives the Resource as it is then.
@@ -153,34 +150,47 @@ impl Writer {
         }
         let name = resource.name_any();
         let answer = bounded(what, self.resources.patch(&name, &params(), &Patch::Merge(body))).await;
-        self.resource_written(resource, answer).await
+        self.written(&self.resources, resource, answer).await
     }
 
-    /// Records the answer in the cache; after a conflict the object is read afresh.
-    async fn resource_written(
+    /// Records what came of a write. After a conflict the object is read afresh: that is news, and may
+    /// concern other keys, for it may have been retargeted.
+    async fn written<K>(
         &self,
-        resource: &Resource,
-        answer: Result<Resource, WriteError>,
-    ) -> Result<Resource, WriteError> {
-        let fresh = match &answer {
-            Ok(written) => Some(written.clone()),
-            Err(WriteError::Conflict) => self.reread(&self.resources, &resource.name_any()).await,
-            Err(_) => None,
+        api: &Api<K>,
+        object: &K,
+        answer: Result<K, WriteError>,
+    ) -> Result<K, WriteError>
+    where
+        K: Cached + std::fmt::Debug + serde::de::DeserializeOwned,
+    {
+        let (changed, answer) = match answer {
+            Ok(written) => {
+                let written = without_managed_fields(written);
+                (self.cache.wrote(written.clone()), Ok(written))
+            }
+            Err(error) => {
+                self.cache.failed(object);
+                let fresh = match error {
+                    WriteError::Conflict => reread(api, &object.name_any()).await,
+                    _ => None,
+                };
+                let fresh = fresh.filter(|fresh| fresh.uid() == object.uid()).map(without_managed_fields);
+                (fresh.map(|fresh| self.cache.saw(fresh)).unwrap_or_default(), Err(error))
+            }
         };
-        let fresh = fresh.map(without_managed_fields);
-        let others = self.cache.wrote(resource, fresh);
-        for key in others {
+        for key in changed {
             self.queue.add(key);
         }
-        answer.map(without_managed_fields)
+        answer
     }
+}
 
-    async fn reread<K>(&self, api: &Api<K>, name: &str) -> Option<K>
-    where
-        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-    {
-        tokio::time::timeout(WRITE_TIMEOUT, api.get_opt(name)).await.ok()?.ok()?
-    }
+async fn reread<K>(api: &Api<K>, name: &str) -> Option<K>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    tokio::time::timeout(WRITE_TIMEOUT, api.get_opt(name)).await.ok()?.ok()?
 }
 
 fn without_managed_fields<K: ResourceExt>(mut object: K) -> K {
@@ -200,7 +210,7 @@ async fn bounded<T>(
         Err(_) => Err(WriteError::Timeout),
         // 404: gone, and with it the version that was to be swapped.
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Err(WriteError::Conflict),
-        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 403 | 405..=428) => {
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 422) => {
             Err(WriteError::Refused(status.message))
         }
         Ok(answer) => answer.map_err(WriteError::from),

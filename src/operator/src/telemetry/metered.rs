@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use booking_cloud::{CloudError, Instance, Permit, Provider, Results, Tag};
+use booking_cloud::{CloudError, CloudKey, Instance, Permit, Provider, Results, Tag};
 
 /// Counts and times every operation of the provider within.
 pub struct Metered(pub Arc<dyn Provider>);
@@ -24,6 +24,10 @@ fn recorded(action: &'static str, begun: Instant, results: Results) -> Results {
 
 #[async_trait]
 impl Provider for Metered {
+    fn key(&self) -> &CloudKey {
+        self.0.key()
+    }
+
     async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
         let begun = Instant::now();
         let answer = self.0.describe(groups).await;

@@ -1,7 +1,7 @@
 //! `/livez`, `/readyz`, `/healthz` and `/metrics` over HTTP.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, RwLock},
     time::{Duration, Instant},
 };
@@ -111,14 +111,18 @@ pub fn metrics_routes(handle: PrometheusHandle, queue: Arc<WorkQueue>) -> Router
     Router::new().route("/metrics", get(render))
 }
 
-/// Binds an address.
+/// Binds an address. `[::]` takes both families; a machine without IPv6 gets IPv4 alone.
 ///
 /// # Errors
 /// When it cannot be bound, with the address named.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, std::io::Error> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    let bound = match TcpListener::bind(address).await {
+        Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
+    bound.map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }
 
 /// Serves until `stop`.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use booking_cloud::{CloudError, Instance, Permit, Provider, Results, Tag};
+use booking_cloud::{CloudError, CloudKey, Instance, Permit, Provider, Results, Tag};
 use kube::{Client, client::ClientBuilder};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
@@ -71,6 +71,9 @@ pub struct Crashing<P> {
 
 #[async_trait]
 impl<P: Provider> Provider for Crashing<P> {
+    fn key(&self) -> &CloudKey {
+        self.inner.key()
+    }
     async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
         self.inner.describe(groups).await
     }

@@ -73,7 +73,8 @@ pub fn config(namespace: &str, more: &[&str]) -> Config {
         "--health-probe-bind-address=0",
         "--poll-shortest=50ms",
         "--poll-longest=200ms",
-        "--observe-interval=1s",
+        // Nothing may depend on a look by chance.
+        "--observe-interval=10m",
         "--concurrency=4",
     ];
     let args = fixed.iter().chain(more).map(|arg| std::ffi::OsString::from(*arg));
@@ -151,7 +152,7 @@ impl World {
         stop: CancellationToken,
     ) -> tokio::task::JoinHandle<()> {
         let config = config(&self.namespace, args);
-        let parts = Parts { client, provider, permit: Arc::new(Unlimited), region: REGION.into() };
+        let parts = Parts { client, provider, permit: Arc::new(Unlimited) };
         tokio::spawn(async move { Operator::new(&config, parts).run(&config, stop).await })
     }
 

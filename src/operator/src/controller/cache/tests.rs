@@ -1,0 +1,156 @@
+use booking_api::{BookingSpec, ResourceHolder, ResourceSpec};
+
+use super::*;
+
+fn meta(name: &str, version: u64) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.into()),
+        namespace: Some("n".into()),
+        uid: Some(format!("uid-{name}")),
+        resource_version: Some(version.to_string()),
+        ..ObjectMeta::default()
+    }
+}
+
+fn booking(name: &str, resource: &str, version: u64) -> Booking {
+    let spec = BookingSpec { resource_name: Some(resource.into()), ..BookingSpec::default() };
+    Booking { metadata: meta(name, version), ..Booking::new(name, spec) }
+}
+
+fn resource(name: &str, tag: &str, version: u64) -> Resource {
+    let spec = ResourceSpec { type_: Some("ec2".into()), tag: Some(tag.into()), ..ResourceSpec::default() };
+    Resource { metadata: meta(name, version), ..Resource::new(name, spec) }
+}
+
+fn with_state(mut booking: Booking, state: &str) -> Booking {
+    booking.status = Some(BookingStatus { status: Some(state.into()), ..BookingStatus::default() });
+    booking
+}
+
+fn keys(changed: BTreeSet<Key>) -> Vec<String> {
+    changed.into_iter().map(|key| key.resource).collect()
+}
+
+fn names(cache: &Cache, resource: &str) -> Vec<String> {
+    let key = Key { namespace: "n".into(), resource: resource.into() };
+    cache.snapshot(&key, Timestamp::UNIX_EPOCH).bookings.iter().map(|booking| booking.name_any()).collect()
+}
+
+#[test]
+fn bookings_are_found_under_the_resource_they_name_whether_it_exists_or_not() {
+    let cache = Cache::new("here-1");
+    assert_eq!(keys(cache.saw(booking("b", "web", 1))), ["web"]);
+    assert_eq!(keys(cache.saw(booking("a", "web", 2))), ["web"]);
+    assert_eq!(names(&cache, "web"), ["a", "b"]);
+    // when one is retargeted, then both Resources are concerned
+    assert_eq!(keys(cache.saw(booking("b", "db", 3))), ["db", "web"]);
+    assert_eq!((names(&cache, "web"), names(&cache, "db")), (vec!["a".into()], vec!["b".into()]));
+    // when one goes, then its Resource is concerned, and nothing is left behind
+    assert_eq!(keys(cache.lost(&booking("b", "db", 4))), ["db"]);
+    assert!(names(&cache, "db").is_empty());
+}
+
+#[test]
+fn of_two_versions_the_newer_stays_whichever_comes_last() {
+    let cache = Cache::new("here-1");
+    cache.saw(with_state(booking("b", "web", 9), "IN PROGRESS"));
+    // an older echo, compared as a number: "10" is newer than "9"
+    assert!(keys(cache.saw(with_state(booking("b", "web", 8), "SCHEDULED"))).is_empty());
+    assert_eq!(keys(cache.saw(with_state(booking("b", "web", 10), "FINISHED"))), ["web"]);
+}
+
+#[test]
+fn the_echo_of_an_own_write_is_no_news_but_somebody_elses_status_is() {
+    let cache = Cache::new("here-1");
+    let before = booking("b", "web", 1);
+    let written = with_state(booking("b", "web", 2), "SCHEDULED");
+    cache.saw(before.clone());
+    // given a write on its way, when the watch is faster than the answer, then that is no news
+    cache.expect(&before, written.status.as_ref().unwrap());
+    assert!(keys(cache.saw(written.clone())).is_empty());
+    cache.wrote(written);
+    // when somebody else writes the status, then it is
+    assert_eq!(keys(cache.saw(with_state(booking("b", "web", 3), "NONSENSE"))), ["web"]);
+}
+
+#[test]
+fn the_answer_of_a_write_is_seen_at_once_and_brings_nothing_back() {
+    let cache = Cache::new("here-1");
+    let before = booking("b", "web", 1);
+    cache.saw(before.clone());
+    cache.wrote(with_state(booking("b", "web", 2), "SCHEDULED"));
+    let key = Key { namespace: "n".into(), resource: "web".into() };
+    assert!(cache.snapshot(&key, Timestamp::UNIX_EPOCH).bookings[0].status.is_some());
+    // given that it is gone, when an answer comes late, then it stays gone
+    cache.lost(&before);
+    cache.wrote(with_state(booking("b", "web", 3), "SCHEDULED"));
+    assert!(names(&cache, "web").is_empty());
+}
+
+#[test]
+fn a_complete_list_drops_what_it_does_not_show() {
+    let cache = Cache::new("here-1");
+    cache.saw(booking("a", "web", 1));
+    cache.saw(booking("b", "db", 2));
+    let listed = HashSet::from([("n".to_owned(), "a".to_owned())]);
+    assert_eq!(keys(cache.keep::<Booking>(&listed)), ["db"]);
+    assert_eq!(names(&cache, "web"), ["a"]);
+}
+
+#[test]
+fn the_others_on_a_group_are_asked_anew_when_a_resource_comes_holds_or_goes() {
+    let cache = Cache::new("here-1");
+    assert_eq!(keys(cache.saw(resource("one", "web", 1))), ["one"]);
+    assert_eq!(keys(cache.saw(resource("two", "web", 2))), ["one", "two"]);
+    assert_eq!(keys(cache.saw(resource("other", "db", 3))), ["other"]);
+    // when one takes the hold by a write of ours
+    let mut holds = resource("two", "web", 4);
+    let holder = Some(ResourceHolder::default());
+    holds.status = Some(ResourceStatus { holder, ..ResourceStatus::default() });
+    assert_eq!(keys(cache.wrote(holds.clone())), ["one"]);
+    let one = Key { namespace: "n".into(), resource: "one".into() };
+    assert_eq!(cache.snapshot(&one, Timestamp::UNIX_EPOCH).claim, Claim::Other);
+    // when it goes
+    assert_eq!(keys(cache.lost(&holds)), ["one", "two"]);
+    assert_eq!(cache.snapshot(&one, Timestamp::UNIX_EPOCH).claim, Claim::Ours);
+}
+
+#[test]
+fn a_resource_that_spells_out_the_operators_own_region_is_on_the_same_group() {
+    let cache = Cache::new("here-1");
+    let mut spelled = resource("b", "web", 1);
+    spelled.spec.region = Some("here-1".into());
+    cache.saw(spelled);
+    assert_eq!(keys(cache.saw(resource("a", "web", 2))), ["a", "b"]);
+}
+
+#[test]
+fn a_status_that_somebody_wipes_is_news() {
+    let cache = Cache::new("here-1");
+    cache.saw(with_state(booking("b", "web", 1), "SCHEDULED"));
+    assert_eq!(keys(cache.saw(booking("b", "web", 2))), ["web"]);
+}
+
+#[test]
+fn what_a_conflict_brings_to_light_is_news_for_all_it_concerns() {
+    // given a write on its way to a Booking that has been retargeted meanwhile
+    let cache = Cache::new("here-1");
+    let before = booking("b", "web", 1);
+    cache.saw(before.clone());
+    cache.expect(&before, &BookingStatus::default());
+    // when it fails and the Booking is read afresh
+    cache.failed(&before);
+    assert_eq!(keys(cache.saw(booking("b", "db", 2))), ["db", "web"]);
+    // then the watch has nothing to add
+    assert!(keys(cache.saw(booking("b", "db", 2))).is_empty());
+}
+
+#[test]
+fn a_resource_replaced_by_another_of_its_name_wakes_the_others_on_the_group() {
+    let cache = Cache::new("here-1");
+    cache.saw(resource("one", "web", 1));
+    cache.saw(resource("two", "web", 2));
+    let mut another = resource("two", "web", 3);
+    another.metadata.uid = Some("uid-another".into());
+    assert_eq!(keys(cache.saw(another)), ["one", "two"]);
+}
