@@ -34,6 +34,7 @@ fn a_booking_has_its_group_started_and_locked_at_its_start_and_stopped_and_freed
     assert_eq!((stage.state("a"), stage.says("a", "Ready")), ("FINISHED".into(), "False Finished".into()));
     stage.until("10:01");
     let status = stage.resource_status();
+    assert_eq!(status.released_locks, [], "it expired with the booking");
     assert_eq!(
         (status.holder, status.locked_by, status.locked_until),
         (None, Some(String::new()), Some(String::new()))
