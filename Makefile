@@ -7,7 +7,7 @@ BUILD := $(CARGO) build --workspace --bins --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt docs deny crds crds-check install run
+.PHONY: help demo test lint docs deny crds crds-check install run mutants
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,3 +46,6 @@ install: ## CRDs into the current cluster
 run: ## the operator against the current cluster and the AWS account of the environment (ARGS=...)
 	@$(BUILD)
 	@$(BIN)/booking-operator $(ARGS)
+
+mutants: ## mutate the pure decisions: which tests assert nothing? (needs cargo-mutants; tens of minutes)
+	PROPTEST_CASES=32 $(CARGO) mutants -p booking-core --timeout 60 -- --tests

@@ -133,7 +133,7 @@ fn fractions_of_a_second_cost_no_second_write() {
 #[test]
 fn the_grace_does_not_begin_before_the_group_could_be_looked_at() {
     // given machines that run, and a cloud that does not answer for an hour
-    let mut stage = Stage::with([machine("i-1", InstanceState::Running)]);
+    let mut stage = running(None);
     stage.blind = true;
     stage.until("09:00");
     assert_eq!(stage.resource_status().first_seen_at, None);
