@@ -3,7 +3,7 @@
 use booking_api::{OnDelete, ResourceSpec};
 use kube::api::DeleteParams;
 use testbed::control_plane::{finalize_namespace, terminate_namespace};
-use testbed::ec2::{FallsBack, InstanceState};
+use testbed::ec2::{FallsBack, FaultEffect, FaultRule, InstanceState};
 
 use crate::common::{self, World, ec2, for_ms, in_ms, message, state_word, the_hour};
 
@@ -85,6 +85,31 @@ async fn of_two_resources_on_one_group_one_acts() {
     world.resources().delete(acts, &DeleteParams::default()).await.unwrap();
     world.booking_with_reason("late", "Held").await;
     assert_eq!(world.lock(&ids[0]).unwrap().0, "bob");
+}
+
+#[tokio::test]
+async fn a_held_resource_that_is_deleted_lets_go_before_another_on_its_group_acts() {
+    // given a held Resource, another on its group with a Booking that waits, and a cloud that refuses
+    // to remove tags for a while
+    let world = World::new("handover").await;
+    let ids = world.machines("web", 2, InstanceState::Stopped);
+    world.resource("first", "web").await;
+    world.book("ann", "first", "ann", the_hour()).await;
+    world.booking_with_reason("ann", "Held").await;
+    world.resource("second", "web").await;
+    world.book("bob", "second", "bob", the_hour()).await;
+    world.booking_with_reason("bob", "GroupClaimed").await;
+    let refuses = FaultRule::on("DeleteTags", FaultEffect::error("InternalError", "not now")).times(2);
+    world.ec2.world().add_fault(refuses);
+    // when the first is deleted, then its locks go, and only then the other takes the group
+    world.resources().delete("first", &DeleteParams::default()).await.unwrap();
+    world.booking_with_reason("bob", "Held").await;
+    for id in &ids {
+        assert_eq!(world.lock(id).unwrap().0, "bob");
+    }
+    let last_untag = world.calls("DeleteTags").last().unwrap().number;
+    let first_tag_for_bob = world.calls("CreateTags").last().unwrap().number;
+    assert!(world.calls("DeleteTags").len() == 3 && last_untag < first_tag_for_bob);
 }
 
 #[tokio::test]

@@ -154,3 +154,17 @@ fn a_resource_replaced_by_another_of_its_name_wakes_the_others_on_the_group() {
     another.metadata.uid = Some("uid-another".into());
     assert_eq!(keys(cache.saw(another)), ["one", "two"]);
 }
+
+#[test]
+fn of_two_resources_on_one_group_in_two_namespaces_one_acts() {
+    let cache = Cache::new("here-1");
+    let mut elsewhere = resource("two", "web", 2);
+    elsewhere.metadata.namespace = Some("m".into());
+    cache.saw(resource("one", "web", 1));
+    assert_eq!(keys(cache.saw(elsewhere)), ["two", "one"]);
+    let claim = |namespace: &str, name: &str| {
+        let key = Key { namespace: namespace.into(), resource: name.into() };
+        cache.snapshot(&key, Timestamp::UNIX_EPOCH).claim
+    };
+    assert_eq!((claim("n", "one"), claim("m", "two")), (Claim::Ours, Claim::Other));
+}
