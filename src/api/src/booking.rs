@@ -126,7 +126,7 @@ pub struct BookingStatus {
 
     /// Accepted: the spec is valid. Ready: the whole group runs and is locked for this Booking.
     /// Stalled: the spec is invalid; nothing happens until it is mended.
-    #[x_kube(merge_strategy = crate::crd::by_type())]
+    #[x_kube(merge_strategy = crate::merge::by_type())]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -6,7 +6,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
-use kube::{CustomResourceExt, core::ListMerge};
+use kube::CustomResourceExt;
 
 use crate::admission;
 pub use crate::{
@@ -30,11 +30,6 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         [BookingCrd::crd(), BookingSchedulerCrd::crd(), ResourceMonitorCrd::crd(), ResourceCrd::crd()];
     crds.iter_mut().for_each(finish);
     crds.into()
-}
-
-/// Lists of conditions are maps keyed by their type, as in Kubernetes' own kinds.
-pub(crate) fn by_type() -> ListMerge {
-    ListMerge::Map(vec!["type".into()])
 }
 
 fn finish(crd: &mut CustomResourceDefinition) {

@@ -20,6 +20,7 @@
 pub mod admission;
 mod booking;
 pub mod crd;
+mod merge;
 mod monitor;
 mod resource;
 mod scheduler;

@@ -205,7 +205,7 @@ pub struct ResourceStatus {
     /// Ready: observed and as it should be, stopped included. Stalled: the spec is invalid.
     /// IdleStopPending: runs unbooked and will be stopped at the time named. Unmanageable: members
     /// that an Auto Scaling group or a node group owns.
-    #[x_kube(merge_strategy = crate::crd::by_type())]
+    #[x_kube(merge_strategy = crate::merge::by_type())]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

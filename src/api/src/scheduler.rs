@@ -82,7 +82,7 @@ pub struct BookingSchedulerStatus {
     pub observed_generation: Option<i64>,
 
     /// Ready: the next occurrence is known. Stalled: the spec is invalid.
-    #[x_kube(merge_strategy = crate::crd::by_type())]
+    #[x_kube(merge_strategy = crate::merge::by_type())]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -10,8 +10,7 @@ use booking_api::Lock;
 use jiff::Timestamp;
 
 use crate::{
-    hold::same_lock,
-    instance::{Instance, InstanceState, LockTag},
+    instance::{Instance, InstanceState, LockTag, same_lock},
     instant::{after, elapsed},
 };
 

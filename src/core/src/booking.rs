@@ -3,7 +3,7 @@
 use booking_api::{Booking, BookingStatus, NOTIFICATION_TYPES};
 use jiff::Timestamp;
 
-use crate::{grant::Window, instant};
+use crate::{instant, window::Window};
 
 /// A Booking whose spec makes sense.
 #[derive(Clone, Debug, PartialEq, Eq)]

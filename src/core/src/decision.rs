@@ -1,5 +1,5 @@
-//! The whole decision: a total, pure function of what is known. Its types and its entry; the work is
-//! done in `pass`, told in `publish`.
+//! The vocabulary of a decision: what it depends on, and what it comes to. It is made in `pass`, and told
+//! in `publish`.
 
 use std::time::Duration;
 
@@ -13,8 +13,6 @@ use crate::{
     events::Note,
     group::{self, Group, GroupKey},
     instance::Instance,
-    pass::Pass,
-    progress::{Progress, reason},
 };
 
 /// What the operator is set to. Durations of the pass, not of a Booking.
@@ -146,7 +144,7 @@ pub(crate) enum Blocked {
     Claimed,
 }
 
-fn standing(resource: &Resource, claim: Claim, settings: &Settings) -> Result<Group, Blocked> {
+pub(crate) fn standing(resource: &Resource, claim: Claim, settings: &Settings) -> Result<Group, Blocked> {
     let group = group::validate(resource, &settings.region).map_err(Blocked::Invalid)?;
     let key = &group.key;
     if key.type_ != "ec2" {
@@ -164,21 +162,4 @@ fn standing(resource: &Resource, claim: Claim, settings: &Settings) -> Result<Gr
         return Err(Blocked::Unsupported(problem));
     }
     if claim == Claim::Other { Err(Blocked::Claimed) } else { Ok(group) }
-}
-
-/// Decides what to do. Total: any input has an answer.
-pub fn decide(world: &World<'_>, settings: &Settings) -> Decision {
-    let mut pass = Pass::new(*world, settings);
-    match world.resource {
-        None => {
-            let message = "no Resource of this name exists in the namespace";
-            pass.block_bookings(&Progress::new(false, reason::RESOURCE_NOT_FOUND, message));
-        }
-        Some(resource) => match standing(resource, world.claim, settings) {
-            Ok(group) if resource.metadata.deletion_timestamp.is_some() => pass.let_go(resource, &group),
-            Ok(group) => pass.act(resource, &group),
-            Err(blocked) => pass.stand_by(resource, &blocked),
-        },
-    }
-    pass.finish()
 }

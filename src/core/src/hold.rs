@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::{
     booking::{USER_MAX_CHARS, ValidBooking, cut, plain_text},
     grant::Grant,
-    instance::LockTag,
+    instance::{LockTag, same_lock},
     instant,
 };
 
@@ -107,13 +107,6 @@ fn is_trace_of(lock: &Lock, booking: &Booking, now: Timestamp) -> bool {
         return false;
     };
     begun && same_lock(lock, &Lock { user: user.clone(), until: end.clone() })
-}
-
-/// Two locks are the same if user and instant are; an end that is no instant, if the text is.
-pub fn same_lock(a: &Lock, b: &Lock) -> bool {
-    a.user == b.user
-        && (a.until == b.until
-            || matches!((instant::parse(&a.until), instant::parse(&b.until)), (Ok(a), Ok(b)) if a == b))
 }
 
 /// Who holds the group at `now`: a manual hold before Bookings, then whose granted window it is.

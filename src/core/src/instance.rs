@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use booking_api::Lock;
 use jiff::Timestamp;
 
-use crate::{hold::same_lock, instant};
+use crate::instant;
 
 /// The tag whose value names the group.
 pub const TAG_APPLICATION: &str = "resource-booking-application";
@@ -99,6 +99,13 @@ impl LockTag {
             _ => Self::Malformed { by: by.cloned(), until: until.cloned() },
         }
     }
+}
+
+/// Two locks are the same if user and instant are; an end that is no instant, if the text is.
+pub fn same_lock(a: &Lock, b: &Lock) -> bool {
+    a.user == b.user
+        && (a.until == b.until
+            || matches!((instant::parse(&a.until), instant::parse(&b.until)), (Ok(a), Ok(b)) if a == b))
 }
 
 /// Which other controller owns the machine, by its tags.

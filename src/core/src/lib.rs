@@ -33,9 +33,11 @@ mod publish;
 mod release;
 mod status;
 mod wake;
+pub mod window;
 
 pub use attempts::{Action, Attempts, Backoff};
 pub use claim::Claim;
-pub use decision::{Call, Decision, Finalizer, Observation, Settings, World, decide, group_to_observe};
+pub use decision::{Call, Decision, Finalizer, Observation, Settings, World, group_to_observe};
 pub use events::{EventType, Note, Subject};
 pub use instance::{Instance, InstanceState};
+pub use pass::decide;

@@ -1,4 +1,4 @@
-//! One decision in the making: what a Resource and its Bookings come to.
+//! The decision in the making: what a Resource and its Bookings come to.
 
 use booking_api::{Booking, FINALIZER, Lock, OnDelete, Resource, ResourceStatus, WhenIdle};
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::{
     booking::{self, InvalidSpec, ValidBooking},
     condition::Draft,
-    decision::{Blocked, Decision, Observation, Settings, World},
+    decision::{Blocked, Decision, Observation, Settings, World, standing},
     drive::{Drive, Goal, Tally, drive},
     events::EventType,
     grant::{Grant, grant},
@@ -19,6 +19,23 @@ use crate::{
     status::{first_seen, is_finished},
     wake::{Wake, poll_interval},
 };
+
+/// Decides what to do. Total: any input has an answer.
+pub fn decide(world: &World<'_>, settings: &Settings) -> Decision {
+    let mut pass = Pass::new(*world, settings);
+    match world.resource {
+        None => {
+            let message = "no Resource of this name exists in the namespace";
+            pass.block_bookings(&Progress::new(false, reason::RESOURCE_NOT_FOUND, message));
+        }
+        Some(resource) => match standing(resource, world.claim, settings) {
+            Ok(group) if resource.metadata.deletion_timestamp.is_some() => pass.let_go(resource, &group),
+            Ok(group) => pass.act(resource, &group),
+            Err(blocked) => pass.stand_by(resource, &blocked),
+        },
+    }
+    pass.finish()
+}
 
 /// A Booking and what it means.
 pub(crate) struct Known<'a> {

@@ -63,7 +63,7 @@ pub(crate) fn booking_status(
 }
 
 /// A Booking whose Resource cannot act keeps what it was granted.
-fn kept_grant(old: &BookingStatus, valid: Option<&ValidBooking>) -> Option<crate::grant::Window> {
+fn kept_grant(old: &BookingStatus, valid: Option<&ValidBooking>) -> Option<crate::window::Window> {
     old.granted_from.as_ref().and(valid).and_then(|valid| valid.granted)
 }
 

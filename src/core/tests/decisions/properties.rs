@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use booking_api::{Booking, BookingStatus, OnDelete, WhenIdle, booking_state};
 use booking_core::{
-    Call, Claim, InstanceState, booking::validate, grant::Window, hold::same_lock, instance::LockTag,
+    Call, Claim, InstanceState, booking::validate, instance::LockTag, instance::same_lock, window::Window,
 };
 use jiff::Timestamp;
 use proptest::{collection::vec, option, prelude::*, sample::select};
