@@ -115,19 +115,28 @@ impl Pass {
         attempts: &mut Attempts,
     ) -> (Option<Timestamp>, Result<(), WriteError>) {
         let observation = self.observe(snapshot, attempts).await;
+        let decision = self.decide(snapshot, &observation, attempts);
+        (decision.wake_at, self.carry_out(key, snapshot, &observation, &decision, attempts).await)
+    }
+
+    fn decide(&self, snapshot: &Snapshot, observation: &Observation, attempts: &Attempts) -> Decision {
         let bookings: Vec<_> = snapshot.bookings.iter().map(Arc::as_ref).collect();
-        let decision = decide(
-            &World {
-                resource: snapshot.resource.as_deref(),
-                bookings: &bookings,
-                observation: &observation,
-                attempts,
-                claim: snapshot.claim,
-                now: self.clock.now(),
-            },
-            &self.settings,
-        );
-        (decision.wake_at, self.carry_out(key, snapshot, &decision, attempts).await)
+        let world = World {
+            resource: snapshot.resource.as_deref(),
+            bookings: &bookings,
+            observation,
+            attempts,
+            claim: snapshot.claim,
+            now: self.clock.now(),
+        };
+        decide(&world, &self.settings)
+    }
+
+    /// Whether a call would be decided on once more, given what is seen by now: somebody may have booked
+    /// the group since the pass began.
+    fn still_decided(&self, key: &Key, call: &Call, observation: &Observation, attempts: &Attempts) -> bool {
+        let snapshot = self.cache.snapshot(key, self.clock.now());
+        self.decide(&snapshot, observation, attempts).calls.contains(call)
     }
 
     async fn observe(&self, snapshot: &Snapshot, attempts: &mut Attempts) -> Observation {
@@ -146,6 +155,7 @@ impl Pass {
         &self,
         key: &Key,
         snapshot: &Snapshot,
+        observation: &Observation,
         decision: &Decision,
         attempts: &mut Attempts,
     ) -> Result<(), WriteError> {
@@ -164,8 +174,7 @@ impl Pass {
             resource = Some(writer.clear_trace(known, trace).await?);
         }
         for call in &decision.calls {
-            // A stop looks once more: what is seen by now may have booked the group.
-            if matches!(call, Call::Stop(_)) && self.queue.has_changed(key) {
+            if matches!(call, Call::Stop(_)) && !self.still_decided(key, call, observation, attempts) {
                 return Err(WriteError::Conflict);
             }
             let outcome = call::send(self.provider.as_ref(), self.permit.as_ref(), call).await;

@@ -115,11 +115,6 @@ impl WorkQueue {
         self.changed.notify_one();
     }
 
-    /// Whether something changed for a key since its pass began.
-    pub fn has_changed(&self, key: &Key) -> bool {
-        self.lock().again.contains(key)
-    }
-
     /// Keys that are due and not yet in work.
     pub fn depth(&self) -> usize {
         self.lock().due.len()
@@ -159,10 +154,8 @@ mod tests {
         let queue = WorkQueue::default();
         queue.add(key("a"));
         queue.next().await;
-        assert!(!queue.has_changed(&key("a")));
         queue.add(key("a"));
         queue.add(key("a"));
-        assert!(queue.has_changed(&key("a")));
         assert_eq!(next_within(&queue, SOON).await, None);
         // when its pass ends, then it is due once
         queue.done(&key("a"), None);
