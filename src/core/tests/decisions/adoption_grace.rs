@@ -143,3 +143,13 @@ fn the_grace_does_not_begin_before_the_group_could_be_looked_at() {
     assert_ne!(stage.resource_says("IdleStopPending"), "");
     assert_eq!(stage.stops(), 0);
 }
+
+#[test]
+fn the_first_sight_stays_as_it_was_written() {
+    let mut stage = running(None);
+    let written = "2027-03-01T08:30:00+01:00".to_owned();
+    let status = booking_api::ResourceStatus { first_seen_at: Some(written.clone()), ..Default::default() };
+    stage.resource.as_mut().unwrap().status = Some(status);
+    stage.pass().unwrap();
+    assert_eq!(stage.resource_status().first_seen_at, Some(written));
+}

@@ -1,10 +1,10 @@
 //! Rules 1 and 8: what acts on nothing, and says why.
 
 use booking_api::{BookingSpec, Notification, ResourceSpec};
-use booking_core::{Claim, InstanceState, group_to_observe};
+use booking_core::{Call, Claim, Decision, Finalizer, InstanceState, group_to_observe};
 
 use crate::{
-    build::{booking, machine, text},
+    build::{at, booking, machine, text},
     stage::Stage,
 };
 
@@ -201,4 +201,26 @@ fn a_booking_without_its_resource_says_so_and_comes_alive_with_it() {
     );
     stage.until("10:00");
     assert_eq!((stage.state("a"), stage.says("a", "Ready")), ("FINISHED".into(), "False Finished".into()));
+}
+
+#[test]
+fn a_resource_that_stands_by_keeps_its_finalizer_until_it_is_deleted() {
+    // given a Resource with our finalizer that another one's claim keeps from acting
+    let mut stage = Stage::new(&["i-1"]);
+    stage.book(booking("a", "ann", "08:00", "10:00"));
+    stage.until("08:10");
+    stage.claim = Claim::Other;
+    // when it is decided upon, then the finalizer stays
+    assert_eq!(stage.decide().finalizer, Finalizer::Keep);
+    // when it is deleted, then it goes
+    stage.delete_resource();
+    assert_eq!(stage.decide().finalizer, Finalizer::Remove);
+}
+
+#[test]
+fn a_decision_is_empty_if_it_only_waits() {
+    let waits = Decision { wake_at: Some(at("09:00")), ..Decision::default() };
+    assert!(waits.is_empty());
+    let calls = Decision { calls: vec![Call::Stop(vec!["i-1".into()])], ..Decision::default() };
+    assert!(!calls.is_empty());
 }

@@ -1,7 +1,9 @@
 //! Rule 4: whose lock a tag is.
 
+use std::time::Duration;
+
 use booking_api::ResourceStatus;
-use booking_core::{Call, InstanceState, instance::LockTag};
+use booking_core::{Action, Call, InstanceState, instance::LockTag};
 
 use crate::{
     build::{at, booking, lock, locked, machine, owned, tag, text},
@@ -146,4 +148,31 @@ fn a_lock_of_ours_is_removed_even_from_members_of_a_scaling_group() {
         [(at("09:00"), Call::Unlock(lock("ann", "09:00"), vec!["i-1".into()]))],
         "at its expiry, to the second"
     );
+}
+
+#[test]
+fn an_earlier_lock_whose_removal_is_put_off_is_remembered_while_the_group_rests() {
+    // given an idle group with an earlier lock of ours on it
+    let mine = lock("ann", "12:00");
+    let mut stage = Stage::with([locked(machine("i-1", InstanceState::Stopped), &mine)]);
+    let status = ResourceStatus { released_locks: vec![mine.clone()], ..Default::default() };
+    stage.resource.as_mut().unwrap().status = Some(status);
+    // when its removal failed, and may not be tried again yet
+    let later = booking_core::Backoff { base: Duration::from_mins(5), cap: Duration::from_mins(5) };
+    stage.attempts.failed("i-1", Action::Unlock(mine.clone()), stage.now, "refused".into(), later);
+    let decision = stage.pass().unwrap();
+    // then it is still known to be ours
+    assert!(decision.calls.is_empty());
+    assert_eq!(stage.resource_status().released_locks, [mine]);
+}
+
+#[test]
+fn an_earlier_lock_is_remembered_while_machines_are_on_their_way() {
+    // given a machine that is stopping, which no longer shows its lock
+    let mine = lock("ann", "12:00");
+    let mut stage = Stage::with([machine("i-1", InstanceState::Stopping)]);
+    let status = ResourceStatus { released_locks: vec![mine.clone()], ..Default::default() };
+    stage.resource.as_mut().unwrap().status = Some(status);
+    stage.pass().unwrap();
+    assert_eq!(stage.resource_status().released_locks, [mine]);
 }
