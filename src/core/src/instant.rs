@@ -21,11 +21,16 @@ pub struct NotAnInstant {
 /// not reach, is the end of its time: people write it for "for ever".
 pub fn parse(text: &str) -> Result<Timestamp, NotAnInstant> {
     let refuse = || NotAnInstant { text: text.chars().take(64).collect() };
-    if !has_rfc3339_shape(text.as_bytes()) || text.starts_with("0000") {
+    if !has_rfc3339_shape(text.as_bytes()) {
         return Err(refuse());
     }
-    text.parse().or_else(|_| past_the_end(text).ok_or_else(refuse))
+    let instant: Timestamp = text.parse().or_else(|_| past_the_end(text).ok_or_else(refuse))?;
+    if instant.as_second() < YEAR_ONE { Err(refuse()) } else { Ok(instant) }
 }
+
+/// 0001-01-01T00:00:00Z. An offset can move the first day of the year 1 before it, where the instant, once
+/// written to a status, would be none.
+const YEAR_ONE: i64 = -62_135_596_800;
 
 /// The end of time, if this is an instant after it.
 fn past_the_end(text: &str) -> Option<Timestamp> {
@@ -127,6 +132,7 @@ mod tests {
             "2023-01-10T24:00:00Z",
             "2023-01-10T22:35:60Z",
             "0000-01-10T22:35:00Z",
+            "0001-01-01T00:00:00+23:59",
             "9999-12-31T24:00:00Z",
             "9999-12-32T00:00:00Z",
             "2023-01-10T22:35:00.Z",
@@ -137,6 +143,19 @@ mod tests {
             "２023-01-10T22:35:00Z",
         ] {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_of_an_instant_is_that_instant() {
+        for text in [
+            "0001-01-01T00:00:00Z",
+            "0001-01-01T00:00:00-23:59",
+            "9999-12-31T23:59:59Z",
+            "2027-03-01T08:00:00.5+02:00",
+        ] {
+            let instant = parse(text).unwrap();
+            assert_eq!(parse(&instant.to_string()), Ok(instant), "{text}");
         }
     }
 
