@@ -36,14 +36,18 @@ pub fn claim<'a>(
 fn rank(resource: &Resource, now: Timestamp) -> (bool, bool, Timestamp, &str) {
     let meta = &resource.metadata;
     let deleting = meta.deletion_timestamp.is_some();
-    let finalizer = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
     let acts = resource.status.as_ref().is_some_and(|status| has_locks(status, now));
     (
-        !(acts || (deleting && finalizer)),
+        !(acts || (deleting && has_finalizer(resource))),
         deleting,
         created(meta.creation_timestamp.as_ref()),
         meta.uid.as_deref().unwrap_or_default(),
     )
+}
+
+/// Whether our finalizer holds a Resource.
+pub(crate) fn has_finalizer(resource: &Resource) -> bool {
+    resource.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }
 
 /// Whether locks of a Resource may be on machines: its holder's, or earlier ones in force.

@@ -1,10 +1,11 @@
 //! The decision in the making: what a Resource and its Bookings come to.
 
-use booking_api::{Booking, FINALIZER, Lock, OnDelete, Resource, ResourceStatus, WhenIdle};
+use booking_api::{Booking, Lock, OnDelete, Resource, ResourceStatus, WhenIdle};
 use jiff::Timestamp;
 
 use crate::{
     booking::{self, InvalidSpec, ValidBooking},
+    claim::has_finalizer,
     condition::Draft,
     decision::{Blocked, Decision, Observation, Settings, World, standing},
     drive::{Drive, Goal, Tally, drive},
@@ -315,8 +316,4 @@ fn seen_conditions(tally: &Tally, grace_end: Option<Timestamp>) -> Vec<Draft> {
         more.push(Draft::new("LockMalformed", true, "LockMalformed", progress::malformed(tally)));
     }
     more
-}
-
-pub(crate) fn has_finalizer(resource: &Resource) -> bool {
-    resource.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }

@@ -5,13 +5,14 @@ use jiff::Timestamp;
 
 use crate::{
     booking,
+    claim::has_finalizer,
     condition::Draft,
     decision::{Call, Decision, Finalizer},
     drive::{Drive, Goal, Tally},
     events::{self, EventType, Note, Subject},
     grant::Grant,
     hold::{Hold, Ledger, ManualHold},
-    pass::{Known, Pass, has_finalizer},
+    pass::{Known, Pass},
     progress::{Progress, reason},
     status::{ResourceFacts, Standing, booking_status, resource_status},
 };
