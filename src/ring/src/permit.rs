@@ -1,0 +1,279 @@
+//! Leave to start calls: a value with a deadline, asked at the moment of each call.
+//!
+//! Two things must hold when a call begins: the incarnation's last renewal known to have succeeded was
+//! *sent* less than D ago, by the clock that ran most since; and the slot is still owned as it was when
+//! the work began. What was begun is counted until its reply. A call that was cancelled is out of sight
+//! but not over: it counts until it must have ended, its start + T.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
+
+use crate::{
+    planted::{Bug, planted},
+    slot::Slot,
+    time::Stamp,
+    timing::Timing,
+};
+
+/// Leave to work on a slot, as it was owned at one time. Worth nothing once the slot was lost, even if
+/// it came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotPermit {
+    /// The slot.
+    pub slot: Slot,
+    grant: u64,
+}
+
+/// The permit has run out, or the slot is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the permit for slot {0} has run out")]
+pub struct Lapsed(pub Slot);
+
+/// A call that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(u64);
+
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    slot: Slot,
+    begun: Stamp,
+    cancelled: bool,
+}
+
+/// The permits of a process, and the calls that it has begun. It outlives incarnations, for calls do.
+#[derive(Debug)]
+pub struct Permits {
+    timing: Timing,
+    /// When the last renewal known to have succeeded was sent.
+    renewed: Option<Stamp>,
+    owned: BTreeMap<Slot, u64>,
+    grants: u64,
+    calls: HashMap<CallId, Call>,
+    last_call: u64,
+}
+
+impl Permits {
+    /// None at first.
+    pub fn new(timing: Timing) -> Self {
+        Self { timing, renewed: None, owned: BTreeMap::new(), grants: 0, calls: HashMap::new(), last_call: 0 }
+    }
+
+    /// A renewal sent at `sent` is known to have succeeded.
+    pub fn renew(&mut self, sent: Stamp) {
+        if self.renewed.is_none_or(|renewed| renewed.mono < sent.mono) {
+            self.renewed = Some(sent);
+        }
+    }
+
+    /// The incarnation has ended.
+    pub fn revoke(&mut self) {
+        self.renewed = None;
+        self.owned.clear();
+    }
+
+    /// What is owned from now on. Gives what was gained and what was lost.
+    pub fn own(&mut self, slots: &BTreeSet<Slot>) -> (Vec<Slot>, Vec<Slot>) {
+        let lost: Vec<Slot> = self.owned.keys().filter(|slot| !slots.contains(slot)).copied().collect();
+        let gained: Vec<Slot> = slots.iter().filter(|slot| !self.owned.contains_key(slot)).copied().collect();
+        for slot in &lost {
+            self.owned.remove(slot);
+        }
+        for slot in &gained {
+            self.grants += 1;
+            self.owned.insert(*slot, self.grants);
+        }
+        (gained, lost)
+    }
+
+    /// The slots owned.
+    pub fn owned(&self) -> impl ExactSizeIterator<Item = Slot> + '_ {
+        self.owned.keys().copied()
+    }
+
+    /// How long calls may still begin; zero if not at all.
+    pub fn left(&self, now: Stamp) -> Duration {
+        let spent = |sent: Stamp| {
+            if planted(Bug::PermitByWallClock) {
+                return now.wall.saturating_sub(sent.wall);
+            }
+            now.longest_since(sent)
+        };
+        let lasts =
+            if planted(Bug::ActsPastTheDeadline) { self.timing.lease() * 3 } else { self.timing.permit() };
+        self.renewed.map_or(Duration::ZERO, |sent| lasts.saturating_sub(spent(sent)))
+    }
+
+    /// Leave to work on a slot, if there is any.
+    pub fn of(&self, slot: Slot, now: Stamp) -> Option<SlotPermit> {
+        let grant = *self.owned.get(&slot)?;
+        (!self.left(now).is_zero()).then_some(SlotPermit { slot, grant })
+    }
+
+    /// Whether a permit still holds.
+    pub fn holds(&self, permit: SlotPermit, now: Stamp) -> bool {
+        self.owned.get(&permit.slot) == Some(&permit.grant) && !self.left(now).is_zero()
+    }
+
+    /// Begins a call; it must go out now. [`Self::ended`] or [`Self::cancelled`] must follow.
+    ///
+    /// # Errors
+    /// [`Lapsed`]: the call must not go out.
+    pub fn begin(&mut self, permit: SlotPermit, now: Stamp) -> Result<CallId, Lapsed> {
+        if !self.holds(permit, now) {
+            return Err(Lapsed(permit.slot));
+        }
+        self.last_call += 1;
+        let id = CallId(self.last_call);
+        self.calls.insert(id, Call { slot: permit.slot, begun: now, cancelled: false });
+        Ok(id)
+    }
+
+    /// A call has been replied to: it is over.
+    pub fn ended(&mut self, call: CallId) {
+        self.calls.remove(&call);
+    }
+
+    /// A call has been given up without a reply: it counts until it must be over.
+    pub fn cancelled(&mut self, call: CallId) {
+        if planted(Bug::CancelledCallIsOver) {
+            self.calls.remove(&call);
+        } else if let Some(call) = self.calls.get_mut(&call) {
+            call.cancelled = true;
+        }
+    }
+
+    /// Forgets cancelled calls that must be over by now. Those that were not cancelled end themselves:
+    /// each is bounded by T, and says so.
+    pub fn forget_old(&mut self, now: Stamp) {
+        let longest = self.timing.call();
+        // A sealer's clock: a call is not over because the wall clock was set.
+        self.calls.retain(|_, call| !call.cancelled || now.since(call.begun) < longest);
+    }
+
+    /// Whether a call for a slot may be running.
+    pub fn is_busy(&self, slot: Slot) -> bool {
+        self.calls.values().any(|call| call.slot == slot)
+    }
+
+    /// Whether any call may be running.
+    pub fn is_quiet(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// When the next cancelled call must be over, by the monotonic clock.
+    pub fn next_over(&self) -> Option<Duration> {
+        let cancelled = self.calls.values().filter(|call| call.cancelled);
+        cancelled.map(|call| call.begun.mono + self.timing.call()).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Stamp {
+        Stamp::all(Duration::from_secs(seconds))
+    }
+
+    fn slots(slots: &[u16]) -> BTreeSet<Slot> {
+        slots.iter().map(|slot| Slot(*slot)).collect()
+    }
+
+    /// Slots 1 and 2, renewed at 100 s.
+    fn permits() -> Permits {
+        let mut permits = Permits::new(Timing::default());
+        permits.own(&slots(&[1, 2]));
+        permits.renew(at(100));
+        permits
+    }
+
+    #[test]
+    fn calls_may_begin_until_d_after_the_renewal_was_sent() {
+        let mut permits = permits();
+        let permit = permits.of(Slot(1), at(100)).unwrap();
+        assert!(permits.begin(permit, at(107)).is_ok());
+        assert_eq!(permits.begin(permit, at(108)), Err(Lapsed(Slot(1))));
+        assert_eq!(permits.left(at(107)), Duration::from_secs(1));
+        // when an older renewal is heard of late, then it shortens nothing
+        permits.renew(at(99));
+        assert_eq!(permits.left(at(107)), Duration::from_secs(1));
+        permits.renew(at(106));
+        assert!(permits.begin(permit, at(113)).is_ok());
+    }
+
+    #[test]
+    fn nothing_may_begin_without_a_renewal_or_after_the_end() {
+        let mut permits = Permits::new(Timing::default());
+        permits.own(&slots(&[1]));
+        assert_eq!(permits.of(Slot(1), at(0)), None);
+        permits.renew(at(1));
+        let permit = permits.of(Slot(1), at(1)).unwrap();
+        permits.revoke();
+        assert!(permits.begin(permit, at(1)).is_err());
+        assert_eq!(permits.owned().len(), 0);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_forward_ends_the_permit_and_one_that_jumps_back_does_not_prolong_it() {
+        let permits = permits();
+        let forward = Stamp { wall: Duration::from_hours(1), ..at(101) };
+        assert_eq!(permits.of(Slot(1), forward), None);
+        let back = Stamp { wall: Duration::ZERO, ..at(108) };
+        assert_eq!(permits.of(Slot(1), back), None);
+        let slept = Stamp { boot: Duration::from_secs(200), ..at(101) };
+        assert_eq!(permits.of(Slot(1), slept), None);
+    }
+
+    #[test]
+    fn a_permit_is_void_once_its_slot_was_lost_even_if_it_came_back() {
+        let mut permits = permits();
+        let permit = permits.of(Slot(1), at(100)).unwrap();
+        assert_eq!(permits.own(&slots(&[2, 3])), (vec![Slot(3)], vec![Slot(1)]));
+        assert!(permits.begin(permit, at(100)).is_err());
+        permits.own(&slots(&[1, 2, 3]));
+        assert!(permits.begin(permit, at(100)).is_err());
+        let anew = permits.of(Slot(1), at(100)).unwrap();
+        assert!(permits.begin(anew, at(100)).is_ok());
+    }
+
+    #[test]
+    fn a_slot_is_busy_until_its_calls_are_replied_to() {
+        let mut permits = permits();
+        let permit = permits.of(Slot(1), at(100)).unwrap();
+        let first = permits.begin(permit, at(100)).unwrap();
+        let second = permits.begin(permit, at(101)).unwrap();
+        permits.ended(first);
+        assert!(permits.is_busy(Slot(1)) && !permits.is_busy(Slot(2)));
+        permits.ended(second);
+        assert!(!permits.is_busy(Slot(1)) && permits.is_quiet());
+    }
+
+    #[test]
+    fn a_cancelled_call_counts_until_its_time_out() {
+        let mut permits = permits();
+        let permit = permits.of(Slot(1), at(100)).unwrap();
+        let call = permits.begin(permit, at(101)).unwrap();
+        let other = permits.begin(permit, at(101)).unwrap();
+        permits.cancelled(call);
+        permits.ended(other);
+        assert_eq!(permits.next_over(), Some(Duration::from_secs(105)));
+        permits.forget_old(Stamp { wall: Duration::from_hours(1), ..at(104) });
+        assert!(permits.is_busy(Slot(1)));
+        permits.forget_old(at(105));
+        assert!(permits.is_quiet());
+        assert_eq!(permits.next_over(), None);
+    }
+
+    #[test]
+    fn a_call_that_still_runs_is_not_forgotten_however_late_its_reply() {
+        let mut permits = permits();
+        let permit = permits.of(Slot(1), at(100)).unwrap();
+        let call = permits.begin(permit, at(100)).unwrap();
+        permits.forget_old(at(900));
+        assert!(!permits.is_quiet());
+        permits.ended(call);
+        assert!(permits.is_quiet());
+    }
+}

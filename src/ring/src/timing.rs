@@ -1,0 +1,200 @@
+//! How long things last: the four durations that safety rests on, checked together, and those derived
+//! from them that only calm and speed rest on.
+
+use std::time::Duration;
+
+/// Four durations that fit together.
+///
+/// `lease > permit + call + slack`: whoever has seen a Lease unchanged for `lease` knows that its
+/// owner's last permit and the last call made with it are over. The slack, a tenth of `lease`, covers
+/// clocks that run at different speeds (a hundred times what crystals differ by) and the time between a
+/// call's check and its packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    lease: Duration,
+    renew: Duration,
+    permit: Duration,
+    call: Duration,
+}
+
+/// Why durations do not fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimingError {
+    /// The sealer could act before the owner's last call is over.
+    #[error(
+        "lease duration {lease:?} is too short: permit duration {permit:?} and call time-out {call:?} together \
+         may be at most nine tenths of it"
+    )]
+    Overlap {
+        /// As given.
+        lease: Duration,
+        /// As given.
+        permit: Duration,
+        /// As given.
+        call: Duration,
+    },
+    /// One lost renewal would cost the permit.
+    #[error(
+        "permit duration {permit:?} is too short: it must be longer than two renew intervals of {renew:?}"
+    )]
+    Hasty {
+        /// As given.
+        permit: Duration,
+        /// As given.
+        renew: Duration,
+    },
+    /// Nothing can be done in no time.
+    #[error("{0} is less than 10 ms")]
+    TooShort(&'static str),
+    /// Seconds in a Lease are an integer of 32 bits; a lone replica that dies is missed this long.
+    #[error("lease duration {0:?} is more than an hour")]
+    TooLong(Duration),
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            renew: Duration::from_secs(3),
+            permit: Duration::from_secs(8),
+            call: Duration::from_secs(4),
+        }
+    }
+}
+
+impl Timing {
+    /// Checks four durations together.
+    ///
+    /// # Errors
+    /// [`TimingError`], with the values and what is allowed.
+    pub fn new(
+        lease: Duration,
+        renew: Duration,
+        permit: Duration,
+        call: Duration,
+    ) -> Result<Self, TimingError> {
+        for (name, value) in [("renew interval", renew), ("permit duration", permit), ("call time-out", call)]
+        {
+            if value < Duration::from_millis(10) {
+                return Err(TimingError::TooShort(name));
+            }
+        }
+        if lease > Duration::from_hours(1) {
+            return Err(TimingError::TooLong(lease));
+        }
+        if (permit + call) * 10 > lease * 9 {
+            return Err(TimingError::Overlap { lease, permit, call });
+        }
+        if permit <= renew * 2 {
+            return Err(TimingError::Hasty { permit, renew });
+        }
+        Ok(Self { lease, renew, permit, call })
+    }
+
+    /// L: a Lease unchanged for this long may be sealed.
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// P: time between two renewals.
+    pub fn renew(&self) -> Duration {
+        self.renew
+    }
+
+    /// D: how long a renewal lets its sender start calls, from its sending.
+    pub fn permit(&self) -> Duration {
+        self.permit
+    }
+
+    /// T: longest time that a call may take, all its attempts together.
+    pub fn call(&self) -> Duration {
+        self.call
+    }
+
+    /// Time-out of one request to the API server.
+    pub fn request(&self) -> Duration {
+        self.renew * 2 / 3
+    }
+
+    /// Wait before what failed is tried again.
+    pub fn retry(&self) -> Duration {
+        self.renew / 3
+    }
+
+    /// Shortest time between two renewals, however much there is to say.
+    pub fn renew_gap(&self) -> Duration {
+        self.renew / 30
+    }
+
+    /// How long a joined member waits for others that join with it.
+    pub fn settle(&self) -> Duration {
+        self.renew
+    }
+
+    /// How long it waits at most, while more and more join.
+    pub fn settle_max(&self) -> Duration {
+        self.renew * 5 / 3
+    }
+
+    /// How long members of two releases must stay as they are before slots are balanced: in a rolling
+    /// update balancing would move slots to replicas that are about to go.
+    pub fn update_quiet(&self) -> Duration {
+        self.renew * 10
+    }
+
+    /// How long a watch may show an older epoch than the leader's before the ring is read.
+    pub fn behind(&self) -> Duration {
+        self.renew * 2 / 3
+    }
+
+    /// How long a member's own renewal may be missing on its watch before the watch counts as stalled.
+    pub fn echo(&self) -> Duration {
+        self.renew
+    }
+
+    /// How long a leader's own renewals may be missing before it gives up the lead.
+    pub fn echo_max(&self) -> Duration {
+        self.renew * 3
+    }
+
+    /// In this time [`Self::LAPSES_MAX`] lapses make a member hand over its slots.
+    pub fn lapse_window(&self) -> Duration {
+        self.renew * 100
+    }
+
+    /// See [`Self::lapse_window`].
+    pub const LAPSES_MAX: usize = 3;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timing(lease: u64, renew: u64, permit: u64, call: u64) -> Result<Timing, TimingError> {
+        let ms = Duration::from_millis;
+        Timing::new(ms(lease), ms(renew), ms(permit), ms(call))
+    }
+
+    #[test]
+    fn the_defaults_fit_together() {
+        assert_eq!(timing(15_000, 3_000, 8_000, 4_000), Ok(Timing::default()));
+    }
+
+    #[test]
+    fn durations_that_do_not_fit_are_refused_with_their_values() {
+        for (given, names) in [
+            ((13_000, 3_000, 8_000, 4_000), ["lease duration 13s", "nine tenths"]),
+            ((15_000, 4_000, 8_000, 4_000), ["permit duration 8s", "renew intervals of 4s"]),
+            ((15_000, 3_000, 8_000, 0), ["call time-out", "10 ms"]),
+            ((3_600_001, 3_000, 8_000, 4_000), ["3600.001s", "an hour"]),
+        ] {
+            let text = timing(given.0, given.1, given.2, given.3).unwrap_err().to_string();
+            for name in names {
+                assert!(text.contains(name), "{text}");
+            }
+        }
+        assert!(timing(1_500, 300, 800, 400).is_ok());
+        assert!(timing(1_334, 300, 800, 400).is_ok());
+        assert!(timing(1_333, 300, 800, 400).is_err());
+    }
+}
