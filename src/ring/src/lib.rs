@@ -1,5 +1,6 @@
 //! Who owns what: replicas of one program share keys, hand them over, and never work on one at once.
 
+pub mod kubernetes;
 pub mod permit;
 pub mod planted;
 pub mod protocol;
