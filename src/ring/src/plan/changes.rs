@@ -1,5 +1,5 @@
 //! What a leader remembers of the changes that it saw, to plan at the right time. Lost with the lead: the
-//! next leader begins as if all had just changed, and waits a little longer.
+//! next leader counts from the beginning of its own.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,11 +14,20 @@ use crate::{
 pub struct Changes {
     /// Members, and whether they are active.
     members: BTreeMap<Incarnation, bool>,
-    /// The first of the joins that settle together, and the last.
-    joins: Option<(Duration, Duration)>,
+    joins: Option<Joins>,
     last_change: Duration,
     /// By owner and epoch that began the move.
     acked: BTreeMap<(Incarnation, u64), Duration>,
+}
+
+/// Joins that settle together.
+#[derive(Clone, Copy, Debug)]
+struct Joins {
+    first: Duration,
+    last: Duration,
+    /// Moves have begun since: the next join settles apart. Without this, joins that never end would put
+    /// off balancing for ever.
+    served: bool,
 }
 
 impl Changes {
@@ -40,9 +49,13 @@ impl Changes {
         if members != self.members {
             self.last_change = now;
         }
+        if let Some(joins) = &mut self.joins {
+            joins.served |= !ring.moves.is_empty();
+        }
         if members.iter().any(|(member, active)| *active && !self.members.contains_key(member)) {
-            let open = self.joins.filter(|_| now < self.settled_at(timing));
-            self.joins = Some((open.map_or(now, |(first, _)| first), now));
+            let is_open = |joins: &Joins| !joins.served && now <= joins.last.saturating_add(timing.settle());
+            let first = self.joins.filter(is_open).map_or(now, |joins| joins.first);
+            self.joins = Some(Joins { first, last: now, served: false });
         }
         self.members = members;
         self.note_acks(ring, &known, now);
@@ -76,7 +89,8 @@ impl Changes {
     }
 
     fn settled_at(&self, timing: &Timing) -> Duration {
-        self.joins.map_or(Duration::ZERO, |(first, last)| {
+        self.joins.map_or(Duration::ZERO, |joins| {
+            let (first, last) = (joins.first, joins.last);
             last.saturating_add(timing.settle()).min(first.saturating_add(timing.settle_max()))
         })
     }
