@@ -239,16 +239,17 @@ fn walk(steps: &[Step]) {
     walk.come_to_rest();
 }
 
-fn runner() -> TestRunner {
+fn runner(config: ProptestConfig) -> TestRunner {
     TestRunner::new_with_rng(
-        ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() },
+        ProptestConfig { failure_persistence: None, ..config },
         prop::test_runner::TestRng::from_seed(prop::test_runner::RngAlgorithm::ChaCha, &[7; 32]),
     )
 }
 
 #[test]
 fn no_two_work_on_one_slot_and_all_comes_to_rest() {
-    let result = runner().run(&steps(), |steps| {
+    let config = ProptestConfig { cases: 128, ..ProptestConfig::default() };
+    let result = runner(config).run(&steps(), |steps| {
         walk(&steps);
         Ok(())
     });
@@ -260,7 +261,8 @@ fn no_two_work_on_one_slot_and_all_comes_to_rest() {
 fn each_planted_bug_of_the_plan_is_found_by_walking() {
     for bug in [Bug::AckOfAnyEpoch, Bug::AbsenceIsDeath, Bug::LeaseOfAnyRing] {
         crate::planted::plant(Some(bug));
-        let result = runner().run(&steps(), |steps| {
+        let config = ProptestConfig { cases: 2000, max_shrink_iters: 0, ..ProptestConfig::default() };
+        let result = runner(config).run(&steps(), |steps| {
             walk(&steps);
             Ok(())
         });
