@@ -59,7 +59,10 @@ fn equal_wishes_are_one_and_none_is_lost_while_nobody_waits() {
     handle.stop();
     handle.set_payload("new");
     let events = handle.shared().wishes().now_or_never().unwrap();
-    assert!(matches!(&events[..], [Event::Payload(payload), Event::Stop] if &**payload == "new"), "{events:?}");
+    assert!(
+        matches!(&events[..], [Event::Payload(payload), Event::Stop] if &**payload == "new"),
+        "{events:?}"
+    );
     assert!(handle.shared().wishes().now_or_never().is_none());
 }
 

@@ -34,7 +34,8 @@ mod tests {
     use super::*;
 
     fn ended(status: Value) -> Vec<String> {
-        let pod = json!({ "metadata": { "name": "operator-a" }, "status": { "containerStatuses": [status] } });
+        let pod =
+            json!({ "metadata": { "name": "operator-a" }, "status": { "containerStatuses": [status] } });
         let events = ends(Watched::Apply(serde_json::from_value(pod).unwrap()));
         let name = |event: Event| match event {
             Event::ProcessDead(incarnation) => incarnation.to_string(),

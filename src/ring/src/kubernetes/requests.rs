@@ -12,7 +12,9 @@ use std::{
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client,
-    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions},
+    api::{
+        ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions,
+    },
     core::DeserializeGuard,
 };
 use serde_json::Value;
@@ -78,7 +80,8 @@ impl Remembered {
 }
 
 fn is_of(object: &DynamicObject, uid: &str, version: &str) -> bool {
-    object.metadata.uid.as_deref() == Some(uid) && object.metadata.resource_version.as_deref() == Some(version)
+    object.metadata.uid.as_deref() == Some(uid)
+        && object.metadata.resource_version.as_deref() == Some(version)
 }
 
 /// The API of rings in a namespace, as plain JSON.
@@ -192,8 +195,7 @@ impl Requests {
         uid: &str,
         version: u64,
     ) -> Result<Answer, Failure> {
-        let only =
-            Preconditions { uid: Some(uid.to_owned()), resource_version: Some(version.to_string()) };
+        let only = Preconditions { uid: Some(uid.to_owned()), resource_version: Some(version.to_string()) };
         let params = DeleteParams { preconditions: Some(only), ..DeleteParams::default() };
         self.leases.delete(incarnation.as_str(), &params).await?;
         Ok(Answer::Deleted)

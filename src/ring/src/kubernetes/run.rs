@@ -2,11 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use futures::{
-    FutureExt, StreamExt,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
 use super::{
     clocks,
@@ -95,8 +91,7 @@ pub fn start(
     let shared = handle.shared().clone();
     let run = async move {
         let closes = ClosesAtEnd(shared.clone());
-        let (telemetry, publisher) =
-            telemetry::new(client.clone(), &config.namespace, &names, &config.pod);
+        let (telemetry, publisher) = telemetry::new(client.clone(), &config.namespace, &names, &config.pod);
         let publisher = tokio::spawn(publisher);
         let requests = Requests::new(client.clone(), &config.namespace, names.clone(), &config.timing);
         let watches = Watches::new(
@@ -199,9 +194,8 @@ impl Host {
             match action {
                 Action::Request { id: request, op } => {
                     let requests = self.requests.clone();
-                    let answered = async move {
-                        Event::Answered { request, answer: requests.carry_out(op).await }
-                    };
+                    let answered =
+                        async move { Event::Answered { request, answer: requests.carry_out(op).await } };
                     self.answers.push(answered.boxed());
                 }
                 Action::Gained(slots) => self.shared.tell(&[], &slots),
@@ -237,7 +231,8 @@ impl Host {
         };
         // It is not created where there is none: outside a cluster.
         let file = std::fs::OpenOptions::new().write(true).truncate(true).open(path);
-        let written = file.and_then(|mut file| std::io::Write::write_all(&mut file, incarnation.as_str().as_bytes()));
+        let written =
+            file.and_then(|mut file| std::io::Write::write_all(&mut file, incarnation.as_str().as_bytes()));
         if let Err(error) = written {
             tracing::debug!(%error, path = %path.display(), "termination log not written");
         }

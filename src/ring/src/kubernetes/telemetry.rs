@@ -36,13 +36,19 @@ pub fn describe() {
     );
     describe_gauge!("booking_operator_ring_epoch", "The newest epoch of the ring that this replica acts by.");
     describe_gauge!("booking_operator_ring_leads", "1 if this replica leads, else 0.");
-    describe_counter!("booking_operator_ring_handoffs_total", "Slots that other members handed to this replica.");
+    describe_counter!(
+        "booking_operator_ring_handoffs_total",
+        "Slots that other members handed to this replica."
+    );
     describe_histogram!(
         "booking_operator_ring_handoff_duration_seconds",
         Unit::Seconds,
         "From the begin of a move to this replica, as it saw it, to its end."
     );
-    describe_counter!("booking_operator_ring_seals_total", "Leases of silent members that this replica sealed.");
+    describe_counter!(
+        "booking_operator_ring_seals_total",
+        "Leases of silent members that this replica sealed."
+    );
     describe_counter!("booking_operator_ring_conflicts_total", "Writes that met somebody else's.");
     describe_counter!("booking_operator_ring_lapses_total", "Permits that ran out before they were renewed.");
     describe_counter!(
@@ -134,7 +140,9 @@ impl Telemetry {
             Story::Leaving => tracing::info!(incarnation, "hands over what it has"),
             Story::Leads => tracing::info!(incarnation, "leads the ring"),
             Story::LeadsNoMore => tracing::info!(incarnation, "leads the ring no more"),
-            Story::Lapsed => tracing::warn!(incarnation, "permit has run out: begins no call until it is renewed"),
+            Story::Lapsed => {
+                tracing::warn!(incarnation, "permit has run out: begins no call until it is renewed")
+            }
             Story::Renewed(after) => tracing::info!(incarnation, after = ?after, "permit is renewed"),
             Story::Sealed(peer, silent) => {
                 tracing::warn!(incarnation, %peer, silent = ?silent, "sealed a silent member: its slots are free");

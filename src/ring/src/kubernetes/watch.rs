@@ -194,8 +194,7 @@ where
     }
 
     async fn step(&mut self) -> Result<Watched<K>, String> {
-        let steps =
-            self.steps.get_or_insert_with(|| watcher(self.api.clone(), self.config.clone()).boxed());
+        let steps = self.steps.get_or_insert_with(|| watcher(self.api.clone(), self.config.clone()).boxed());
         let step = if self.listing {
             tokio::time::timeout(self.pace.list, steps.next()).await
         } else {

@@ -178,7 +178,8 @@ fn people_see_the_holder_and_whole_seconds() {
 #[test]
 fn an_odd_holder_leads_and_an_empty_one_has_given_up() {
     let holder = |holder: Value| {
-        let lease = parsed(json!({ "metadata": { "name": "ring-leader" }, "spec": { "holderIdentity": holder } }));
+        let lease =
+            parsed(json!({ "metadata": { "name": "ring-leader" }, "spec": { "holderIdentity": holder } }));
         leader(&lease).unwrap().value.holder.clone()
     };
     assert_eq!(holder(json!("No incarnation!")), Some(Incarnation::new("No incarnation!")));

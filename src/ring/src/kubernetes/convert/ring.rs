@@ -162,12 +162,13 @@ fn moves(ring: &Ring) -> Vec<RingMove> {
     for (slot, moving) in &ring.moves {
         alike.entry((moving.since, ring.owners.get(slot), &moving.to)).or_default().push(*slot);
     }
-    let moving = |((since, from, to), slots): ((u64, Option<&Incarnation>, &Incarnation), Vec<Slot>)| RingMove {
-        slots: ranges::write(slots),
-        from: from.map(ToString::to_string),
-        to: to.to_string(),
-        since,
-    };
+    let moving =
+        |((since, from, to), slots): ((u64, Option<&Incarnation>, &Incarnation), Vec<Slot>)| RingMove {
+            slots: ranges::write(slots),
+            from: from.map(ToString::to_string),
+            to: to.to_string(),
+            since,
+        };
     alike.into_iter().map(moving).collect()
 }
 

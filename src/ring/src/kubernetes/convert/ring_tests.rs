@@ -127,10 +127,7 @@ fn fields_of_a_newer_release_are_kept_and_known_ones_that_are_gone_are_removed()
     let new = status(Some(&old), &ring);
     assert_eq!((&new["epoch"], &new["quorum"], new.get("leader")), (&json!(5), &json!(3), None));
     assert_eq!(new["members"], json!([{ "name": "pod-0-k3j5x9q1", "zone": "b", "slots": 1, "owns": "1" }]));
-    assert_eq!(
-        new["moves"],
-        json!([{ "slots": "2", "to": "pod-0-k3j5x9q1", "since": 3, "why": "balance" }])
-    );
+    assert_eq!(new["moves"], json!([{ "slots": "2", "to": "pod-0-k3j5x9q1", "since": 3, "why": "balance" }]));
 }
 
 #[test]
@@ -176,8 +173,12 @@ fn the_fields_that_are_written_are_those_of_the_schema() {
         ("/properties/status/properties/members/items", &MEMBER_FIELDS),
         ("/properties/status/properties/moves/items", &MOVE_FIELDS),
     ] {
-        let schema: BTreeSet<&str> =
-            root.pointer(path).unwrap()["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let schema: BTreeSet<&str> = root.pointer(path).unwrap()["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         assert_eq!(schema, fields.iter().copied().collect(), "{path}");
     }
 }
