@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use testbed::{
     control_plane::ControlPlane,
     ec2::{AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, SettingsPatch},
-    replica::{REGION, Replica, ReplicaConfig, operator_binary},
+    replica::{QUICK_RING, REGION, Replica, ReplicaConfig, operator_binary},
 };
 use tokio::{io::AsyncWriteExt, process::Command};
 
@@ -79,7 +79,7 @@ async fn set_up() -> Result<Scene, Failure> {
         kubeconfig: control_plane.kubeconfig(),
         ec2_url: &ec2.url(),
         log: &log,
-        args: &["--poll-shortest=250ms"],
+        args: &[&["--poll-shortest=250ms"], &QUICK_RING[..]].concat(),
     })
     .await?;
     Ok(Scene { control_plane, ec2, operator, log, _directory: directory })
