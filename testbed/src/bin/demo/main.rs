@@ -127,7 +127,7 @@ async fn book(client: &Client) -> Result<(Timestamp, Timestamp), Failure> {
     let resources: Api<Resource> = Api::namespaced(client.clone(), NAMESPACE);
     resources.create(&PostParams::default(), &Resource::new(RESOURCE, resource)).await?;
     let second = Timestamp::from_second(Timestamp::now().as_second())?;
-    let start = second.checked_add(SignedDuration::from_secs(4))?;
+    let start = second.checked_add(SignedDuration::from_secs(6))?;
     let end = start.checked_add(SignedDuration::from_secs(8))?;
     let booking = BookingSpec {
         resource_name: Some(RESOURCE.into()),
