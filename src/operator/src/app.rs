@@ -116,7 +116,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     let own_namespace = kubernetes.default_namespace.clone();
     let client = clock.client(kubernetes).map_err(|error| StartError::Cluster(error.to_string()))?;
     let ec2 = Ec2::from_env(TAG_APPLICATION, FIELD_MANAGER).await?;
-    let provider = Arc::new(Metered(Arc::new(ec2.with_call_timeout(config.ring.timing.call()))));
+    let provider = Arc::new(Metered(Arc::new(ec2)));
     let handle = metrics::install()?;
     let share = Share::in_ring(client.clone(), &config, own_namespace)?;
     let parts = Parts { client, provider, clock, share };
@@ -230,7 +230,6 @@ impl Operator {
             queue: queue.clone(),
             provider: parts.provider,
             ownership,
-            write_timeout: call_timeout,
             settings: settings(config, region),
             clock: parts.clock,
             reporting: Reporting::new(parts.client.clone(), config.ring.pod.clone()),
