@@ -240,9 +240,9 @@ fn walk(steps: &[Step]) {
     walk.come_to_rest();
 }
 
-fn runner(config: ProptestConfig) -> TestRunner {
+fn runner(config: &ProptestConfig) -> TestRunner {
     TestRunner::new_with_rng(
-        ProptestConfig { failure_persistence: None, ..config },
+        ProptestConfig { failure_persistence: None, ..config.clone() },
         prop::test_runner::TestRng::from_seed(prop::test_runner::RngAlgorithm::ChaCha, &[7; 32]),
     )
 }
@@ -250,7 +250,7 @@ fn runner(config: ProptestConfig) -> TestRunner {
 #[test]
 fn no_two_work_on_one_slot_and_all_comes_to_rest() {
     let config = ProptestConfig { cases: 128, ..ProptestConfig::default() };
-    let result = runner(config).run(&steps(), |steps| {
+    let result = runner(&config).run(&steps(), |steps| {
         walk(&steps);
         Ok(())
     });
@@ -263,7 +263,7 @@ fn each_planted_bug_of_the_plan_is_found_by_walking() {
     for bug in [Bug::AckOfAnyEpoch, Bug::AbsenceIsDeath, Bug::LeaseOfAnyRing] {
         crate::planted::plant(Some(bug));
         let config = ProptestConfig { cases: 1000, max_shrink_iters: 0, ..ProptestConfig::default() };
-        let result = runner(config).run(&steps(), |steps| {
+        let result = runner(&config).run(&steps(), |steps| {
             walk(&steps);
             Ok(())
         });
