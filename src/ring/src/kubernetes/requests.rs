@@ -115,7 +115,7 @@ pub struct Requests {
 
 impl Requests {
     /// For one ring. The client must be of [`client`].
-    pub(super) fn new(client: Client, namespace: &str, names: Names, timing: &Timing) -> Self {
+    pub fn new(client: Client, namespace: &str, names: Names, timing: &Timing) -> Self {
         Self {
             leases: Api::namespaced(client.clone(), namespace),
             guarded: Api::namespaced(client.clone(), namespace),
