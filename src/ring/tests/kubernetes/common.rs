@@ -52,12 +52,9 @@ impl World {
     }
 
     pub fn requests(&self) -> Requests {
-        self.requests_within(&Timing::default())
-    }
-
-    pub fn requests_within(&self, timing: &Timing) -> Requests {
-        let client = requests::client(self.control_plane.client_config(), timing).unwrap();
-        Requests::new(client, &self.namespace, Names::new(RING).unwrap(), timing)
+        let timing = Timing::default();
+        let client = requests::client(self.control_plane.client_config(), &timing).unwrap();
+        Requests::new(client, &self.namespace, Names::new(RING).unwrap(), &timing)
     }
 }
 

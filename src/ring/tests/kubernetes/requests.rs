@@ -7,7 +7,6 @@ use booking_ring::{
     protocol::{Answer, Op},
     record::{Incarnation, LeaderLease, MemberLease, Move, Ring, Standing, Stored},
     slot::Slot,
-    timing::Timing,
 };
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
@@ -272,14 +271,4 @@ async fn labels_and_annotations_that_others_added_survive_a_renewal() {
     let spec = object.spec.unwrap();
     assert_eq!((spec.holder_identity.as_deref(), spec.lease_duration_seconds), (Some("a"), Some(2)));
     assert!(spec.renew_time.is_some());
-}
-
-#[tokio::test]
-async fn a_request_that_takes_too_long_has_failed() {
-    let world = world("late").await;
-    let ms = Duration::from_millis;
-    // A request may take two thirds of the renew interval: 6 ms, less than a new TLS connection takes.
-    let hasty = Timing::new(ms(100), ms(10), ms(25), ms(10)).unwrap();
-    let answer = world.requests_within(&hasty).carry_out(Op::ReadRing).await;
-    assert!(matches!(answer, Answer::Failed | Answer::NotFound), "{answer:?}");
 }

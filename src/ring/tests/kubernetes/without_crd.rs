@@ -41,8 +41,8 @@ async fn without_the_crd_a_replica_waits_and_then_joins() {
         termination_log: None,
     };
     let mut replica = Replica::begin(control_plane.client_config(), config);
-    tokio::time::sleep(quick().renew() * 2).await;
-    assert!(!replica.handle.has_joined());
+    let change = tokio::time::timeout(quick().renew() * 2, replica.changes.next()).await;
+    assert!(change.is_err() && !replica.handle.has_joined(), "{change:?}");
     install(&client).await;
     // then it joins
     replica.owns(8).await;
