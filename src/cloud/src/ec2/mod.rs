@@ -26,7 +26,7 @@ use crate::{
     provider::{CloudKey, Instance, Provider, Results, Tag},
 };
 
-/// Longest time a mutation may take, all its attempts together.
+/// Longest time a mutation may take, all its attempts together, where nothing else is set.
 pub const MUTATION_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest time one page of a describe may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,6 +50,7 @@ pub struct Ec2 {
     key: CloudKey,
     client: Client,
     group_tag: String,
+    call_timeout: Duration,
 }
 
 /// The role that the original operator assumes.
@@ -104,7 +105,18 @@ impl Ec2 {
             .build();
         let region = config.region().map(ToString::to_string).unwrap_or_default();
         let key = CloudKey { account: String::new(), region, service: "ec2".to_owned() };
-        Self { key, client: Client::from_conf(config), group_tag: group_tag.to_owned() }
+        Self {
+            key,
+            client: Client::from_conf(config),
+            group_tag: group_tag.to_owned(),
+            call_timeout: MUTATION_TIMEOUT,
+        }
+    }
+
+    /// The same with another longest time for a mutation: that which permits reckon with.
+    #[must_use]
+    pub fn with_call_timeout(self, call_timeout: Duration) -> Self {
+        Self { call_timeout, ..self }
     }
 
     /// All pages for up to [`FILTER_VALUES_MAX`] groups.
@@ -143,10 +155,7 @@ impl Ec2 {
             let mut isolation = Isolation::new(chunk);
             let mut places = HashMap::new();
             while let Some(batch) = isolation.next_call() {
-                let answer = match permit.check(MUTATION_TIMEOUT) {
-                    Ok(()) => self.send_bounded(mutation, batch.clone()).await,
-                    Err(lapsed) => Err(lapsed.into()),
-                };
+                let answer = self.send_permitted(permit, mutation, batch.clone()).await;
                 if lacks_room(&answer) && batch.len() > 1 {
                     self.learn_places(&mut places, &batch).await;
                     if isolation.parted(&batch, |id| places.get(id).cloned().unwrap_or_default()) {
@@ -180,9 +189,19 @@ impl Ec2 {
         }
     }
 
-    async fn send_bounded(&self, mutation: Mutation<'_>, ids: Vec<String>) -> Result<(), CloudError> {
-        let sent = tokio::time::timeout(MUTATION_TIMEOUT, self.send(mutation, ids));
-        sent.await.unwrap_or_else(|_| Err(CloudError::timeout()))
+    async fn send_permitted(
+        &self,
+        permit: &dyn Permit,
+        mutation: Mutation<'_>,
+        ids: Vec<String>,
+    ) -> Result<(), CloudError> {
+        let call = permit.begin(self.call_timeout)?;
+        let sent = tokio::time::timeout(self.call_timeout, self.send(mutation, ids));
+        let answer = sent.await.unwrap_or_else(|_| Err(CloudError::timeout()));
+        if answer.as_ref().err().is_none_or(CloudError::is_over) {
+            call.replied();
+        }
+        answer
     }
 
     async fn send(&self, mutation: Mutation<'_>, ids: Vec<String>) -> Result<(), CloudError> {

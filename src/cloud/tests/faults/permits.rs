@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use booking_cloud::{ErrorClass, Permit, PermitLapsed, Provider, Results, ec2::MUTATION_TIMEOUT};
+use booking_cloud::{
+    ErrorClass, Permit, PermitLapsed, Provider, Results, RunningCall, Unlimited, ec2::MUTATION_TIMEOUT,
+};
 use testbed::ec2::{FaultMatch, FaultRule, InstanceState};
 
 use super::cloud::{Cloud, error, failed};
@@ -20,11 +22,12 @@ impl Calls {
 }
 
 impl Permit for Calls {
-    fn check(&self, call_timeout: Duration) -> Result<(), PermitLapsed> {
+    fn begin(&self, call_timeout: Duration) -> Result<Box<dyn RunningCall>, PermitLapsed> {
         // Whoever gives leave must know how long the call may be under way.
         assert_eq!(call_timeout, MUTATION_TIMEOUT);
         let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        left.map(drop).map_err(|_| PermitLapsed)
+        left.map_err(|_| PermitLapsed)?;
+        Unlimited.begin(call_timeout)
     }
 }
 

@@ -37,6 +37,11 @@ fn describe() {
         Unit::Seconds,
         "Duration of a provider operation, by action."
     );
+    describe_gauge!(
+        "booking_operator_clock_skew_seconds",
+        Unit::Seconds,
+        "By how much the local wall clock is ahead of the API server's, beyond what is uncertain."
+    );
     describe_gauge!("booking_operator_build_info", "Always 1; the version is a label.");
     metrics::gauge!("booking_operator_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
