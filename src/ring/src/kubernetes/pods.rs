@@ -22,8 +22,8 @@ pub fn ends(watched: Watched<DeserializeGuard<Pod>>) -> Vec<Event> {
     ended.map(|message| Event::ProcessDead(Incarnation::new(message))).collect()
 }
 
-fn messages(status: ContainerStatus) -> impl Iterator<Item = String> {
-    let states = [status.state, status.last_state];
+fn messages(container: ContainerStatus) -> impl Iterator<Item = String> {
+    let states = [container.state, container.last_state];
     states.into_iter().filter_map(|state| state?.terminated?.message)
 }
 

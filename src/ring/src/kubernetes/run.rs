@@ -142,6 +142,8 @@ impl Host {
         self.begin(&incarnation);
         let mut events = vec![Event::Tick];
         loop {
+            // An end that comes first must not hide the wish to stop.
+            self.stopping |= events.iter().any(|event| matches!(event, Event::Stop));
             for event in std::mem::take(&mut events) {
                 if let Some(end) = self.deliver(event) {
                     self.telemetry.ended(end);
@@ -180,7 +182,6 @@ impl Host {
     /// Hands an event to the state machine and does what it asks for. Gives why the incarnation has ended,
     /// if it has.
     fn deliver(&mut self, event: Event) -> Option<End> {
-        self.stopping |= matches!(event, Event::Stop);
         let handled = self.shared.with(|member| {
             let actions = member.handle(event, clocks::now());
             telemetry::measure(member, clocks::now());

@@ -134,14 +134,14 @@ impl Telemetry {
     }
 
     fn log(&self, story: &Story) {
-        let incarnation = &*self.incarnation.as_str();
+        let incarnation = self.incarnation.as_str();
         match story {
             Story::Joined => tracing::info!(incarnation, "is a member of the ring"),
             Story::Leaving => tracing::info!(incarnation, "hands over what it has"),
             Story::Leads => tracing::info!(incarnation, "leads the ring"),
             Story::LeadsNoMore => tracing::info!(incarnation, "leads the ring no more"),
             Story::Lapsed => {
-                tracing::warn!(incarnation, "permit has run out: begins no call until it is renewed")
+                tracing::warn!(incarnation, "permit has run out: begins no call until it is renewed");
             }
             Story::Renewed(after) => tracing::info!(incarnation, after = ?after, "permit is renewed"),
             Story::Sealed(peer, silent) => {
