@@ -6,7 +6,7 @@ use std::{
 };
 
 use booking_ring::{
-    kubernetes::{Changes, RingConfig, RingHandle, crd::ALLOW_DELETION, start},
+    kubernetes::{Changes, RingConfig, RingHandle, crd::ALLOW_DELETION, requests, start},
     protocol::End,
     slot::Slot,
     timing::Timing,
@@ -56,7 +56,8 @@ pub struct Replica {
 
 impl Replica {
     pub fn begin(cluster: kube::Config, config: RingConfig) -> Self {
-        let (handle, run) = start(cluster, config).unwrap();
+        let client = requests::client(cluster, &config.timing).unwrap();
+        let (handle, run) = start(client, config).unwrap();
         let changes = handle.changes();
         Self { handle, changes, owned: BTreeSet::new(), loops: tokio::spawn(run) }
     }
