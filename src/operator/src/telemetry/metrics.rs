@@ -18,6 +18,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 fn describe() {
+    booking_ring::kubernetes::telemetry::describe();
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("booking_operator_passes_total", "Passes over a group, by outcome.");
     describe_histogram!(
