@@ -14,11 +14,11 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .install_recorder()?;
     describe();
+    booking_ring::kubernetes::telemetry::describe();
     Ok(handle)
 }
 
 fn describe() {
-    booking_ring::kubernetes::telemetry::describe();
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("booking_operator_passes_total", "Passes over a group, by outcome.");
     describe_histogram!(
