@@ -7,7 +7,7 @@ BUILD := $(CARGO) build --workspace --bins --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs deny crds crds-check install run mutants
+.PHONY: help demo test lint docs deny crds crds-check install run mutants chaos-sim chaos-planted
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,3 +49,12 @@ run: ## the operator against the current cluster and the AWS account of the envi
 
 mutants: ## mutate the pure decisions: which tests assert nothing? (needs cargo-mutants; tens of minutes)
 	PROPTEST_CASES=32 $(CARGO) mutants -p booking-core --timeout 60 -- --tests
+
+chaos-sim: ## simulate replicas under faults, SEEDS=n runs (1000), or the one of SEED=k with its history
+	@$(CARGO) run -q --profile sim -p chaos --bin chaos-sim --locked -- \
+		run --seeds $(or $(SEEDS),1000) $(if $(SEED),--seed $(SEED))
+
+# A folder of its own: what is built with bugs in it must never be taken for the product.
+chaos-planted: ## simulate each bug that is put in on purpose; fails unless every one is caught (SEEDS=2000)
+	@CARGO_TARGET_DIR=$(or $(CARGO_TARGET_DIR),target)/planted $(CARGO) run -q --profile sim -p chaos \
+		--features planted --bin chaos-sim --locked -- planted --seeds $(or $(SEEDS),2000)

@@ -264,10 +264,8 @@ impl Checker {
             );
         }
         // What is over, or nearly so by somebody's clock, may be dropped.
-        let rest = |window: Window| {
-            Window::new(window.from.max(later(now, self.rules.clock)), window.until)
-                .filter(|rest| rest.until > later(now, self.rules.clock))
-        };
+        let soon = later(now, self.rules.clock);
+        let rest = |window: Window| Window::new(window.from.max(soon), window.until);
         let owed = granted(before).zip(asked(after)).and_then(|(granted, asked)| granted.intersection(asked));
         let given = granted(after);
         if let Some(owed) = owed.and_then(rest)

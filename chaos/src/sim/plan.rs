@@ -201,10 +201,10 @@ fn faults(dice: &mut Dice) -> Vec<Fault> {
         }
         // Often two at once, or one upon the other: what one breaks the other meets broken.
         let near = dice.chance(400).then(|| faults.last().map(|fault| fault.at)).flatten();
-        let at = near.map_or_else(
-            || dice.between(FAULTS_FROM, FAULTS_UNTIL),
-            |at| (at + dice.between(0, 20 * SECOND)).min(FAULTS_UNTIL),
-        );
+        let at = match near {
+            Some(at) => (at + dice.between(0, 20 * SECOND)).min(FAULTS_UNTIL),
+            None => dice.between(FAULTS_FROM, FAULTS_UNTIL),
+        };
         let lasts = lasts(kind, dice);
         faults.push(Fault { kind, at, lasts, target: dice.below(60) });
     }

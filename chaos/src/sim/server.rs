@@ -125,7 +125,8 @@ impl World {
             Op::MarkToLeave(incarnation) => self.mark_to_leave(incarnation),
             Op::DeleteMember { incarnation, uid, version } => {
                 let found = found(uid, *version);
-                self.answer(self.store_delete(incarnation.as_str(), &found))
+                let deleted = self.store.delete(Kind::Lease, incarnation.as_str(), Some(&found));
+                self.answer(deleted)
             }
             Op::ListMembers => {
                 Answer::Members(self.store.list(Kind::Lease).filter_map(Object::member).collect())
@@ -169,10 +170,6 @@ impl World {
         let marked = MemberLease { told_to_leave: true, ..present.value.as_ref().clone() };
         let written = self.store.update(name, None, Value::Member(Arc::new(marked)));
         self.answer(written)
-    }
-
-    fn store_delete(&mut self, name: &str, found: &Found) -> Result<Change, Refusal> {
-        self.store.delete(Kind::Lease, name, Some(found))
     }
 
     /// The checker's own idea of permits: what was sent by whom, and took effect.

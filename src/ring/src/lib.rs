@@ -1,5 +1,6 @@
 //! Who owns what: replicas of one program share keys, hand them over, and never work on one at once.
 
+#[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod member;
 pub mod permit;
