@@ -256,7 +256,7 @@ impl Checker {
         at: Micros,
     ) {
         let name = after.metadata.name.as_deref().unwrap_or_default();
-        if before.metadata.generation == after.metadata.generation && rank(after) < rank(before) {
+        if seen_spec(before) == seen_spec(after) && rank(after) < rank(before) {
             self.violated(
                 Invariant::StateWentBack,
                 at,
@@ -335,6 +335,11 @@ pub fn asked(booking: &Booking) -> Option<Window> {
 
 fn window(from: Option<&str>, until: Option<&str>) -> Option<Window> {
     Window::new(instant::parse(from?).ok()?, instant::parse(until?).ok()?)
+}
+
+/// The generation of the spec that a status was made from.
+fn seen_spec(booking: &Booking) -> Option<i64> {
+    booking.status.as_ref().and_then(|status| status.observed_generation)
 }
 
 fn rank(booking: &Booking) -> u8 {

@@ -65,9 +65,9 @@ mod bookings {
             notifications: None,
         };
         let mut booking = Booking::new(user, spec);
-        booking.metadata.generation = Some(1);
         booking.status = Some(BookingStatus {
             status: Some(state.into()),
+            observed_generation: Some(1),
             granted_resource: granted.map(|_| "web".into()),
             granted_from: granted.map(|(from, _)| text(from)),
             granted_until: granted.map(|(_, until)| text(until)),
@@ -87,7 +87,7 @@ mod bookings {
         let before = booking("ann", "IN PROGRESS", None);
         let mut after = booking("ann", "SCHEDULED", None);
         assert_eq!(written(&before, &after, &[]), [Invariant::StateWentBack]);
-        after.metadata.generation = Some(2);
+        after.status.as_mut().unwrap().observed_generation = Some(2);
         assert_eq!(written(&before, &after, &[]), []);
     }
 

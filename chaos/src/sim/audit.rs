@@ -31,6 +31,8 @@ use crate::{
 const BOUND: Micros = 60 * SECOND;
 /// How long after a fault's end it still explains what is late.
 const RECOVERY: Micros = 60 * SECOND;
+/// A new ring has opened by then, and machines that ran at first have stopped.
+const FORMED: Micros = 60 * SECOND;
 /// A start that found no room is tried again after a minute.
 const CAPACITY_RECOVERY: Micros = 140 * SECOND;
 /// A start may go out so long after it was decided: each write before it may take 4 s.
@@ -66,7 +68,7 @@ impl Audit {
     /// Before anything happened.
     pub fn new(plan: &Plan) -> Self {
         let disturbed = plan.faults.iter().map(|fault| (fault.at, Plan::over(fault) + recovery(fault.kind)));
-        Self { disturbed: disturbed.collect(), ..Self::default() }
+        Self { disturbed: disturbed.chain([(0, FORMED)]).collect(), ..Self::default() }
     }
 
     /// Whether a fault explains what went wrong between two instants.

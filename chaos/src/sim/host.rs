@@ -71,6 +71,8 @@ impl World {
         process.backlog.clear();
         let who = process.who.clone();
         self.note(|| format!("{who} is dead: {why}"));
+        let wait = self.dice.between(SECOND, 15 * SECOND);
+        self.after(wait, Event::Deploy);
     }
 
     /// Something comes to a process; it waits while that stands still.

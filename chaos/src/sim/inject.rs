@@ -100,7 +100,7 @@ impl World {
                 let leader = self.living().into_iter().find(leads).unwrap_or(id);
                 self.kill(leader, false, false);
             }
-            Kind::Graceful => self.replace(id),
+            Kind::Graceful => self.ask_to_end(id),
             Kind::Sigstop => self.freeze(id, Duration::from_micros(fault.lasts)),
             Kind::Sleep => {
                 process.clocks.sleep(now);
@@ -152,15 +152,12 @@ impl World {
     fn kill(&mut self, id: ProcessId, same_pod: bool, proof: bool) {
         let Some(process) = self.alive(id) else { return };
         let (birth, who) = (process.birth.clone(), process.who.clone());
-        self.crash(id, "killed");
-        if self.living().len() < self.replicas {
-            let (birth, wait) = if same_pod {
-                (birth, self.dice.between(300 * MILLI, 10 * SECOND))
-            } else {
-                (self.new_pod(), self.dice.between(SECOND, 20 * SECOND))
-            };
-            self.after(wait, Event::Spawn(Box::new(birth)));
+        let stopping = process.stopping;
+        if same_pod && !stopping {
+            let wait = self.dice.between(300 * MILLI, 10 * SECOND);
+            self.spawn_later(wait, birth);
         }
+        self.crash(id, "killed");
         if proof {
             for other in self.living() {
                 let wait = self.dice.between(100 * MILLI, 3 * SECOND);
@@ -179,25 +176,39 @@ impl World {
         self.note_of(id, |who| format!("{who} is asked to end"));
         self.after(0, Event::To(id, Inbox::Stop));
         self.after(STOP_TIME, Event::Kill(id));
+        self.after(0, Event::Deploy);
     }
 
-    fn replace(&mut self, id: ProcessId) {
-        self.ask_to_end(id);
-        let birth = self.new_pod();
-        let wait = self.dice.between(0, 8 * SECOND);
+    /// A process is started so long from now.
+    pub fn spawn_later(&mut self, wait: Micros, birth: Birth) {
+        self.spawning += 1;
         self.after(wait, Event::Spawn(Box::new(birth)));
+    }
+
+    /// As many replicas as wanted: new Pods for those that have gone or go, one more goes if there are
+    /// too many.
+    pub fn deploy(&mut self) {
+        let living = self.living();
+        let is_going = |id: &ProcessId| self.processes.get(*id).is_some_and(|process| process.stopping);
+        let stay: Vec<ProcessId> = living.into_iter().filter(|id| !is_going(id)).collect();
+        let there = stay.len() + self.spawning;
+        for _ in there..self.replicas {
+            let birth = self.new_pod();
+            let wait = self.dice.between(0, 8 * SECOND);
+            self.spawn_later(wait, birth);
+        }
+        if there > self.replicas && !self.rolling {
+            if let Some(youngest) = stay.last() {
+                self.ask_to_end(*youngest);
+            }
+            self.after(SECOND, Event::Deploy);
+        }
     }
 
     fn scale_up(&mut self) {
         let more = self.dice.between(1, 2);
-        for _ in 0..more {
-            if self.replicas < REPLICAS_MAX {
-                self.replicas += 1;
-                let birth = self.new_pod();
-                let wait = self.dice.between(0, 3 * SECOND);
-                self.after(wait, Event::Spawn(Box::new(birth)));
-            }
-        }
+        self.replicas = (self.replicas + usize::try_from(more).unwrap_or(1)).min(REPLICAS_MAX);
+        self.after(0, Event::Deploy);
     }
 
     fn scale_down(&mut self, id: ProcessId) {
@@ -226,6 +237,7 @@ impl World {
 
     fn rollout(&mut self, fault: usize) {
         self.release += 1;
+        self.rolling = true;
         let release = self.present_release();
         self.audit_rollout(true, &release);
         self.roll(Rollout { release, left: ROLLOUT_STEPS, fault });
@@ -234,6 +246,7 @@ impl World {
     /// One more than wanted, never fewer: a new one first; when it takes part, an old one goes.
     pub fn roll(&mut self, rollout: Rollout) {
         let living = self.living();
+        let spawning = self.spawning;
         let of = |id: &ProcessId| self.processes.get(*id);
         let is_new = |id: &ProcessId| of(id).is_some_and(|process| process.birth.release == rollout.release);
         let (new, old): (Vec<ProcessId>, Vec<ProcessId>) = living.iter().partition(|id| is_new(id));
@@ -244,11 +257,13 @@ impl World {
         let going = old.iter().any(|id| of(id).is_some_and(|process| process.stopping));
         if old.is_empty() || rollout.left == 0 {
             self.note(|| "rolling update is done".to_owned());
+            self.rolling = false;
+            self.after(0, Event::Deploy);
             self.audit_rollout(false, &rollout.release);
             self.audit_fault_over(rollout.fault);
             return;
         }
-        if !going && ready {
+        if !going && ready && spawning == 0 {
             if living.len() <= self.replicas {
                 let birth = self.new_pod();
                 self.spawn(birth);

@@ -48,6 +48,8 @@ pub enum Event {
     Snapshot(usize),
     /// A process is started.
     Spawn(Box<Birth>),
+    /// There are to be as many replicas as wanted.
+    Deploy,
     /// A process that was asked to end has had its time.
     Kill(ProcessId),
     /// A rolling update goes on.
@@ -102,8 +104,12 @@ pub struct World {
     pub groups: Vec<Arc<str>>,
     /// How many replicas there should be.
     pub replicas: usize,
+    /// How many are about to start.
+    pub spawning: usize,
     /// The present release.
     pub release: u32,
+    /// Whether a rolling update goes on.
+    pub rolling: bool,
     /// Chance of the network.
     pub dice: Dice,
     /// The invariants.
@@ -140,7 +146,9 @@ impl World {
             processes: vec![],
             groups,
             replicas: plan.replicas,
+            spawning: 0,
             release: 1,
+            rolling: false,
             dice: Dice::new(plan.seed, 3),
             checker: Checker::new(rules),
             audit: Audit::new(&plan),
@@ -226,7 +234,7 @@ impl World {
         for _ in 0..self.replicas {
             let birth = self.new_pod();
             let wait = self.dice.between(0, 3 * crate::SECOND);
-            self.after(wait, Event::Spawn(Box::new(birth)));
+            self.spawn_later(wait, birth);
         }
         let plan = self.plan.clone();
         for (number, fault) in plan.faults.iter().enumerate() {
@@ -256,7 +264,11 @@ impl World {
                 let revision = self.store.revision();
                 self.server.snapshots.insert(fault, revision);
             }
-            Event::Spawn(birth) => self.spawn(*birth),
+            Event::Spawn(birth) => {
+                self.spawning -= 1;
+                self.spawn(*birth);
+            }
+            Event::Deploy => self.deploy(),
             Event::Kill(id) => self.crash(id, "had its time"),
             Event::Rollout(rollout) => self.roll(*rollout),
             Event::Act(number) => self.act(number),
