@@ -52,9 +52,9 @@ mutants: ## mutate the pure decisions: which tests assert nothing? (needs cargo-
 
 chaos-sim: ## simulate replicas under faults, SEEDS=n runs (1000), or the one of SEED=k with its history
 	@$(CARGO) run -q --profile sim -p chaos --bin chaos-sim --locked -- \
-		run --seeds $(or $(SEEDS),1000) $(if $(SEED),--seed $(SEED))
+		--seeds $(or $(SEEDS),1000) $(if $(SEED),--seed $(SEED))
 
-# A folder of its own: what is built with bugs in it must never be taken for the product.
-chaos-planted: ## simulate each bug that is put in on purpose; fails unless every one is caught (SEEDS=2000)
-	@CARGO_TARGET_DIR=$(or $(CARGO_TARGET_DIR),target)/planted $(CARGO) run -q --profile sim -p chaos \
-		--features planted --bin chaos-sim --locked -- planted --seeds $(or $(SEEDS),2000)
+# With a profile and a binary of its own: what has bugs in it is never taken for the product.
+chaos-planted: ## simulate each bug that is put in on purpose, SEEDS=n runs at most (2000); fails unless all are caught
+	@$(CARGO) run -q --profile sim -p chaos --features planted --bin chaos-planted --locked -- \
+		--seeds $(or $(SEEDS),2000)
