@@ -103,13 +103,7 @@ async fn a_lone_replica_owns_everything_and_people_can_see_it() {
     let slot = replica.handle.slot_of("default", "ec2.analytics").unwrap();
     let permit = replica.handle.permit(slot).unwrap();
     replica.handle.begin(permit).unwrap().replied();
-    // A payload is renewed with the Lease, and the ring's status and Events tell of the member.
-    replica.handle.set_payload("demand: 3");
-    eventually(|| async {
-        let payloads = replica.handle.payloads();
-        payloads.values().any(|payload| payload == "demand: 3").then_some(()).ok_or(format!("{payloads:?}"))
-    })
-    .await;
+    // The ring's status and Events tell of the member.
     let status = world.rings().get(RING).await.unwrap().data["status"].take();
     assert_eq!((&status["size"], &status["open"], &status["moving"]), (&json!(1), &json!(true), &json!(0)));
     assert!(status["distribution"].as_str().unwrap().ends_with(":64"), "{status}");
@@ -134,6 +128,13 @@ async fn a_replica_that_joins_gets_half_and_one_that_stops_hands_over() {
     second.owns(all() / 2).await;
     first.owns(all() / 2).await;
     assert!(first.owned.is_disjoint(&second.owned));
+    // Its payload comes with its next renewal, and the other one sees it.
+    first.handle.set_payload("demand: 3");
+    eventually(|| async {
+        let payloads = second.handle.payloads();
+        payloads.values().any(|payload| payload == "demand: 3").then_some(()).ok_or(format!("{payloads:?}"))
+    })
+    .await;
     first.handle.stop();
     second.owns(all()).await;
     assert_eq!(in_time("the end", first.handle.wait_ended()).await, Some(End::Left));
@@ -163,7 +164,7 @@ async fn the_slots_of_a_replica_that_is_simply_gone_go_to_the_other_after_its_pe
     let sealed = leases.items.iter().filter(|lease| standing(lease).as_deref() == Some("Sealed")).count();
     // Swept as soon as the ring does not name it.
     assert!(sealed <= 1);
-    assert_eq!(victim.handle.wait_ended().await, None);
+    assert_eq!(in_time("the end", victim.handle.wait_ended()).await, None);
 }
 
 #[tokio::test]
@@ -171,19 +172,23 @@ async fn a_stop_waits_for_calls_and_a_dropped_call_counts_until_its_time_out() {
     let world = world("calls").await;
     let mut leaver = world.replica("operator-a");
     leaver.owns(all()).await;
-    let slot = Slot(7);
-    let permit = leaver.handle.permit(slot).unwrap();
-    let call = leaver.handle.begin(permit).unwrap();
     let mut other = world.replica("operator-b");
     other.owns(all() / 2).await;
+    leaver.owns(all() / 2).await;
+    // given two calls for a slot
+    let permit = leaver.handle.permit(*leaver.owned.first().unwrap()).unwrap();
+    let running = leaver.handle.begin(permit).unwrap();
+    // when it is to stop, then it does not while one runs
     leaver.handle.stop();
-    // Everything comes but the slot of the call, if it is not among those that came before.
-    other.owns(all() - usize::from(!other.owned.contains(&slot))).await;
-    let dropped = Instant::now();
-    drop(call);
+    let waited = tokio::time::timeout(quick().renew() * 2, leaver.handle.wait_ended()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    // and while the other one may
+    let begun = Instant::now();
+    drop(leaver.handle.begin(permit));
+    running.replied();
     other.owns(all()).await;
+    assert!(begun.elapsed() >= quick().call(), "{:?}", begun.elapsed());
     assert_eq!(in_time("the end", leaver.handle.wait_ended()).await, Some(End::Left));
-    assert!(dropped.elapsed() >= quick().call(), "{:?}", dropped.elapsed());
 }
 
 #[tokio::test]
