@@ -12,7 +12,8 @@ use booking_cloud::{Ec2, Provider};
 use booking_core::{Settings, instance::TAG_APPLICATION};
 use booking_ring::kubernetes::{self as ring, RingConfig, RingHandle};
 use futures::future::BoxFuture;
-use kube::{Client, api::ListParams, core::DeserializeGuard};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Client, api::ListParams, core::DeserializeGuard, runtime::events::EventType};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -116,7 +117,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     let own_namespace = kubernetes.default_namespace.clone();
     let client = clock.client(kubernetes).map_err(|error| StartError::Cluster(error.to_string()))?;
     let ec2 = Ec2::from_env(TAG_APPLICATION, FIELD_MANAGER).await?;
-    let provider = Arc::new(Metered(Arc::new(ec2.with_call_timeout(config.ring.timing.call()))));
+    let provider = Arc::new(Metered(Arc::new(ec2)));
     let handle = metrics::install()?;
     let share = Share::in_ring(client.clone(), &config, own_namespace)?;
     let parts = Parts { client, provider, clock, share };
@@ -158,7 +159,7 @@ pub enum Share {
     /// All of it, for nobody else works: in tests.
     Everything,
     /// What the ring gives to it.
-    Ring(RingHandle, BoxFuture<'static, ()>),
+    Ring(RingHandle, ObjectReference, BoxFuture<'static, ()>),
 }
 
 impl Share {
@@ -183,8 +184,9 @@ impl Share {
             pod_labels: None,
             termination_log: Some(ring::run::TERMINATION_LOG.into()),
         };
+        let reference = ring::reference(&config.name, &config.namespace);
         let (handle, run) = ring::start(client, config)?;
-        Ok(Self::Ring(handle, Box::pin(run)))
+        Ok(Self::Ring(handle, reference, Box::pin(run)))
     }
 }
 
@@ -205,6 +207,8 @@ struct RingPart {
     handle: RingHandle,
     shards: Arc<Shards>,
     run: BoxFuture<'static, ()>,
+    /// The ring object, for Events.
+    reference: ObjectReference,
 }
 
 impl Operator {
@@ -218,9 +222,9 @@ impl Operator {
         let call_timeout = config.ring.timing.call();
         let (ownership, ring): (Arc<dyn Ownership>, _) = match parts.share {
             Share::Everything => (Arc::new(Everything), None),
-            Share::Ring(handle, run) => {
+            Share::Ring(handle, reference, run) => {
                 let shards = Arc::new(Shards::new(handle.clone(), call_timeout));
-                (shards.clone(), Some(RingPart { handle, shards, run }))
+                (shards.clone(), Some(RingPart { handle, shards, run, reference }))
             }
         };
         let ring_handle = ring.as_ref().map(|ring| ring.handle.clone());
@@ -230,7 +234,6 @@ impl Operator {
             queue: queue.clone(),
             provider: parts.provider,
             ownership,
-            write_timeout: call_timeout,
             settings: settings(config, region),
             clock: parts.clock,
             reporting: Reporting::new(parts.client.clone(), config.ring.pod.clone()),
@@ -261,7 +264,7 @@ impl Operator {
             self.readiness.waits_for(Some("the first list of Resources and Bookings".to_owned()));
             if stop.run_until_cancelled(self.wait_for_caches()).await.is_some() {
                 gate.open(&self.queue);
-                left = self.join_ring(namespace);
+                left = self.join_ring(namespace, &halt);
                 self.readiness.waits_for(None);
                 tracing::info!("ready");
                 spawn_workers(&self.tasks, &self.pass, &self.queue, config.concurrency, &halt);
@@ -285,9 +288,29 @@ impl Operator {
         }
     }
 
-    fn join_ring(&self, namespace: Option<&str>) -> Option<RingHandle> {
+    /// Tells people when the local clock turns out to be off, and when it is right again.
+    fn tell_of_clock(&self, halt: &CancellationToken, ring: ObjectReference) {
+        let (mut skew, reporting, halt) = (self.pass.clock.skew(), self.pass.reporting.clone(), halt.clone());
+        self.tasks.spawn(halt.run_until_cancelled_owned(async move {
+            while skew.changed().await.is_ok() {
+                let off_by = skew.borrow_and_update().map(|skew| skew.as_secs_f64());
+                if let Some(seconds) = off_by {
+                    let note =
+                        format!("the local clock is {seconds:.1} s ahead of the API server's, which is used");
+                    tracing::warn!("{note}");
+                    reporting.publish_on(&ring, EventType::Warning, "ClockSkewed", &note).await;
+                } else {
+                    let note = "the local clock is right again, and used";
+                    tracing::info!("{note}");
+                    reporting.publish_on(&ring, EventType::Normal, "ClockRight", note).await;
+                }
+            }
+        }));
+    }
+
+    fn join_ring(&self, namespace: Option<&str>, halt: &CancellationToken) -> Option<RingHandle> {
         let part = self.ring.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let RingPart { handle, shards, run } = part?;
+        let RingPart { handle, shards, run, reference } = part?;
         let opener = Opener {
             shards,
             client: self.client.clone(),
@@ -296,6 +319,7 @@ impl Operator {
             queue: self.queue.clone(),
         };
         let opens = opener.run(handle.changes());
+        self.tell_of_clock(halt, reference);
         self.tasks.spawn(async move {
             tokio::join!(run, opens);
         });

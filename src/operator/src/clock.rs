@@ -16,7 +16,7 @@ use std::{
 use booking_ring::kubernetes::clocks;
 use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 /// How far the local wall clock may be from the API server's.
 pub const TOLERANCE: SignedDuration = SignedDuration::from_secs(2);
@@ -27,7 +27,14 @@ const DRIFT_PER_MILLION: i32 = 500;
 
 /// Wall-clock time, and the way from an instant on it to a timer. Clones are the same clock.
 #[derive(Clone, Debug, Default)]
-pub struct Clock(Arc<Mutex<Option<Bounds>>>);
+pub struct Clock(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    bounds: Mutex<Option<Bounds>>,
+    /// By how much the local wall clock is off, while it is.
+    skew: watch::Sender<Option<SignedDuration>>,
+}
 
 /// How much the API server's clock is ahead of this machine's boot-time clock, at least and at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +43,6 @@ struct Bounds {
     most: SignedDuration,
     /// The boot-time clock when they were last true.
     at: SignedDuration,
-    /// Whether the local wall clock was off when they were last looked at.
-    off: bool,
 }
 
 impl Bounds {
@@ -45,20 +50,21 @@ impl Bounds {
     /// the second that begins at `date`.
     fn of(date: Timestamp, sent: SignedDuration, received: SignedDuration) -> Self {
         let date = date.as_duration();
-        Self { least: date - received, most: date + RESOLUTION - sent, at: received, off: false }
+        Self { least: date - received, most: date + RESOLUTION - sent, at: received }
     }
 
     /// The same somewhat later, when both clocks may have drifted.
     fn at(self, now: SignedDuration) -> Self {
         let drift = (now - self.at).abs() * DRIFT_PER_MILLION / 1_000_000;
-        Self { least: self.least - drift, most: self.most + drift, at: now, ..self }
+        Self { least: self.least - drift, most: self.most + drift, at: now }
     }
 
     /// What both say. If they contradict each other, the server's clock was set, or it is another server's:
     /// the newer counts.
     fn narrowed(self, newer: Self) -> Self {
         let older = self.at(newer.at);
-        let both = Self { least: older.least.max(newer.least), most: older.most.min(newer.most), ..newer };
+        let both =
+            Self { least: older.least.max(newer.least), most: older.most.min(newer.most), at: newer.at };
         if both.least <= both.most { both } else { newer }
     }
 
@@ -100,11 +106,10 @@ impl Clock {
         now.checked_add(wait).unwrap_or_else(|| now + Duration::from_hours(365 * 24))
     }
 
-    /// By how much the local wall clock is ahead of the API server's at least; zero if it is right, or if
-    /// nothing is known.
-    pub fn skew(&self) -> SignedDuration {
-        let bounds = self.lock().map(|bounds| bounds.at(boot_time()));
-        bounds.map_or(SignedDuration::ZERO, |bounds| bounds.off_by(Timestamp::now().as_duration()))
+    /// Tells when the local wall clock turns out to be off, and by how much it is ahead; none when it is
+    /// right again.
+    pub fn skew(&self) -> watch::Receiver<Option<SignedDuration>> {
+        self.0.skew.subscribe()
     }
 
     /// A client that sets this clock by every answer. It sends each request once: repeated ones would go
@@ -119,27 +124,23 @@ impl Clock {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Bounds>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.bounds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn saw(&self, date: Timestamp, sent: SignedDuration, received: SignedDuration, local: Timestamp) {
         let newer = Bounds::of(date, sent, received);
         let mut known = self.lock();
-        let mut bounds = known.map_or(newer, |known| known.narrowed(newer));
-        let was_off = known.is_some_and(|known| known.off);
-        let skew = bounds.off_by(local.as_duration());
-        bounds.off = skew.abs() > TOLERANCE;
+        let bounds = known.map_or(newer, |known| known.narrowed(newer));
         *known = Some(bounds);
         drop(known);
+        let skew = bounds.off_by(local.as_duration());
         metrics::gauge!("booking_operator_clock_skew_seconds").set(skew.as_secs_f64());
-        if bounds.off && !was_off {
-            tracing::warn!(
-                skew_seconds = skew.as_secs_f64(),
-                "the local clock is off: the API server's is used"
-            );
-        } else if was_off && !bounds.off {
-            tracing::info!("the local clock is right again, and used");
-        }
+        let skew = Some(skew).filter(|skew| skew.abs() > TOLERANCE);
+        self.0.skew.send_if_modified(|told| {
+            let turned = told.is_some() != skew.is_some();
+            *told = skew;
+            turned
+        });
     }
 }
 

@@ -78,6 +78,7 @@
 //! fencing token. A store restored while the API server was away for less than L may name an owner who
 //! does not know.
 
+#[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod member;
 pub mod permit;

@@ -26,8 +26,6 @@ use crate::{
     provider::{CloudKey, Instance, Provider, Results, Tag},
 };
 
-/// Longest time a mutation may take, all its attempts together, where nothing else is set.
-pub const MUTATION_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest time one page of a describe may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,7 +48,6 @@ pub struct Ec2 {
     key: CloudKey,
     client: Client,
     group_tag: String,
-    call_timeout: Duration,
 }
 
 /// The role that the original operator assumes.
@@ -105,18 +102,7 @@ impl Ec2 {
             .build();
         let region = config.region().map(ToString::to_string).unwrap_or_default();
         let key = CloudKey { account: String::new(), region, service: "ec2".to_owned() };
-        Self {
-            key,
-            client: Client::from_conf(config),
-            group_tag: group_tag.to_owned(),
-            call_timeout: MUTATION_TIMEOUT,
-        }
-    }
-
-    /// The same with another longest time for a mutation: that which permits reckon with.
-    #[must_use]
-    pub fn with_call_timeout(self, call_timeout: Duration) -> Self {
-        Self { call_timeout, ..self }
+        Self { key, client: Client::from_conf(config), group_tag: group_tag.to_owned() }
     }
 
     /// All pages for up to [`FILTER_VALUES_MAX`] groups.
@@ -195,8 +181,8 @@ impl Ec2 {
         mutation: Mutation<'_>,
         ids: Vec<String>,
     ) -> Result<(), CloudError> {
-        let call = permit.begin(self.call_timeout)?;
-        let sent = tokio::time::timeout(self.call_timeout, self.send(mutation, ids));
+        let call = permit.begin()?;
+        let sent = tokio::time::timeout(permit.call_timeout(), self.send(mutation, ids));
         let answer = sent.await.unwrap_or_else(|_| Err(CloudError::timeout()));
         if answer.as_ref().err().is_none_or(CloudError::is_over) {
             call.replied();

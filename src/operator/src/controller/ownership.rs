@@ -48,7 +48,7 @@ impl Ownership for Everything {
 #[derive(Debug)]
 pub struct Shards {
     ring: RingHandle,
-    /// What permits reckon with at most.
+    /// Longest time of a call, by the ring's own.
     call_timeout: Duration,
     /// The slots that were read for, and the permit that each was read under: one that came back since is
     /// not open.
@@ -74,7 +74,7 @@ impl Ownership for Shards {
     fn permit(&self, key: &Key) -> Option<Arc<dyn Permit>> {
         let slot = self.slot(key)?;
         let permit = self.open().get(&slot).copied().filter(|permit| self.ring.holds(*permit))?;
-        Some(Arc::new(RingPermit { ring: self.ring.clone(), permit, longest: self.call_timeout }))
+        Some(Arc::new(RingPermit { ring: self.ring.clone(), permit, call_timeout: self.call_timeout }))
     }
 }
 
@@ -83,17 +83,17 @@ impl Ownership for Shards {
 struct RingPermit {
     ring: RingHandle,
     permit: SlotPermit,
-    longest: Duration,
+    call_timeout: Duration,
 }
 
 impl Permit for RingPermit {
-    fn begin(&self, call_timeout: Duration) -> Result<Box<dyn RunningCall>, PermitLapsed> {
-        // Whoever takes over waits as long as the ring says, not as long as this call would like.
-        if call_timeout > self.longest {
-            return Err(PermitLapsed);
-        }
+    fn begin(&self) -> Result<Box<dyn RunningCall>, PermitLapsed> {
         let call = self.ring.begin(self.permit).map_err(|_| PermitLapsed)?;
         Ok(Box::new(RingCall(call)))
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.call_timeout
     }
 }
 
@@ -165,13 +165,12 @@ impl Opener {
     }
 
     fn open(&self, slots: BTreeMap<Slot, SlotPermit>) {
-        let count = slots.len();
-        let keys: Vec<Key> = self.cache.keys();
-        let due: Vec<Key> = keys
-            .into_iter()
-            .filter(|key| self.shards.slot(key).is_some_and(|slot| slots.contains_key(&slot)))
-            .collect();
+        let opened: BTreeSet<Slot> = slots.keys().copied().collect();
+        // First opened, then looked for keys: one that comes in between is put on the queue by its watch.
         self.shards.open().extend(slots);
+        let mut due = self.cache.keys();
+        due.retain(|key| self.shards.slot(key).is_some_and(|slot| opened.contains(&slot)));
+        let count = opened.len();
         tracing::info!(slots = count, keys = due.len(), "slots opened");
         for key in due {
             self.queue.add(key);

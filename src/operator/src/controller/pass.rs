@@ -46,8 +46,6 @@ pub struct Pass {
     pub provider: Arc<dyn Provider>,
     /// Which keys are this process's.
     pub ownership: Arc<dyn Ownership>,
-    /// Longest time of a write.
-    pub write_timeout: Duration,
     /// What the operator is set to.
     pub settings: Settings,
     /// The time.
@@ -95,7 +93,7 @@ impl Pass {
             drop(self.memory.take(key));
             return None;
         };
-        let leave = Leave { permit, timeout: self.write_timeout };
+        let leave = Leave(permit);
         let snapshot = self.cache.snapshot(key, self.clock.now());
         let work = Work { key, snapshot: &snapshot, leave: &leave };
         if snapshot.resource.is_none() && snapshot.bookings.is_empty() {
@@ -194,7 +192,7 @@ impl Pass {
             if matches!(call, Call::Stop(_)) && !self.still_decided(key, call, observation, attempts) {
                 return Err(WriteError::Conflict);
             }
-            let outcome = call::send(self.provider.as_ref(), leave.permit.as_ref(), call).await;
+            let outcome = call::send(self.provider.as_ref(), leave.0.as_ref(), call).await;
             outcome.record(key, attempts, self.clock.now());
         }
         refused.write(&writer, &later).await?;

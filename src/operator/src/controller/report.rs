@@ -43,6 +43,16 @@ impl Reporting {
         }
     }
 
+    /// Publishes something about a replica itself, on the ring object.
+    pub async fn publish_on(&self, ring: &ObjectReference, type_: KubeEventType, reason: &str, note: &str) {
+        let (reason, note) = (reason.to_owned(), Some(cut(note)));
+        let event = Event { type_, reason, note, action: "Clock".to_owned(), secondary: None };
+        // Two replicas with wrong clocks do no harm to each other by saying so: no permit is needed.
+        if let Ok(Err(error)) = tokio::time::timeout(PUBLISH_TIMEOUT, self.0.publish(&event, ring)).await {
+            tracing::debug!(%error, reason = event.reason, "event not published");
+        }
+    }
+
     async fn publish_one(&self, snapshot: &Snapshot, note: &Note, leave: &Leave) {
         let Some(reference) = reference(snapshot, &note.subject) else {
             return;

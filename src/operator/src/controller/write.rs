@@ -66,14 +66,9 @@ pub struct Writer {
     leave: Leave,
 }
 
-/// Leave to write, and how long a write may take.
+/// Leave to write, asked before each write.
 #[derive(Clone)]
-pub struct Leave {
-    /// Asked before each write.
-    pub permit: Arc<dyn Permit>,
-    /// Longest time of a write.
-    pub timeout: Duration,
-}
+pub struct Leave(pub Arc<dyn Permit>);
 
 impl Leave {
     /// Sends a write, if there still is leave, and waits for its reply.
@@ -93,8 +88,8 @@ impl Leave {
     }
 
     async fn bounded<T>(&self, write: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
-        let call = self.permit.begin(self.timeout)?;
-        let Ok(answer) = tokio::time::timeout(self.timeout, write).await else {
+        let call = self.0.begin()?;
+        let Ok(answer) = tokio::time::timeout(self.0.call_timeout(), write).await else {
             return Err(WriteError::Timeout);
         };
         // Without a reply the write may still be under way.

@@ -14,6 +14,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .install_recorder()?;
     describe();
+    booking_ring::kubernetes::telemetry::describe();
     Ok(handle)
 }
 

@@ -25,3 +25,4 @@ pub mod watch;
 
 pub use handle::{CallGuard, Change, Changes, RingHandle};
 pub use run::{ConfigError, RingConfig, start};
+pub use telemetry::reference;

@@ -33,6 +33,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "written with json! at the call")]
     fn ended(status: Value) -> Vec<String> {
         let pod =
             json!({ "metadata": { "name": "operator-a" }, "status": { "containerStatuses": [status] } });
@@ -44,6 +45,7 @@ mod tests {
         events.into_iter().map(name).collect()
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "written with json! at the call")]
     fn status(state: Value, last: Value) -> Value {
         json!({
             "name": "operator", "image": "", "imageID": "", "ready": true, "restartCount": 0,

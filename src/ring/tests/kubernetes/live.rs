@@ -6,7 +6,7 @@ use std::{
 };
 
 use booking_ring::{
-    kubernetes::{Changes, RingConfig, RingHandle, crd::ALLOW_DELETION, start},
+    kubernetes::{Changes, RingConfig, RingHandle, crd::ALLOW_DELETION, requests, start},
     protocol::End,
     slot::Slot,
     timing::Timing,
@@ -56,7 +56,8 @@ pub struct Replica {
 
 impl Replica {
     pub fn begin(cluster: kube::Config, config: RingConfig) -> Self {
-        let (handle, run) = start(cluster, config).unwrap();
+        let client = requests::client(cluster, &config.timing).unwrap();
+        let (handle, run) = start(client, config).unwrap();
         let changes = handle.changes();
         Self { handle, changes, owned: BTreeSet::new(), loops: tokio::spawn(run) }
     }
@@ -157,7 +158,7 @@ async fn the_slots_of_a_replica_that_is_simply_gone_go_to_the_other_after_its_pe
     other.owns(all()).await;
     assert!(victim.handle.left().is_zero());
     // L, and one renewal that the victim may have sent just before; the rest is the machine's.
-    assert!(killed.elapsed() >= quick().lease() - quick().renew(), "{:?}", killed.elapsed());
+    assert!(killed.elapsed() >= quick().lease().saturating_sub(quick().renew()), "{:?}", killed.elapsed());
     let leases = world.leases().list(&ListParams::default()).await.unwrap();
     let standing =
         |lease: &Lease| lease.metadata.annotations.as_ref()?.get("manager.kotaico.de/standing").cloned();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::common::{RING, World, world};
 
-fn object(spec: Value) -> DynamicObject {
+fn object(spec: &Value) -> DynamicObject {
     let resource = ApiResource::erase::<booking_ring::kubernetes::crd::RingCrd>(&());
     let data = if spec.is_null() { json!({}) } else { json!({ "spec": spec }) };
     DynamicObject::new(RING, &resource).data(data)
@@ -47,7 +47,7 @@ async fn a_ring_needs_a_possible_number_of_slots_and_a_hash() {
         (json!({ "slots": 4097, "hash": "h" }), "less than or equal to 4096"),
         (json!({ "slots": 8, "hash": "" }), "at least 1 char"),
     ] {
-        let message = refusal(world.rings().create(&PostParams::default(), &object(spec.clone())).await);
+        let message = refusal(world.rings().create(&PostParams::default(), &object(&spec)).await);
         assert!(message.contains(complaint), "{spec}: {message}");
     }
 }
@@ -56,7 +56,7 @@ async fn a_ring_needs_a_possible_number_of_slots_and_a_hash() {
 async fn slots_and_hash_never_change() {
     let world = world("fixed").await;
     let spec = json!({ "slots": 8, "hash": "h" });
-    world.rings().create(&PostParams::default(), &object(spec)).await.unwrap();
+    world.rings().create(&PostParams::default(), &object(&spec)).await.unwrap();
     for change in [json!({ "slots": 16 }), json!({ "hash": "other" })] {
         let message = refusal(patch(&world, json!({ "spec": change })).await);
         assert!(message.contains("is immutable"), "{message}");
@@ -71,7 +71,7 @@ async fn slots_and_hash_never_change() {
 async fn the_epoch_never_shrinks_and_the_status_never_vanishes() {
     let world = world("epoch").await;
     let spec = json!({ "slots": 8, "hash": "h" });
-    world.rings().create(&PostParams::default(), &object(spec)).await.unwrap();
+    world.rings().create(&PostParams::default(), &object(&spec)).await.unwrap();
     // A status without an epoch does not break the rules.
     patch_status(&world, json!({ "open": false })).await.unwrap();
     patch_status(&world, json!({ "open": true })).await.unwrap();
