@@ -168,25 +168,37 @@ async fn the_slots_of_a_replica_that_is_simply_gone_go_to_the_other_after_its_pe
     assert_eq!(in_time("the end", victim.handle.wait_ended()).await, None);
 }
 
+/// Two replicas with half of the slots each.
+async fn two(world: &World) -> [Replica; 2] {
+    let mut replicas = [world.replica("operator-a"), world.replica("operator-b")];
+    for replica in &mut replicas {
+        replica.owns(all() / 2).await;
+    }
+    replicas
+}
+
 #[tokio::test]
-async fn a_stop_waits_for_calls_and_a_dropped_call_counts_until_its_time_out() {
-    let world = world("calls").await;
-    let mut leaver = world.replica("operator-a");
-    leaver.owns(all()).await;
-    let mut other = world.replica("operator-b");
-    other.owns(all() / 2).await;
-    leaver.owns(all() / 2).await;
-    // given two calls for a slot
+async fn a_stop_waits_until_a_running_call_is_replied_to() {
+    let world = world("running").await;
+    let [leaver, mut other] = two(&world).await;
     let permit = leaver.handle.permit(*leaver.owned.first().unwrap()).unwrap();
-    let running = leaver.handle.begin(permit).unwrap();
-    // when it is to stop, then it does not while one runs
+    let call = leaver.handle.begin(permit).unwrap();
     leaver.handle.stop();
     let waited = tokio::time::timeout(quick().renew() * 2, leaver.handle.wait_ended()).await;
     assert!(waited.is_err(), "{waited:?}");
-    // and while the other one may
+    call.replied();
+    other.owns(all()).await;
+    assert_eq!(in_time("the end", leaver.handle.wait_ended()).await, Some(End::Left));
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_the_time_out_of_a_call_that_was_given_up() {
+    let world = world("given-up").await;
+    let [leaver, mut other] = two(&world).await;
+    let permit = leaver.handle.permit(*leaver.owned.first().unwrap()).unwrap();
     let begun = Instant::now();
-    drop(leaver.handle.begin(permit));
-    running.replied();
+    drop(leaver.handle.begin(permit).unwrap());
+    leaver.handle.stop();
     other.owns(all()).await;
     assert!(begun.elapsed() >= quick().call(), "{:?}", begun.elapsed());
     assert_eq!(in_time("the end", leaver.handle.wait_ended()).await, Some(End::Left));
@@ -246,10 +258,7 @@ async fn terminated(client: &Client, namespace: &str, name: &str, message: &str)
 #[tokio::test]
 async fn when_the_ring_is_deleted_all_begin_anew_in_another_one() {
     let world = world("anew").await;
-    let mut replicas = [world.replica("operator-a"), world.replica("operator-b")];
-    for replica in &mut replicas {
-        replica.owns(all() / 2).await;
-    }
+    let mut replicas = two(&world).await;
     let uid = world.rings().get(RING).await.unwrap().metadata.uid;
     let allow = Patch::Merge(json!({ "metadata": { "annotations": { ALLOW_DELETION: "true" } } }));
     world.rings().patch(RING, &PatchParams::default(), &allow).await.unwrap();
