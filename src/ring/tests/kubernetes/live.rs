@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -85,6 +86,17 @@ impl World {
         Replica::begin(self.control_plane.client_config(), config(self, pod))
     }
 
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(self.control_plane.kubectl().unwrap());
+        // Discovery is cached by address, and the ports of past servers come back.
+        let cache = std::env::temp_dir().join(&self.namespace);
+        command.arg("--kubeconfig").arg(self.control_plane.kubeconfig()).arg("--cache-dir").arg(&cache);
+        let output = command.args(["--namespace", &self.namespace]).args(arguments).output().unwrap();
+        std::fs::remove_dir_all(cache).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn leases(&self) -> Api<Lease> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
@@ -109,6 +121,11 @@ async fn a_lone_replica_owns_everything_and_people_can_see_it() {
     assert_eq!((&status["size"], &status["open"], &status["moving"]), (&json!(1), &json!(true), &json!(0)));
     assert!(status["distribution"].as_str().unwrap().ends_with(":64"), "{status}");
     assert_eq!(status["leader"], status["members"][0]["name"]);
+    let table = world.kubectl(&["get", "bring", RING]);
+    let words: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[0], ["NAME", "LEADER", "EPOCH", "MEMBERS", "SLOTS", "MOVING", "AGE"]);
+    assert_eq!((words[1][0], words[1][3], words[1][5]), (RING, "1", "0"), "{table}");
+    assert!(words[1][1].starts_with("operator-a-") && words[1][4].ends_with(":64"), "{table}");
     let events = Api::<Event>::namespaced(world.client.clone(), &world.namespace);
     eventually(|| async {
         let events = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
