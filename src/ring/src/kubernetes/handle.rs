@@ -29,7 +29,8 @@ pub(super) struct Shared {
     wishes: Mutex<Wishes>,
     wished: Notify,
     subscribers: Mutex<Subscribers>,
-    ended: watch::Sender<Option<End>>,
+    /// Whether the loop has ended, and if it was not dropped, why.
+    ended: watch::Sender<Option<Option<End>>>,
 }
 
 /// What the loop is to tell the state machine; equal wishes are one.
@@ -109,7 +110,7 @@ impl RingHandle {
         self.0.with(|member| member.has_joined()).unwrap_or_default()
     }
 
-    /// The payloads of the ring's members, as far as their Leases have been seen.
+    /// The payloads of the ring's other members, as far as their Leases have been seen.
     pub fn payloads(&self) -> BTreeMap<Incarnation, String> {
         let owned = |(name, payload): (&Incarnation, &str)| (name.clone(), payload.to_owned());
         self.0.with(|member| member.payloads().map(owned).collect()).unwrap_or_default()
@@ -130,7 +131,7 @@ impl RingHandle {
     /// Waits until this process has left, and gives why; none if the loop was dropped before.
     pub async fn wait_ended(&self) -> Option<End> {
         let mut ended = self.0.ended.subscribe();
-        ended.wait_for(Option::is_some).await.ok().and_then(|end| *end)
+        ended.wait_for(Option::is_some).await.ok().and_then(|end| *end).flatten()
     }
 
     /// Which slots come and go from now on; those owned already come first.
@@ -183,9 +184,7 @@ impl Shared {
         for subscriber in subscribers.all.drain(..).filter_map(|subscriber| subscriber.upgrade()) {
             subscriber.close();
         }
-        if end.is_some() {
-            self.ended.send_replace(end);
-        }
+        self.ended.send_if_modified(|ended| ended.is_none() && ended.replace(end).is_none());
     }
 
     fn wish(&self, wish: impl FnOnce(&mut Wishes)) {
