@@ -47,8 +47,9 @@ run: ## the operator against the current cluster and the AWS account of the envi
 	@$(BUILD)
 	@$(BIN)/booking-operator $(ARGS)
 
-mutants: ## mutate the pure decisions: which tests assert nothing? (needs cargo-mutants; tens of minutes)
+mutants: ## mutate decisions and protocol: which tests assert nothing? (needs cargo-mutants; hours)
 	PROPTEST_CASES=32 $(CARGO) mutants -p booking-core --timeout 60 -- --tests
+	PROPTEST_CASES=32 $(CARGO) mutants -p booking-ring --exclude 'src/ring/src/kubernetes/**' --timeout 60 -- --lib
 
 chaos-sim: ## simulate replicas under faults, SEEDS=n runs (1000), or the one of SEED=k with its history
 	@$(CARGO) run -q --profile sim -p chaos --bin chaos-sim --locked -- \

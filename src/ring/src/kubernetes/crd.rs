@@ -164,7 +164,7 @@ fn immutable() -> Rule {
     Rule::new("self == oldSelf").message("is immutable: replicas would disagree on who works on what")
 }
 
-/// The CustomResourceDefinition.
+/// The definition of the kind.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = RingCrd::crd();
     for version in &mut crd.spec.versions {

@@ -15,7 +15,7 @@ pub mod clocks;
 pub mod convert;
 pub mod crd;
 pub mod handle;
-mod names;
+pub mod names;
 mod pods;
 pub mod ranges;
 pub mod requests;
@@ -24,5 +24,5 @@ pub mod telemetry;
 pub mod watch;
 
 pub use handle::{CallGuard, Change, Changes, RingHandle};
-pub use names::NameError;
 pub use run::{ConfigError, RingConfig, start};
+pub use telemetry::reference;

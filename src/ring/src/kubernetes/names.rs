@@ -31,6 +31,9 @@ pub struct Names {
 
 impl Names {
     /// The names of a ring.
+    ///
+    /// # Errors
+    /// When Kubernetes would not take them.
     pub fn new(ring: &str) -> Result<Self, NameError> {
         if !is_dns_label(ring) || ring.len() + LEADER_SUFFIX.len() > LABEL_MAX {
             return Err(NameError(ring.to_owned()));
@@ -49,6 +52,9 @@ pub fn is_dns_label(text: &str) -> bool {
 }
 
 /// A name for a new incarnation in a Pod: never given before.
+///
+/// # Errors
+/// When the system has no random numbers.
 pub fn new_incarnation(pod: &str) -> Result<Incarnation, getrandom::Error> {
     let mut random = String::new();
     while random.len() < RANDOM_LENGTH {

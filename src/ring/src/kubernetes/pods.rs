@@ -22,8 +22,8 @@ pub fn ends(watched: Watched<DeserializeGuard<Pod>>) -> Vec<Event> {
     ended.map(|message| Event::ProcessDead(Incarnation::new(message))).collect()
 }
 
-fn messages(status: ContainerStatus) -> impl Iterator<Item = String> {
-    let states = [status.state, status.last_state];
+fn messages(container: ContainerStatus) -> impl Iterator<Item = String> {
+    let states = [container.state, container.last_state];
     states.into_iter().filter_map(|state| state?.terminated?.message)
 }
 
@@ -33,6 +33,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "written with json! at the call")]
     fn ended(status: Value) -> Vec<String> {
         let pod =
             json!({ "metadata": { "name": "operator-a" }, "status": { "containerStatuses": [status] } });
@@ -44,6 +45,7 @@ mod tests {
         events.into_iter().map(name).collect()
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "written with json! at the call")]
     fn status(state: Value, last: Value) -> Value {
         json!({
             "name": "operator", "image": "", "imageID": "", "ready": true, "restartCount": 0,

@@ -115,7 +115,7 @@ pub struct Requests {
 
 impl Requests {
     /// For one ring. The client must be of [`client`].
-    pub(super) fn new(client: Client, namespace: &str, names: Names, timing: &Timing) -> Self {
+    pub fn new(client: Client, namespace: &str, names: Names, timing: &Timing) -> Self {
         Self {
             leases: Api::namespaced(client.clone(), namespace),
             guarded: Api::namespaced(client.clone(), namespace),
@@ -317,35 +317,5 @@ fn word(op: &Op) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use kube::core::Status;
-    use serde_json::json;
-
-    use super::*;
-
-    fn meaning_of(status: Value) -> String {
-        let status: Status = serde_json::from_value(status).unwrap();
-        format!("{:?}", meaning(&Failure::Api(kube::Error::Api(Box::new(status)))))
-    }
-
-    #[test]
-    fn only_an_answer_about_the_object_itself_says_something_of_it() {
-        let lease = json!({ "kind": "leases", "name": "x" });
-        let uid = json!({ "kind": "Lease", "causes": [{ "field": "metadata.uid" }] });
-        let duration = json!({ "kind": "Lease", "causes": [{ "field": "spec.leaseDurationSeconds" }] });
-        for (status, answer) in [
-            (json!({ "code": 404, "reason": "NotFound", "details": lease }), "NotFound"),
-            (json!({ "code": 404, "reason": "NotFound", "details": { "kind": "namespaces" } }), "Failed"),
-            (json!({ "code": 404, "message": "404 page not found" }), "Failed"),
-            (json!({ "code": 409, "reason": "AlreadyExists", "details": lease }), "Exists"),
-            (json!({ "code": 409, "reason": "Conflict", "details": lease }), "Conflict"),
-            (json!({ "code": 422, "reason": "Invalid", "details": uid }), "Conflict"),
-            (json!({ "code": 422, "reason": "Invalid", "details": duration }), "Failed"),
-            (json!({ "code": 403, "reason": "Forbidden", "details": lease }), "Failed"),
-            (json!({ "code": 504, "reason": "Timeout" }), "Failed"),
-        ] {
-            assert_eq!(meaning_of(status.clone()), answer, "{status}");
-        }
-        assert!(matches!(meaning(&Failure::Timeout(Duration::ZERO)), Answer::Failed));
-    }
-}
+#[path = "requests_tests.rs"]
+mod tests;

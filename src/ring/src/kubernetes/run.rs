@@ -3,12 +3,13 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use kube::Client;
 
 use super::{
     clocks,
     handle::{RingHandle, Shared},
     names::{NameError, Names, new_incarnation},
-    requests::{self, Requests},
+    requests::Requests,
     telemetry::{self, Telemetry},
     watch::Watches,
 };
@@ -58,28 +59,25 @@ pub enum ConfigError {
     /// The number of slots.
     #[error("{0} slots are not possible: 1 to {SLOTS_MAX} are")]
     Slots(u16),
-    /// The way to the cluster.
-    #[error(transparent)]
-    Client(#[from] kube::Error),
     /// No random numbers.
     #[error("no random numbers: {0}")]
     Random(#[from] getrandom::Error),
 }
 
 /// Makes this process a member. The future does the work: it must be polled until it ends, which it does
-/// some time after [`RingHandle::stop`]. It needs the runtime's timers and network.
+/// some time after [`RingHandle::stop`]. It needs the runtime's timers and network. The client must send each
+/// request once, as [`requests::client`] makes them.
 ///
 /// # Errors
 /// See [`ConfigError`]; nothing is sent before the future is polled.
 pub fn start(
-    cluster: kube::Config,
+    client: Client,
     config: RingConfig,
 ) -> Result<(RingHandle, impl Future<Output = ()> + Send + use<>), ConfigError> {
     let names = Names::new(&config.name)?;
     if !(1..=SLOTS_MAX).contains(&config.slots) {
         return Err(ConfigError::Slots(config.slots));
     }
-    let client = requests::client(cluster, &config.timing)?;
     let identity = Identity {
         incarnation: new_incarnation(&config.pod)?,
         container: config.container.as_deref().map(Arc::from),
@@ -144,6 +142,8 @@ impl Host {
         self.begin(&incarnation);
         let mut events = vec![Event::Tick];
         loop {
+            // An end that comes first must not hide the wish to stop.
+            self.stopping |= events.iter().any(|event| matches!(event, Event::Stop));
             for event in std::mem::take(&mut events) {
                 if let Some(end) = self.deliver(event) {
                     self.telemetry.ended(end);
@@ -182,7 +182,6 @@ impl Host {
     /// Hands an event to the state machine and does what it asks for. Gives why the incarnation has ended,
     /// if it has.
     fn deliver(&mut self, event: Event) -> Option<End> {
-        self.stopping |= matches!(event, Event::Stop);
         let handled = self.shared.with(|member| {
             let actions = member.handle(event, clocks::now());
             telemetry::measure(member, clocks::now());

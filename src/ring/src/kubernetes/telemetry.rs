@@ -72,6 +72,17 @@ fn to_float(number: u64) -> f64 {
     number as f64
 }
 
+/// A ring object, for Events about it.
+pub fn reference(name: &str, namespace: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("manager.kotaico.de/v1".to_owned()),
+        kind: Some("Ring".to_owned()),
+        name: Some(name.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        ..ObjectReference::default()
+    }
+}
+
 /// Tells the story of one process.
 pub struct Telemetry {
     incarnation: Incarnation,
@@ -90,13 +101,7 @@ pub(super) fn new(
     let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(instance) };
     let recorder = Recorder::new(client, reporter);
     let (events, mut waiting) = mpsc::channel(WAITING_MAX);
-    let ring = ObjectReference {
-        api_version: Some("manager.kotaico.de/v1".to_owned()),
-        kind: Some("Ring".to_owned()),
-        name: Some(names.ring.to_string()),
-        namespace: Some(namespace.to_owned()),
-        ..ObjectReference::default()
-    };
+    let ring = reference(&names.ring, namespace);
     let publish = async move {
         while let Some((event, ring)) = waiting.recv().await {
             let published = tokio::time::timeout(PUBLISH_TIMEOUT, recorder.publish(&event, &ring)).await;
@@ -134,14 +139,14 @@ impl Telemetry {
     }
 
     fn log(&self, story: &Story) {
-        let incarnation = &*self.incarnation.as_str();
+        let incarnation = self.incarnation.as_str();
         match story {
             Story::Joined => tracing::info!(incarnation, "is a member of the ring"),
             Story::Leaving => tracing::info!(incarnation, "hands over what it has"),
             Story::Leads => tracing::info!(incarnation, "leads the ring"),
             Story::LeadsNoMore => tracing::info!(incarnation, "leads the ring no more"),
             Story::Lapsed => {
-                tracing::warn!(incarnation, "permit has run out: begins no call until it is renewed")
+                tracing::warn!(incarnation, "permit has run out: begins no call until it is renewed");
             }
             Story::Renewed(after) => tracing::info!(incarnation, after = ?after, "permit is renewed"),
             Story::Sealed(peer, silent) => {

@@ -43,7 +43,7 @@ pub struct Watches {
 impl Watches {
     /// Begins to watch. `pods` selects by labels the Pods of the namespace whose containers' ends are
     /// told; none are watched without.
-    pub(super) fn new(
+    pub fn new(
         client: Client,
         namespace: &str,
         names: Names,

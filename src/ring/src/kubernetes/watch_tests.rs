@@ -12,6 +12,7 @@ fn lease(name: &str, role: &str) -> DeserializeGuard<Lease> {
     serde_json::from_value(json!({ "metadata": metadata })).unwrap()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "written with json! at the call")]
 fn ring(data: Value) -> DynamicObject {
     let mut object = json!({
         "apiVersion": "manager.kotaico.de/v1", "kind": "Ring",

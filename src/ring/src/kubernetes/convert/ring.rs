@@ -43,6 +43,10 @@ pub fn ring(object: &DynamicObject) -> Result<Stored<Ring>, Odd> {
 }
 
 fn with_status(ring: Ring, value: &Value) -> Result<Ring, Odd> {
+    // A list would be taken for the fields in their order.
+    if !value.is_object() {
+        return Err(Odd::Ring("status: no object".to_owned()));
+    }
     let head = |field| value.get(field).and_then(Value::as_u64).unwrap_or_default();
     // Before its first epoch nothing has been agreed on.
     let protocol = match (head("protocol"), head("epoch")) {

@@ -18,6 +18,7 @@ fn object(data: Value) -> DynamicObject {
     object
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "written with json! at the call")]
 fn read(status: Value) -> Result<Ring, Odd> {
     let object = object(json!({ "spec": { "slots": 16, "hash": "h" }, "status": status }));
     ring(&object).map(|stored| Ring::clone(&stored.value))
