@@ -106,7 +106,8 @@ mod bookings {
         let after = booking("ann", "SCHEDULED", Some((10, 40)));
         let other = booking("eve", "SCHEDULED", Some((30, 35)));
         assert_eq!(written(&before, &after, std::slice::from_ref(&other)), [Invariant::GrantsOverlap]);
-        let own = Booking { spec: BookingSpec { user_id: Some("ann".into()), ..other.spec.clone() }, ..other };
+        let own =
+            Booking { spec: BookingSpec { user_id: Some("ann".into()), ..other.spec.clone() }, ..other };
         assert_eq!(written(&before, &after, &[own]), []);
     }
 

@@ -56,9 +56,8 @@ impl Cache {
             self.gone.insert(key, change.revision);
             return goes;
         }
-        let news = known.is_none_or(|known| {
-            known.uid != change.object.uid || known.version < change.object.version
-        });
+        let news =
+            known.is_none_or(|known| known.uid != change.object.uid || known.version < change.object.version);
         if news {
             self.objects.insert(key, change.object.clone());
         }
@@ -122,7 +121,7 @@ pub fn names(booking: &Booking, resource: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use booking_api::{BookingSpec, Booking};
+    use booking_api::{Booking, BookingSpec};
 
     use super::*;
     use crate::sim::store::Value;

@@ -62,9 +62,7 @@ impl Clocks {
         Stamp {
             mono: Duration::from_micros(mono),
             boot: Duration::from_micros(mono + self.asleep(now)),
-            wall: Duration::from_micros(
-                u64::try_from(self.wall(now).as_microsecond()).unwrap_or_default(),
-            ),
+            wall: Duration::from_micros(u64::try_from(self.wall(now).as_microsecond()).unwrap_or_default()),
         }
     }
 

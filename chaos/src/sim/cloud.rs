@@ -99,8 +99,7 @@ impl Cloud {
                     owner: None,
                 };
                 let history = VecDeque::from([(0, instance)]);
-                let machine =
-                    Machine { name: Arc::from(id.as_str()), group, turn: plan.turn, history };
+                let machine = Machine { name: Arc::from(id.as_str()), group, turn: plan.turn, history };
                 machines.insert(id, machine);
             }
         }
@@ -109,9 +108,10 @@ impl Cloud {
 
     /// The machines of a group as they are.
     pub fn truth(&self, group: usize, now: Micros) -> impl Iterator<Item = &Instance> {
-        self.machines.values().filter(move |machine| machine.group == group).filter_map(move |machine| {
-            machine.at(now)
-        })
+        self.machines
+            .values()
+            .filter(move |machine| machine.group == group)
+            .filter_map(move |machine| machine.at(now))
     }
 
     /// The machines of a group as a describe shows them.
@@ -125,7 +125,8 @@ impl Cloud {
         if now < self.moods.errors && dice.chance(600) {
             return Err(CloudFault::Transient);
         }
-        let lag = if now < self.moods.lags { dice.between(0, 20 * SECOND) } else { dice.between(0, SECOND / 2) };
+        let lag =
+            if now < self.moods.lags { dice.between(0, 20 * SECOND) } else { dice.between(0, SECOND / 2) };
         Ok(self.truth(group, now.saturating_sub(lag)).cloned().collect())
     }
 

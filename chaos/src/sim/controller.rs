@@ -301,8 +301,10 @@ impl World {
             .map(|(number, _)| number)
             .collect();
         let owned = self.owned(id);
-        let keys: Vec<usize> =
-            keys.into_iter().filter(|key| self.key(id, *key).is_some_and(|key| owned.contains(&key.slot))).collect();
+        let keys: Vec<usize> = keys
+            .into_iter()
+            .filter(|key| self.key(id, *key).is_some_and(|key| owned.contains(&key.slot)))
+            .collect();
         if !keys.is_empty() {
             self.read_keys(id, &keys);
         }
@@ -361,9 +363,8 @@ impl World {
         let Some(pass) = key.pass.take() else { return };
         key.failed = if whole { 0 } else { key.failed.saturating_add(1) };
         if !pass.lost {
-            let due = pass.wake_at.map(|at| {
-                u64::try_from(at.duration_since(time).as_micros()).unwrap_or_default()
-            });
+            let due =
+                pass.wake_at.map(|at| u64::try_from(at.duration_since(time).as_micros()).unwrap_or_default());
             let retry = (!whole).then(|| micros(RETRY.wait(key.failed)));
             key.timer += 1;
             let timer = key.timer;

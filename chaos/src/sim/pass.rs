@@ -130,8 +130,7 @@ impl World {
         let (who, slot, name) = (process.who.clone(), key.slot, key.name.clone());
         let open = Open { key: number, pass: pass.number, call, step: step.clone(), slot, begun: now };
         process.controller.open.insert(fact, open);
-        let gives_up =
-            process.clocks.when(process.clocks.mono(now) + micros(self.timing.call()), now);
+        let gives_up = process.clocks.when(process.clocks.mono(now) + micros(self.timing.call()), now);
         self.after(wait, Event::To(id, Inbox::Packet(number, fact)));
         self.queue.push(gives_up, Event::To(id, Inbox::CallTimedOut(fact)));
         self.check_call(&who, fact, slot.0, number, &step);
@@ -185,7 +184,9 @@ impl World {
         let results = self.cloud.call(&packet.call, now, &mut self.dice);
         self.stats.cloud_calls += 1;
         self.audit_mutation();
-        for name in packet.call.ids().iter().filter_map(|machine| self.cloud.name(machine)).collect::<Vec<_>>() {
+        for name in
+            packet.call.ids().iter().filter_map(|machine| self.cloud.name(machine)).collect::<Vec<_>>()
+        {
             self.checker.sent_to(&name, verb, now);
         }
         let lossy = now < self.cloud.moods.loses_replies && self.dice.chance(600);

@@ -217,6 +217,8 @@ impl Process {
     /// Whether something stands between it and the API server, or it stands still.
     pub fn is_cut_off(&self, now: Micros) -> bool {
         let link = &self.link;
-        [link.requests, link.replies, link.slow, link.stall, self.frozen_until].iter().any(|until| now < *until)
+        [link.requests, link.replies, link.slow, link.stall, self.frozen_until]
+            .iter()
+            .any(|until| now < *until)
     }
 }

@@ -159,9 +159,10 @@ impl Store {
 
     /// All objects of a kind.
     pub fn list(&self, kind: Kind) -> impl Iterator<Item = &Object> {
-        self.objects.range((kind, Arc::from(""))..).map(|(_, object)| object).take_while(move |object| {
-            object.value.kind() == kind
-        })
+        self.objects
+            .range((kind, Arc::from(""))..)
+            .map(|(_, object)| object)
+            .take_while(move |object| object.value.kind() == kind)
     }
 
     /// All objects of a kind as they were at a revision.

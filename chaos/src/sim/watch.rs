@@ -85,11 +85,8 @@ impl World {
         // Only the ring must bear it: controllers ask for the most recent state.
         let stale = kind.is_of_ring() && now < process.link.stale;
         let revision = self.list_revision(stale);
-        let objects = if stale {
-            self.store.list_at(kind, revision)
-        } else {
-            self.store.list(kind).cloned().collect()
-        };
+        let objects =
+            if stale { self.store.list_at(kind, revision) } else { self.store.list(kind).cloned().collect() };
         let stall = self.processes.get(id).map_or(0, |process| process.link.stall);
         let arrives = (now + self.latency(id)).max(stall) + MILLI;
         let Some(process) = self.alive(id) else { return };
@@ -132,7 +129,13 @@ impl World {
     }
 
     /// Whether what a watch brings is of its present life, and nothing newer makes up for it.
-    pub fn is_current(&mut self, id: ProcessId, kind: Kind, generation: u32, change: Option<&Change>) -> bool {
+    pub fn is_current(
+        &mut self,
+        id: ProcessId,
+        kind: Kind,
+        generation: u32,
+        change: Option<&Change>,
+    ) -> bool {
         self.alive(id).is_some_and(|process| {
             let watch = process.watch(kind);
             let newest = change.and_then(|change| watch.newest.get(&change.object.name).copied());
@@ -142,7 +145,12 @@ impl World {
     }
 
     /// What was shown before and is not listed now.
-    pub fn vanished(&mut self, id: ProcessId, kind: Kind, objects: &[Object]) -> Vec<(std::sync::Arc<str>, bool)> {
+    pub fn vanished(
+        &mut self,
+        id: ProcessId,
+        kind: Kind,
+        objects: &[Object],
+    ) -> Vec<(std::sync::Arc<str>, bool)> {
         let Some(process) = self.alive(id) else { return vec![] };
         let shown = std::mem::take(&mut process.watch(kind).shown);
         let listed = |name: &str| objects.iter().any(|object| &*object.name == name);

@@ -215,7 +215,13 @@ impl World {
     }
 
     /// A process asks the API server for something, and waits that long for the answer.
-    pub fn ask(&mut self, id: ProcessId, pending: super::process::Pending, body: Body, wait: Duration) -> u64 {
+    pub fn ask(
+        &mut self,
+        id: ProcessId,
+        pending: super::process::Pending,
+        body: Body,
+        wait: Duration,
+    ) -> u64 {
         let (now, number, life) = (self.now, self.number(), self.server.life);
         let Some(process) = self.alive(id) else { return number };
         process.pending.insert(number, pending);
