@@ -29,8 +29,15 @@ pub(super) struct Shared {
     wishes: Mutex<Wishes>,
     wished: Notify,
     subscribers: Mutex<Subscribers>,
-    /// Whether the loop has ended, and if it was not dropped, why.
-    ended: watch::Sender<Option<Option<End>>>,
+    ended: watch::Sender<Loop>,
+}
+
+/// How the loop stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loop {
+    Runs,
+    Dropped,
+    Ended(End),
 }
 
 /// What the loop is to tell the state machine; equal wishes are one.
@@ -54,7 +61,7 @@ impl RingHandle {
             wishes: Mutex::default(),
             wished: Notify::new(),
             subscribers: Mutex::default(),
-            ended: watch::Sender::new(None),
+            ended: watch::Sender::new(Loop::Runs),
         }))
     }
 
@@ -131,7 +138,10 @@ impl RingHandle {
     /// Waits until this process has left, and gives why; none if the loop was dropped before.
     pub async fn wait_ended(&self) -> Option<End> {
         let mut ended = self.0.ended.subscribe();
-        ended.wait_for(Option::is_some).await.ok().and_then(|end| *end).flatten()
+        match ended.wait_for(|ended| *ended != Loop::Runs).await.as_deref() {
+            Ok(Loop::Ended(end)) => Some(*end),
+            _ => None,
+        }
     }
 
     /// Which slots come and go from now on; those owned already come first.
@@ -184,7 +194,13 @@ impl Shared {
         for subscriber in subscribers.all.drain(..).filter_map(|subscriber| subscriber.upgrade()) {
             subscriber.close();
         }
-        self.ended.send_if_modified(|ended| ended.is_none() && ended.replace(end).is_none());
+        self.ended.send_if_modified(|ended| {
+            let first = *ended == Loop::Runs;
+            if first {
+                *ended = end.map_or(Loop::Dropped, Loop::Ended);
+            }
+            first
+        });
     }
 
     fn wish(&self, wish: impl FnOnce(&mut Wishes)) {
