@@ -7,7 +7,7 @@ BUILD := $(CARGO) build --workspace --bins --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs deny crds crds-check install run mutants
+.PHONY: help demo test lint docs deny crds crds-check install run mutants chaos chaos-docs
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,3 +49,11 @@ run: ## the operator against the current cluster and the AWS account of the envi
 
 mutants: ## mutate the pure decisions: which tests assert nothing? (needs cargo-mutants; tens of minutes)
 	PROPTEST_CASES=32 $(CARGO) mutants -p booking-core --timeout 60 -- --tests
+
+chaos: ## faults on live processes: KILLS=40 of each kind, KIND=sigkill,graceful or all, RINGS=6 side by side, SEED=...
+	@$(BUILD)
+	@$(BIN)/chaos-live --kills=$(or $(KILLS),40) --rings=$(or $(RINGS),6) \
+		$(if $(KIND),--kind=$(KIND)) $(if $(SEED),--seed=$(SEED))
+
+chaos-docs: ## the picture of the last make chaos into docs/
+	@cp target/chaos/failover.svg docs/failover.svg

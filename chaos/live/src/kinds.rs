@@ -1,0 +1,152 @@
+//! What can be done to a ring of live processes, and what is promised under it.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+/// L, P, D and T of every ring here: the operator's defaults.
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
+/// Time between two renewals: a fault's phase is drawn from it.
+pub(crate) const RENEW: Duration = Duration::from_secs(3);
+/// How long a renewal permits calls.
+pub(crate) const PERMIT: Duration = Duration::from_secs(8);
+/// Longest call.
+pub(crate) const CALL: Duration = Duration::from_secs(4);
+
+/// A process or its node is gone without a word: L, and what sealing, planning and the first call take.
+const GONE: Duration = Duration::from_millis(16_500);
+/// Somebody who knows says that it is dead: T for calls under way, and the same.
+const PROVEN: Duration = Duration::from_secs(5);
+/// It hands over what it has.
+const HANDED_OVER: Duration = Duration::from_secs(1);
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    /// A process is killed.
+    Sigkill,
+    /// The leader's process is killed.
+    LeaderKill,
+    /// A process is frozen for longer than the lease, then goes on.
+    Sigstop,
+    /// Nothing passes between a process and the API server.
+    Partition,
+    /// Requests don't arrive, replies would.
+    PartitionRequests,
+    /// Requests arrive, replies don't.
+    PartitionReplies,
+    /// Everything passes, but late.
+    PartitionSlow,
+    /// A process's wall clock is an hour off; then it, or another one, is killed.
+    Skew,
+    /// Watches of a process stand still, all else passes.
+    WatchStall,
+    /// A process is told to end.
+    Graceful,
+    /// All processes are replaced by those of another release, one by one.
+    Rollout,
+    /// From one process to five, and down to two.
+    Scale,
+    /// A process is killed, and its Pod's status says so at once, as the kubelet would.
+    ProofPod,
+    /// A process is killed, and another one starts in the same Pod at once.
+    ProofRestart,
+    /// Somebody deletes the ring object.
+    RingDeleted,
+    /// The API server is killed and started again.
+    ApiRestart,
+    /// The API server is away for a minute.
+    ApiOutage,
+    /// etcd goes back to an earlier state.
+    EtcdRestore,
+}
+
+impl Kind {
+    /// All kinds; those that hit every ring of an API server at once come last.
+    pub(crate) const ALL: [Self; 18] = [
+        Self::Sigkill,
+        Self::LeaderKill,
+        Self::Sigstop,
+        Self::Partition,
+        Self::PartitionRequests,
+        Self::PartitionReplies,
+        Self::PartitionSlow,
+        Self::Skew,
+        Self::WatchStall,
+        Self::Graceful,
+        Self::Rollout,
+        Self::Scale,
+        Self::ProofPod,
+        Self::ProofRestart,
+        Self::RingDeleted,
+        Self::ApiRestart,
+        Self::ApiOutage,
+        Self::EtcdRestore,
+    ];
+
+    /// Its name on the command line and in the report.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sigkill => "sigkill",
+            Self::LeaderKill => "leader-kill",
+            Self::Sigstop => "sigstop",
+            Self::Partition => "partition",
+            Self::PartitionRequests => "partition-requests",
+            Self::PartitionReplies => "partition-replies",
+            Self::PartitionSlow => "partition-slow",
+            Self::Skew => "skew",
+            Self::WatchStall => "watch-stall",
+            Self::Graceful => "graceful",
+            Self::Rollout => "rollout",
+            Self::Scale => "scale",
+            Self::ProofPod => "proof-pod",
+            Self::ProofRestart => "proof-restart",
+            Self::RingDeleted => "ring-deleted",
+            Self::ApiRestart => "api-restart",
+            Self::ApiOutage => "api-outage",
+            Self::EtcdRestore => "etcd-restore",
+        }
+    }
+
+    /// Whether it hits every ring of an API server at once.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Self::ApiRestart | Self::ApiOutage | Self::EtcdRestore)
+    }
+
+    /// Longest time, at the 99th percentile, from the fault to the first call of each key's new owner;
+    /// none where nothing is promised but that it recovers.
+    pub(crate) fn bound(self) -> Option<Duration> {
+        match self {
+            Self::Sigkill
+            | Self::LeaderKill
+            | Self::Sigstop
+            | Self::Partition
+            | Self::PartitionRequests
+            | Self::PartitionReplies
+            | Self::Skew => Some(GONE),
+            Self::ProofPod | Self::ProofRestart => Some(PROVEN),
+            Self::Graceful | Self::Rollout | Self::Scale => Some(HANDED_OVER),
+            Self::PartitionSlow
+            | Self::WatchStall
+            | Self::RingDeleted
+            | Self::ApiRestart
+            | Self::ApiOutage
+            | Self::EtcdRestore => None,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            format!("no kind of fault: {text:?}; there are {known}")
+        })
+    }
+}
