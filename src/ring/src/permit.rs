@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     planted::{Bug, planted},
+    protocol::Action,
     slot::Slot,
     time::Stamp,
     timing::Timing,
@@ -71,6 +72,15 @@ impl Permits {
     pub fn revoke(&mut self) {
         self.renewed = None;
         self.owned.clear();
+    }
+
+    /// The same, and says what is lost by it.
+    pub(crate) fn revoke_with_notice(&mut self, actions: &mut Vec<Action>) {
+        let lost: Vec<Slot> = self.owned().collect();
+        if !lost.is_empty() {
+            actions.push(Action::Lost(lost));
+        }
+        self.revoke();
     }
 
     /// What is owned from now on. Gives what was gained and what was lost.

@@ -1,0 +1,368 @@
+//! One incarnation's part in the protocol: events in, actions out. It does no I/O and asks no clock.
+//!
+//! Whatever happens, [`Member::handle`] first takes it in and then goes through all rules once
+//! (`step`): level-triggered, so an event that is lost costs time, not safety.
+//!
+//! | file | what |
+//! |---|---|
+//! | `own` | the own Lease: create once, renew, what confirms a renewal, when it is over |
+//! | `view` | the ring as this incarnation applies it: only forward, read where in doubt |
+//! | `peers` | the Leases of others: how long each has been unchanged, and sealing |
+//! | `lead` | the leader Lease, and what a leader does |
+//! | `leave` | handing over, and the end |
+
+mod lead;
+mod leave;
+mod own;
+mod peers;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use self::{
+    lead::Lead,
+    leave::Phase,
+    own::Own,
+    peers::Peers,
+    view::{Asked, View},
+};
+use crate::{
+    permit::{CallId, Lapsed, Permits, SlotPermit},
+    protocol::{Action, Answer, Event, Op, RequestId, Story},
+    record::{Incarnation, Ring, Stored},
+    slot::Slot,
+    time::Stamp,
+    timing::Timing,
+};
+
+/// Who a process is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The present incarnation.
+    pub incarnation: Incarnation,
+    /// The container it runs in, where that is known: of two processes in one container, the older is dead.
+    pub container: Option<Arc<str>>,
+    /// Its release.
+    pub release: Arc<str>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Member {
+    me: Identity,
+    timing: Timing,
+    /// Slots of a ring that it has to create.
+    slots: u16,
+    /// Nothing is begun before: an incarnation that failed is not followed at once.
+    not_before: Duration,
+    permits: Permits,
+    own: Own,
+    view: View,
+    peers: Peers,
+    lead: Lead,
+    phase: Phase,
+    lapses: Lapses,
+    payload: Arc<str>,
+    requests: BTreeMap<RequestId, Purpose>,
+    last_request: u64,
+    actions: Vec<Action>,
+    wake: Option<Duration>,
+}
+
+/// What a request was for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Purpose {
+    Join(u64),
+    Renew(u64),
+    /// The counter that was confirmed when the read was sent.
+    ReadOwn(u64),
+    Release,
+    ReadRing(Asked),
+    CreateRing,
+    WriteRing,
+    Seal(Incarnation, Duration),
+    Placeholder(Incarnation),
+    ReadPeer(Incarnation),
+    Mark(Incarnation),
+    Sweep(Incarnation),
+    ListForOpening,
+    TakeLead,
+    RenewLead,
+    ReadLead,
+    GiveUpLead,
+}
+
+/// Lapses of the permit.
+#[derive(Debug, Default)]
+struct Lapses {
+    /// When the present one began.
+    since: Option<Duration>,
+    /// When the last ones began.
+    lately: Vec<Duration>,
+    /// The member takes nothing until then.
+    rests_until: Option<Duration>,
+}
+
+impl Member {
+    /// A process's first incarnation. `slots` is the number of slots if it has to create the ring.
+    pub fn new(me: Identity, timing: Timing, slots: u16, now: Stamp) -> Self {
+        Self::with_permits(me, timing, slots, Permits::new(timing), now.mono)
+    }
+
+    fn with_permits(
+        me: Identity,
+        timing: Timing,
+        slots: u16,
+        permits: Permits,
+        not_before: Duration,
+    ) -> Self {
+        Self {
+            me,
+            timing,
+            slots,
+            not_before,
+            permits,
+            own: Own::default(),
+            view: View::default(),
+            peers: Peers::default(),
+            lead: Lead::default(),
+            phase: Phase::Running,
+            lapses: Lapses::default(),
+            payload: Arc::default(),
+            requests: BTreeMap::new(),
+            last_request: 0,
+            actions: vec![],
+            wake: None,
+        }
+    }
+
+    /// The process's next incarnation, after [`Action::Ended`]. Nothing that the one before knew counts
+    /// for it, so it asks for new watches.
+    #[must_use]
+    pub fn next(self, incarnation: Incarnation, now: Stamp) -> Self {
+        let me = Identity { incarnation, ..self.me };
+        let not_before = now.mono + self.timing.retry();
+        let mut next = Self::with_permits(me, self.timing, self.slots, self.permits, not_before);
+        next.payload = self.payload;
+        next.actions.push(Action::RestartWatches);
+        next
+    }
+
+    /// Takes in what has happened; gives what is to be done about it.
+    pub fn handle(&mut self, event: Event, now: Stamp) -> Vec<Action> {
+        self.permits.forget_old(now);
+        self.take_in(event, now);
+        self.step(now);
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When [`Event::Tick`] is due if nothing else happens before, by the monotonic clock.
+    pub fn next_wake(&self) -> Option<Duration> {
+        self.wake
+    }
+
+    /// Leave to work on a slot, if there is any.
+    pub fn permit(&self, slot: Slot, now: Stamp) -> Option<SlotPermit> {
+        self.permits.of(slot, now)
+    }
+
+    /// Whether a permit still holds.
+    pub fn holds(&self, permit: SlotPermit, now: Stamp) -> bool {
+        self.permits.holds(permit, now)
+    }
+
+    /// Begins a call that goes out now. [`Self::call_ended`] or [`Self::call_cancelled`] must follow, and
+    /// [`Event::Tick`] after either.
+    ///
+    /// # Errors
+    /// [`Lapsed`]: the call must not go out.
+    pub fn begin_call(&mut self, permit: SlotPermit, now: Stamp) -> Result<CallId, Lapsed> {
+        self.permits.begin(permit, now)
+    }
+
+    /// A call has been replied to, or its time-out has passed.
+    pub fn call_ended(&mut self, call: CallId) {
+        self.permits.ended(call);
+    }
+
+    /// A call has been given up while it may still be running.
+    pub fn call_cancelled(&mut self, call: CallId) {
+        self.permits.cancelled(call);
+    }
+
+    /// Its name.
+    pub fn incarnation(&self) -> &Incarnation {
+        &self.me.incarnation
+    }
+
+    /// The ring as it is applied.
+    pub fn ring(&self) -> Option<&Stored<Ring>> {
+        self.view.stored()
+    }
+
+    /// How long calls may still begin.
+    pub fn left(&self, now: Stamp) -> Duration {
+        self.permits.left(now)
+    }
+
+    /// The slots that may be worked on, permit granted.
+    pub fn owned(&self) -> impl ExactSizeIterator<Item = Slot> + '_ {
+        self.permits.owned()
+    }
+
+    /// Whether it leads.
+    pub fn leads(&self) -> bool {
+        self.lead.held
+    }
+
+    /// Whether it is a member that applies the ring and may be given slots.
+    pub fn has_joined(&self) -> bool {
+        self.own.is_held() && self.view.is_trusted() && !self.phase.is_over()
+    }
+
+    /// The payloads of all members, by what their Leases show.
+    pub fn payloads(&self) -> impl Iterator<Item = (&Incarnation, &str)> {
+        self.peers.bound_to(self.view.uid()).map(|lease| (&lease.incarnation, &*lease.payload))
+    }
+
+    fn take_in(&mut self, event: Event, now: Stamp) {
+        match event {
+            Event::Tick => {}
+            Event::MemberSeen(lease) if lease.value.incarnation == self.me.incarnation => {
+                self.see_own(&lease, now);
+            }
+            Event::MemberSeen(lease) => self.see_peer(lease, now),
+            Event::MemberGone(incarnation) if incarnation == self.me.incarnation => self.own.must_read(),
+            Event::MemberGone(incarnation) => self.peers.lost(&incarnation),
+            Event::LeaderSeen(lease) => self.lead.seen(lease, now),
+            Event::LeaderGone => self.lead.gone(),
+            Event::LeasesListed => self.peers.listed = true,
+            Event::RingSeen(ring) => self.ring_seen(ring),
+            Event::RingGone => self.view.must_read(),
+            Event::Answered { request, answer } => {
+                if let Some(purpose) = self.requests.remove(&request) {
+                    self.answered(purpose, answer, now);
+                }
+            }
+            Event::ProcessDead(incarnation) => self.peers.is_dead(&incarnation, now),
+            Event::Stop => self.stop(now),
+            Event::Payload(payload) => self.payload = payload,
+        }
+    }
+
+    fn answered(&mut self, purpose: Purpose, answer: Answer, now: Stamp) {
+        match purpose {
+            Purpose::Join(counter) => self.join_answered(counter, answer, now),
+            Purpose::Renew(counter) => self.renew_answered(counter, answer, now),
+            Purpose::ReadOwn(confirmed) => self.own_read(confirmed, answer, now),
+            Purpose::Release => self.released(&answer),
+            Purpose::ReadRing(asked) => self.ring_read(asked, answer, now),
+            Purpose::CreateRing => self.ring_created(answer, now),
+            Purpose::WriteRing => self.ring_written(answer),
+            Purpose::Seal(peer, silent) => self.seal_answered(&peer, silent, answer, now),
+            Purpose::Placeholder(peer) | Purpose::ReadPeer(peer) => self.peer_read(&peer, answer, now),
+            Purpose::Mark(peer) => self.mark_answered(&peer, answer, now),
+            Purpose::Sweep(peer) => self.swept(&peer, &answer, now),
+            Purpose::ListForOpening => self.opening_listed(&answer, now),
+            Purpose::TakeLead | Purpose::RenewLead | Purpose::ReadLead | Purpose::GiveUpLead => {
+                self.lead_answered(&purpose, answer, now);
+            }
+        }
+    }
+
+    /// All rules, once.
+    fn step(&mut self, now: Stamp) {
+        self.wake = None;
+        if self.phase.is_over() {
+            self.end(now);
+            return;
+        }
+        if !self.is_due(self.not_before, now) {
+            return;
+        }
+        self.notice_lapse(now);
+        self.read_ring_where_in_doubt(now);
+        self.own_what_the_ring_says();
+        self.notice_handoffs(now);
+        self.acknowledge();
+        self.leave(now);
+        self.join_or_renew(now);
+        self.complete_moves(now);
+        self.seal_predecessors(now);
+        self.lead(now);
+        self.own_what_the_ring_says();
+        if self.phase.is_over() {
+            self.end(now);
+        }
+    }
+
+    /// The permit has run out, or is back.
+    fn notice_lapse(&mut self, now: Stamp) {
+        if !self.own.is_held() {
+            return;
+        }
+        let left = self.permits.left(now);
+        match self.lapses.since {
+            None if left.is_zero() => {
+                self.lapses.since = Some(now.mono);
+                self.lapses.lately.push(now.mono);
+                self.give_up_lead_silently();
+                self.tell(Story::Lapsed);
+                self.rest_after_lapses(now);
+            }
+            Some(since) if !left.is_zero() => {
+                self.lapses.since = None;
+                // The store may have been restored meanwhile: nothing is owned until the ring is read anew.
+                self.view.distrust();
+                // Others looked silent because nothing could be heard.
+                self.peers.begin_anew(now);
+                self.lead.begin_anew(now);
+                self.tell(Story::Renewed(now.mono.saturating_sub(since)));
+            }
+            _ => {}
+        }
+        if !left.is_zero() {
+            self.is_due(now.mono + left, now);
+        }
+    }
+
+    fn rest_after_lapses(&mut self, now: Stamp) {
+        let window = self.timing.lapse_window();
+        self.lapses.lately.retain(|at| now.mono.saturating_sub(*at) < window);
+        if self.lapses.lately.len() >= Timing::LAPSES_MAX {
+            self.lapses.lately.clear();
+            self.lapses.rests_until = Some(now.mono + window);
+        }
+    }
+
+    /// Whether it takes nothing for a while, for its permit lapsed too often.
+    fn rests(&self, now: Stamp) -> bool {
+        self.lapses.rests_until.is_some_and(|until| now.mono < until)
+    }
+
+    /// Whether an instant has come; if not, it is looked at again then.
+    fn is_due(&mut self, at: Duration, now: Stamp) -> bool {
+        if at <= now.mono {
+            return true;
+        }
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+        false
+    }
+
+    fn request(&mut self, purpose: Purpose, op: Op) {
+        self.last_request += 1;
+        let id = RequestId(self.last_request);
+        self.requests.insert(id, purpose);
+        self.actions.push(Action::Request { id, op });
+    }
+
+    fn is_asking(&self, like: impl Fn(&Purpose) -> bool) -> bool {
+        self.requests.values().any(like)
+    }
+
+    fn tell(&mut self, story: Story) {
+        self.actions.push(Action::Tell(story));
+    }
+}

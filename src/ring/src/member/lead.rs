@@ -1,0 +1,263 @@
+//! The leader Lease, and what a leader does: open a new ring, plan, seal the silent, tell laggards to
+//! leave, sweep.
+//!
+//! Safety does not rest on leadership: whatever a leader writes is a compare-and-swap, and right by what
+//! it is made from. Two leaders only cost conflicts.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Member, Purpose};
+use crate::{
+    plan::{Changes, Peer, complete, plan},
+    planted::{Bug, planted},
+    protocol::{Answer, Op, Story},
+    record::{Incarnation, LeaderLease, MemberLease, Ring, Stored},
+    time::Stamp,
+};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Lead {
+    lease: Option<Stored<LeaderLease>>,
+    /// Since when the Lease has been seen as it is.
+    since: Duration,
+    /// Whether this member leads.
+    pub(super) held: bool,
+    counter: u64,
+    next_at: Duration,
+    reads: bool,
+    changes: Option<Changes>,
+    opening: Opening,
+}
+
+/// How far the opening of a new ring is.
+#[derive(Debug, Default)]
+struct Opening {
+    next_list_at: Duration,
+    /// When a consistent list first showed that nobody of another ring is left.
+    clean_since: Option<Duration>,
+}
+
+impl Lead {
+    pub(super) fn holder(&self) -> Option<&Incarnation> {
+        self.lease.as_ref().and_then(|lease| lease.value.holder.as_ref())
+    }
+
+    pub(super) fn seen(&mut self, lease: Stored<LeaderLease>, now: Stamp) {
+        let known = self.lease.as_ref();
+        if known.is_none_or(|known| known.uid != lease.uid || known.version < lease.version) {
+            self.lease = Some(lease);
+            self.since = now.mono;
+        }
+    }
+
+    pub(super) fn gone(&mut self) {
+        self.lease = None;
+    }
+
+    pub(super) fn begin_anew(&mut self, now: Stamp) {
+        self.since = now.mono;
+    }
+}
+
+impl Member {
+    /// Gives up the lead without a word at the API server: others will see it silent.
+    pub(super) fn give_up_lead_silently(&mut self) {
+        self.lead.changes = None;
+        self.lead.opening = Opening::default();
+        if std::mem::take(&mut self.lead.held) {
+            self.tell(Story::LeadsNoMore);
+        }
+    }
+
+    fn asks_for_lead(&self) -> bool {
+        self.is_asking(|purpose| {
+            matches!(
+                purpose,
+                Purpose::TakeLead | Purpose::RenewLead | Purpose::ReadLead | Purpose::GiveUpLead
+            )
+        })
+    }
+
+    pub(super) fn lead(&mut self, now: Stamp) {
+        if self.lead.held && self.own.silent_for(now) >= self.timing.echo_max() {
+            self.give_up_lead_silently();
+        }
+        if !self.asks_for_lead() && self.is_due(self.lead.next_at, now) {
+            self.campaign_or_renew(now);
+        }
+        if self.lead.held && self.may_judge(now) && !self.phase.is_parting() {
+            self.seal_the_silent(now);
+            self.place_holders(now);
+            self.mark_laggards(now);
+            self.sweep(now);
+            self.write_plan(now);
+        }
+    }
+
+    fn campaign_or_renew(&mut self, now: Stamp) {
+        if self.lead.reads {
+            self.lead.reads = false;
+            self.request(Purpose::ReadLead, Op::ReadLeader);
+        } else if self.lead.held {
+            if !self.phase.is_parting() {
+                self.write_lead(Purpose::RenewLead, Some(self.me.incarnation.clone()), now);
+            }
+        } else if self.may_judge(now) && !self.phase.leaves_for_good() && self.lead_is_free(now) {
+            self.write_lead(Purpose::TakeLead, Some(self.me.incarnation.clone()), now);
+        }
+    }
+
+    fn lead_is_free(&mut self, now: Stamp) -> bool {
+        let Some(lease) = &self.lead.lease else {
+            return true;
+        };
+        let Some(holder) = &lease.value.holder else {
+            return true;
+        };
+        if *holder == self.me.incarnation || self.peers.is_gone(holder) {
+            return true;
+        }
+        let patience = self.timing.lease().max(lease.value.duration);
+        self.is_due(self.lead.since + patience, now)
+    }
+
+    fn write_lead(&mut self, purpose: Purpose, holder: Option<Incarnation>, now: Stamp) {
+        self.lead.counter += 1;
+        let lease = LeaderLease { holder, duration: self.timing.lease(), counter: self.lead.counter };
+        let op = match &self.lead.lease {
+            Some(known) => Op::UpdateLeader { uid: known.uid.clone(), version: known.version, lease },
+            None => Op::CreateLeader(lease),
+        };
+        self.lead.next_at = now.mono + self.timing.renew();
+        self.request(purpose, op);
+    }
+
+    pub(super) fn lead_answered(&mut self, purpose: &Purpose, answer: Answer, now: Stamp) {
+        match answer {
+            Answer::Leader(lease) => {
+                self.lead.lease = Some(lease);
+                self.lead.since = now.mono;
+            }
+            Answer::NotFound => self.lead.lease = None,
+            Answer::Conflict | Answer::Exists => self.lead.reads = true,
+            _ => {
+                self.lead.reads = true;
+                self.lead.next_at = now.mono + self.timing.retry();
+                return;
+            }
+        }
+        if self.lead.reads {
+            self.lead.next_at = now.mono;
+            return;
+        }
+        let mine = self.lead.holder() == Some(&self.me.incarnation);
+        if *purpose == Purpose::TakeLead && mine && !self.lead.held {
+            self.lead.held = true;
+            self.lead.next_at = now.mono + self.timing.renew();
+            self.tell(Story::Leads);
+        } else if self.lead.held && !mine {
+            self.give_up_lead_silently();
+        }
+    }
+
+    /// The last thing a leaver does with the lead. Whether there is nothing left to do about it.
+    pub(super) fn hand_back_lead(&mut self, now: Stamp) -> bool {
+        if self.asks_for_lead() {
+            return false;
+        }
+        if !self.lead.held {
+            return true;
+        }
+        self.give_up_lead_silently();
+        self.write_lead(Purpose::GiveUpLead, None, now);
+        false
+    }
+
+    /// The members as their Leases show them, this one as it is.
+    fn bound_leases(&self, now: Stamp) -> Vec<Arc<MemberLease>> {
+        let me = self.own_lease_as_planned(now);
+        // A placeholder stands for somebody who is not there.
+        let others = self.peers.all().filter(|lease| lease.counter > 0 || lease.standing.is_over());
+        others.cloned().chain([Arc::new(me)]).collect()
+    }
+
+    /// Writes what a plan says, if anything.
+    fn write_plan(&mut self, now: Stamp) {
+        let Some(ring) = self.view.stored().cloned().filter(|_| !self.asks_for_ring()) else {
+            return;
+        };
+        let mut value = (*ring.value).clone();
+        value.open = value.open || self.may_open(now);
+        let leases = self.bound_leases(now);
+        let peers: Vec<Peer<'_>> = leases.iter().map(|lease| Peer::of(lease, &ring.uid)).collect();
+        let changes = self.lead.changes.get_or_insert_with(|| Changes::new(&value, now.mono));
+        changes.note(&value, &peers, &self.timing, now.mono);
+        let plan = plan(&value, &peers, &self.me.incarnation, changes, &self.timing, now.mono);
+        if let Some(at) = plan.again_at {
+            self.is_due(at, now);
+        }
+        let opens = value.open && !ring.value.open;
+        let next = plan.ring.or_else(|| opens.then(|| Ring { epoch: value.epoch + 1, ..value }));
+        if let Some(next) = next {
+            if opens {
+                self.tell(Story::Opened);
+            }
+            if plan.begun > 0 {
+                self.tell(Story::Planned(plan.begun));
+            }
+            self.write_ring(&ring, next);
+        }
+    }
+
+    fn write_ring(&mut self, from: &Stored<Ring>, ring: Ring) {
+        let op = Op::UpdateRing { uid: from.uid.clone(), version: from.version, ring };
+        self.request(Purpose::WriteRing, op);
+    }
+
+    /// Writes that slots on their way here have arrived, when their owners have let go.
+    pub(super) fn complete_moves(&mut self, now: Stamp) {
+        let Some(ring) = self.view.stored().cloned() else {
+            return;
+        };
+        let may = self.has_joined() && !self.permits.left(now).is_zero() && !self.asks_for_ring();
+        if !may || !ring.value.moves.values().any(|moving| moving.to == self.me.incarnation) {
+            return;
+        }
+        let leases = self.bound_leases(now);
+        let peers: Vec<Peer<'_>> = leases.iter().map(|lease| Peer::of(lease, &ring.uid)).collect();
+        if let Some(next) = complete(&ring.value, &peers, &self.me.incarnation) {
+            self.write_ring(&ring, next);
+        }
+    }
+
+    /// Whether a new ring may open: a consistent list showed that no owner of another ring is left that
+    /// anybody could still see, and L has passed since, for those whose Leases had vanished.
+    fn may_open(&mut self, now: Stamp) -> bool {
+        if planted(Bug::OpensAtOnce) {
+            return true;
+        }
+        if let Some(since) = self.lead.opening.clean_since {
+            return self.is_due(since + self.timing.lease(), now);
+        }
+        if !self.is_asking(|purpose| *purpose == Purpose::ListForOpening)
+            && self.is_due(self.lead.opening.next_list_at, now)
+        {
+            self.lead.opening.next_list_at = now.mono + self.timing.renew();
+            self.request(Purpose::ListForOpening, Op::ListMembers);
+        }
+        false
+    }
+
+    pub(super) fn opening_listed(&mut self, answer: &Answer, now: Stamp) {
+        let Answer::Members(leases) = answer else {
+            return;
+        };
+        let uid = self.view.uid();
+        let left =
+            leases.iter().any(|lease| Some(&lease.value.ring) != uid && !lease.value.standing.is_over());
+        if !left && self.lead.held {
+            self.lead.opening.clean_since = Some(now.mono);
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The own Lease.
+//!
+//! It is created once. It is renewed by compare-and-swap, each attempt with a counter of its own. Only
+//! what shows a counter proves that the attempt with it succeeded: its reply, a read, the watch. The
+//! permit then counts from when that attempt was *sent*: the store took it in later, so whoever sees the
+//! Lease unchanged for L began to look later than that.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Member, Purpose};
+use crate::{
+    planted::{Bug, planted},
+    protocol::{Answer, End, Op, Story},
+    record::{MemberLease, PROTOCOL, Standing, Stored},
+    time::Stamp,
+};
+
+/// Attempts whose fate is not known, at most: older ones no longer give a permit anyway.
+const SENT_MAX: usize = 16;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    /// What the Lease was created as; none before.
+    held: Option<Held>,
+    counter: u64,
+    /// When each attempt was sent.
+    sent: BTreeMap<u64, Stamp>,
+    /// The newest attempt known to have succeeded.
+    confirmed: u64,
+    /// Confirmed attempts that the watch has not shown, and when each was confirmed.
+    unechoed: VecDeque<(u64, Duration)>,
+    /// When the next attempt is due.
+    next_at: Duration,
+    last_sent_at: Duration,
+    reads: bool,
+    /// The leader wants this incarnation to go.
+    pub(super) told_to_leave: bool,
+    created: i64,
+    release_tried: bool,
+    /// See [`MemberLease::acked`].
+    pub(super) acked: u64,
+    /// What the last attempt said.
+    said: Option<(u64, Standing, Arc<str>)>,
+}
+
+#[derive(Debug)]
+struct Held {
+    uid: Arc<str>,
+    version: u64,
+}
+
+impl Own {
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    pub(super) fn must_read(&mut self) {
+        self.reads = self.held.is_some();
+    }
+
+    /// The Lease as the next write must find it.
+    pub(super) fn found(&self) -> Option<(Arc<str>, u64)> {
+        self.held.as_ref().map(|held| (held.uid.clone(), held.version))
+    }
+
+    /// How long the watch has kept back what it should have shown.
+    pub(super) fn silent_for(&self, now: Stamp) -> Duration {
+        self.unechoed.front().map_or(Duration::ZERO, |(_, at)| now.mono.saturating_sub(*at))
+    }
+
+    /// Whether a read must tell before the next write.
+    pub(super) fn has_doubts(&self) -> bool {
+        self.reads
+    }
+
+    pub(super) fn last_counter(&self) -> u64 {
+        self.counter
+    }
+
+    /// When the Lease was created, by the API server's clock.
+    pub(super) fn created(&self) -> i64 {
+        self.created
+    }
+
+    /// Whether a Lease is there that has not been tried to be released: once true, then false.
+    pub(super) fn give_away_release(&mut self) -> bool {
+        self.is_held() && !std::mem::replace(&mut self.release_tried, true)
+    }
+
+    fn adopt(&mut self, lease: &Stored<MemberLease>) {
+        self.held = Some(Held { uid: lease.uid.clone(), version: lease.version });
+        self.told_to_leave |= lease.value.told_to_leave;
+        self.created = lease.value.created;
+    }
+}
+
+impl Member {
+    /// What the own Lease is to say.
+    pub(super) fn own_lease(&self, counter: u64, standing: Standing) -> MemberLease {
+        MemberLease {
+            incarnation: self.me.incarnation.clone(),
+            ring: self.view.bound_to().unwrap_or_default(),
+            duration: self.timing.lease(),
+            counter,
+            applied: self.view.epoch(),
+            acked: self.own.acked,
+            standing,
+            told_to_leave: self.own.told_to_leave,
+            container: self.me.container.clone(),
+            protocol: PROTOCOL,
+            release: self.me.release.clone(),
+            created: 0,
+            payload: self.payload.clone(),
+        }
+    }
+
+    /// Whether a request for the own Lease is under way: they go one at a time.
+    pub(super) fn asks_about_itself(&self) -> bool {
+        self.is_asking(|purpose| {
+            matches!(purpose, Purpose::Join(_) | Purpose::Renew(_) | Purpose::ReadOwn(_) | Purpose::Release)
+        })
+    }
+
+    /// Creates the Lease, or renews it where that is due.
+    pub(super) fn join_or_renew(&mut self, now: Stamp) {
+        if self.phase.is_over() || self.asks_about_itself() || !self.is_due(self.own.next_at, now) {
+            return;
+        }
+        let Some((uid, version)) = self.own.found() else {
+            if self.own.counter == 0 && self.view.is_trusted() && !self.phase.leaves_for_good() {
+                self.view.bind();
+                let counter = self.next_attempt(now);
+                let lease = self.own_lease(counter, Standing::Active);
+                self.request(Purpose::Join(counter), Op::CreateMember(lease));
+            } else if self.own.reads {
+                self.request(Purpose::ReadOwn(0), Op::ReadMember(self.me.incarnation.clone()));
+            }
+            return;
+        };
+        if self.own.reads {
+            let confirmed = self.own.confirmed;
+            self.request(Purpose::ReadOwn(confirmed), Op::ReadMember(self.me.incarnation.clone()));
+            return;
+        }
+        let standing = self.standing(now);
+        let said = (self.own.acked, standing, self.payload.clone());
+        let news = self.own.said.as_ref() != Some(&said);
+        let gap = if news { self.timing.renew_gap() } else { self.timing.renew() };
+        if !self.is_due(self.own.last_sent_at + gap, now) {
+            return;
+        }
+        self.own.said = Some(said);
+        let counter = self.next_attempt(now);
+        let lease = self.own_lease(counter, standing);
+        self.request(Purpose::Renew(counter), Op::UpdateMember { uid, version, lease });
+    }
+
+    pub(super) fn standing(&self, now: Stamp) -> Standing {
+        if self.phase.leaves_for_good() || self.rests(now) { Standing::Leaving } else { Standing::Active }
+    }
+
+    fn next_attempt(&mut self, now: Stamp) -> u64 {
+        self.own.counter += 1;
+        self.own.sent.insert(self.own.counter, now);
+        while self.own.sent.len() > SENT_MAX {
+            self.own.sent.pop_first();
+        }
+        self.own.last_sent_at = now.mono;
+        self.own.counter
+    }
+
+    pub(super) fn join_answered(&mut self, counter: u64, answer: Answer, now: Stamp) {
+        match answer {
+            Answer::Member(lease) => self.joined(counter, &lease, now),
+            // It may have been created, or may yet be. Creating it again could bring back an owner whose
+            // death somebody has proved by creating it: only a read may tell.
+            Answer::Failed => {
+                self.own.reads = true;
+                self.own.next_at = now.mono + self.timing.request();
+            }
+            _ => self.is_over(End::NeverJoined),
+        }
+    }
+
+    fn joined(&mut self, counter: u64, lease: &Stored<MemberLease>, now: Stamp) {
+        let first = !self.own.is_held();
+        self.own.adopt(lease);
+        self.confirm(counter, now);
+        if first {
+            self.own.said = Some((0, Standing::Active, self.payload.clone()));
+            self.tell(Story::Joined);
+        }
+    }
+
+    pub(super) fn renew_answered(&mut self, counter: u64, answer: Answer, now: Stamp) {
+        match answer {
+            Answer::Member(lease) => {
+                self.own.adopt(&lease);
+                self.confirm(counter, now);
+            }
+            Answer::Conflict => {
+                self.own.reads = true;
+                self.own.next_at = now.mono;
+            }
+            Answer::NotFound if planted(Bug::CreatesLeaseAgain) => {
+                self.own.held = None;
+                self.own.counter = 0;
+                self.own.confirmed = 0;
+            }
+            Answer::NotFound => self.is_over(End::LeaseGone),
+            _ => {
+                if planted(Bug::AnyAnswerRenews) {
+                    self.confirm(counter, now);
+                }
+                self.own.said = None;
+                self.own.next_at = now.mono + self.timing.retry();
+            }
+        }
+    }
+
+    /// A consistent read of the own Lease, sent when `confirmed` was the newest attempt known to have
+    /// succeeded.
+    pub(super) fn own_read(&mut self, confirmed: u64, answer: Answer, now: Stamp) {
+        let lease = match answer {
+            Answer::Member(lease) => lease,
+            Answer::NotFound => {
+                let never = !self.own.is_held();
+                self.is_over(if never { End::NeverJoined } else { End::LeaseGone });
+                return;
+            }
+            _ => {
+                self.own.next_at = now.mono + self.timing.retry();
+                return;
+            }
+        };
+        let another = self.own.held.as_ref().is_some_and(|held| held.uid != lease.uid);
+        if another || lease.value.incarnation != self.me.incarnation {
+            self.is_over(End::LeaseGone);
+        } else if lease.value.standing.is_over() {
+            self.is_over(End::Sealed);
+        } else if lease.value.counter < confirmed && !planted(Bug::GoesOnAfterRestore) {
+            self.is_over(End::WentBack);
+        } else {
+            self.own.reads = false;
+            self.own.said = None;
+            self.own.next_at = now.mono;
+            let counter = lease.value.counter;
+            if self.own.is_held() {
+                self.own.adopt(&lease);
+                self.confirm(counter, now);
+            } else {
+                self.joined(counter, &lease, now);
+            }
+        }
+    }
+
+    /// The watch shows the own Lease. It may lag: what it shows was true once.
+    pub(super) fn see_own(&mut self, lease: &Stored<MemberLease>, now: Stamp) {
+        let Some(held) = &self.own.held else {
+            return;
+        };
+        if held.uid != lease.uid {
+            self.own.must_read();
+            return;
+        }
+        if lease.value.standing == Standing::Sealed {
+            self.is_over(End::Sealed);
+            return;
+        }
+        self.own.told_to_leave |= lease.value.told_to_leave;
+        let counter = lease.value.counter;
+        self.own.unechoed.retain(|(confirmed, _)| *confirmed > counter);
+        if counter > self.own.confirmed {
+            self.confirm(counter, now);
+            self.own.unechoed.retain(|(confirmed, _)| *confirmed > counter);
+        }
+    }
+
+    /// The attempt with this counter has succeeded.
+    fn confirm(&mut self, counter: u64, now: Stamp) {
+        let Some(sent) = self.own.sent.get(&counter).copied() else {
+            return;
+        };
+        self.permits.renew(if planted(Bug::PermitFromReply) { now } else { sent });
+        if counter > self.own.confirmed {
+            self.own.confirmed = counter;
+            // The first is the one that counts; more of them need not be kept.
+            if self.own.unechoed.len() < SENT_MAX {
+                self.own.unechoed.push_back((counter, now.mono));
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The ring as this incarnation applies it.
+//!
+//! Its epochs only go forward: a watch may show an older one, which is ignored. Where a watch cannot be
+//! trusted to tell (another ring, none, after a lapse, behind the leader), a consistent read decides. If
+//! that shows less than what was applied when it was sent, the store was restored, and the incarnation
+//! is over: others may be told something else than it was.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Member, Purpose};
+use crate::{
+    planted::{Bug, planted},
+    protocol::{Action, Answer, End, Op, Story},
+    record::{PROTOCOL, Ring, Stored},
+    slot::{HASH, SLOTS_MAX, Slot},
+    time::Stamp,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct View {
+    ring: Option<Stored<Ring>>,
+    /// Uid of the ring that the own Lease is bound to.
+    bound: Option<Arc<str>>,
+    /// Counts the occasions from which on only a newer read tells.
+    doubts: u64,
+    /// The doubt that has been read away.
+    settled: Option<u64>,
+    reads: bool,
+    next_read_at: Duration,
+    next_stalled_read_at: Duration,
+    watches_restarted_at: Duration,
+    behind_since: Option<Duration>,
+    /// When moves to this incarnation were first seen.
+    incoming: BTreeMap<Slot, Duration>,
+    unsupported: Option<String>,
+}
+
+/// What was known when a read was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    epoch: u64,
+    doubts: u64,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            ring: None,
+            bound: None,
+            doubts: 0,
+            settled: None,
+            reads: true,
+            next_read_at: Duration::ZERO,
+            next_stalled_read_at: Duration::ZERO,
+            watches_restarted_at: Duration::ZERO,
+            behind_since: None,
+            incoming: BTreeMap::new(),
+            unsupported: None,
+        }
+    }
+}
+
+impl View {
+    pub(super) fn stored(&self) -> Option<&Stored<Ring>> {
+        self.ring.as_ref()
+    }
+
+    pub(super) fn uid(&self) -> Option<&Arc<str>> {
+        self.ring.as_ref().map(|ring| &ring.uid)
+    }
+
+    /// The epoch that is applied.
+    pub(super) fn epoch(&self) -> u64 {
+        self.ring.as_ref().map_or(0, |ring| ring.value.epoch)
+    }
+
+    /// Whether what is applied may be acted by.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.ring.is_some() && self.settled == Some(self.doubts) && self.unsupported.is_none()
+    }
+
+    pub(super) fn distrust(&mut self) {
+        self.doubts += 1;
+        self.reads = true;
+    }
+
+    pub(super) fn must_read(&mut self) {
+        self.reads = true;
+    }
+
+    pub(super) fn bind(&mut self) {
+        self.bound = self.uid().cloned();
+    }
+
+    pub(super) fn bound_to(&self) -> Option<Arc<str>> {
+        self.bound.clone()
+    }
+
+    fn is_another(&self, ring: &Stored<Ring>) -> bool {
+        self.bound.as_ref().is_some_and(|bound| *bound != ring.uid)
+    }
+
+    /// Takes over what a consistent read showed, unless something newer came meanwhile. Of the same epoch
+    /// the version counts that was read: a restore brings versions back, too.
+    fn adopt(&mut self, ring: Stored<Ring>) {
+        let newer = self.ring.as_ref().filter(|known| known.uid == ring.uid);
+        if newer.is_none_or(|known| known.value.epoch <= ring.value.epoch) {
+            self.ring = Some(ring);
+        }
+    }
+
+    /// Applies a ring if it is news.
+    fn apply(&mut self, ring: Stored<Ring>) {
+        let known = self.ring.as_ref().filter(|known| known.uid == ring.uid);
+        let news = known.is_none_or(|known| {
+            (known.value.epoch, known.version) < (ring.value.epoch, ring.version)
+                || planted(Bug::TakesOlderEpochs)
+        });
+        if news {
+            self.ring = Some(ring);
+        }
+    }
+}
+
+impl Member {
+    pub(super) fn ring_seen(&mut self, ring: Stored<Ring>) {
+        if self.view.is_another(&ring) {
+            self.view.must_read();
+        } else {
+            self.check_support(&ring.value);
+            self.view.apply(ring);
+        }
+    }
+
+    pub(super) fn ring_read(&mut self, asked: Asked, answer: Answer, now: Stamp) {
+        match answer {
+            Answer::Ring(ring) => {
+                if self.view.is_another(&ring) {
+                    self.is_over(End::RingGone);
+                } else if self.has_gone_back(asked, &ring) && !planted(Bug::GoesOnAfterRestore) {
+                    self.is_over(End::WentBack);
+                } else {
+                    self.view.settled = Some(asked.doubts);
+                    self.check_support(&ring.value);
+                    self.view.adopt(ring);
+                }
+            }
+            Answer::NotFound if self.view.bound.is_some() => self.is_over(End::RingGone),
+            Answer::NotFound => {
+                self.request(Purpose::CreateRing, Op::CreateRing(Ring::new(self.slots)));
+            }
+            _ => self.read_ring_later(now),
+        }
+    }
+
+    /// Whether a consistent read shows less than what was applied when it was sent, or something else.
+    fn has_gone_back(&self, asked: Asked, read: &Stored<Ring>) -> bool {
+        let known = self.view.ring.as_ref().filter(|_| self.view.bound.is_some());
+        known.is_some_and(|known| {
+            read.value.epoch < asked.epoch
+                || (read.value.epoch == known.value.epoch && read.value != known.value)
+        })
+    }
+
+    fn read_ring_later(&mut self, now: Stamp) {
+        self.view.reads = true;
+        self.view.next_read_at = now.mono + self.timing.retry();
+    }
+
+    pub(super) fn ring_created(&mut self, answer: Answer, now: Stamp) {
+        match answer {
+            // Somebody may have been quicker: a read tells, and tells all that a creation would.
+            Answer::Ring(_) | Answer::Exists => self.view.must_read(),
+            _ => self.read_ring_later(now),
+        }
+    }
+
+    pub(super) fn ring_written(&mut self, answer: Answer) {
+        match answer {
+            Answer::Ring(ring) if !self.view.is_another(&ring) => self.view.apply(ring),
+            Answer::Conflict => {
+                self.view.must_read();
+                self.tell(Story::Conflict);
+            }
+            _ => self.view.must_read(),
+        }
+    }
+
+    fn check_support(&mut self, ring: &Ring) {
+        let why = if ring.protocol > PROTOCOL {
+            Some(format!("its protocol is {}, this release speaks {PROTOCOL}", ring.protocol))
+        } else if &*ring.hash != HASH {
+            Some(format!("its hash is {:?}, this release knows {HASH:?}", ring.hash))
+        } else if ring.slots != self.slots || ring.slots == 0 || ring.slots > SLOTS_MAX {
+            Some(format!("it has {} slots, this replica is set to {}", ring.slots, self.slots))
+        } else {
+            None
+        };
+        if why == self.view.unsupported {
+            return;
+        }
+        self.view.unsupported.clone_from(&why);
+        if let Some(why) = why {
+            self.tell(Story::Unsupported(why));
+            if self.own.is_held() {
+                self.is_over(End::Unsupported);
+            }
+        }
+    }
+
+    /// Whether a request for the ring is under way: they go one at a time.
+    pub(super) fn asks_for_ring(&self) -> bool {
+        self.is_asking(|purpose| {
+            matches!(purpose, Purpose::ReadRing(_) | Purpose::CreateRing | Purpose::WriteRing)
+        })
+    }
+
+    pub(super) fn read_ring_where_in_doubt(&mut self, now: Stamp) {
+        self.notice_stalled_watch(now);
+        if self.view.reads && !self.asks_for_ring() && self.is_due(self.view.next_read_at, now) {
+            self.view.reads = false;
+            let asked = Asked { epoch: self.view.epoch(), doubts: self.view.doubts };
+            self.request(Purpose::ReadRing(asked), Op::ReadRing);
+        }
+    }
+
+    /// A watch that keeps back the own renewals, or what the leader has applied already, is not waited for.
+    fn notice_stalled_watch(&mut self, now: Stamp) {
+        let ahead = self.lead.holder().and_then(|leader| self.peers.lease(leader)).is_some_and(|leader| {
+            Some(&leader.ring) == self.view.uid() && leader.applied > self.view.epoch()
+        });
+        self.view.behind_since = ahead.then_some(self.view.behind_since.unwrap_or(now.mono));
+        if let Some(since) = self.view.behind_since {
+            if self.is_due(since + self.timing.behind(), now) {
+                self.view.behind_since = None;
+                self.view.must_read();
+            }
+        }
+        let silent = self.own.silent_for(now);
+        if silent >= self.timing.echo() && self.is_due(self.view.next_stalled_read_at, now) {
+            self.view.next_stalled_read_at = now.mono + self.timing.renew();
+            self.view.must_read();
+        }
+        if silent >= self.timing.echo_max()
+            && self.is_due(self.view.watches_restarted_at + self.timing.echo_max(), now)
+        {
+            self.view.watches_restarted_at = now.mono;
+            self.actions.push(Action::RestartWatches);
+        }
+    }
+
+    /// Owns exactly what the ring says, as far as it may be acted by.
+    pub(super) fn own_what_the_ring_says(&mut self) {
+        let me = &self.me.incarnation;
+        let workable = match self.view.stored() {
+            Some(ring) if self.may_work() => ring.value.workable(me).collect(),
+            _ => BTreeSet::new(),
+        };
+        let (gained, lost) = self.permits.own(&workable);
+        if !lost.is_empty() {
+            self.actions.push(Action::Lost(lost));
+        }
+        if !gained.is_empty() {
+            self.actions.push(Action::Gained(gained));
+        }
+    }
+
+    fn may_work(&self) -> bool {
+        self.has_joined() && self.phase.works() && self.lapses.since.is_none()
+    }
+
+    /// Tells how long slots took to come here.
+    pub(super) fn notice_handoffs(&mut self, now: Stamp) {
+        let Some(ring) = self.view.ring.as_ref().map(|ring| ring.value.clone()) else {
+            return;
+        };
+        let me = &self.me.incarnation;
+        let arrived: Vec<Duration> = self
+            .view
+            .incoming
+            .iter()
+            .filter(|(slot, _)| ring.owners.get(slot) == Some(me) && !ring.moves.contains_key(slot))
+            .map(|(_, since)| *since)
+            .collect();
+        if let Some(first) = arrived.iter().min() {
+            self.tell(Story::HandedOver(arrived.len(), now.mono.saturating_sub(*first)));
+        }
+        let me = &self.me.incarnation;
+        let coming = ring.moves.iter().filter(|(_, moving)| &moving.to == me).map(|(slot, _)| *slot);
+        let known = std::mem::take(&mut self.view.incoming);
+        self.view.incoming =
+            coming.map(|slot| (slot, known.get(&slot).copied().unwrap_or(now.mono))).collect();
+    }
+
+    /// Acknowledges moves that take slots away, once no call for any of them is left. The slots are not
+    /// worked on any more by then: they are given up when the ring is applied.
+    pub(super) fn acknowledge(&mut self) {
+        let Some(ring) = self.view.stored().filter(|_| self.has_joined()) else {
+            return;
+        };
+        let mut newest = 0;
+        for (slot, moving) in &ring.value.moves {
+            if ring.value.owners.get(slot) == Some(&self.me.incarnation) {
+                if self.permits.is_busy(*slot) && !planted(Bug::AckWithRunningCalls) {
+                    return;
+                }
+                newest = newest.max(moving.since);
+            }
+        }
+        if newest > self.own.acked {
+            self.own.acked = ring.value.epoch;
+        }
+    }
+}
