@@ -34,7 +34,7 @@ pub(crate) enum Kind {
     /// Requests arrive, replies don't.
     PartitionReplies,
     /// Everything passes, but late.
-    PartitionSlow,
+    Slow,
     /// A process's wall clock is an hour off; then it, or another one, is killed.
     Skew,
     /// Watches of a process stand still, all else passes.
@@ -46,9 +46,9 @@ pub(crate) enum Kind {
     /// From one process to five, and down to two.
     Scale,
     /// A process is killed, and its Pod's status says so at once, as the kubelet would.
-    ProofPod,
+    Proof,
     /// A process is killed, and another one starts in the same Pod at once.
-    ProofRestart,
+    Restart,
     /// Somebody deletes the ring object.
     RingDeleted,
     /// The API server is killed and started again.
@@ -68,14 +68,14 @@ impl Kind {
         Self::Partition,
         Self::PartitionRequests,
         Self::PartitionReplies,
-        Self::PartitionSlow,
+        Self::Slow,
         Self::Skew,
         Self::WatchStall,
         Self::Graceful,
         Self::Rollout,
         Self::Scale,
-        Self::ProofPod,
-        Self::ProofRestart,
+        Self::Proof,
+        Self::Restart,
         Self::RingDeleted,
         Self::ApiRestart,
         Self::ApiOutage,
@@ -91,14 +91,14 @@ impl Kind {
             Self::Partition => "partition",
             Self::PartitionRequests => "partition-requests",
             Self::PartitionReplies => "partition-replies",
-            Self::PartitionSlow => "partition-slow",
+            Self::Slow => "slow",
             Self::Skew => "skew",
             Self::WatchStall => "watch-stall",
             Self::Graceful => "graceful",
             Self::Rollout => "rollout",
             Self::Scale => "scale",
-            Self::ProofPod => "proof-pod",
-            Self::ProofRestart => "proof-restart",
+            Self::Proof => "proof",
+            Self::Restart => "restart",
             Self::RingDeleted => "ring-deleted",
             Self::ApiRestart => "api-restart",
             Self::ApiOutage => "api-outage",
@@ -122,9 +122,9 @@ impl Kind {
             | Self::PartitionRequests
             | Self::PartitionReplies
             | Self::Skew => Some(GONE),
-            Self::ProofPod | Self::ProofRestart => Some(PROVEN),
+            Self::Proof | Self::Restart => Some(PROVEN),
             Self::Graceful | Self::Rollout | Self::Scale => Some(HANDED_OVER),
-            Self::PartitionSlow
+            Self::Slow
             | Self::WatchStall
             | Self::RingDeleted
             | Self::ApiRestart

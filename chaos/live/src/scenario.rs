@@ -44,7 +44,7 @@ pub(crate) async fn run(ring: &mut Ring, kind: Kind) -> Result<Sample, Failure> 
     ring.any_phase().await;
     let mut sample = Sample { kind, failovers: Vec::new(), moves: None };
     sample.failovers = match kind {
-        Kind::Sigkill | Kind::ProofPod | Kind::ProofRestart => {
+        Kind::Sigkill | Kind::Proof | Kind::Restart => {
             let victim = ring.any_victim().ok_or("nobody owns a key")?;
             vec![kill(ring, kind, &victim).await?]
         }
@@ -56,7 +56,7 @@ pub(crate) async fn run(ring: &mut Ring, kind: Kind) -> Result<Sample, Failure> 
         Kind::Partition | Kind::PartitionRequests | Kind::PartitionReplies => {
             vec![partition(ring, kind).await?]
         }
-        Kind::PartitionSlow | Kind::WatchStall => hinder(ring, kind).await?,
+        Kind::Slow | Kind::WatchStall => hinder(ring, kind).await?,
         Kind::Skew => vec![skew(ring).await?],
         Kind::Graceful => {
             let victim = ring.any_victim().ok_or("nobody owns a key")?;
@@ -106,11 +106,11 @@ async fn kill(ring: &mut Ring, kind: Kind, victim: &str) -> Result<Duration, Fai
     process.guarded().kill()?;
     let keys = strike(ring, kind, process.pod(), at);
     match kind {
-        Kind::ProofPod => {
+        Kind::Proof => {
             let incarnation = incarnation.ok_or("the victim is no member")?;
             process.place.report_death(&ring.site.client, &ring.namespace, &incarnation).await?;
         }
-        Kind::ProofRestart => drop(ring.add_in(&process.place, None).await?),
+        Kind::Restart => drop(ring.add_in(&process.place, None).await?),
         // Some are replaced at once, others when they are missed.
         _ if ring.random.bool() => drop(ring.add(None).await?),
         _ => {}

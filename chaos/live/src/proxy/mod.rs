@@ -266,3 +266,6 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
