@@ -112,25 +112,19 @@ fn a_strange_call_right_after_a_pause_is_counted_apart() {
 
 #[test]
 fn a_start_without_a_booking_is_early() {
-    for (ms, expected) in [(9_999, vec![Breach::Early]), (23_999, vec![]), (24_001, vec![Breach::Early])] {
+    for (ms, early) in [(9_999, true), (10_001, false), (23_999, false), (24_001, true)] {
         let mut history = history();
         add(&mut history, call("a", ms, Verb::Start));
-        add(&mut history, call("a", ms + 6, Verb::Stop));
-        assert_eq!(breaches(&history), expected, "{ms}");
+        assert_eq!(breaches(&history).contains(&Breach::Early), early, "{ms}");
     }
 }
 
 #[test]
 fn a_stop_of_what_is_booked_is_early_unless_it_crossed_the_start() {
-    for (ms, expected) in
-        [(10_100, vec![]), (10_300, vec![Breach::Early]), (19_999, vec![Breach::Early]), (20_001, vec![])]
-    {
+    for (ms, early) in [(10_100, false), (10_300, true), (19_999, true), (20_001, false), (39_999, false)] {
         let mut history = history();
         add(&mut history, call("a", ms, Verb::Stop));
-        add(&mut history, call("a", ms + 6, Verb::Start));
-        add(&mut history, call("a", ms + 6_000, Verb::Stop));
-        history.calls.retain(|call| call.arrived.0 % 1_000_000 == 0 || call.arrived < at(20_500));
-        assert_eq!(breaches(&history), expected, "{ms}");
+        assert_eq!(breaches(&history).contains(&Breach::Early), early, "{ms}");
     }
 }
 

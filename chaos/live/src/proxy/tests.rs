@@ -70,9 +70,12 @@ async fn stalled_watches_stand_still_while_writes_pass() {
     let control_plane = ControlPlane::shared().await.unwrap();
     let (proxy, past, through) = both(control_plane).await;
     let mut watch = through.watch(&WatchParams::default(), "0").await.unwrap().boxed();
-    let mut seen = async || match watch.try_next().await.unwrap().unwrap() {
-        WatchEvent::Added(map) => map.name_any(),
-        other => panic!("{other:?}"),
+    let mut seen = async || loop {
+        match watch.try_next().await.unwrap().unwrap() {
+            WatchEvent::Added(map) => return map.name_any(),
+            WatchEvent::Bookmark(_) => {}
+            other => panic!("{other:?}"),
+        }
     };
     create(&past, "a").await;
     assert_eq!(timeout(PATIENCE, seen()).await.unwrap(), "a");
