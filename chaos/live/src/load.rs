@@ -60,42 +60,37 @@ struct Books {
 pub(crate) struct Load {
     books: Arc<Mutex<Books>>,
     running: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    maker: Option<Maker>,
+    task: Option<JoinHandle<()>>,
 }
 
 impl Load {
-    /// Creates the Resources, and begins to book them.
-    ///
-    /// # Errors
-    /// The API server refuses.
-    pub(crate) async fn start(
-        client: Client,
-        namespace: &str,
-        keys: &[Key],
-        random: fastrand::Rng,
-    ) -> Result<Self, kube::Error> {
-        let resources: Api<Resource> = Api::namespaced(client.clone(), namespace);
-        for key in keys {
-            let spec = ResourceSpec {
-                type_: Some("ec2".into()),
-                tag: Some(key.tag.clone()),
-                when_idle: Some(WhenIdle::Stop),
-                ..ResourceSpec::default()
-            };
-            resources.create(&PostParams::default(), &Resource::new(&key.resource, spec)).await?;
-        }
+    /// Of so many keys; nothing is made yet.
+    pub(crate) fn new(client: Client, namespace: &str, keys: &[Key], random: fastrand::Rng) -> Self {
         let books = Arc::new(Mutex::new(Books::default()));
-        let (running, seen) = watch::channel(true);
         let maker = Maker {
+            resources: Api::namespaced(client.clone(), namespace),
             bookings: Api::namespaced(client, namespace),
             keys: keys.to_vec(),
-            next: first_starts(keys.len(), &random),
+            next: Vec::new(),
             drawn: VecDeque::new(),
             count: 0,
             books: books.clone(),
             random,
         };
-        Ok(Self { books, running, task: tokio::spawn(maker.run(seen)) })
+        Self { books, running: watch::Sender::new(true), maker: Some(maker), task: None }
+    }
+
+    /// Creates the Resources, and begins to book them.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub(crate) async fn start(&mut self) -> Result<(), kube::Error> {
+        let Some(mut maker) = self.maker.take() else { return Ok(()) };
+        maker.create_resources().await?;
+        maker.next = first_starts(maker.keys.len(), &mut maker.random);
+        self.task = Some(tokio::spawn(maker.run(self.running.subscribe())));
+        Ok(())
     }
 
     /// Makes nothing and removes nothing for a while: what is made stands for a while longer.
@@ -123,7 +118,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.task.abort();
+        self.task.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -132,8 +127,7 @@ fn lock(books: &Mutex<Books>) -> std::sync::MutexGuard<'_, Books> {
 }
 
 /// Spread over one period, so that something is due all the while.
-fn first_starts(keys: usize, random: &fastrand::Rng) -> Vec<At> {
-    let mut random = random.clone();
+fn first_starts(keys: usize, random: &mut fastrand::Rng) -> Vec<At> {
     let begin = At::now().plus(Duration::from_secs(10));
     let each = PERIOD / u32::try_from(keys.max(1)).unwrap_or(1);
     let mut at = begin.plus(Duration::from_millis(random.u64(0..1000)));
@@ -156,7 +150,9 @@ fn joined(windows: &[Window]) -> Vec<Window> {
     joined
 }
 
+#[derive(Debug)]
 struct Maker {
+    resources: Api<Resource>,
     bookings: Api<Booking>,
     keys: Vec<Key>,
     next: Vec<At>,
@@ -177,6 +173,20 @@ struct Draft {
 }
 
 impl Maker {
+    async fn create_resources(&self) -> Result<(), kube::Error> {
+        for key in &self.keys {
+            let spec = ResourceSpec {
+                type_: Some("ec2".into()),
+                tag: Some(key.tag.clone()),
+                when_idle: Some(WhenIdle::Stop),
+                ..ResourceSpec::default()
+            };
+            let resource = Resource::new(&key.resource, spec);
+            self.resources.create(&PostParams::default(), &resource).await?;
+        }
+        Ok(())
+    }
+
     async fn run(mut self, mut running: watch::Receiver<bool>) {
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -279,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_keys_begin_spread_over_a_period() {
-        let starts = first_starts(5, &fastrand::Rng::with_seed(1));
+        let starts = first_starts(5, &mut fastrand::Rng::with_seed(1));
         let spread = starts[4].since(starts[0]);
         assert_eq!((starts.len(), spread), (5, PERIOD * 4 / 5));
     }

@@ -104,9 +104,9 @@ async fn chaos(args: &Args) -> Result<Vec<String>, Failure> {
         println!("{:?} ({kind}): {}", finding.breach, finding.text);
     }
     println!("\n{}\n", table(&tallies));
-    let late = |part| percentile(&outcome.lateness, part).map(millis);
+    let late = |part| percentile(&outcome.lateness, part).map_or(0, millis);
     println!(
-        "seed {}, {} s, cpu {:.0} %, lateness of starts and stops without a fault: p50 {:?} p99 {:?} max {:?} ms",
+        "seed {}, {} s, cpu {:.0} %; late without a fault: p50 {} ms, p99 {} ms, max {} ms",
         order.seed,
         begun.elapsed().as_secs(),
         outcome.cpu * 100.0,

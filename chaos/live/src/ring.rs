@@ -76,8 +76,9 @@ impl Ring {
         let keys: Vec<Key> =
             (0..KEYS).map(|n| Key { resource: format!("ec2.{}", tag(n)), tag: tag(n) }).collect();
         let (ec2, machines) = cloud(&keys).await?;
-        let load = Load::start(site.client.clone(), &namespace, &keys, random.clone()).await?;
-        let viewer = Viewer::start(site.client.clone(), &namespace, RING);
+        let load = Load::new(site.client.clone(), &namespace, &keys, random.clone());
+        let log = site.directory.join(format!("{label}.ring.log"));
+        let viewer = Viewer::start(site.client.clone(), &namespace, RING, log);
         let mut ring = Self {
             site,
             namespace,
@@ -98,6 +99,8 @@ impl Ring {
         for _ in 0..REPLICAS {
             ring.add(None).await?;
         }
+        ring.settle().await?;
+        ring.load.start().await?;
         Ok(ring)
     }
 

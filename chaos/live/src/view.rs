@@ -2,6 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
+    fs::OpenOptions,
+    io::Write,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -29,6 +33,8 @@ pub(crate) struct View {
     pub(crate) uid: String,
     /// Number of slots.
     pub(crate) slots: u16,
+    /// Grows with each write.
+    pub(crate) epoch: u64,
     /// Slots may have owners.
     pub(crate) open: bool,
     /// Who planned last.
@@ -50,6 +56,7 @@ impl View {
         Self {
             uid: ring.metadata.uid.clone().unwrap_or_default(),
             slots: at("/spec/slots").and_then(Value::as_u64).and_then(|n| n.try_into().ok()).unwrap_or(0),
+            epoch: at("/status/epoch").and_then(Value::as_u64).unwrap_or(0),
             open: at("/status/open").and_then(Value::as_bool).unwrap_or(false),
             leader: at("/status/leader").map(text).filter(|leader| !leader.is_empty()),
             members: members.collect(),
@@ -84,6 +91,14 @@ impl View {
     }
 }
 
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {} open {} leader {:?}", self.epoch, self.open, self.leader)?;
+        self.members.iter().try_for_each(|(name, slots)| write!(f, ", {name}: {}", slots.len()))?;
+        if self.moving { write!(f, ", moving") } else { Ok(()) }
+    }
+}
+
 /// A member is named after its Pod, with an id of its own behind it.
 pub(crate) fn pod_of(member: &str) -> &str {
     member.rsplit_once('-').map_or(member, |(pod, _)| pod)
@@ -108,12 +123,12 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    /// Begins to watch.
-    pub(crate) fn start(client: Client, namespace: &str, name: &str) -> Self {
+    /// Begins to watch; each change is a line in `log`.
+    pub(crate) fn start(client: Client, namespace: &str, name: &str, log: PathBuf) -> Self {
         let (sender, view) = watch::channel(View::default());
         let owned = Arc::new(Mutex::new(Vec::new()));
         let rings = rings(client, namespace);
-        let task = tokio::spawn(follow(rings, name.to_owned(), sender, owned.clone()));
+        let task = tokio::spawn(follow(rings, name.to_owned(), log, sender, owned.clone()));
         Self { view, owned, task }
     }
 
@@ -152,16 +167,22 @@ pub(crate) fn rings(client: Client, namespace: &str) -> Api<DynamicObject> {
 async fn follow(
     rings: Api<DynamicObject>,
     name: String,
+    log: PathBuf,
     view: watch::Sender<View>,
     owned: Arc<Mutex<Vec<Owned>>>,
 ) {
     let mut last: BTreeMap<u16, Arc<str>> = BTreeMap::new();
+    // Without its log a run is as good.
+    let mut log = OpenOptions::new().create(true).append(true).open(log).ok();
     loop {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let mut events = Box::pin(watcher(rings.clone(), config));
         while let Ok(Some(event)) = events.try_next().await {
             if let Event::Apply(ring) | Event::InitApply(ring) = event {
                 let seen = View::of(&ring);
+                if let Some(log) = &mut log {
+                    let _ = writeln!(log, "{} {seen}", At::now().timestamp());
+                }
                 let changes = changes(&seen, &mut last);
                 owned.lock().unwrap_or_else(PoisonError::into_inner).extend(changes);
                 view.send_replace(seen);

@@ -1,8 +1,9 @@
 //! A proxy between one process and the API server, in which faults happen.
 //!
 //! The process speaks plain HTTP/1.1 to it; it speaks TLS to the API server, as the administrator. So it
-//! sees what is a watch and what a renewal. What is held is not lost: as over a network with TCP, it
-//! arrives when the fault is over, even if its sender has long given up.
+//! sees what is a watch and what a renewal. What is held is not lost: as over a network with TCP, what was
+//! sent on a connection from before the fault arrives when the fault is over, even if its sender has long
+//! given up. A connection that is begun during the fault does not come about.
 
 mod request;
 
@@ -201,7 +202,12 @@ enum Way {
 
 impl Link {
     /// Errors end the connection, as its ends will notice.
-    async fn run(self, client: TcpStream, upstream: Upstream) -> io::Result<()> {
+    async fn run(mut self, client: TcpStream, upstream: Upstream) -> io::Result<()> {
+        if matches!(*self.mode.borrow(), Mode::Hold { .. }) {
+            // With TLS all the way no connection would come about now, and no request on it.
+            let _ = self.mode.wait_for(|mode| !matches!(mode, Mode::Hold { .. })).await;
+            return Ok(());
+        }
         client.set_nodelay(true)?;
         let server = TcpStream::connect(upstream.address).await?;
         server.set_nodelay(true)?;
