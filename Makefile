@@ -7,7 +7,7 @@ BUILD := $(CARGO) build --workspace --bins --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs deny crds crds-check install run mutants chaos chaos-docs
+.PHONY: help demo test lint docs deny crds crds-check install run mutants chaos chaos-docs chaos-sim chaos-planted
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,7 +47,7 @@ run: ## the operator against the current cluster and the AWS account of the envi
 	@$(BUILD)
 	@$(BIN)/booking-operator $(ARGS)
 
-mutants: ## mutate the pure decisions: which tests assert nothing? (needs cargo-mutants; tens of minutes)
+mutants: ## mutate decisions and protocol: which tests assert nothing? (needs cargo-mutants; hours)
 	PROPTEST_CASES=32 $(CARGO) mutants -p booking-core --timeout 60 -- --tests
 
 chaos: ## faults on live processes: KILLS=40 of each kind, KIND=sigkill,graceful or all, RINGS=6 side by side, SEED=...
@@ -57,3 +57,14 @@ chaos: ## faults on live processes: KILLS=40 of each kind, KIND=sigkill,graceful
 
 chaos-docs: ## the picture of the last make chaos into docs/
 	@cp target/chaos/failover.svg docs/failover.svg
+
+	PROPTEST_CASES=32 $(CARGO) mutants -p booking-ring --exclude 'src/ring/src/kubernetes/**' --timeout 60 -- --lib
+
+chaos-sim: ## simulate replicas under faults, SEEDS=n runs (1000), or the one of SEED=k with its history
+	@$(CARGO) run -q --profile sim -p chaos --bin chaos-sim --locked -- \
+		--seeds $(or $(SEEDS),1000) $(if $(SEED),--seed $(SEED))
+
+# With a profile and a binary of its own: what has bugs in it is never taken for the product.
+chaos-planted: ## simulate each bug that is put in on purpose, SEEDS=n runs at most (2000); fails unless all are caught
+	@$(CARGO) run -q --profile sim -p chaos --features planted --bin chaos-planted --locked -- \
+		--seeds $(or $(SEEDS),2000)

@@ -150,3 +150,27 @@ impl FromStr for Kind {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chaos::faults::FaultKind;
+
+    use super::*;
+
+    #[test]
+    fn kinds_are_called_as_the_simulation_calls_them() {
+        // Up and down in one: the simulation has a kind for each.
+        let own = [Kind::Scale];
+        for kind in Kind::ALL.into_iter().filter(|kind| !own.contains(kind)) {
+            assert!(FaultKind::from_name(kind.name()).is_some(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_kind_is_found_by_its_name_and_no_other() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.name().parse(), Ok(kind));
+        }
+        assert!("flood".parse::<Kind>().unwrap_err().contains("sigkill"));
+    }
+}

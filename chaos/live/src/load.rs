@@ -25,8 +25,10 @@ const PERIOD: Duration = Duration::from_secs(15);
 const LENGTH: Duration = Duration::from_secs(6);
 /// What each may be shorter or longer.
 const JITTER_MS: u64 = 1_500;
-/// A Booking is looked at and removed so long after its end.
-const KEPT: Duration = Duration::from_secs(60);
+/// A Booking that is finished is removed so long after its end.
+const KEPT: Duration = Duration::from_secs(30);
+/// One that is not finished so long after its end never will be: longer than any fault.
+const GIVEN_UP: Duration = Duration::from_secs(150);
 const ROUND: Duration = Duration::from_secs(1);
 /// A round that takes longer than this has lost the API server.
 const ROUND_LIMIT: Duration = Duration::from_secs(20);
@@ -262,8 +264,12 @@ impl Maker {
         for made in old {
             if let Some(booking) = self.bookings.get_opt(&made.name).await? {
                 let state = booking.status.and_then(|status| status.status).unwrap_or_default();
-                if state != booking_state::FINISHED {
-                    let text = format!("Booking {} is {state:?} {KEPT:?} after its end", made.name);
+                let finished = state == booking_state::FINISHED;
+                if !finished && made.to.plus(GIVEN_UP) > now {
+                    continue;
+                }
+                if !finished {
+                    let text = format!("Booking {} is {state:?} {GIVEN_UP:?} after its end", made.name);
                     lock(&self.books).unfinished.push((made.to, made.key, text));
                 }
                 self.bookings.delete(&made.name, &DeleteParams::default()).await?;

@@ -14,7 +14,6 @@ mod load;
 mod picture;
 mod process;
 mod proxy;
-mod report;
 mod ring;
 mod run;
 mod scenario;
@@ -25,11 +24,12 @@ mod view;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
+use chaos::report;
 use checker::Breach;
 use clap::Parser;
 use kinds::Kind;
 use run::{Order, Outcome};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use site::{Failure, Site};
 use tally::{Tally, millis, percentile, table, tallies};
 
@@ -116,16 +116,16 @@ async fn chaos(args: &Args) -> Result<Vec<String>, Failure> {
     );
     let parts = tallies.iter().map(|(kind, tally)| (kind.name().to_owned(), tally.json(*kind))).collect();
     let path = args.out.join("report.json");
-    report::merge(&path, "live", parts)?;
-    report::merge(&path, "live_run", run_part(&order, &outcome, begun.elapsed().as_secs()))?;
+    report::merge_part(&path, "live", parts)?;
+    report::write_part(&path, "live_run", run_part(&order, &outcome, begun.elapsed().as_secs()))?;
     std::fs::write(args.out.join("failover.svg"), picture::draw(&tallies))?;
     println!("{} and failover.svg beside it; logs in {}", path.display(), site.directory.display());
     Ok(broken(&order, &tallies, &outcome))
 }
 
-fn run_part(order: &Order, outcome: &Outcome, seconds: u64) -> Map<String, Value> {
+fn run_part(order: &Order, outcome: &Outcome, seconds: u64) -> Value {
     let late = |part| percentile(&outcome.lateness, part).map(millis);
-    let part = json!({
+    json!({
         "seed": order.seed,
         "rings": order.rings,
         "replicas": ring::REPLICAS,
@@ -133,8 +133,7 @@ fn run_part(order: &Order, outcome: &Outcome, seconds: u64) -> Map<String, Value
         "cpu": outcome.cpu,
         "transitions": outcome.lateness.len(),
         "lateness_ms": {"p50": late(0.5), "p99": late(0.99), "max": late(1.0)},
-    });
-    part.as_object().cloned().unwrap_or_default()
+    })
 }
 
 fn broken(

@@ -53,7 +53,7 @@ macro_rules! root_type {
         pub struct $name {
             /// `apiVersion` and `kind`.
             #[serde(flatten, default)]
-            pub types: Option<kube::api::TypeMeta>,
+            pub types: Option<kube::core::TypeMeta>,
             /// Standard object metadata.
             #[serde(default)]
             pub metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -69,7 +69,7 @@ macro_rules! root_type {
             /// An object of this kind, not yet stored.
             pub fn new(name: &str, spec: $spec) -> Self {
                 Self {
-                    types: Some(kube::api::TypeMeta::resource::<$crd>()),
+                    types: Some(kube::core::TypeMeta::resource::<$crd>()),
                     metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
                         name: Some(name.to_owned()),
                         ..Default::default()

@@ -20,5 +20,5 @@ pub mod provider;
 
 pub use ec2::Ec2;
 pub use error::{CloudError, ErrorClass};
-pub use permit::{Permit, PermitLapsed, Unlimited};
+pub use permit::{Permit, PermitLapsed, RunningCall, Unlimited};
 pub use provider::{CloudKey, Instance, InstanceState, Provider, Results, Tag};

@@ -6,7 +6,11 @@
 
 use jiff::Timestamp;
 
-use crate::{booking::ValidBooking, window::Window};
+use crate::{
+    booking::ValidBooking,
+    planted::{Bug, planted},
+    window::Window,
+};
 
 /// What one Booking was granted, and what it waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +39,10 @@ pub fn grant(bookings: &[ValidBooking], first: Option<&str>, now: Timestamp) -> 
     order.sort_by_key(|&i| {
         bookings.get(i).map(|b| (first != Some(b.uid.as_str()), b.created, b.uid.as_str()))
     });
-    let mut granted: Vec<Option<Window>> = bookings.iter().map(|b| b.granted).collect();
+    let kept = |b: &ValidBooking| b.granted.filter(|_| !planted(Bug::GrantTakenAway));
+    let mut granted: Vec<Option<Window>> = bookings.iter().map(kept).collect();
     for &i in &order {
-        if let Some(booking) = bookings.get(i).filter(|booking| booking.granted != Some(booking.window)) {
+        if let Some(booking) = bookings.get(i).filter(|booking| kept(booking) != Some(booking.window)) {
             let others = others(bookings, &granted, booking, now);
             if let Some(slot) = granted.get_mut(i) {
                 *slot = enlarge(booking, *slot, &others, now);

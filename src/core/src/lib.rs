@@ -28,6 +28,7 @@ pub mod hold;
 pub mod instance;
 pub mod instant;
 mod pass;
+pub mod planted;
 pub mod progress;
 mod publish;
 mod release;

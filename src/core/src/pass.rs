@@ -1,6 +1,6 @@
 //! The decision in the making: what a Resource and its Bookings come to.
 
-use booking_api::{Booking, Lock, OnDelete, Resource, ResourceStatus, WhenIdle};
+use booking_api::{Booking, Lock, OnDelete, Resource, ResourceStatus, WhenIdle, booking_state};
 use jiff::Timestamp;
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     hold::{Hold, Ledger, ManualHold, hold_now, manual_hold},
     instance::Instance,
     instant::{self, after, elapsed},
+    planted::{Bug, planted},
     progress::{self, Progress, progress, reason},
     release::{Release, release},
     status::{first_seen, is_finished},
@@ -44,6 +45,14 @@ pub(crate) struct Known<'a> {
     pub(crate) read: Result<ValidBooking, InvalidSpec>,
     /// Its place among the live ones, if it is one.
     pub(crate) live: Option<usize>,
+}
+
+impl Known<'_> {
+    /// Whether it is over, and does not say so yet.
+    fn is_finishing(&self) -> bool {
+        let says = self.booking.status.as_ref().and_then(|status| status.status.as_deref());
+        self.read.is_ok() && self.live.is_none() && says != Some(booking_state::FINISHED)
+    }
 }
 
 /// See the module.
@@ -99,7 +108,10 @@ impl<'a> Pass<'a> {
             _ => None,
         };
         let grants = grant(&self.live, first, now);
-        let hold = hold_now(&manual, &self.live, &grants, old.holder.as_ref(), now);
+        let mut hold = hold_now(&manual, &self.live, &grants, old.holder.as_ref(), now);
+        if planted(Bug::FinishedClearsHold) && self.known.iter().any(Known::is_finishing) {
+            hold = None;
+        }
         let mut ledger = Ledger::next(&old, hold.as_ref(), &manual, now);
         self.wake_for_windows(&grants, &manual);
         let (goal, grace_end) = self.goal(&old, group, hold.as_ref(), &manual, &ledger);

@@ -7,6 +7,7 @@
 
 use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
 
+use booking_ring::{slot, timing::Timing};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::ArgPredicate};
 use jiff::SignedDuration;
 
@@ -44,8 +45,27 @@ pub struct Config {
     pub concurrency: usize,
     /// How long a shutdown waits for running passes.
     pub shutdown_timeout: Duration,
-    /// Whether leader election was asked for, which this release does not have.
-    pub leader_elect: bool,
+    /// How replicas share the work.
+    pub ring: RingArgs,
+}
+
+/// How replicas share the work.
+#[derive(Clone, Debug)]
+pub struct RingArgs {
+    /// Name of the ring object.
+    pub name: String,
+    /// Namespace of the ring object; none means the one of this process.
+    pub namespace: Option<String>,
+    /// Number of slots.
+    pub slots: u16,
+    /// Durations.
+    pub timing: Timing,
+    /// Name of the Pod, or of the machine.
+    pub pod: String,
+    /// Uid of the Pod and name of the container, where they are known.
+    pub container: Option<String>,
+    /// Release of this replica.
+    pub release: String,
 }
 
 /// How to log.
@@ -138,6 +158,8 @@ struct Run {
     /// How long a shutdown waits for running calls.
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "20s", value_parser = parse_duration, global = true)]
     shutdown_timeout: Duration,
+    #[command(flatten)]
+    ring: RingFlags,
     /// Form of log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "text", default_value_if("zap_encoder", ArgPredicate::Equals("json".into()), "json"), global = true)]
     log_format: LogFormat,
@@ -148,10 +170,49 @@ struct Run {
     original: Original,
 }
 
+/// How replicas share the work.
+#[derive(Debug, Args)]
+struct RingFlags {
+    /// Name of the Ring object that replicas share their work by: each installation has its own.
+    #[arg(long, env = "RING_NAME", default_value = "booking-operator", global = true)]
+    ring_name: String,
+    /// Namespace of the Ring object and its Leases; empty means that of this process.
+    #[arg(long, env = "RING_NAMESPACE", default_value = "", global = true)]
+    ring_namespace: String,
+    /// Number of slots that keys are divided into, 1 to 4096; all replicas must agree.
+    #[arg(long, env = "RING_SLOTS", default_value_t = slot::SLOTS_DEFAULT, value_parser = clap::value_parser!(u16).range(1..=i64::from(slot::SLOTS_MAX)), global = true)]
+    ring_slots: u16,
+    /// How long a replica must have been silent before others take over.
+    #[arg(long, env = "LEASE_DURATION", default_value = "15s", value_parser = parse_duration, global = true)]
+    lease_duration: Duration,
+    /// Time between two signs of life of a replica.
+    #[arg(long, env = "RENEW_INTERVAL", default_value = "3s", value_parser = parse_duration, global = true)]
+    renew_interval: Duration,
+    /// How long after its last sign of life a replica may begin calls and writes.
+    #[arg(long, env = "PERMIT_DURATION", default_value = "8s", value_parser = parse_duration, global = true)]
+    permit_duration: Duration,
+    /// Longest time that such a call or write may take.
+    #[arg(long, env = "CALL_TIMEOUT", default_value = "4s", value_parser = parse_duration, global = true)]
+    call_timeout: Duration,
+    /// Name of this replica's Pod.
+    #[arg(long, env = "POD_NAME", default_value = "", hide = true, global = true)]
+    pod_name: String,
+    /// Uid of this replica's Pod.
+    #[arg(long, env = "POD_UID", default_value = "", hide = true, global = true)]
+    pod_uid: String,
+    /// Name of this replica's container.
+    #[arg(long, env = "CONTAINER_NAME", default_value = "operator", hide = true, global = true)]
+    container_name: String,
+    /// Tells replicas of a rolling update apart: slots go from leaving ones to the newest. For example the
+    /// Pod's label pod-template-hash.
+    #[arg(long, env = "RELEASE", default_value = "", global = true)]
+    release: String,
+}
+
 /// Flags of the original operator that mean little or nothing here.
 #[derive(Debug, Args)]
 struct Original {
-    /// Accepted for compatibility, without effect: run one replica.
+    /// Accepted for compatibility, without effect: replicas always share the work.
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide = true, global = true)]
     leader_elect: bool,
     /// Accepted for compatibility: true means --log-level=debug.
@@ -183,15 +244,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ParseE
     let cli = Cli::try_parse_from(args.into_iter().map(double_dash)).map_err(ParseError)?;
     Ok(match cli.command {
         Some(Sub::Crds) => Command::Crds,
-        Some(Sub::Run) | None => Command::Run(Box::new(config(cli.run))),
+        Some(Sub::Run) | None => Command::Run(Box::new(config(cli.run)?)),
     })
 }
 
-fn config(run: Run) -> Config {
+fn config(run: Run) -> Result<Config, ParseError> {
+    let ring = ring(run.ring)?;
     let zap_level = run.original.zap_log_level.as_deref().map(zap_filter);
     let devel = run.original.zap_devel.then(|| "debug".to_owned());
     let filter = run.log_level.or(zap_level).or(devel).unwrap_or_else(|| "info".to_owned());
-    Config {
+    Ok(Config {
         namespace: Some(run.namespace).filter(|namespace| !namespace.is_empty()),
         metrics_address: run.metrics_bind_address.0,
         probe_address: run.health_probe_bind_address.0,
@@ -203,8 +265,37 @@ fn config(run: Run) -> Config {
         release_timeout: run.release_timeout,
         concurrency: usize::from(run.concurrency),
         shutdown_timeout: run.shutdown_timeout,
-        leader_elect: run.original.leader_elect,
-    }
+        ring,
+    })
+}
+
+fn ring(flags: RingFlags) -> Result<RingArgs, ParseError> {
+    let timing =
+        Timing::new(flags.lease_duration, flags.renew_interval, flags.permit_duration, flags.call_timeout)
+            .map_err(|error| refused(&error))?;
+    let version = env!("CARGO_PKG_VERSION");
+    let release =
+        if flags.release.is_empty() { version.to_owned() } else { format!("{version}+{}", flags.release) };
+    let known = |text: String| Some(text).filter(|text| !text.is_empty());
+    let container = known(flags.pod_uid).map(|uid| format!("{uid}/{}", flags.container_name));
+    let pod = known(flags.pod_name).or_else(|| std::env::var("HOSTNAME").ok().and_then(known));
+    Ok(RingArgs {
+        name: flags.ring_name,
+        namespace: known(flags.ring_namespace),
+        slots: flags.ring_slots,
+        timing,
+        pod: pod.unwrap_or_else(|| "operator".to_owned()),
+        container,
+        release,
+    })
+}
+
+/// Flags that are well formed each but do not fit together.
+fn refused(error: &dyn std::error::Error) -> ParseError {
+    let command = <Cli as clap::CommandFactory>::command();
+    let flags = "--lease-duration, --renew-interval, --permit-duration, --call-timeout";
+    let text = format!("{error} ({flags})");
+    ParseError(clap::Error::raw(clap::error::ErrorKind::ValueValidation, text).with_cmd(&command))
 }
 
 /// Go takes `-flag` for `--flag`.
@@ -315,6 +406,24 @@ mod tests {
         for (text, seconds) in [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("0s", 0)] {
             assert_eq!(run(&["--adoption-grace", text]).adoption_grace.as_secs(), seconds, "{text}");
         }
+    }
+
+    #[test]
+    fn durations_of_the_ring_are_checked_together() {
+        let timing = run(&[]).ring.timing;
+        assert_eq!(timing, Timing::default());
+        let shrunk = [
+            "--lease-duration=1500ms",
+            "--renew-interval=300ms",
+            "--permit-duration=800ms",
+            "--call-timeout=400ms",
+        ];
+        assert_eq!(run(&shrunk).ring.timing.lease(), Duration::from_millis(1500));
+        let text = refusal(&["--lease-duration=12s"]);
+        assert!(
+            text.contains("--lease-duration") && text.contains("12s") && text.contains("nine tenths"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -259,7 +259,7 @@ impl Member {
             Purpose::ReadOwn(confirmed) => self.own_read(confirmed, answer, now),
             Purpose::Release => self.released(&answer),
             Purpose::ReadRing(asked) => self.ring_read(asked, answer, now),
-            Purpose::CreateRing => self.ring_created(answer, now),
+            Purpose::CreateRing => self.ring_created(&answer, now),
             Purpose::WriteRing => self.ring_written(answer),
             Purpose::Seal(peer, silent) => self.seal_answered(&peer, silent, answer, now),
             Purpose::Placeholder(peer) | Purpose::ReadPeer(peer) => self.peer_read(&peer, answer, now),

@@ -98,18 +98,10 @@ pub fn plan(
 ) -> Plan {
     let mut draft = Draft::of(ring, Known::of(peers), me);
     if ring.open {
-        draft.end_moves(
-            me,
-            |owner, since| {
-                let seen = changes.acked_at(owner, since).unwrap_or(now);
-                // The next owner does it itself, sooner. The leader stands in where it does not.
-                seen.saturating_add(timing.retry())
-            },
-            now,
-        );
+        draft.end_moves(me, changes, timing, now);
         draft.free_leavers();
         draft.place_orphans();
-        draft.balance(|one_release| changes.quiet_at(one_release, timing), now);
+        draft.balance(changes, timing, now);
     }
     draft.end(ring)
 }
@@ -261,12 +253,7 @@ impl<'a> Draft<'a> {
 
     /// Ends the moves whose owners are members: those to active members when they are acknowledged and it
     /// is time to stand in for the next owner; those from active members to others at once, without effect.
-    fn end_moves(
-        &mut self,
-        me: &Incarnation,
-        stand_in_at: impl Fn(&Incarnation, u64) -> Duration,
-        now: Duration,
-    ) {
+    fn end_moves(&mut self, me: &Incarnation, changes: &Changes, timing: &Timing, now: Duration) {
         for (slot, moving) in self.ring.moves.clone() {
             let owner = self.ring.owners.get(&slot).filter(|owner| !self.known.is_over(owner)).cloned();
             let Some(owner) = owner else { continue };
@@ -276,7 +263,9 @@ impl<'a> Draft<'a> {
                     self.ring.moves.remove(&slot);
                 }
             } else if self.known.has_acked(&owner, moving.since) {
-                let at = if &moving.to == me { now } else { stand_in_at(&owner, moving.since) };
+                let seen = changes.acked_at(&owner, moving.since).unwrap_or(now);
+                // The next owner does it itself, sooner. The leader stands in where it does not.
+                let at = if &moving.to == me { now } else { seen.saturating_add(timing.retry()) };
                 if at <= now {
                     self.give(slot, moving.to);
                 } else {
@@ -324,7 +313,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Begins the fewest moves that bring all active members within one slot, when members have been quiet.
-    fn balance(&mut self, quiet_at: impl Fn(bool) -> Duration, now: Duration) {
+    fn balance(&mut self, changes: &Changes, timing: &Timing, now: Duration) {
         // What an unknown owner has will be free soon, and goes to the least loaded without a move.
         let is_unknown = |owner: &Incarnation| !self.known.0.contains_key(owner);
         if !self.ring.moves.is_empty() || self.ring.owners.values().any(is_unknown) {
@@ -335,7 +324,7 @@ impl<'a> Draft<'a> {
             return;
         }
         let releases: BTreeSet<&Arc<str>> = self.known.active().map(|peer| peer.release).collect();
-        let at = quiet_at(releases.len() < 2);
+        let at = changes.quiet_at(releases.len() < 2, timing);
         if now < at {
             self.again(at);
             return;

@@ -1,7 +1,7 @@
 //! Bugs that are put in on purpose, one at a time, so that a checker can be seen to catch them.
 //!
-//! The switches exist in builds with the feature `planted` alone; in all others [`planted`] is the
-//! constant false and the wrong ways are not compiled in.
+//! The switches exist in builds with the feature `planted` alone; in all others they are constant, and the
+//! wrong ways are not compiled in.
 
 /// A rule of the protocol, left out or turned round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -26,8 +26,6 @@ use crate::{
     provider::{CloudKey, Instance, Provider, Results, Tag},
 };
 
-/// Longest time a mutation may take, all its attempts together.
-pub const MUTATION_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest time one page of a describe may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -143,10 +141,7 @@ impl Ec2 {
             let mut isolation = Isolation::new(chunk);
             let mut places = HashMap::new();
             while let Some(batch) = isolation.next_call() {
-                let answer = match permit.check(MUTATION_TIMEOUT) {
-                    Ok(()) => self.send_bounded(mutation, batch.clone()).await,
-                    Err(lapsed) => Err(lapsed.into()),
-                };
+                let answer = self.send_permitted(permit, mutation, batch.clone()).await;
                 if lacks_room(&answer) && batch.len() > 1 {
                     self.learn_places(&mut places, &batch).await;
                     if isolation.parted(&batch, |id| places.get(id).cloned().unwrap_or_default()) {
@@ -180,9 +175,19 @@ impl Ec2 {
         }
     }
 
-    async fn send_bounded(&self, mutation: Mutation<'_>, ids: Vec<String>) -> Result<(), CloudError> {
-        let sent = tokio::time::timeout(MUTATION_TIMEOUT, self.send(mutation, ids));
-        sent.await.unwrap_or_else(|_| Err(CloudError::timeout()))
+    async fn send_permitted(
+        &self,
+        permit: &dyn Permit,
+        mutation: Mutation<'_>,
+        ids: Vec<String>,
+    ) -> Result<(), CloudError> {
+        let call = permit.begin()?;
+        let sent = tokio::time::timeout(permit.call_timeout(), self.send(mutation, ids));
+        let answer = sent.await.unwrap_or_else(|_| Err(CloudError::timeout()));
+        if answer.as_ref().err().is_none_or(CloudError::is_over) {
+            call.replied();
+        }
+        answer
     }
 
     async fn send(&self, mutation: Mutation<'_>, ids: Vec<String>) -> Result<(), CloudError> {

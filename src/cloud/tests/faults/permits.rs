@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use booking_cloud::{ErrorClass, Permit, PermitLapsed, Provider, Results, ec2::MUTATION_TIMEOUT};
+use booking_cloud::{ErrorClass, Permit, PermitLapsed, Provider, Results, RunningCall, Unlimited};
 use testbed::ec2::{FaultMatch, FaultRule, InstanceState};
 
 use super::cloud::{Cloud, error, failed};
@@ -20,11 +20,14 @@ impl Calls {
 }
 
 impl Permit for Calls {
-    fn check(&self, call_timeout: Duration) -> Result<(), PermitLapsed> {
-        // Whoever gives leave must know how long the call may be under way.
-        assert_eq!(call_timeout, MUTATION_TIMEOUT);
+    fn begin(&self) -> Result<Box<dyn RunningCall>, PermitLapsed> {
         let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        left.map(drop).map_err(|_| PermitLapsed)
+        left.map_err(|_| PermitLapsed)?;
+        Unlimited.begin()
+    }
+
+    fn call_timeout(&self) -> Duration {
+        Unlimited.call_timeout()
     }
 }
 

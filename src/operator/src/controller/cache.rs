@@ -148,6 +148,28 @@ impl Cache {
         gone.iter().flat_map(|name| state.remove::<K>(name)).collect()
     }
 
+    /// A consistent read of `version` was complete: objects that it did not show are gone, unless they
+    /// came later.
+    pub fn keep_since<K: Cached>(&self, listed: &HashSet<Name>, version: Option<&str>) -> BTreeSet<Key> {
+        let read_at = number(version);
+        let mut state = self.lock();
+        let objects = K::table(&mut state).objects.iter();
+        let gone: Vec<Name> = objects
+            .filter(|(name, object)| !listed.contains(*name) && self::version(object.meta()) <= read_at)
+            .map(|(name, _)| name.clone())
+            .collect();
+        gone.iter().flat_map(|name| state.remove::<K>(name)).collect()
+    }
+
+    /// Every key that there is anything about.
+    pub fn keys(&self) -> Vec<Key> {
+        let state = self.lock();
+        let named = state.bookings_of.keys().cloned();
+        let own = state.resources.objects.values().map(|resource| Key::of_resource(resource));
+        let keys: HashSet<Key> = named.chain(own).collect();
+        keys.into_iter().collect()
+    }
+
     /// A status is about to be written: the watch may show it before the answer comes.
     pub fn expect<K: Cached>(&self, object: &K, status: &K::Status) {
         let mut state = self.lock();
@@ -305,7 +327,11 @@ fn is_newer(new: &ObjectMeta, old: &ObjectMeta) -> bool {
 }
 
 fn version(meta: &ObjectMeta) -> u64 {
-    meta.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
+    number(meta.resource_version.as_deref())
+}
+
+fn number(version: Option<&str>) -> u64 {
+    version.and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
 }
 
 /// Another object of the same name, or one that has begun to go.

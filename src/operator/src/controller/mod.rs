@@ -13,6 +13,7 @@
 //! | [`watch`] | keeps the cache current, puts changed keys on the queue | API server |
 //! | [`cache`] | objects by key, own writes included | - |
 //! | [`queue`] | keys that are due, now or at an instant | - |
+//! | [`ownership`] | which keys are this process's, and leave to work on them | API server |
 //! | [`pass`] | one pass | all below |
 //! | [`observe`] | what the cloud says of a group | cloud |
 //! | [`mod@write`] | statuses, finalizer, spec: compare-and-swap | API server |
@@ -22,6 +23,7 @@
 pub mod cache;
 pub mod call;
 pub mod observe;
+pub mod ownership;
 pub mod pass;
 pub mod queue;
 pub mod report;

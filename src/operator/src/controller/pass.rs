@@ -12,7 +12,7 @@ use std::{
 };
 
 use booking_api::{Booking, BookingStatus};
-use booking_cloud::{Permit, Provider};
+use booking_cloud::Provider;
 use booking_core::{
     Attempts, Backoff, Call, Decision, Finalizer, Observation, Settings, Subject, World, decide,
     group_to_observe,
@@ -24,9 +24,10 @@ use super::{
     Key,
     cache::{Cache, Snapshot},
     call, observe,
+    ownership::Ownership,
     queue::WorkQueue,
     report::Reporting,
-    write::{WriteError, Writer},
+    write::{Leave, WriteError, Writer},
 };
 use crate::clock::Clock;
 
@@ -43,8 +44,8 @@ pub struct Pass {
     pub queue: Arc<WorkQueue>,
     /// The cloud.
     pub provider: Arc<dyn Provider>,
-    /// Leave to mutate.
-    pub permit: Arc<dyn Permit>,
+    /// Which keys are this process's.
+    pub ownership: Arc<dyn Ownership>,
     /// What the operator is set to.
     pub settings: Settings,
     /// The time.
@@ -75,17 +76,32 @@ impl Memory {
     }
 }
 
+/// What a pass is about.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    key: &'a Key,
+    snapshot: &'a Snapshot,
+    leave: &'a Leave,
+}
+
 impl Pass {
     /// Runs one pass; gives the instant at which the key is due again.
     pub async fn run(&self, key: &Key) -> Option<Instant> {
         let begun = Instant::now();
+        let Some(permit) = self.ownership.permit(key) else {
+            // Whoever owns it works on it; if it comes back, it is put on the queue again.
+            drop(self.memory.take(key));
+            return None;
+        };
+        let leave = Leave(permit);
         let snapshot = self.cache.snapshot(key, self.clock.now());
+        let work = Work { key, snapshot: &snapshot, leave: &leave };
         if snapshot.resource.is_none() && snapshot.bookings.is_empty() {
             drop(self.memory.take(key));
             return None;
         }
         let mut remembered = self.memory.take(key);
-        let (wake_at, result) = self.reconcile(key, &snapshot, &mut remembered.attempts).await;
+        let (wake_at, result) = self.reconcile(work, &mut remembered.attempts).await;
         let outcome = result.as_ref().map_or_else(WriteError::category, |()| "ok");
         let mut again = wake_at.map(|wake_at| self.clock.timer(wake_at));
         remembered.failed_passes = match result {
@@ -110,13 +126,12 @@ impl Pass {
 
     async fn reconcile(
         &self,
-        key: &Key,
-        snapshot: &Snapshot,
+        work: Work<'_>,
         attempts: &mut Attempts,
     ) -> (Option<Timestamp>, Result<(), WriteError>) {
-        let observation = self.observe(snapshot, attempts).await;
-        let decision = self.decide(snapshot, &observation, attempts);
-        (decision.wake_at, self.carry_out(key, snapshot, &observation, &decision, attempts).await)
+        let observation = self.observe(work.snapshot, attempts).await;
+        let decision = self.decide(work.snapshot, &observation, attempts);
+        (decision.wake_at, self.carry_out(work, &observation, &decision, attempts).await)
     }
 
     fn decide(&self, snapshot: &Snapshot, observation: &Observation, attempts: &Attempts) -> Decision {
@@ -153,13 +168,13 @@ impl Pass {
 
     async fn carry_out(
         &self,
-        key: &Key,
-        snapshot: &Snapshot,
+        Work { key, snapshot, leave }: Work<'_>,
         observation: &Observation,
         decision: &Decision,
         attempts: &mut Attempts,
     ) -> Result<(), WriteError> {
-        let writer = Writer::new(self.client.clone(), &key.namespace, self.cache.clone(), self.queue.clone());
+        let (client, cache, queue) = (self.client.clone(), self.cache.clone(), self.queue.clone());
+        let writer = Writer::new(client, &key.namespace, cache, queue, leave.clone());
         let mut resource = snapshot.resource.as_deref().cloned();
         if let (Finalizer::Add, Some(known)) = (decision.finalizer, &resource) {
             resource = Some(writer.add_finalizer(known).await?);
@@ -177,12 +192,12 @@ impl Pass {
             if matches!(call, Call::Stop(_)) && !self.still_decided(key, call, observation, attempts) {
                 return Err(WriteError::Conflict);
             }
-            let outcome = call::send(self.provider.as_ref(), self.permit.as_ref(), call).await;
+            let outcome = call::send(self.provider.as_ref(), leave.0.as_ref(), call).await;
             outcome.record(key, attempts, self.clock.now());
         }
         refused.write(&writer, &later).await?;
         let notes = decision.events.iter().filter(|note| !refused.concerns(&note.subject));
-        self.reporting.publish(snapshot, notes).await;
+        self.reporting.publish(snapshot, notes, leave).await;
         if let (Finalizer::Remove, Some(known)) = (decision.finalizer, &resource) {
             writer.remove_finalizer(known).await?;
         }

@@ -10,7 +10,10 @@ use kube::{
     runtime::events::{Event, EventType as KubeEventType, Recorder, Reporter},
 };
 
-use super::{cache::Snapshot, write::FIELD_MANAGER};
+use super::{
+    cache::Snapshot,
+    write::{FIELD_MANAGER, Leave},
+};
 
 /// Longest note an Event may carry: the API server's limit.
 const NOTE_MAX_BYTES: usize = 1024;
@@ -29,10 +32,10 @@ impl Reporting {
     }
 
     /// Publishes notes about what is in the snapshot.
-    pub async fn publish(&self, snapshot: &Snapshot, notes: impl Iterator<Item = &Note>) {
+    pub async fn publish(&self, snapshot: &Snapshot, notes: impl Iterator<Item = &Note>, leave: &Leave) {
         let all = async {
             for note in notes {
-                self.publish_one(snapshot, note).await;
+                self.publish_one(snapshot, note, leave).await;
             }
         };
         if tokio::time::timeout(PUBLISH_TIMEOUT, all).await.is_err() {
@@ -40,7 +43,17 @@ impl Reporting {
         }
     }
 
-    async fn publish_one(&self, snapshot: &Snapshot, note: &Note) {
+    /// Publishes something about a replica itself, on the ring object.
+    pub async fn publish_on(&self, ring: &ObjectReference, type_: KubeEventType, reason: &str, note: &str) {
+        let (reason, note) = (reason.to_owned(), Some(cut(note)));
+        let event = Event { type_, reason, note, action: "Clock".to_owned(), secondary: None };
+        // Two replicas with wrong clocks do no harm to each other by saying so: no permit is needed.
+        if let Ok(Err(error)) = tokio::time::timeout(PUBLISH_TIMEOUT, self.0.publish(&event, ring)).await {
+            tracing::debug!(%error, reason = event.reason, "event not published");
+        }
+    }
+
+    async fn publish_one(&self, snapshot: &Snapshot, note: &Note, leave: &Leave) {
         let Some(reference) = reference(snapshot, &note.subject) else {
             return;
         };
@@ -55,7 +68,7 @@ impl Reporting {
             secondary: None,
         };
         // A namespace that is going takes no new objects.
-        if let Err(error) = self.0.publish(&event, &reference).await {
+        if let Err(error) = leave.send("event", self.0.publish(&event, &reference)).await {
             tracing::debug!(%error, reason = note.reason, "event not published");
         }
     }

@@ -134,7 +134,7 @@ pub async fn watch<K: Watched>(
 
 /// An object, as far as it can be decoded: one that cannot stands as an empty one of its name, which is
 /// invalid and says so in its condition. It must not fail the list for the others.
-fn decoded<K: Watched>(guard: DeserializeGuard<K>) -> K {
+pub(super) fn decoded<K: Watched>(guard: DeserializeGuard<K>) -> K {
     let mut object = guard.0.unwrap_or_else(|invalid| {
         tracing::error!(
             name = invalid.metadata.name,

@@ -5,6 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use booking_api::{Booking, BookingStatus, FINALIZER, Lock, Resource, ResourceStatus};
+use booking_cloud::{Permit, PermitLapsed};
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams},
@@ -19,8 +20,8 @@ use super::{
 /// Who we are in managedFields and Events.
 pub const FIELD_MANAGER: &str = "booking-operator";
 
-/// Longest time one write may take, the client's own retries included.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time one read may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a write failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +30,11 @@ pub enum WriteError {
     #[error("changed meanwhile")]
     Conflict,
     /// No answer in time: it may have taken effect.
-    #[error("no answer within {} s", WRITE_TIMEOUT.as_secs())]
+    #[error("no answer in time")]
     Timeout,
+    /// Somebody else may own the object's key by now: nothing was sent.
+    #[error(transparent)]
+    PermitLapsed(#[from] PermitLapsed),
     /// The API server refused this one object's change; it will refuse it again.
     #[error("refused: {0}")]
     Refused(String),
@@ -45,29 +49,79 @@ impl WriteError {
         match self {
             Self::Conflict => "conflict",
             Self::Timeout => "timeout",
+            Self::PermitLapsed(_) => "permit_lapsed",
             Self::Refused(_) => "refused",
             Self::Api(_) => "api",
         }
     }
 }
 
-/// Writes for one namespace.
+/// Writes for one namespace, with leave to work on one key.
 #[derive(Clone)]
 pub struct Writer {
     bookings: Api<Booking>,
     resources: Api<Resource>,
     cache: Arc<Cache>,
     queue: Arc<WorkQueue>,
+    leave: Leave,
+}
+
+/// Leave to write, asked before each write.
+#[derive(Clone)]
+pub struct Leave(pub Arc<dyn Permit>);
+
+impl Leave {
+    /// Sends a write, if there still is leave, and waits for its reply.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn send<T>(
+        &self,
+        what: &'static str,
+        write: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, WriteError> {
+        let answer = self.bounded(write).await;
+        let outcome = answer.as_ref().map_or_else(WriteError::category, |_| "ok");
+        metrics::counter!("booking_operator_api_writes_total", "write" => what, "outcome" => outcome)
+            .increment(1);
+        answer
+    }
+
+    async fn bounded<T>(&self, write: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
+        let call = self.0.begin()?;
+        let Ok(answer) = tokio::time::timeout(self.0.call_timeout(), write).await else {
+            return Err(WriteError::Timeout);
+        };
+        // Without a reply the write may still be under way.
+        if matches!(answer, Ok(_) | Err(kube::Error::Api(_))) {
+            call.replied();
+        }
+        match answer {
+            // 404: gone, and with it the version that was to be swapped.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Err(WriteError::Conflict),
+            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 422) => {
+                Err(WriteError::Refused(status.message))
+            }
+            answer => answer.map_err(WriteError::from),
+        }
+    }
 }
 
 impl Writer {
     /// A writer for a namespace.
-    pub fn new(client: Client, namespace: &str, cache: Arc<Cache>, queue: Arc<WorkQueue>) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        cache: Arc<Cache>,
+        queue: Arc<WorkQueue>,
+        leave: Leave,
+    ) -> Self {
         Self {
             bookings: Api::namespaced(client.clone(), namespace),
             resources: Api::namespaced(client, namespace),
             cache,
             queue,
+            leave,
         }
     }
 
@@ -80,7 +134,8 @@ impl Writer {
         let patch =
             status_patch(booking.metadata.resource_version.as_deref(), booking.status.as_ref(), status)?;
         self.cache.expect(booking, status);
-        let answer = bounded("booking_status", self.bookings.patch_status(&name, &params(), &patch)).await;
+        let answer =
+            self.leave.send("booking_status", self.bookings.patch_status(&name, &params(), &patch)).await;
         self.written(&self.bookings, booking, answer).await.map(drop)
     }
 
@@ -97,7 +152,8 @@ impl Writer {
             status_patch(resource.metadata.resource_version.as_deref(), resource.status.as_ref(), status)?;
         self.cache.expect(resource, status);
         let name = resource.name_any();
-        let answer = bounded("resource_status", self.resources.patch_status(&name, &params(), &patch)).await;
+        let answer =
+            self.leave.send("resource_status", self.resources.patch_status(&name, &params(), &patch)).await;
         self.written(&self.resources, resource, answer).await
     }
 
@@ -149,7 +205,7 @@ impl Writer {
             merge(meta, json!({ "resourceVersion": resource.resource_version() }));
         }
         let name = resource.name_any();
-        let answer = bounded(what, self.resources.patch(&name, &params(), &Patch::Merge(body))).await;
+        let answer = self.leave.send(what, self.resources.patch(&name, &params(), &Patch::Merge(body))).await;
         self.written(&self.resources, resource, answer).await
     }
 
@@ -190,7 +246,7 @@ async fn reread<K>(api: &Api<K>, name: &str) -> Option<K>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    tokio::time::timeout(WRITE_TIMEOUT, api.get_opt(name)).await.ok()?.ok()?
+    tokio::time::timeout(READ_TIMEOUT, api.get_opt(name)).await.ok()?.ok()?
 }
 
 fn without_managed_fields<K: ResourceExt>(mut object: K) -> K {
@@ -200,25 +256,6 @@ fn without_managed_fields<K: ResourceExt>(mut object: K) -> K {
 
 fn params() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
-}
-
-async fn bounded<T>(
-    what: &'static str,
-    write: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, WriteError> {
-    let answer = match tokio::time::timeout(WRITE_TIMEOUT, write).await {
-        Err(_) => Err(WriteError::Timeout),
-        // 404: gone, and with it the version that was to be swapped.
-        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Err(WriteError::Conflict),
-        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 422) => {
-            Err(WriteError::Refused(status.message))
-        }
-        Ok(answer) => answer.map_err(WriteError::from),
-    };
-    let outcome = answer.as_ref().map_or_else(WriteError::category, |_| "ok");
-    metrics::counter!("booking_operator_api_writes_total", "write" => what, "outcome" => outcome)
-        .increment(1);
-    answer
 }
 
 /// A merge patch that turns one status into another if the object is still at `version`. Fields that

@@ -14,6 +14,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .install_recorder()?;
     describe();
+    booking_ring::kubernetes::telemetry::describe();
     Ok(handle)
 }
 
@@ -36,6 +37,11 @@ fn describe() {
         "booking_operator_cloud_call_duration_seconds",
         Unit::Seconds,
         "Duration of a provider operation, by action."
+    );
+    describe_gauge!(
+        "booking_operator_clock_skew_seconds",
+        Unit::Seconds,
+        "By how much the local wall clock is ahead of the API server's, beyond what is uncertain."
     );
     describe_gauge!("booking_operator_build_info", "Always 1; the version is a label.");
     metrics::gauge!("booking_operator_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
+use booking_ring::kubernetes::RingHandle;
 use kube::Client;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::Mutex};
@@ -24,16 +25,23 @@ pub struct Readiness {
     /// What start-up waits for at present, if anything.
     waiting_for: RwLock<Option<String>>,
     watches: [(&'static str, Arc<WatchHealth>); 2],
+    ring: Option<RingHandle>,
     reached: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
 impl Readiness {
     /// Not ready until told.
-    pub fn new(client: Client, resources: Arc<WatchHealth>, bookings: Arc<WatchHealth>) -> Self {
+    pub fn new(
+        client: Client,
+        resources: Arc<WatchHealth>,
+        bookings: Arc<WatchHealth>,
+        ring: Option<RingHandle>,
+    ) -> Self {
         Self {
             client,
             waiting_for: RwLock::new(Some("start".to_owned())),
             watches: [("resources", resources), ("bookings", bookings)],
+            ring,
             reached: Mutex::default(),
         }
     }
@@ -58,6 +66,10 @@ impl Readiness {
                 (true, false) => Ok(()),
             };
             checks.push((format!("watch-{kind}"), state));
+        }
+        if let Some(ring) = &self.ring {
+            let state = if ring.has_joined() { Ok(()) } else { Err("not a member of it".to_owned()) };
+            checks.push(("ring".to_owned(), state));
         }
         checks
     }

@@ -13,11 +13,12 @@ pub mod crash;
 use std::{sync::Arc, time::Duration};
 
 use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
-use booking_cloud::{Ec2, Provider, Unlimited};
+use booking_cloud::{Ec2, Provider};
 use booking_core::instance::{TAG_APPLICATION, TAG_LOCKED_BY, TAG_LOCKED_UNTIL};
 use booking_operator::{
-    app::{Operator, Parts, crds_yaml},
+    app::{Operator, Parts, Share, crds_yaml},
     args::{self, Command, Config},
+    clock::Clock,
 };
 use jiff::Timestamp;
 use kube::{
@@ -54,7 +55,9 @@ pub async fn install_crds(client: Client) {
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
     use kube::runtime::conditions::is_crd_established;
     let api: Api<CustomResourceDefinition> = Api::all(client);
-    for document in crds_yaml().unwrap().split("---\n").skip(1) {
+    let yaml = crds_yaml().unwrap();
+    let is_crd = |document: &&str| document.contains("kind: CustomResourceDefinition");
+    for document in yaml.split("---\n").filter(is_crd) {
         let crd: CustomResourceDefinition = serde_yaml_ng::from_str(document).unwrap();
         let name = crd.metadata.name.clone().unwrap();
         api.patch(&name, &PatchParams::apply("tests").force(), &Patch::Apply(&crd)).await.unwrap();
@@ -152,7 +155,7 @@ impl World {
         stop: CancellationToken,
     ) -> tokio::task::JoinHandle<()> {
         let config = config(&self.namespace, args);
-        let parts = Parts { client, provider, permit: Arc::new(Unlimited) };
+        let parts = Parts { client, provider, clock: Clock::default(), share: Share::Everything };
         tokio::spawn(async move { Operator::new(&config, parts).run(&config, stop).await })
     }
 

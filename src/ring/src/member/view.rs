@@ -172,7 +172,7 @@ impl Member {
         self.view.next_read_at = now.mono + self.timing.retry();
     }
 
-    pub(super) fn ring_created(&mut self, answer: Answer, now: Stamp) {
+    pub(super) fn ring_created(&mut self, answer: &Answer, now: Stamp) {
         match answer {
             // Somebody may have been quicker: a read tells, and tells all that a creation would.
             Answer::Ring(_) | Answer::Exists => self.view.must_read(),
@@ -235,11 +235,10 @@ impl Member {
             Some(&leader.ring) == self.view.uid() && leader.applied > self.view.epoch()
         });
         self.view.behind_since = ahead.then_some(self.view.behind_since.unwrap_or(now.mono));
-        if let Some(since) = self.view.behind_since {
-            if self.is_due(since + self.timing.behind(), now) {
-                self.view.behind_since = None;
-                self.view.must_read();
-            }
+        let due = self.view.behind_since.map(|since| since + self.timing.behind());
+        if due.is_some_and(|due| self.is_due(due, now)) {
+            self.view.behind_since = None;
+            self.view.must_read();
         }
         let silent = self.own.silent_for(now);
         if silent >= self.timing.echo() && self.is_due(self.view.next_stalled_read_at, now) {

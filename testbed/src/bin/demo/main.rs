@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use testbed::{
     control_plane::ControlPlane,
     ec2::{AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, SettingsPatch},
-    replica::{REGION, Replica, ReplicaConfig, operator_binary},
+    replica::{QUICK_RING, REGION, Replica, ReplicaConfig, operator_binary},
 };
 use tokio::{io::AsyncWriteExt, process::Command};
 
@@ -79,7 +79,7 @@ async fn set_up() -> Result<Scene, Failure> {
         kubeconfig: control_plane.kubeconfig(),
         ec2_url: &ec2.url(),
         log: &log,
-        args: &["--poll-shortest=250ms"],
+        args: &[&["--poll-shortest=250ms"], &QUICK_RING[..]].concat(),
     })
     .await?;
     Ok(Scene { control_plane, ec2, operator, log, _directory: directory })
@@ -127,7 +127,7 @@ async fn book(client: &Client) -> Result<(Timestamp, Timestamp), Failure> {
     let resources: Api<Resource> = Api::namespaced(client.clone(), NAMESPACE);
     resources.create(&PostParams::default(), &Resource::new(RESOURCE, resource)).await?;
     let second = Timestamp::from_second(Timestamp::now().as_second())?;
-    let start = second.checked_add(SignedDuration::from_secs(4))?;
+    let start = second.checked_add(SignedDuration::from_secs(6))?;
     let end = start.checked_add(SignedDuration::from_secs(8))?;
     let booking = BookingSpec {
         resource_name: Some(RESOURCE.into()),

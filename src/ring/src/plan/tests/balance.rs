@@ -98,6 +98,24 @@ fn a_single_join_settles_for_one_interval() {
 }
 
 #[test]
+fn joins_settle_together_if_one_follows_the_other_soon() {
+    let mut world = World::new("-", "a");
+    let mut note = |second: u64, member: &str| {
+        world.set(member);
+        world.now = seconds(second);
+        world.plan_by(LEADER);
+        world.changes.quiet_at(true, &world.timing).as_secs()
+    };
+    assert_eq!(note(1, "leaver:leaving"), 0);
+    assert_eq!(note(10, "b"), 13);
+    assert_eq!(note(11, "b"), 13);
+    assert_eq!(note(13, "c"), 15);
+    assert_eq!(note(17, "d"), 20);
+    // when one began to leave meanwhile, then it has not joined
+    assert_eq!(note(18, "leaver:leaving:acked=10"), 20);
+}
+
+#[test]
 fn slots_are_not_balanced_while_others_move() {
     let mut world = World::new("a a a a a>b@5", "a b");
     assert_eq!(world.lead(), Plan::default());

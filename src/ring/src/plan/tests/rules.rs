@@ -226,3 +226,22 @@ fn a_ring_that_is_as_it_should_be_is_not_written() {
     let ring = world.plan_by("a").ring.unwrap();
     assert_eq!((ring.epoch, ring.leader), (11, Some(named("a"))));
 }
+
+#[cfg(feature = "planted")]
+#[test]
+fn planted_bugs_break_one_rule_each() {
+    let bugs = [
+        (Bug::AckOfAnyEpoch, "b a>b@5", "a:acked=1 b"),
+        (Bug::AbsenceIsDeath, "c a>b@5", "a b"),
+        (Bug::LeaseOfAnyRing, "d a>b@5", "a b d:foreign:sealed"),
+    ];
+    for (bug, slots, members) in bugs {
+        assert_eq!(written(slots, members), "nothing");
+        crate::planted::plant(Some(bug));
+        let with_bug = written(slots, members);
+        let without_ack = written("a>b@5", "a b");
+        crate::planted::plant(None);
+        assert_ne!(with_bug, "nothing", "{bug:?}");
+        assert_eq!(without_ack, "nothing", "{bug:?}");
+    }
+}

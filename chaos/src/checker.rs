@@ -1,0 +1,383 @@
+//! The invariants, over facts: calls with caller and time, objects with time. It asks nobody who was
+//! observed, so it cannot share a mistake with them.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    fmt,
+    sync::Arc,
+};
+
+use booking_api::{Booking, booking_state};
+use booking_core::{instant, window::Window};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{MINUTE, Micros, SECOND, seconds};
+
+/// What must never happen, or must happen in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    /// A call starts, or could, though its caller's permit has run out: D after it sent the last renewal
+    /// that took effect.
+    ActsWithoutPermit,
+    /// Two incarnations may both start calls for a slot.
+    TwoOwners,
+    /// Calls of two incarnations for one slot are under way at once.
+    CallsOverlap,
+    /// What somebody is using is stopped.
+    StoppedWhileBooked,
+    /// Something is started that nobody has booked for then.
+    StartedUnbooked,
+    /// A granted window is cut or gone without its Booking asking for less.
+    GrantTakenAway,
+    /// Two users are granted the same time.
+    GrantsOverlap,
+    /// A Booking's state goes back though its spec was not changed.
+    StateWentBack,
+    /// A machine is sent the same over and over.
+    TooManyCalls,
+    /// A member is sealed that lives and that nothing kept from renewing.
+    SealedAlive,
+    /// A start or a stop that was due has not happened, though no fault explains it.
+    Missed,
+    /// A lock tag is left that nobody will remove.
+    OrphanedLock,
+    /// After the last fault, slots stay without exactly one live owner, or unevenly spread.
+    NotConverged,
+    /// After the last fault, something is written beside renewals.
+    Churn,
+    /// The code under test panicked.
+    Panicked,
+}
+
+impl Invariant {
+    /// A stable word, for tables and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ActsWithoutPermit => "acts-without-permit",
+            Self::TwoOwners => "two-owners",
+            Self::CallsOverlap => "calls-overlap",
+            Self::StoppedWhileBooked => "stopped-while-booked",
+            Self::StartedUnbooked => "started-unbooked",
+            Self::GrantTakenAway => "grant-taken-away",
+            Self::GrantsOverlap => "grants-overlap",
+            Self::StateWentBack => "state-went-back",
+            Self::TooManyCalls => "too-many-calls",
+            Self::SealedAlive => "sealed-alive",
+            Self::Missed => "missed",
+            Self::OrphanedLock => "orphaned-lock",
+            Self::NotConverged => "not-converged",
+            Self::Churn => "churn",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which one.
+    pub invariant: Invariant,
+    /// When.
+    pub at: Micros,
+    /// Who and what.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {} s: {}", self.invariant.as_str(), seconds(self.at), self.what)
+    }
+}
+
+/// What the checker is told of the observed.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// D: how long a renewal lets its sender start calls.
+    pub permit: Micros,
+    /// T: longest time that a call may take.
+    pub call: Micros,
+    /// How much clocks of different speed may make of either.
+    pub drift: Micros,
+    /// How far a caller's idea of the time may be from true time.
+    pub clock: Micros,
+    /// Most calls of one kind for one machine in a minute.
+    pub calls_per_minute: usize,
+}
+
+/// What a call does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verb {
+    /// Writes to the API server.
+    Write,
+    /// Starts machines.
+    Start,
+    /// Stops machines.
+    Stop,
+    /// Writes lock tags.
+    Lock,
+    /// Removes lock tags.
+    Unlock,
+}
+
+/// A call that starts.
+#[derive(Clone, Debug)]
+pub struct CallFact {
+    /// Tells calls apart.
+    pub id: u64,
+    /// The incarnation that makes it.
+    pub who: Arc<str>,
+    /// What must not be worked on by two at once: the slot, or whatever stands for it.
+    pub slot: u32,
+    /// What it does.
+    pub verb: Verb,
+    /// When it passed its check.
+    pub at: Micros,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    id: u64,
+    who: Arc<str>,
+    verb: Verb,
+    begun: Micros,
+    ends: Micros,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Checker {
+    rules: Rules,
+    /// When each incarnation sent the newest renewal that took effect.
+    renewed: HashMap<Arc<str>, Micros>,
+    under_way: BTreeMap<u32, Vec<UnderWay>>,
+    sent: HashMap<(Arc<str>, Verb), VecDeque<Micros>>,
+    violations: Vec<Violation>,
+}
+
+/// Most violations kept.
+const VIOLATIONS_MAX: usize = 100;
+
+impl Checker {
+    /// Nothing has happened yet.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            renewed: HashMap::new(),
+            under_way: BTreeMap::new(),
+            sent: HashMap::new(),
+            violations: vec![],
+        }
+    }
+
+    /// What was found, in order.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// Records a violation that the caller found itself.
+    pub fn violated(&mut self, invariant: Invariant, at: Micros, what: String) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(Violation { invariant, at, what });
+        }
+    }
+
+    /// A renewal took effect.
+    pub fn renewed(&mut self, who: &Arc<str>, sent: Micros) {
+        let newest = self.renewed.entry(who.clone()).or_default();
+        *newest = sent.max(*newest);
+    }
+
+    /// An incarnation would start a call now if it had one to make.
+    pub fn could_act(&mut self, who: &Arc<str>, at: Micros) {
+        let sent = self.renewed.get(who).copied();
+        let until = sent.map(|sent| sent + self.rules.permit + self.rules.drift);
+        if until.is_none_or(|until| at > until) {
+            let since = sent.map_or("never".to_owned(), |sent| format!("at {} s", seconds(sent)));
+            self.violated(
+                Invariant::ActsWithoutPermit,
+                at,
+                format!("{who} acts; its last renewal that took effect was sent {since}"),
+            );
+        }
+    }
+
+    /// A call passed its check: it is under way until its reply, or T later.
+    pub fn call_begins(&mut self, call: CallFact) {
+        self.could_act(&call.who, call.at);
+        let (drift, ends) = (self.rules.drift, call.at + self.rules.call);
+        let others = self.under_way.entry(call.slot).or_default();
+        others.retain(|other| other.ends > call.at);
+        let clash = others.iter().find(|other| other.who != call.who && other.ends > call.at + drift);
+        let clash = clash.map(|other| {
+            format!(
+                "slot {}: {:?} of {} while {:?} of {}, begun at {} s, may be under way until {} s",
+                call.slot,
+                call.verb,
+                call.who,
+                other.verb,
+                other.who,
+                seconds(other.begun),
+                seconds(other.ends)
+            )
+        });
+        let CallFact { id, who, verb, at, .. } = call;
+        others.push(UnderWay { id, who, verb, begun: at, ends });
+        if let Some(what) = clash {
+            self.violated(Invariant::CallsOverlap, at, what);
+        }
+    }
+
+    /// A call was replied to.
+    pub fn call_over(&mut self, slot: u32, id: u64, at: Micros) {
+        let calls = self.under_way.get_mut(&slot).into_iter().flatten();
+        for call in calls.filter(|call| call.id == id) {
+            call.ends = call.ends.min(at);
+        }
+    }
+
+    /// A call was sent to a machine.
+    pub fn sent_to(&mut self, machine: &Arc<str>, verb: Verb, at: Micros) {
+        let times = self.sent.entry((machine.clone(), verb)).or_default();
+        times.push_back(at);
+        times.retain(|time| at - time < MINUTE);
+        if times.len() > self.rules.calls_per_minute {
+            let what = format!("{} calls to {verb:?} {machine} within a minute", times.len());
+            self.violated(Invariant::TooManyCalls, at, what);
+        }
+    }
+
+    /// A Booking's status was written at wall time `now`. `others` are the Bookings of the same Resource.
+    pub fn booking_written<'a>(
+        &mut self,
+        before: &Booking,
+        after: &Booking,
+        others: impl Iterator<Item = &'a Booking>,
+        now: Timestamp,
+        at: Micros,
+    ) {
+        let name = after.metadata.name.as_deref().unwrap_or_default();
+        if seen_spec(before) == seen_spec(after) && rank(after) < rank(before) {
+            self.violated(
+                Invariant::StateWentBack,
+                at,
+                format!("{name} from {} to {}", rank(before), rank(after)),
+            );
+        }
+        // What is over, or nearly so by somebody's clock, may be dropped.
+        let soon = later(now, self.rules.clock);
+        let rest = |window: Window| Window::new(window.from.max(soon), window.until);
+        let owed = granted(before).zip(asked(after)).and_then(|(granted, asked)| granted.intersection(asked));
+        let given = granted(after);
+        if let Some(owed) = owed.and_then(rest)
+            && !given.is_some_and(|given| given.intersection(owed) == Some(owed))
+        {
+            let text = |window: Window| format!("{} to {}", window.from, window.until);
+            let given = given.map_or("nothing".to_owned(), text);
+            self.violated(
+                Invariant::GrantTakenAway,
+                at,
+                format!("{name} was granted {}, now {given}", text(owed)),
+            );
+        }
+        let Some(given) = given.and_then(rest) else { return };
+        for other in others.filter(|other| other.spec.user_id != after.spec.user_id) {
+            let theirs = granted(other)
+                .zip(asked(other))
+                .and_then(|(granted, asked)| granted.intersection(asked))
+                .and_then(rest);
+            if theirs.is_some_and(|theirs| theirs.overlaps(given)) {
+                let other = other.metadata.name.as_deref().unwrap_or_default();
+                self.violated(
+                    Invariant::GrantsOverlap,
+                    at,
+                    format!("{name} is granted time that {other} has"),
+                );
+            }
+        }
+    }
+
+    /// A stop starts at wall time `now`; `bookings` are those of its group as they are stored.
+    pub fn stop_begins<'a>(
+        &mut self,
+        who: &str,
+        bookings: impl Iterator<Item = &'a Booking>,
+        now: Timestamp,
+        at: Micros,
+    ) {
+        for booking in bookings.filter(|booking| booking.metadata.deletion_timestamp.is_none()) {
+            if in_use(booking, now, self.rules.clock) {
+                let name = booking.metadata.name.as_deref().unwrap_or_default();
+                self.violated(Invariant::StoppedWhileBooked, at, format!("{who} stops what {name} holds"));
+            }
+        }
+    }
+}
+
+/// Whether a Booking surely has its group at an instant, whatever clocks differ by.
+pub fn in_use(booking: &Booking, now: Timestamp, clock: Micros) -> bool {
+    let window =
+        granted(booking).zip(asked(booking)).and_then(|(granted, asked)| granted.intersection(asked));
+    window.is_some_and(|window| window.from <= earlier(now, clock) && later(now, clock) < window.until)
+}
+
+/// The window that stands in a Booking's status, granted on the Resource that it names.
+pub fn granted(booking: &Booking) -> Option<Window> {
+    let status = booking.status.as_ref()?;
+    if status.granted_resource != booking.spec.resource_name {
+        return None;
+    }
+    window(status.granted_from.as_deref(), status.granted_until.as_deref())
+}
+
+/// The window that a Booking asks for.
+pub fn asked(booking: &Booking) -> Option<Window> {
+    window(booking.spec.start_at.as_deref(), booking.spec.end_at.as_deref())
+}
+
+fn window(from: Option<&str>, until: Option<&str>) -> Option<Window> {
+    Window::new(instant::parse(from?).ok()?, instant::parse(until?).ok()?)
+}
+
+/// The generation of the spec that a status was made from.
+fn seen_spec(booking: &Booking) -> Option<i64> {
+    booking.status.as_ref().and_then(|status| status.observed_generation)
+}
+
+fn rank(booking: &Booking) -> u8 {
+    match booking.status.as_ref().and_then(|status| status.status.as_deref()) {
+        Some(booking_state::FINISHED) => 3,
+        Some(booking_state::IN_PROGRESS) => 2,
+        Some(booking_state::SCHEDULED) => 1,
+        _ => 0,
+    }
+}
+
+/// An instant that long after another.
+pub fn later(instant: Timestamp, by: Micros) -> Timestamp {
+    instant.saturating_add(span(by)).unwrap_or(instant)
+}
+
+/// An instant that long before another.
+pub fn earlier(instant: Timestamp, by: Micros) -> Timestamp {
+    instant.saturating_sub(span(by)).unwrap_or(instant)
+}
+
+fn span(micros: Micros) -> SignedDuration {
+    SignedDuration::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+impl Default for Rules {
+    /// Of the ring's default durations.
+    fn default() -> Self {
+        Self {
+            permit: 8 * SECOND,
+            call: 4 * SECOND,
+            drift: SECOND / 100,
+            clock: 5 * SECOND / 2,
+            calls_per_minute: 12,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,401 @@
+//! What is checked against the truth: the store as it is, the machines as they are, the plan.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use booking_api::{Booking, Lock};
+use booking_core::{InstanceState, instance::LockTag, instance::same_lock, window::Window};
+use booking_ring::{
+    record::{Incarnation, MemberLease, Ring, Standing},
+    slot::Slot,
+};
+
+use super::{
+    cache::names,
+    clock::wall,
+    plan::{Idle, Plan},
+    process::ProcessId,
+    store::{Change, Kind, LEADER, Object, RING, Value},
+    world::{Event, World},
+};
+use crate::{
+    Micros, SECOND,
+    checker::{Invariant, asked, granted},
+    faults::{Fault, FaultKind},
+};
+
+/// By when what is due must have happened, if nothing is wrong: a machine takes up to 20 s, looks at it
+/// are up to 10 s apart, and what failed is tried again within 30 s.
+const BOUND: Micros = 60 * SECOND;
+/// How long after a fault's end it still explains what is late.
+const RECOVERY: Micros = 60 * SECOND;
+/// A new ring has opened by then, and machines that ran at first have stopped.
+const FORMED: Micros = 60 * SECOND;
+/// A start that found no room is tried again after a minute.
+const CAPACITY_RECOVERY: Micros = 140 * SECOND;
+/// A start may go out so long after it was decided: each write before it may take 4 s.
+const DECIDED_BEFORE: Micros = 30 * SECOND;
+/// At the end nothing was written for so long.
+const CALM: Micros = 60 * SECOND;
+/// The grace of what runs when it is first seen is over by then.
+const GRACE_OVER: Micros = 200 * SECOND;
+/// A member that lapses so often rests, so that slots cannot be spread evenly.
+const RESTS_AFTER: u64 = 3;
+
+/// What is known beside the store.
+#[derive(Debug, Default)]
+pub struct Audit {
+    /// From when until when faults explain what is late.
+    disturbed: Vec<(Micros, Micros)>,
+    /// Whether the store ever went back.
+    restored: bool,
+    /// All windows that were ever asked for, by number of the Booking.
+    windows: HashMap<usize, (usize, Vec<(Micros, Micros)>)>,
+    bookings: BTreeMap<Arc<str>, Arc<Booking>>,
+    members: BTreeMap<Arc<str>, Arc<MemberLease>>,
+    leader: Option<Incarnation>,
+    ring: Option<Arc<Ring>>,
+    /// The last write that was no renewal.
+    last_write: (Micros, String),
+    last_mutation: Micros,
+    /// Since when a rolling update goes on, and what slots it moved how often.
+    rollout: Option<(Micros, BTreeMap<Slot, usize>)>,
+}
+
+impl Audit {
+    /// Before anything happened.
+    pub fn new(plan: &Plan) -> Self {
+        let disturbed = plan.faults.iter().map(|fault| (fault.at, Plan::over(fault) + recovery(fault.kind)));
+        Self { disturbed: disturbed.chain([(0, FORMED)]).collect(), ..Self::default() }
+    }
+
+    /// Whether a fault explains what went wrong between two instants.
+    fn is_disturbed(&self, from: Micros, until: Micros) -> bool {
+        self.disturbed.iter().any(|(begin, end)| *begin <= until && from <= *end)
+    }
+}
+
+fn recovery(kind: FaultKind) -> Micros {
+    if kind == FaultKind::CloudCapacity { CAPACITY_RECOVERY } else { RECOVERY }
+}
+
+impl World {
+    /// The store was changed.
+    pub fn audit_change(&mut self, change: &Change) {
+        let now = self.now;
+        let name = &change.object.name;
+        let is_renewal = match &change.object.value {
+            Value::Member(lease) => self.audit_member(name, lease, change.deleted),
+            Value::Leader(lease) => {
+                let same = self.audit.leader == lease.holder && !change.deleted;
+                self.audit.leader = lease.holder.clone().filter(|_| !change.deleted);
+                same
+            }
+            Value::Ring(ring) => {
+                self.stats.ring_writes += 1;
+                self.audit_ring(ring);
+                false
+            }
+            Value::Booking(booking) => {
+                self.audit_booking(name, booking, change.deleted);
+                false
+            }
+            Value::Resource(_) => false,
+        };
+        if !is_renewal {
+            self.audit.last_write = (now, format!("{:?} {name}", change.object.value.kind()));
+        }
+        self.note_write(change, is_renewal);
+    }
+
+    fn note_write(&mut self, change: &Change, is_renewal: bool) {
+        if is_renewal || !change.object.value.kind().is_of_ring() {
+            return;
+        }
+        self.trace.line(self.now, || {
+            let what = match &change.object.value {
+                Value::Member(lease) => format!("{:?} acked {}", lease.standing, lease.acked),
+                Value::Leader(lease) => {
+                    format!("held by {:?}", lease.holder.as_ref().map(Incarnation::as_str))
+                }
+                Value::Ring(ring) => format!(
+                    "epoch {} open {} owned {} moving {} members {}",
+                    ring.epoch,
+                    ring.open,
+                    ring.owners.len(),
+                    ring.moves.len(),
+                    ring.members.len()
+                ),
+                _ => String::new(),
+            };
+            let gone = if change.deleted { " DELETED" } else { "" };
+            format!("store {} {}{gone}: {what}", change.revision, change.object.name)
+        });
+    }
+
+    /// Whether a member's Lease was only renewed.
+    fn audit_member(&mut self, name: &Arc<str>, lease: &Arc<MemberLease>, deleted: bool) -> bool {
+        let before = if deleted {
+            self.audit.members.remove(name)
+        } else {
+            self.audit.members.insert(name.clone(), lease.clone())
+        };
+        let Some(before) = before.filter(|_| !deleted) else { return false };
+        if lease.standing == Standing::Sealed && !before.standing.is_over() {
+            self.audit_seal(name);
+        }
+        (before.standing, before.told_to_leave) == (lease.standing, lease.told_to_leave)
+    }
+
+    fn audit_seal(&mut self, name: &Arc<str>) {
+        let now = self.now;
+        let server = &self.server;
+        let excused = now < server.errors.max(server.loses_replies) + 30 * SECOND;
+        let living = self.processes.iter().find(|process| process.alive && process.who == *name);
+        let healthy =
+            living.is_some_and(|process| now >= process.disturbed_until && !process.is_cut_off(now));
+        if healthy && !excused {
+            self.checker.violated(Invariant::SealedAlive, now, format!("{name} lives and could renew"));
+        }
+    }
+
+    fn audit_ring(&mut self, ring: &Arc<Ring>) {
+        if let (Some((_, moved)), Some(before)) = (&mut self.audit.rollout, &self.audit.ring) {
+            for (slot, owner) in &ring.owners {
+                if before.owners.get(slot).is_some_and(|was| was != owner) {
+                    *moved.entry(*slot).or_default() += 1;
+                }
+            }
+        }
+        self.audit.ring = Some(ring.clone());
+    }
+
+    fn audit_booking(&mut self, name: &Arc<str>, booking: &Arc<Booking>, deleted: bool) {
+        let before = if deleted {
+            self.audit.bookings.remove(name)
+        } else {
+            self.audit.bookings.insert(name.clone(), booking.clone())
+        };
+        let Some(before) = before.filter(|before| !deleted && before.spec == booking.spec) else { return };
+        let resource = booking.spec.resource_name.as_deref().unwrap_or_default();
+        let others = self.store.list(Kind::Booking).filter(|object| object.name != *name);
+        let others = others.filter_map(Object::booking).filter(|other| names(other, resource));
+        self.checker.booking_written(&before, booking, others, wall(self.now), self.now);
+    }
+
+    /// The store went back.
+    pub fn audit_restored(&mut self) {
+        self.audit.restored = true;
+        self.audit.members.clear();
+        self.audit.bookings.clear();
+        for object in self.store.list(Kind::Lease).chain(self.store.list(Kind::Booking)) {
+            match &object.value {
+                Value::Member(lease) => drop(self.audit.members.insert(object.name.clone(), lease.clone())),
+                Value::Booking(booking) => {
+                    drop(self.audit.bookings.insert(object.name.clone(), booking.clone()));
+                }
+                _ => {}
+            }
+        }
+        self.audit.leader = self
+            .store
+            .get(Kind::Lease, LEADER)
+            .and_then(Object::leader)
+            .and_then(|leader| leader.value.holder.clone());
+        self.audit.ring = self.store.get(Kind::Ring, RING).and_then(Object::ring).map(|ring| ring.value);
+        self.audit.last_write = (self.now, "restored".to_owned());
+    }
+
+    /// A fault begins.
+    pub fn audit_fault(&mut self, fault: &Fault) {
+        let planned = Plan::over(fault).max(self.now) + recovery(fault.kind);
+        self.audit.disturbed.push((self.now, planned));
+    }
+
+    /// A fault is over whose end was not planned.
+    pub fn audit_fault_over(&mut self, number: usize) {
+        let begun = self.plan.faults.get(number).map_or(0, |fault| fault.at);
+        self.audit.disturbed.push((begun, self.now + RECOVERY));
+    }
+
+    /// A rolling update begins or ends.
+    pub fn audit_rollout(&mut self, begins: bool, release: &str) {
+        if begins {
+            self.audit.rollout = Some((self.now, BTreeMap::new()));
+            return;
+        }
+        let Some((since, moved)) = self.audit.rollout.take() else { return };
+        let near = |fault: &&Fault| fault.at + 90 * SECOND > since && fault.at <= self.now;
+        let alone = self.plan.faults.iter().filter(near).count() == 1;
+        if alone {
+            let most = moved.values().max().copied().unwrap_or_default();
+            *self.stats.rollout_moves.entry(most).or_default() += 1;
+            self.note(|| format!("rolling update to {release} moved no slot more than {most} times"));
+        }
+    }
+
+    /// A Booking was created.
+    pub fn audit_booked(&mut self, number: usize, group: usize, from: Micros, until: Micros) {
+        self.audit.windows.insert(number, (group, vec![(from, until)]));
+        for edge in [from, until] {
+            let edge = edge.max(self.now);
+            self.queue.push(edge + BOUND, Event::Due(group, edge));
+        }
+    }
+
+    /// A Booking's end was moved, or the Booking deleted.
+    pub fn audit_windows(&mut self, number: usize, until: Option<Micros>) {
+        let now = self.now;
+        let Some((group, windows)) = self.audit.windows.get_mut(&number) else { return };
+        if let (Some(until), Some((from, _))) = (until, windows.first().copied()) {
+            windows.push((from, until));
+        }
+        let (group, edge) = (*group, until.unwrap_or(now).max(now));
+        self.queue.push(edge + BOUND, Event::Due(group, edge));
+    }
+
+    /// A call went to the cloud.
+    pub fn audit_mutation(&mut self) {
+        self.audit.last_mutation = self.now;
+    }
+
+    /// Somebody stops machines of a group.
+    pub fn audit_stop(&mut self, who: &str, group: usize) {
+        let bookings = self.bookings_of(group);
+        self.checker.stop_begins(who, bookings.iter().map(Arc::as_ref), wall(self.now), self.now);
+    }
+
+    /// Somebody starts machines of a group.
+    pub fn audit_start(&mut self, who: &str, group: usize) {
+        let (now, clock) = (self.now, crate::checker::Rules::default().clock);
+        let asked = self.audit.windows.values().filter(|(of, _)| *of == group).any(|(_, windows)| {
+            windows.iter().any(|(from, until)| *from <= now + clock && now <= until + DECIDED_BEFORE)
+        });
+        if !asked {
+            let what = format!("{who} starts group {group}, which nobody booked for now");
+            self.checker.violated(Invariant::StartedUnbooked, now, what);
+        }
+    }
+
+    fn bookings_of(&self, group: usize) -> Vec<Arc<Booking>> {
+        let name = self.groups.get(group).cloned().unwrap_or_default();
+        let bookings = self.store.list(Kind::Booking).filter_map(|object| match &object.value {
+            Value::Booking(booking) => Some(booking.clone()),
+            _ => None,
+        });
+        bookings.filter(|booking| names(booking, &name)).collect()
+    }
+
+    /// A group must be by now as its Bookings say.
+    pub fn audit_due(&mut self, group: usize, edge: Micros) {
+        if self.now < self.plan.end && !self.audit.is_disturbed(edge, self.now) {
+            self.stats.due += 1;
+            if let Some(what) = self.trouble(group, edge) {
+                self.checker.violated(Invariant::Missed, self.now, what);
+            }
+        }
+    }
+
+    /// What is wrong with a group that should be the same since `edge`.
+    fn trouble(&self, group: usize, edge: Micros) -> Option<String> {
+        let span = Window::new(wall(edge), wall(self.now))?;
+        let bookings = self.bookings_of(group);
+        let covers = |window: Option<Window>| window.is_some_and(|w| w.intersection(span) == Some(span));
+        let touches = |window: Option<Window>| window.is_some_and(|w| w.overlaps(span));
+        let given = |booking: &Booking| {
+            granted(booking).zip(asked(booking)).and_then(|(granted, asked)| granted.intersection(asked))
+        };
+        let holds = bookings.iter().any(|booking| covers(given(booking)));
+        let wanted = bookings.iter().filter(|booking| touches(asked(booking))).count();
+        let name = self.groups.get(group)?;
+        if !holds && wanted == 1 && bookings.iter().any(|booking| covers(asked(booking))) {
+            return Some(format!("{name} is asked for by one Booking alone, and not granted"));
+        }
+        let plan = self.plan.groups.get(group)?;
+        let may_run = match plan.idle {
+            Idle::Stop => false,
+            Idle::Keep => true,
+            Idle::Unsaid => edge < GRACE_OVER,
+        };
+        for machine in self.cloud.truth(group, self.now) {
+            let runs = machine.state == InstanceState::Running;
+            if holds && (!runs || machine.lock == LockTag::Absent) {
+                let (state, lock) = (machine.state, &machine.lock);
+                return Some(format!("{} is held, but {state:?}, {lock:?}", machine.id));
+            }
+            let rests = machine.state == InstanceState::Stopped || may_run;
+            if wanted == 0 && (!rests || machine.lock != LockTag::Absent) && !self.audit.restored {
+                let (state, lock) = (machine.state, &machine.lock);
+                return Some(format!("{} is free, but {state:?}, {lock:?}", machine.id));
+            }
+        }
+        None
+    }
+
+    /// The end: everything has come to rest.
+    pub fn audit_end(&mut self) {
+        let now = self.now;
+        for group in 0..self.groups.len() {
+            if let Some(what) = self.trouble(group, now - CALM) {
+                self.checker.violated(Invariant::Missed, now, what);
+            }
+            if let Some(what) = self.orphan(group) {
+                self.checker.violated(Invariant::OrphanedLock, now, what);
+            }
+        }
+        if let Some(what) = self.unsettled() {
+            self.checker.violated(Invariant::NotConverged, now, what);
+        }
+        let (at, what) = &self.audit.last_write;
+        let rested = self.stats.lapses >= RESTS_AFTER;
+        if *at + CALM > now && !rested {
+            let what = format!("{what} was written at {} s", crate::seconds(*at));
+            self.checker.violated(Invariant::Churn, now, what);
+        }
+        if self.audit.last_mutation + CALM > now {
+            let what = format!("the cloud was called at {} s", crate::seconds(self.audit.last_mutation));
+            self.checker.violated(Invariant::Churn, now, what);
+        }
+    }
+
+    fn orphan(&self, group: usize) -> Option<String> {
+        let name = self.groups.get(group)?;
+        let status = self.store.get(Kind::Resource, name)?.resource()?.status.clone().unwrap_or_default();
+        let holder = status.holder.map(|holder| Lock { user: holder.user, until: holder.until });
+        self.cloud.truth(group, self.now).find_map(|machine| match &machine.lock {
+            LockTag::Absent => None,
+            LockTag::Held { raw, .. } if holder.as_ref().is_some_and(|ours| same_lock(ours, raw)) => None,
+            // Of a Booking that went with the state it was made in: nobody knows it is ours.
+            LockTag::Held { until, .. } if self.audit.restored && *until > wall(self.now) => None,
+            other => Some(format!("{} carries {other:?}; the holder is {holder:?}", machine.id)),
+        })
+    }
+
+    fn unsettled(&self) -> Option<String> {
+        let ring = self.store.get(Kind::Ring, RING).and_then(Object::ring);
+        let Some(ring) = ring else { return Some("there is no ring".to_owned()) };
+        let living = self.living();
+        if living.len() != self.replicas {
+            return Some(format!("{} of {} replicas live", living.len(), self.replicas));
+        }
+        if !ring.value.moves.is_empty() {
+            return Some(format!("{} moves are under way", ring.value.moves.len()));
+        }
+        for slot in ring.value.all_slots() {
+            let owners: Vec<ProcessId> = living.iter().copied().filter(|id| self.may(*id, slot)).collect();
+            if owners.len() != 1 {
+                return Some(format!(
+                    "slot {slot} has {} live owners; {:?}",
+                    owners.len(),
+                    ring.value.owners.get(&slot)
+                ));
+            }
+        }
+        let counts: Vec<usize> = living.iter().map(|id| self.owned(*id).len()).collect();
+        let (fewest, most) = (counts.iter().min()?, counts.iter().max()?);
+        (most - fewest > 1 && self.stats.lapses < RESTS_AFTER)
+            .then(|| format!("slots are spread unevenly: {counts:?}"))
+    }
+}

@@ -1,0 +1,382 @@
+//! The controller of a replica, as the operator's own: keys, what wakes them, and what is read when one
+//! is gained. Passes over keys are in `pass`.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use booking_core::{Attempts, Backoff, Call, Observation};
+use booking_ring::{
+    permit::{CallId, SlotPermit},
+    slot::{Slot, slot_of},
+};
+use jiff::Timestamp;
+
+use super::{
+    cache::{Cache, Snapshot},
+    clock::micros,
+    planted::{ModelBug, planted},
+    process::{Body, Inbox, Pending, ProcessId, Reply},
+    store::{Change, Kind, Object},
+    world::{Event, NAMESPACE, World},
+};
+use crate::{Micros, SECOND};
+
+/// Waits after a pass that was cut short.
+const RETRY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(30) };
+
+/// See the module.
+#[derive(Debug)]
+pub struct Controller {
+    /// What it knows.
+    pub cache: Cache,
+    /// By number of the group.
+    pub keys: Vec<Key>,
+    /// Calls under way, by number.
+    pub open: HashMap<u64, Open>,
+    reads: HashMap<u64, Reads>,
+}
+
+/// A Resource with its Bookings.
+#[derive(Debug)]
+pub struct Key {
+    /// Name of the Resource.
+    pub name: Arc<str>,
+    /// Where it belongs.
+    pub slot: Slot,
+    /// What this process sent.
+    pub attempts: Attempts,
+    /// Passes cut short in a row.
+    pub failed: u32,
+    /// The timer that counts.
+    pub timer: u64,
+    /// It changed while a pass worked on it.
+    pub again: bool,
+    /// It was read since it was gained.
+    pub fresh: bool,
+    /// How often it was gained.
+    pub gains: u64,
+    /// The pass that works on it.
+    pub pass: Option<Pass>,
+}
+
+/// A pass over a key.
+#[derive(Debug)]
+pub struct Pass {
+    /// Its number.
+    pub number: u64,
+    /// Leave to work on the slot.
+    pub permit: SlotPermit,
+    /// What it works on.
+    pub snapshot: Snapshot,
+    /// What the cloud said.
+    pub observation: Observation,
+    /// What is left to do.
+    pub steps: VecDeque<Step>,
+    /// The Resource as this pass wrote it last.
+    pub known: Option<Object>,
+    /// When the key is due again.
+    pub wake_at: Option<Timestamp>,
+    /// The slot was lost: nothing more is begun.
+    pub lost: bool,
+}
+
+/// One effect of a pass.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Replaces a Booking's status.
+    Booking(Object, Box<booking_api::BookingStatus>),
+    /// Replaces the Resource's status.
+    Resource(Box<booking_api::ResourceStatus>),
+    /// Adds or removes the finalizer.
+    Finalizer(bool),
+    /// Calls the cloud.
+    Call(Call),
+}
+
+/// A call that has passed its check and was not replied to.
+#[derive(Debug)]
+pub struct Open {
+    /// Which key.
+    pub key: usize,
+    /// Which pass.
+    pub pass: u64,
+    /// The ring's number for it.
+    pub call: CallId,
+    /// What it is.
+    pub step: Step,
+    /// Where it belongs.
+    pub slot: Slot,
+    /// When it passed its check.
+    pub begun: Micros,
+}
+
+/// A call on its way to the cloud.
+#[derive(Debug)]
+pub struct Packet {
+    /// Who sent it.
+    pub from: ProcessId,
+    /// Its number.
+    pub number: u64,
+    /// What it is.
+    pub call: Call,
+}
+
+#[derive(Debug)]
+struct Reads {
+    /// Keys, and how often they had been gained when it was sent.
+    keys: Vec<(usize, u64)>,
+    /// The newest revision known then.
+    known: u64,
+}
+
+impl Controller {
+    /// One that knows nothing yet.
+    pub fn new(groups: &[Arc<str>], slots: u16) -> Self {
+        let key = |name: &Arc<str>| Key {
+            name: name.clone(),
+            slot: slot_of(NAMESPACE, name, slots),
+            attempts: Attempts::default(),
+            failed: 0,
+            timer: 0,
+            again: false,
+            fresh: false,
+            gains: 0,
+            pass: None,
+        };
+        Self {
+            cache: Cache::default(),
+            keys: groups.iter().map(key).collect(),
+            open: HashMap::new(),
+            reads: HashMap::new(),
+        }
+    }
+
+    fn of_slots(&self, slots: &[Slot]) -> Vec<usize> {
+        let keys = self.keys.iter().enumerate().filter(|(_, key)| slots.contains(&key.slot));
+        keys.map(|(number, _)| number).collect()
+    }
+
+    fn key_of(&self, object: &Object) -> Option<usize> {
+        let resource = match object.booking() {
+            Some(booking) => booking.spec.resource_name.as_deref()?,
+            None => &object.name,
+        };
+        self.keys.iter().position(|key| &*key.name == resource)
+    }
+}
+
+impl World {
+    /// A key of a process that has not ended.
+    pub fn key(&mut self, id: ProcessId, key: usize) -> Option<&mut Key> {
+        self.alive(id).and_then(|process| process.controller.keys.get_mut(key))
+    }
+
+    /// Slots have come: their keys are read before anything is decided.
+    pub fn gained(&mut self, id: ProcessId, slots: &[Slot]) {
+        let Some(process) = self.alive(id) else { return };
+        let keys = process.controller.of_slots(slots);
+        for number in &keys {
+            if let Some(key) = process.controller.keys.get_mut(*number) {
+                key.gains += 1;
+                key.fresh = planted(ModelBug::GainsWithoutReading);
+                key.attempts = Attempts::default();
+                key.failed = 0;
+            }
+        }
+        if planted(ModelBug::GainsWithoutReading) {
+            for key in keys {
+                self.wake(id, key);
+            }
+        } else if !keys.is_empty() {
+            self.read_keys(id, &keys);
+        }
+    }
+
+    /// Slots are lost: what has not gone out is dropped; what has is let end, or cancelled.
+    pub fn lost(&mut self, id: ProcessId, slots: &[Slot]) {
+        let Some(process) = self.alive(id) else { return };
+        let mut cancelled = Vec::new();
+        for number in process.controller.of_slots(slots) {
+            let open = process.controller.open.iter().find(|(_, open)| open.key == number);
+            let open = open.map(|(call, _)| *call);
+            let Some(key) = process.controller.keys.get_mut(number) else { continue };
+            key.timer += 1;
+            key.again = false;
+            key.fresh = false;
+            match (&mut key.pass, open) {
+                (Some(pass), Some(call)) => {
+                    pass.lost = true;
+                    cancelled.push((number, call));
+                }
+                (pass, _) => *pass = None,
+            }
+        }
+        for (key, call) in cancelled {
+            if self.dice.chance(self.plan.noise.cancels) {
+                self.cancel(id, key, call);
+            }
+        }
+    }
+
+    fn cancel(&mut self, id: ProcessId, key: usize, call: u64) {
+        let Some(process) = self.alive(id) else { return };
+        if let Some(open) = process.controller.open.remove(&call)
+            && let Some(member) = process.member.as_mut()
+        {
+            member.call_cancelled(open.call);
+        }
+        if let Some(key) = process.controller.keys.get_mut(key) {
+            key.pass = None;
+        }
+        self.feed(id, booking_ring::protocol::Event::Tick);
+    }
+
+    /// An incarnation has ended: what it knew counts no more.
+    pub fn forget(&mut self, id: ProcessId) {
+        let (groups, slots) = (self.groups.clone(), self.plan.slots);
+        let Some(process) = self.alive(id) else { return };
+        for (_, open) in process.controller.open.drain() {
+            if let Some(member) = process.member.as_mut() {
+                member.call_cancelled(open.call);
+            }
+        }
+        process.controller = Controller::new(&groups, slots);
+    }
+
+    fn read_keys(&mut self, id: ProcessId, keys: &[usize]) {
+        let (number, wait) = (self.number(), self.timing.call());
+        let Some(process) = self.alive(id) else { return };
+        let controller = &mut process.controller;
+        let gains = |key: &usize| controller.keys.get(*key).map_or(0, |key| key.gains);
+        let keys = keys.iter().map(|key| (*key, gains(key))).collect();
+        let known = controller.cache.newest();
+        controller.reads.insert(number, Reads { keys, known });
+        self.ask(id, Pending::Read(number), Body::Read, wait);
+    }
+
+    /// A read was replied to.
+    pub fn read(&mut self, id: ProcessId, number: u64, reply: Reply) {
+        let Some(process) = self.alive(id) else { return };
+        let controller = &mut process.controller;
+        let Reply::All(objects, revision) = reply else {
+            if controller.reads.contains_key(&number) {
+                self.after(SECOND / 2, Event::To(id, Inbox::ReadAgain(number)));
+            }
+            return;
+        };
+        let Some(reads) = controller.reads.remove(&number) else { return };
+        let changed =
+            controller.cache.listed(&[Kind::Resource, Kind::Booking], &objects, revision, reads.known);
+        let mut wakes: Vec<usize> = changed.iter().filter_map(|object| controller.key_of(object)).collect();
+        for (number, gains) in reads.keys {
+            if let Some(key) = controller.keys.get_mut(number).filter(|key| key.gains == gains)
+                && !key.fresh
+            {
+                key.fresh = true;
+                wakes.retain(|key| *key != number);
+                if !planted(ModelBug::LosesWakeUp) {
+                    wakes.push(number);
+                }
+            }
+        }
+        for key in wakes {
+            self.wake(id, key);
+        }
+    }
+
+    /// A read that failed is tried once more, for what is still owned and not read.
+    pub fn read_again(&mut self, id: ProcessId, number: u64) {
+        let Some(process) = self.alive(id) else { return };
+        let Some(reads) = process.controller.reads.remove(&number) else { return };
+        let keys: Vec<usize> = reads
+            .keys
+            .into_iter()
+            .filter(|(number, gains)| {
+                let key = process.controller.keys.get(*number);
+                key.is_some_and(|key| key.gains == *gains && !key.fresh)
+            })
+            .map(|(number, _)| number)
+            .collect();
+        let owned = self.owned(id);
+        let keys: Vec<usize> = keys
+            .into_iter()
+            .filter(|key| self.key(id, *key).is_some_and(|key| owned.contains(&key.slot)))
+            .collect();
+        if !keys.is_empty() {
+            self.read_keys(id, &keys);
+        }
+    }
+
+    /// A key met a conflict: what is stored is read.
+    pub fn reread(&mut self, id: ProcessId) {
+        self.read_keys(id, &[]);
+    }
+
+    /// A watch shows a change.
+    pub fn controller_saw(&mut self, id: ProcessId, change: &Change) {
+        let Some(process) = self.alive(id) else { return };
+        if process.controller.cache.saw(change)
+            && let Some(key) = process.controller.key_of(&change.object)
+        {
+            self.wake(id, key);
+        }
+    }
+
+    /// A watch has begun anew.
+    pub fn controller_listed(&mut self, id: ProcessId, kind: Kind, objects: &[Object], revision: u64) {
+        let Some(process) = self.alive(id) else { return };
+        let known = process.watch(kind).known;
+        let changed = process.controller.cache.listed(&[kind], objects, revision, known);
+        let keys: Vec<usize> =
+            changed.iter().filter_map(|object| process.controller.key_of(object)).collect();
+        for key in keys {
+            self.wake(id, key);
+        }
+    }
+
+    /// A key is due: a pass begins, or follows the one that works on it.
+    pub fn wake(&mut self, id: ProcessId, number: usize) {
+        let Some(key) = self.key(id, number) else { return };
+        if key.pass.is_some() {
+            key.again = true;
+        } else {
+            self.begin_pass(id, number);
+        }
+    }
+
+    /// A key's timer rings.
+    pub fn timer_rings(&mut self, id: ProcessId, number: usize, timer: u64) {
+        if self.key(id, number).is_some_and(|key| key.timer == timer) {
+            self.wake(id, number);
+        }
+    }
+
+    /// A pass has ended, whole or cut short; its key is due again at an instant.
+    pub fn end_pass(&mut self, id: ProcessId, number: usize, whole: bool) {
+        let now = self.now;
+        let Some(process) = self.alive(id) else { return };
+        let time = process.time(now);
+        let Some(key) = process.controller.keys.get_mut(number) else { return };
+        let Some(pass) = key.pass.take() else { return };
+        key.failed = if whole { 0 } else { key.failed.saturating_add(1) };
+        if !pass.lost {
+            let due =
+                pass.wake_at.map(|at| u64::try_from(at.duration_since(time).as_micros()).unwrap_or_default());
+            let retry = (!whole).then(|| micros(RETRY.wait(key.failed)));
+            key.timer += 1;
+            let timer = key.timer;
+            if let Some(wait) = due.into_iter().chain(retry).min() {
+                let rings = process.clocks.when(process.clocks.mono(now) + wait, now);
+                self.queue.push(rings, Event::To(id, Inbox::Timer(number, timer)));
+            }
+        }
+        if let Some(key) = self.key(id, number)
+            && std::mem::take(&mut key.again)
+        {
+            self.wake(id, number);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The simulation: replicas with the real state machine of the ring and the real decisions, against a
+//! model API server and a model cloud, in virtual time. One seed, one run, always the same.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`plan`] | what a run is to be: replicas, groups, Bookings, faults, noise |
+//! | [`world`] | everything that there is; one event after the other |
+//! | [`store`], [`server`], [`watch`] | the API server: objects, requests, watches |
+//! | [`cloud`] | machines and their tags |
+//! | [`process`], [`host`], [`clock`] | replicas: clocks, standstills, the member of the ring |
+//! | [`controller`], [`pass`], [`cache`] | replicas: what the operator does with what the ring gives it |
+//! | [`inject`], [`users`] | faults and users |
+//! | [`audit`] | what is checked against the truth, beside the checker of calls |
+//! | [`runner`], [`shrink`], [`planted`], [`directed`] | many runs, a failing one made small, bugs put in on purpose |
+//!
+//! What the model promises to be no kinder than: every message may be late, lost, or doubled where the
+//! real one may; what it leaves out: objects that cannot be decoded, credentials, other namespaces.
+
+pub mod audit;
+pub mod cache;
+pub mod clock;
+pub mod cloud;
+pub mod controller;
+pub mod dice;
+pub mod directed;
+pub mod host;
+pub mod inject;
+pub mod pass;
+pub mod plan;
+pub mod planted;
+pub mod process;
+pub mod queue;
+pub mod runner;
+pub mod server;
+pub mod shrink;
+pub mod stats;
+pub mod store;
+pub mod users;
+pub mod watch;
+pub mod world;

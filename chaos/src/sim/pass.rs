@@ -1,0 +1,392 @@
+//! One pass over one key, in the order of the operator's own: finalizer, statuses that others rely on,
+//! the Resource's status, calls, statuses that only tell something, end of the finalizer. Each effect
+//! is an event of its own, and asks for leave right before.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use booking_api::{Booking, BookingStatus, FINALIZER, Resource};
+use booking_core::{
+    Action, Attempts, Backoff, Call, Claim, Decision, Finalizer, Observation, World as Facts, decide,
+    group_to_observe, instant::after,
+};
+use booking_ring::protocol::Event as RingEvent;
+use jiff::Timestamp;
+
+use super::{
+    cache::Snapshot,
+    cloud::{CloudFault, Results, verb},
+    controller::{Open, Packet, Pass, Step},
+    planted::{ModelBug, planted},
+    process::{Body, Inbox, Pending, ProcessId, Reply},
+    store::{Found, Object, Refusal, Value},
+    world::{Event, World},
+};
+use crate::{
+    MILLI, Micros, SECOND,
+    checker::{CallFact, Verb},
+    seconds,
+    sim::clock::micros,
+};
+
+/// A packet that leaves so long after its check was held up by a standstill.
+const LATE: Micros = 20 * MILLI;
+
+impl World {
+    /// A pass begins, if the key may be worked on.
+    pub fn begin_pass(&mut self, id: ProcessId, number: usize) {
+        let (now, pass) = (self.now, self.number());
+        let wait = self.describe_time();
+        let Some(process) = self.alive(id) else { return };
+        let stamp = process.clocks.stamp(now);
+        let Some(key) = process.controller.keys.get_mut(number).filter(|key| key.fresh) else { return };
+        let Some(permit) = process.member.as_ref().and_then(|member| member.permit(key.slot, stamp)) else {
+            return;
+        };
+        let snapshot = process.controller.cache.snapshot(&key.name);
+        if snapshot.resource.is_none() && snapshot.bookings.is_empty() {
+            return;
+        }
+        key.pass = Some(Pass {
+            number: pass,
+            permit,
+            snapshot,
+            observation: Observation::NotNeeded,
+            steps: VecDeque::new(),
+            known: None,
+            wake_at: None,
+            lost: false,
+        });
+        self.after(wait, Event::To(id, Inbox::Described(number, pass)));
+    }
+
+    fn describe_time(&mut self) -> Micros {
+        let slow = self.now < self.cloud.moods.slow;
+        self.dice.between(10 * MILLI, if slow { 3 * SECOND } else { 150 * MILLI })
+    }
+
+    /// The cloud has described the group: it is decided.
+    pub fn described(&mut self, id: ProcessId, number: usize, pass: u64) {
+        let now = self.now;
+        let Some(process) = self.processes.get_mut(id).filter(|process| process.alive) else { return };
+        let time = process.time(now);
+        let Some(key) = process.controller.keys.get_mut(number) else { return };
+        let Some(pass) = key.pass.as_mut().filter(|present| present.number == pass) else { return };
+        let resource = pass.snapshot.resource.as_ref().and_then(Object::resource);
+        let group = resource.and_then(|found| group_to_observe(found, Claim::Ours, &self.settings));
+        if group.is_some() {
+            let answer = self.cloud.describe(number, now, &mut self.dice);
+            pass.observation = match answer {
+                Ok(instances) => {
+                    key.attempts.observed(&instances, time);
+                    Observation::Seen(instances)
+                }
+                Err(fault) => {
+                    let failures = key.attempts.observe_failed();
+                    let retry_at = after(time, backoff(fault).wait(failures));
+                    Observation::Failed { message: format!("{fault:?}"), retry_at }
+                }
+            };
+        }
+        self.stats.decisions += 1;
+        let decision = decided(&self.settings, &pass.snapshot, &pass.observation, &key.attempts, time);
+        pass.wake_at = decision.wake_at;
+        pass.known.clone_from(&pass.snapshot.resource);
+        pass.steps = steps(&pass.snapshot, decision);
+        self.advance(id, number);
+    }
+
+    /// The next effect of a pass, if it may.
+    fn advance(&mut self, id: ProcessId, number: usize) {
+        let now = self.now;
+        let fact = self.number();
+        let wait = self.dice.between(10, 300);
+        let Some(process) = self.processes.get_mut(id).filter(|process| process.alive) else { return };
+        let (time, stamp) = (process.time(now), process.clocks.stamp(now));
+        let Some(key) = process.controller.keys.get_mut(number) else { return };
+        let Some(pass) = key.pass.as_mut() else { return };
+        if pass.lost {
+            self.end_pass(id, number, false);
+            return;
+        }
+        let Some(step) = pass.steps.pop_front() else {
+            self.end_pass(id, number, true);
+            return;
+        };
+        if let Step::Call(call @ Call::Stop(_)) = &step
+            && !planted(ModelBug::StopsWithoutLooking)
+        {
+            let snapshot = process.controller.cache.snapshot(&key.name);
+            let again = decided(&self.settings, &snapshot, &pass.observation, &key.attempts, time);
+            if !again.calls.contains(call) {
+                self.end_pass(id, number, false);
+                return;
+            }
+        }
+        let begun = process.member.as_mut().map(|member| member.begin_call(pass.permit, stamp));
+        let Some(Ok(call)) = begun else {
+            self.end_pass(id, number, false);
+            return;
+        };
+        let (who, slot, name) = (process.who.clone(), key.slot, key.name.clone());
+        let open = Open { key: number, pass: pass.number, call, step: step.clone(), slot, begun: now };
+        process.controller.open.insert(fact, open);
+        let gives_up = process.clocks.when(process.clocks.mono(now) + micros(self.timing.call()), now);
+        self.after(wait, Event::To(id, Inbox::Packet(number, fact)));
+        self.queue.push(gives_up, Event::To(id, Inbox::CallTimedOut(fact)));
+        self.check_call(&who, fact, slot.0, number, &step);
+        self.note(|| format!("{who} {name}: {}", told(&step, time)));
+    }
+
+    fn check_call(&mut self, who: &Arc<str>, fact: u64, slot: u16, group: usize, step: &Step) {
+        let verb = if let Step::Call(call) = step { verb(call) } else { Verb::Write };
+        let call = CallFact { id: fact, who: who.clone(), slot: u32::from(slot), verb, at: self.now };
+        self.checker.call_begins(call);
+        match verb {
+            Verb::Stop => self.audit_stop(who, group),
+            Verb::Start => self.audit_start(who, group),
+            _ => {}
+        }
+    }
+
+    /// A call goes out.
+    pub fn packet(&mut self, id: ProcessId, number: usize, fact: u64) {
+        let (now, wait) = (self.now, self.timing.call());
+        let fast = self.dice.between(5 * MILLI, 120 * MILLI);
+        let slow = self.dice.between(5 * MILLI, micros(wait));
+        let Some(process) = self.alive(id) else { return };
+        let Some(open) = process.controller.open.get(&fact) else { return };
+        let (begun, step) = (open.begun, open.step.clone());
+        let known = process.controller.keys.get(number).and_then(|key| key.pass.as_ref());
+        let known = known.and_then(|pass| pass.known.clone());
+        if now - begun > LATE {
+            self.stats.late_in_flight += 1;
+            self.note_of(id, |who| format!("{who} sends what was checked at {} s", seconds(begun)));
+        }
+        match step {
+            Step::Call(call) => {
+                let way = if now < self.cloud.moods.slow { slow } else { fast };
+                let latest = (begun + micros(wait)).max(now);
+                let packet = Packet { from: id, number: fact, call };
+                self.queue.push((now + way).min(latest), Event::CloudArrives(Box::new(packet)));
+            }
+            step => {
+                self.stats.writes += 1;
+                if let Some((name, found, value)) = write_of(&step, known.as_ref()) {
+                    self.ask(id, Pending::Write(fact), Body::Write(name, found, value), wait);
+                }
+            }
+        }
+    }
+
+    /// A call arrives at the cloud.
+    pub fn cloud_serves(&mut self, packet: &Packet) {
+        let (now, verb) = (self.now, verb(&packet.call));
+        let results = self.cloud.call(&packet.call, now, &mut self.dice);
+        self.stats.cloud_calls += 1;
+        self.audit_mutation();
+        for name in
+            packet.call.ids().iter().filter_map(|machine| self.cloud.name(machine)).collect::<Vec<_>>()
+        {
+            self.checker.sent_to(&name, verb, now);
+        }
+        let lossy = now < self.cloud.moods.loses_replies && self.dice.chance(600);
+        if !lossy {
+            let slow = now < self.cloud.moods.slow;
+            let way = self.dice.between(5 * MILLI, if slow { 3 * SECOND } else { 100 * MILLI });
+            self.after(way, Event::To(packet.from, Inbox::CloudReplied(packet.number, results)));
+        }
+    }
+
+    /// The cloud replied.
+    pub fn cloud_replied(&mut self, id: ProcessId, fact: u64, results: &Results) {
+        let Some(open) = self.call_over(id, fact, true) else { return };
+        self.record(id, &open, results);
+        self.feed(id, RingEvent::Tick);
+        self.go_on(id, &open, true);
+    }
+
+    /// A call was not replied to in time.
+    pub fn call_timed_out(&mut self, id: ProcessId, fact: u64) {
+        let Some(open) = self.call_over(id, fact, false) else { return };
+        if let Step::Call(call) = &open.step {
+            let results: Results =
+                call.ids().iter().map(|machine| (machine.clone(), Err(CloudFault::Transient))).collect();
+            self.record(id, &open, &results);
+        }
+        self.feed(id, RingEvent::Tick);
+        let goes_on = matches!(open.step, Step::Call(_));
+        self.go_on(id, &open, goes_on);
+    }
+
+    /// A write was replied to, or failed.
+    pub fn written(&mut self, id: ProcessId, fact: u64, reply: Reply) {
+        let Some(open) = self.call_over(id, fact, true) else { return };
+        let mut done = false;
+        match reply {
+            Reply::Written(Ok(object)) => {
+                done = true;
+                if let Some(process) = self.alive(id) {
+                    process.controller.cache.wrote(&object);
+                }
+                if let Some(pass) = self.pass_of(id, &open)
+                    && object.resource().is_some()
+                {
+                    pass.known = Some(object);
+                }
+            }
+            Reply::Written(Err(Refusal::Conflict | Refusal::NotFound)) => self.reread(id),
+            _ => {}
+        }
+        self.feed(id, RingEvent::Tick);
+        self.go_on(id, &open, done);
+    }
+
+    fn pass_of(&mut self, id: ProcessId, open: &Open) -> Option<&mut Pass> {
+        self.key(id, open.key)?.pass.as_mut().filter(|pass| pass.number == open.pass)
+    }
+
+    fn call_over(&mut self, id: ProcessId, fact: u64, replied: bool) -> Option<Open> {
+        let now = self.now;
+        let process = self.alive(id)?;
+        let open = process.controller.open.remove(&fact)?;
+        if let Some(member) = process.member.as_mut() {
+            member.call_ended(open.call);
+        }
+        if replied {
+            self.checker.call_over(u32::from(open.slot.0), fact, now);
+        }
+        Some(open)
+    }
+
+    fn record(&mut self, id: ProcessId, open: &Open, results: &Results) {
+        let now = self.now;
+        let Some(process) = self.alive(id) else { return };
+        let time = process.time(now);
+        let Some(key) = process.controller.keys.get_mut(open.key) else { return };
+        let Step::Call(call) = &open.step else { return };
+        if key.pass.as_ref().is_none_or(|pass| pass.number != open.pass || pass.lost) {
+            return;
+        }
+        for (machine, result) in results {
+            let action = match call {
+                Call::Start(_) => Action::Start,
+                Call::Stop(_) => Action::Stop,
+                Call::Lock(lock, _) => Action::Lock(lock.clone()),
+                Call::Unlock(lock, _) => Action::Unlock(lock.clone()),
+            };
+            match result {
+                Ok(()) => key.attempts.succeeded(machine, action, time),
+                Err(fault) => {
+                    key.attempts.failed(machine, action, time, format!("{fault:?}"), backoff(*fault));
+                }
+            }
+        }
+    }
+
+    fn go_on(&mut self, id: ProcessId, open: &Open, done: bool) {
+        if self.pass_of(id, open).is_none() {
+            return;
+        }
+        if done {
+            self.advance(id, open.key);
+        } else {
+            self.end_pass(id, open.key, false);
+        }
+    }
+}
+
+fn decided(
+    settings: &booking_core::Settings,
+    snapshot: &Snapshot,
+    observation: &Observation,
+    attempts: &Attempts,
+    now: Timestamp,
+) -> Decision {
+    let bookings: Vec<&Booking> = snapshot.bookings.iter().filter_map(Object::booking).collect();
+    let resource = snapshot.resource.as_ref().and_then(Object::resource);
+    let facts = Facts { resource, bookings: &bookings, observation, attempts, claim: Claim::Ours, now };
+    decide(&facts, settings)
+}
+
+/// The effects of a decision, in their order.
+fn steps(snapshot: &Snapshot, decision: Decision) -> VecDeque<Step> {
+    let mut steps = VecDeque::new();
+    if decision.finalizer == Finalizer::Add {
+        steps.push_back(Step::Finalizer(true));
+    }
+    let mut later = Vec::new();
+    for (uid, status) in decision.booking_statuses {
+        let is_it = |object: &&Object| {
+            object.booking().is_some_and(|booking| booking.metadata.uid.as_deref() == Some(&*uid))
+        };
+        let Some(object) = snapshot.bookings.iter().find(is_it) else { continue };
+        let old = object.booking().and_then(|booking| booking.status.as_ref());
+        let step = Step::Booking(object.clone(), Box::new(status.clone()));
+        if old.is_none_or(|old| weight(old) != weight(&status)) {
+            steps.push_back(step);
+        } else {
+            later.push(step);
+        }
+    }
+    steps.extend(decision.resource_status.map(|status| Step::Resource(Box::new(status))));
+    steps.extend(decision.calls.into_iter().map(Step::Call));
+    steps.extend(later);
+    if decision.finalizer == Finalizer::Remove {
+        steps.push_back(Step::Finalizer(false));
+    }
+    steps
+}
+
+/// What others rely on.
+fn weight(status: &BookingStatus) -> [Option<&str>; 4] {
+    [&status.status, &status.granted_resource, &status.granted_from, &status.granted_until]
+        .map(Option::as_deref)
+}
+
+fn write_of(step: &Step, known: Option<&Object>) -> Option<(Arc<str>, Found, Value)> {
+    let object = if let Step::Booking(object, _) = step { object } else { known? };
+    let value = match step {
+        Step::Booking(object, status) => {
+            Value::Booking(Arc::new(Booking { status: Some(*status.clone()), ..object.booking()?.clone() }))
+        }
+        Step::Resource(status) => {
+            let resource = object.resource()?.clone();
+            Value::Resource(Arc::new(Resource { status: Some(*status.clone()), ..resource }))
+        }
+        Step::Finalizer(add) => {
+            let mut resource = object.resource()?.clone();
+            resource.metadata.finalizers = add.then(|| vec![FINALIZER.to_owned()]);
+            Value::Resource(Arc::new(resource))
+        }
+        Step::Call(_) => return None,
+    };
+    Some((object.name.clone(), Found { uid: object.uid.clone(), version: object.version }, value))
+}
+
+/// The waits that the operator makes after each class of errors.
+fn backoff(fault: CloudFault) -> Backoff {
+    let seconds = |base, cap| Backoff { base: Duration::from_secs(base), cap: Duration::from_secs(cap) };
+    match fault {
+        CloudFault::Throttled => seconds(2, 60),
+        CloudFault::Transient | CloudFault::WrongState => seconds(1, 30),
+        CloudFault::Capacity => seconds(60, 300),
+    }
+}
+
+fn told(step: &Step, time: Timestamp) -> String {
+    match step {
+        Step::Booking(object, status) => format!(
+            "writes {}: {} granted {} to {} (its time {time})",
+            object.name,
+            status.status.as_deref().unwrap_or("-"),
+            status.granted_from.as_deref().unwrap_or("-"),
+            status.granted_until.as_deref().unwrap_or("-")
+        ),
+        Step::Resource(status) => {
+            let holder = status.holder.as_ref().map_or("nobody", |holder| holder.user.as_str());
+            format!("writes status: held by {holder}")
+        }
+        Step::Finalizer(add) => format!("finalizer: {add}"),
+        Step::Call(call) => format!("{call:?} (its time {time})"),
+    }
+}

@@ -1,0 +1,158 @@
+//! What happened in runs, counted; and the history of one, line by line, where somebody asked for it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Write as _,
+};
+
+use crate::{Micros, faults::FaultKind, seconds};
+
+/// Counts of one run or of many.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Runs.
+    pub runs: u64,
+    /// Virtual time.
+    pub time: Micros,
+    /// Events handled.
+    pub events: u64,
+    /// Faults that began, by kind.
+    pub faults: BTreeMap<FaultKind, u64>,
+    /// Bookings created.
+    pub bookings: u64,
+    /// Processes started.
+    pub processes: u64,
+    /// Incarnations.
+    pub incarnations: u64,
+    /// Mutations sent to the cloud.
+    pub cloud_calls: u64,
+    /// Writes of controllers sent.
+    pub writes: u64,
+    /// Calls that passed their check before a standstill and went out after it.
+    pub late_in_flight: u64,
+    /// Decisions made.
+    pub decisions: u64,
+    /// Writes of the ring object.
+    pub ring_writes: u64,
+    /// Moves begun.
+    pub moves: u64,
+    /// Slots handed over in two phases.
+    pub handoffs: u64,
+    /// Leases sealed.
+    pub seals: u64,
+    /// Permits that ran out.
+    pub lapses: u64,
+    /// Ends of incarnations, by reason.
+    pub ends: BTreeMap<&'static str, u64>,
+    /// Starts and stops that were due while no fault was near, and were looked at.
+    pub due: u64,
+    /// Slots that changed hands in rolling updates, by the most that any one slot did.
+    pub rollout_moves: BTreeMap<usize, u64>,
+}
+
+impl Stats {
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Self) {
+        let sum = |into: &mut u64, from: u64| *into += from;
+        sum(&mut self.runs, other.runs);
+        sum(&mut self.time, other.time);
+        sum(&mut self.events, other.events);
+        sum(&mut self.bookings, other.bookings);
+        sum(&mut self.processes, other.processes);
+        sum(&mut self.incarnations, other.incarnations);
+        sum(&mut self.cloud_calls, other.cloud_calls);
+        sum(&mut self.writes, other.writes);
+        sum(&mut self.late_in_flight, other.late_in_flight);
+        sum(&mut self.decisions, other.decisions);
+        sum(&mut self.ring_writes, other.ring_writes);
+        sum(&mut self.moves, other.moves);
+        sum(&mut self.handoffs, other.handoffs);
+        sum(&mut self.seals, other.seals);
+        sum(&mut self.lapses, other.lapses);
+        sum(&mut self.due, other.due);
+        merge(&mut self.faults, &other.faults);
+        merge(&mut self.ends, &other.ends);
+        merge(&mut self.rollout_moves, &other.rollout_moves);
+    }
+
+    /// As a table for people.
+    pub fn table(&self) -> String {
+        let hours = self.time / crate::MINUTE / 60;
+        let rows = [
+            ("seeds", self.runs),
+            ("virtual hours", hours),
+            ("events", self.events),
+            ("faults", self.faults.values().sum()),
+            ("bookings", self.bookings),
+            ("processes", self.processes),
+            ("incarnations", self.incarnations),
+            ("decisions", self.decisions),
+            ("cloud calls", self.cloud_calls),
+            ("controllers' writes", self.writes),
+            ("late in flight", self.late_in_flight),
+            ("due starts and stops", self.due),
+            ("ring writes", self.ring_writes),
+            ("moves", self.moves),
+            ("slots handed over", self.handoffs),
+            ("seals", self.seals),
+            ("lapses", self.lapses),
+        ];
+        let mut table = String::new();
+        for (name, count) in rows {
+            let _ = writeln!(table, "{name:<24}{count:>12}");
+        }
+        for (title, counts) in [
+            ("fault", self.faults.iter().map(|(kind, n)| (kind.to_string(), *n)).collect::<Vec<_>>()),
+            ("incarnation ended", self.ends.iter().map(|(end, n)| ((*end).to_owned(), *n)).collect()),
+            (
+                "rollout, most per slot",
+                self.rollout_moves.iter().map(|(moves, n)| (format!("{moves} moves"), *n)).collect(),
+            ),
+        ] {
+            let _ = writeln!(table, "{title}");
+            for (name, count) in counts {
+                let _ = writeln!(table, "  {name:<22}{count:>12}");
+            }
+        }
+        table
+    }
+}
+
+fn merge<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+    for (key, count) in from {
+        *into.entry(key.clone()).or_default() += count;
+    }
+}
+
+/// Most lines kept.
+const LINES_MAX: usize = 4_000;
+
+/// The history of a run.
+#[derive(Debug, Default)]
+pub struct Trace {
+    lines: Option<VecDeque<String>>,
+}
+
+impl Trace {
+    /// One that keeps lines, or none.
+    pub fn new(kept: bool) -> Self {
+        Self { lines: kept.then(VecDeque::new) }
+    }
+
+    /// Adds a line; it is made only if it is kept.
+    pub fn line(&mut self, at: Micros, text: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.lines {
+            if lines.len() >= LINES_MAX {
+                lines.pop_front();
+            }
+            lines.push_back(format!("{:>9} {}", seconds(at), text()));
+        }
+    }
+
+    /// The last lines.
+    pub fn last(&self, count: usize) -> Vec<String> {
+        let lines = self.lines.iter().flatten();
+        let skipped = lines.clone().count().saturating_sub(count);
+        lines.skip(skipped).cloned().collect()
+    }
+}

@@ -1,0 +1,226 @@
+//! Which keys this process works on, and leave to do so.
+//!
+//! The ring says which slots are owned. A slot that comes here was somebody else's until now: what the
+//! watches show may be older than what the last owner wrote, and a grant that is missed could be given away
+//! twice. So the objects are read consistently first; then the slot is opened, and only then its keys are
+//! worked on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use booking_api::{Booking, Resource};
+use booking_cloud::{Permit, PermitLapsed, RunningCall, Unlimited};
+use booking_ring::{
+    kubernetes::{CallGuard, Change, Changes, RingHandle},
+    permit::SlotPermit,
+    slot::Slot,
+};
+use kube::{Client, api::ListParams, core::DeserializeGuard};
+
+use super::{
+    Key,
+    cache::Cache,
+    queue::WorkQueue,
+    watch::{Watched, api, decoded},
+};
+
+/// Which keys are this process's.
+pub trait Ownership: Send + Sync {
+    /// Leave to work on a key as it is owned now; none if it is not.
+    fn permit(&self, key: &Key) -> Option<Arc<dyn Permit>>;
+}
+
+/// All keys: of a process that shares its work with nobody, in tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Everything;
+
+impl Ownership for Everything {
+    fn permit(&self, _: &Key) -> Option<Arc<dyn Permit>> {
+        Some(Arc::new(Unlimited))
+    }
+}
+
+/// The keys of the slots that the ring gives to this process, once they are opened.
+#[derive(Debug)]
+pub struct Shards {
+    ring: RingHandle,
+    /// Longest time of a call, by the ring's own.
+    call_timeout: Duration,
+    /// The slots that were read for, and the permit that each was read under: one that came back since is
+    /// not open.
+    open: Mutex<BTreeMap<Slot, SlotPermit>>,
+}
+
+impl Shards {
+    /// Nothing is open at first. `call_timeout` is the ring's own.
+    pub fn new(ring: RingHandle, call_timeout: Duration) -> Self {
+        Self { ring, call_timeout, open: Mutex::default() }
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<Slot, SlotPermit>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slot(&self, key: &Key) -> Option<Slot> {
+        self.ring.slot_of(&key.namespace, &key.resource)
+    }
+}
+
+impl Ownership for Shards {
+    fn permit(&self, key: &Key) -> Option<Arc<dyn Permit>> {
+        let slot = self.slot(key)?;
+        let permit = self.open().get(&slot).copied().filter(|permit| self.ring.holds(*permit))?;
+        Some(Arc::new(RingPermit { ring: self.ring.clone(), permit, call_timeout: self.call_timeout }))
+    }
+}
+
+/// Leave to work on a slot as it was owned when the work began.
+#[derive(Debug)]
+struct RingPermit {
+    ring: RingHandle,
+    permit: SlotPermit,
+    call_timeout: Duration,
+}
+
+impl Permit for RingPermit {
+    fn begin(&self) -> Result<Box<dyn RunningCall>, PermitLapsed> {
+        let call = self.ring.begin(self.permit).map_err(|_| PermitLapsed)?;
+        Ok(Box::new(RingCall(call)))
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+}
+
+struct RingCall(CallGuard);
+
+impl RunningCall for RingCall {
+    fn replied(self: Box<Self>) {
+        self.0.replied();
+    }
+}
+
+/// Opens the slots that come, closes those that go.
+pub struct Opener {
+    /// What is opened.
+    pub shards: Arc<Shards>,
+    /// To read with.
+    pub client: Client,
+    /// The namespace to work in; none means all.
+    pub namespace: Option<String>,
+    /// Where what is read goes.
+    pub cache: Arc<Cache>,
+    /// Where the keys of opened slots go.
+    pub queue: Arc<WorkQueue>,
+}
+
+/// Waits after a read that failed.
+const READ_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Longest time of one page.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Objects per page: what `kubectl` asks for.
+const PAGE_SIZE: u32 = 500;
+
+impl Opener {
+    /// Follows the ring until this process has left it.
+    pub async fn run(self, mut changes: Changes) {
+        let mut coming = BTreeMap::new();
+        while let Some(change) = changes.next().await {
+            self.take_in(change, &mut coming);
+            let mut waits = retries();
+            while !coming.is_empty() {
+                tokio::select! {
+                    biased;
+                    change = changes.next() => match change {
+                        Some(change) => self.take_in(change, &mut coming),
+                        None => return,
+                    },
+                    read = self.read() => match read {
+                        Ok(()) => self.open(std::mem::take(&mut coming)),
+                        Err(error) => {
+                            tracing::warn!(%error, slots = coming.len(), "slots wait for a read");
+                            tokio::time::sleep(waits.next().unwrap_or(READ_RETRY.1)).await;
+                        }
+                    },
+                }
+            }
+        }
+    }
+
+    fn take_in(&self, change: Change, coming: &mut BTreeMap<Slot, SlotPermit>) {
+        let mut open = self.shards.open();
+        for slot in change.lost {
+            coming.remove(&slot);
+            open.remove(&slot);
+        }
+        // What was read before it came does not count for it: the read begins anew. What is lost again
+        // already will be told of again.
+        let gained = change.gained.into_iter();
+        coming.extend(gained.filter_map(|slot| Some((slot, self.shards.ring.permit(slot)?))));
+    }
+
+    fn open(&self, slots: BTreeMap<Slot, SlotPermit>) {
+        let opened: BTreeSet<Slot> = slots.keys().copied().collect();
+        // First opened, then looked for keys: one that comes in between is put on the queue by its watch.
+        self.shards.open().extend(slots);
+        let mut due = self.cache.keys();
+        due.retain(|key| self.shards.slot(key).is_some_and(|slot| opened.contains(&slot)));
+        let count = opened.len();
+        tracing::info!(slots = count, keys = due.len(), "slots opened");
+        for key in due {
+            self.queue.add(key);
+        }
+    }
+
+    /// Reads everything as it stands now.
+    async fn read(&self) -> Result<(), ReadError> {
+        self.read_kind::<Resource>().await?;
+        self.read_kind::<Booking>().await
+    }
+
+    async fn read_kind<K: Watched>(&self) -> Result<(), ReadError> {
+        let api = api::<DeserializeGuard<K>>(self.client.clone(), self.namespace.as_deref());
+        let mut page = ListParams::default().limit(PAGE_SIZE);
+        let mut listed = HashSet::new();
+        let mut version = None;
+        loop {
+            let list = tokio::time::timeout(PAGE_TIMEOUT, api.list(&page)).await??;
+            version = version.or(list.metadata.resource_version);
+            for object in list.items.into_iter().map(decoded) {
+                listed.insert((object.namespace().unwrap_or_default(), object.name_any()));
+                self.add(self.cache.saw(object));
+            }
+            page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
+            if page.continue_token.is_none() {
+                break;
+            }
+        }
+        self.add(self.cache.keep_since::<K>(&listed, version.as_deref()));
+        Ok(())
+    }
+
+    fn add(&self, keys: BTreeSet<Key>) {
+        for key in keys {
+            self.queue.add(key);
+        }
+    }
+}
+
+/// Why the objects could not be read.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error("no answer within {} s", PAGE_TIMEOUT.as_secs())]
+    Timeout(#[from] tokio::time::error::Elapsed),
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+fn retries() -> impl Iterator<Item = Duration> {
+    let waits = ExponentialBuilder::default().with_min_delay(READ_RETRY.0).with_max_delay(READ_RETRY.1);
+    waits.with_jitter().without_max_times().build()
+}

@@ -1,0 +1,317 @@
+//! What the rest of the process sees of its part in the ring.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, watch};
+
+use super::clocks;
+use crate::{
+    member::Member,
+    permit::{CallId, Lapsed, SlotPermit},
+    protocol::{End, Event},
+    record::Incarnation,
+    slot::{Slot, slot_of},
+};
+
+/// A process's part in the ring. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct RingHandle(Arc<Shared>);
+
+/// What the handle and the loop share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Always there, but for the moment in which one incarnation becomes the next, under the lock.
+    member: Mutex<Option<Member>>,
+    wishes: Mutex<Wishes>,
+    wished: Notify,
+    subscribers: Mutex<Subscribers>,
+    ended: watch::Sender<Option<End>>,
+}
+
+/// What the loop is to tell the state machine; equal wishes are one.
+#[derive(Debug, Default)]
+struct Wishes {
+    tick: bool,
+    stop: bool,
+    payload: Option<Arc<str>>,
+}
+
+#[derive(Debug, Default)]
+struct Subscribers {
+    all: Vec<Weak<Subscriber>>,
+    closed: bool,
+}
+
+impl RingHandle {
+    pub(super) fn new(member: Member) -> Self {
+        Self(Arc::new(Shared {
+            member: Mutex::new(Some(member)),
+            wishes: Mutex::default(),
+            wished: Notify::new(),
+            subscribers: Mutex::default(),
+            ended: watch::Sender::new(None),
+        }))
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
+    /// The slot of a key; none while the ring is not known.
+    pub fn slot_of(&self, namespace: &str, name: &str) -> Option<Slot> {
+        let slots = self.0.with(|member| member.ring().map(|ring| ring.value.slots)).flatten()?;
+        Some(slot_of(namespace, name, slots))
+    }
+
+    /// Leave to work on a slot, if there is any.
+    pub fn permit(&self, slot: Slot) -> Option<SlotPermit> {
+        self.0.with(|member| member.permit(slot, clocks::now())).flatten()
+    }
+
+    /// Whether a permit still holds.
+    pub fn holds(&self, permit: SlotPermit) -> bool {
+        self.0.with(|member| member.holds(permit, clocks::now())).unwrap_or_default()
+    }
+
+    /// Begins a call: it must go out now, and end within [`Timing::call`]. The guard says how it ended.
+    ///
+    /// # Errors
+    /// [`Lapsed`]: the call must not go out.
+    ///
+    /// [`Timing::call`]: crate::timing::Timing::call
+    pub fn begin(&self, permit: SlotPermit) -> Result<CallGuard, Lapsed> {
+        let begun = self.0.with(|member| member.begin_call(permit, clocks::now()));
+        let call = begun.unwrap_or(Err(Lapsed(permit.slot)))?;
+        Ok(CallGuard { shared: self.0.clone(), call: Some(call) })
+    }
+
+    /// The slots that may be worked on, permit granted.
+    pub fn owned(&self) -> BTreeSet<Slot> {
+        self.0.with(|member| member.owned().collect()).unwrap_or_default()
+    }
+
+    /// How long calls may still begin.
+    pub fn left(&self) -> Duration {
+        self.0.with(|member| member.left(clocks::now())).unwrap_or_default()
+    }
+
+    /// Whether this process leads.
+    pub fn leads(&self) -> bool {
+        self.0.with(|member| member.leads()).unwrap_or_default()
+    }
+
+    /// Whether this process is a member that may be given slots.
+    pub fn has_joined(&self) -> bool {
+        self.0.with(|member| member.has_joined()).unwrap_or_default()
+    }
+
+    /// The payloads of the ring's members, as far as their Leases have been seen.
+    pub fn payloads(&self) -> BTreeMap<Incarnation, String> {
+        let owned = |(name, payload): (&Incarnation, &str)| (name.clone(), payload.to_owned());
+        self.0.with(|member| member.payloads().map(owned).collect()).unwrap_or_default()
+    }
+
+    /// Has the next renewals carry a payload. It stands in an annotation of the Lease: a few kilobytes
+    /// at most.
+    pub fn set_payload(&self, payload: impl Into<Arc<str>>) {
+        self.0.wish(|wishes| wishes.payload = Some(payload.into()));
+    }
+
+    /// Hands over what this process has, lets calls end, and then leaves. Nobody to hand over to is no
+    /// hindrance.
+    pub fn stop(&self) {
+        self.0.wish(|wishes| wishes.stop = true);
+    }
+
+    /// Waits until this process has left, and gives why; none if the loop was dropped before.
+    pub async fn wait_ended(&self) -> Option<End> {
+        let mut ended = self.0.ended.subscribe();
+        ended.wait_for(Option::is_some).await.ok().and_then(|end| *end)
+    }
+
+    /// Which slots come and go from now on; those owned already come first.
+    pub fn changes(&self) -> Changes {
+        let subscriber = Arc::new(Subscriber::default());
+        let mut subscribers = self.0.subscribers();
+        if subscribers.closed {
+            subscriber.close();
+        }
+        subscribers.all.retain(|other| other.strong_count() > 0);
+        subscribers.all.push(Arc::downgrade(&subscriber));
+        // Under the lock of the subscribers: a change from now on is told, one before is in here.
+        subscriber.tell(&[], &self.owned().into_iter().collect::<Vec<_>>());
+        Changes(subscriber)
+    }
+}
+
+impl Shared {
+    /// Looks at the state machine. None only if a thread panicked while it had it.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut Member) -> T) -> Option<T> {
+        self.lock().as_mut().map(look)
+    }
+
+    /// Puts the next incarnation in place of this one.
+    pub(super) fn replace(&self, next: impl FnOnce(Member) -> Member) {
+        let mut member = self.lock();
+        *member = member.take().map(next);
+    }
+
+    /// What the handle has wished, as soon as there is something. May be dropped while waiting.
+    pub(super) async fn wishes(&self) -> Vec<Event> {
+        self.wished.notified().await;
+        let wishes = std::mem::take(&mut *self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
+        let payload = wishes.payload.map(Event::Payload);
+        let stop = wishes.stop.then_some(Event::Stop);
+        payload.into_iter().chain(stop).chain(wishes.tick.then_some(Event::Tick)).collect()
+    }
+
+    /// Tells subscribers what was lost, then what was gained.
+    pub(super) fn tell(&self, lost: &[Slot], gained: &[Slot]) {
+        for subscriber in self.subscribers().all.iter().filter_map(Weak::upgrade) {
+            subscriber.tell(lost, gained);
+        }
+    }
+
+    /// Everything is over.
+    pub(super) fn close(&self, end: Option<End>) {
+        let mut subscribers = self.subscribers();
+        subscribers.closed = true;
+        for subscriber in subscribers.all.drain(..).filter_map(|subscriber| subscriber.upgrade()) {
+            subscriber.close();
+        }
+        if end.is_some() {
+            self.ended.send_replace(end);
+        }
+    }
+
+    fn wish(&self, wish: impl FnOnce(&mut Wishes)) {
+        wish(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wished.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Member>> {
+        self.member.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn subscribers(&self) -> MutexGuard<'_, Subscribers> {
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that has begun. Dropped without a word it counts as given up, and so as running until it must
+/// have ended.
+#[derive(Debug)]
+#[must_use = "dropped at once, the call counts as given up"]
+pub struct CallGuard {
+    shared: Arc<Shared>,
+    call: Option<CallId>,
+}
+
+impl CallGuard {
+    /// The call has been replied to.
+    pub fn replied(mut self) {
+        if let Some(call) = self.call.take() {
+            self.shared.with(|member| member.call_ended(call));
+            self.shared.wish(|wishes| wishes.tick = true);
+        }
+    }
+}
+
+impl Drop for CallGuard {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            self.shared.with(|member| member.call_cancelled(call));
+            self.shared.wish(|wishes| wishes.tick = true);
+        }
+    }
+}
+
+/// Slots that have come or gone, in ascending order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Gone: what runs for them is to be cancelled. Comes before `gained`: a slot may be in both.
+    pub lost: Vec<Slot>,
+    /// Come: somebody else may have worked on them until now.
+    pub gained: Vec<Slot>,
+}
+
+/// Tells which slots come and go. Changes that nobody asked for yet add up to one.
+#[derive(Debug)]
+pub struct Changes(Arc<Subscriber>);
+
+impl Changes {
+    /// Waits for the next change; none when the process has left. May be dropped while waiting.
+    pub async fn next(&mut self) -> Option<Change> {
+        loop {
+            let told = self.0.told.notified();
+            {
+                let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                if !pending.slots.is_empty() {
+                    return Some(std::mem::take(&mut pending.slots).into_change());
+                }
+                if pending.closed {
+                    return None;
+                }
+            }
+            told.await;
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Subscriber {
+    pending: Mutex<Pending>,
+    told: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    slots: Coalesced,
+    closed: bool,
+}
+
+impl Subscriber {
+    fn tell(&self, lost: &[Slot], gained: &[Slot]) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).slots.add(lost, gained);
+        self.told.notify_one();
+    }
+
+    fn close(&self) {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.told.notify_one();
+    }
+}
+
+/// Changes that add up: as many entries as there are slots, at most.
+#[derive(Debug, Default)]
+struct Coalesced {
+    lost: BTreeSet<Slot>,
+    gained: BTreeSet<Slot>,
+}
+
+impl Coalesced {
+    fn add(&mut self, lost: &[Slot], gained: &[Slot]) {
+        for slot in lost {
+            // Also if it came unnoticed: whoever hears of a loss too many loses nothing.
+            self.gained.remove(slot);
+            self.lost.insert(*slot);
+        }
+        self.gained.extend(gained);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lost.is_empty() && self.gained.is_empty()
+    }
+
+    fn into_change(self) -> Change {
+        Change { lost: self.lost.into_iter().collect(), gained: self.gained.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+#[path = "handle_tests.rs"]
+mod tests;

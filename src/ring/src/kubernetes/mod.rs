@@ -1,0 +1,28 @@
+//! The ring on a real cluster: member and leader are Leases, the ring is an object of kind [`crd::Ring`].
+//!
+//! | module | what it does | asks the cluster |
+//! |---|---|---|
+//! | [`crd`] | the kind and the policy that guards it | no |
+//! | [`convert`] | objects to records and back | no |
+//! | [`requests`] | carries out each request once | yes |
+//! | [`watch`] | turns watches into events | yes |
+//! | [`clocks`] | reads the clocks | no |
+//! | [`run`] | the loop that hosts the state machine | through the others |
+//! | [`handle`] | what the rest of the process sees of it | no |
+//! | [`telemetry`] | metrics, log lines, Events | Events only |
+
+pub mod clocks;
+pub mod convert;
+pub mod crd;
+pub mod handle;
+pub mod names;
+mod pods;
+pub mod ranges;
+pub mod requests;
+pub mod run;
+pub mod telemetry;
+pub mod watch;
+
+pub use handle::{CallGuard, Change, Changes, RingHandle};
+pub use run::{ConfigError, RingConfig, start};
+pub use telemetry::reference;
