@@ -49,6 +49,7 @@ run: ## the operator against the current cluster and the AWS account of the envi
 
 mutants: ## mutate decisions and protocol: which tests assert nothing? (needs cargo-mutants; hours)
 	PROPTEST_CASES=32 $(CARGO) mutants -p booking-core --timeout 60 -- --tests
+	PROPTEST_CASES=32 $(CARGO) mutants -p booking-ring --exclude 'src/ring/src/kubernetes/**' --timeout 60 -- --lib
 
 chaos: ## faults on live processes: KILLS=40 of each kind, KIND=sigkill,graceful or all, RINGS=6 side by side, SEED=...
 	@$(BUILD)
@@ -57,8 +58,6 @@ chaos: ## faults on live processes: KILLS=40 of each kind, KIND=sigkill,graceful
 
 chaos-docs: ## the picture of the last make chaos into docs/
 	@cp target/chaos/failover.svg docs/failover.svg
-
-	PROPTEST_CASES=32 $(CARGO) mutants -p booking-ring --exclude 'src/ring/src/kubernetes/**' --timeout 60 -- --lib
 
 chaos-sim: ## simulate replicas under faults, SEEDS=n runs (1000), or the one of SEED=k with its history
 	@$(CARGO) run -q --profile sim -p chaos --bin chaos-sim --locked -- \
