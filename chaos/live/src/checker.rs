@@ -93,7 +93,7 @@ impl Checker<'_> {
             let ended = first.completed.unwrap_or_else(|| first.arrived.plus(CALL));
             if first.process != second.process && second.arrived < ended {
                 let text = format!("call of {} while one of {} ran", second.process, first.process);
-                self.found_in(Breach::DoubleOwner, second, text);
+                self.found_in(Breach::DoubleOwner, second, &text);
             }
         }
     }
@@ -109,9 +109,9 @@ impl Checker<'_> {
             let before = owned.partition_point(|owned| owned.seen <= call.arrived).saturating_sub(1);
             let mut possible = owned.iter().skip(before).take_while(|owned| owned.seen <= until);
             if !possible.any(|owned| owned.pod == call.pod) {
-                let owner = owned.get(before).map_or("nobody", |owned| &owned.pod);
-                let text = format!("{:?} of {}, but {owner} owns it", call.verb, call.process);
-                self.found_in(Breach::DoubleOwner, call, text);
+                let named = owned.get(before).map_or("nobody", |owned| &owned.pod);
+                let text = format!("{:?} of {}, but {named} owns it", call.verb, call.process);
+                self.found_in(Breach::DoubleOwner, call, &text);
             }
         }
     }
@@ -135,7 +135,7 @@ impl Checker<'_> {
                 Verb::Describe | Verb::Tag => continue,
             };
             if wrong {
-                self.found_in(Breach::Early, call, format!("{} {what}", call.process));
+                self.found_in(Breach::Early, call, &format!("{} {what}", call.process));
             }
         }
     }
@@ -167,7 +167,7 @@ impl Checker<'_> {
         let state = last.map_or(Verb::Stop, |call| call.verb);
         if state != verb {
             let late = by.since(due).as_millis();
-            self.found(Breach::Missed, due, format!("no {verb:?} {late} ms after it was due"));
+            self.found(Breach::Missed, due, &format!("no {verb:?} {late} ms after it was due"));
         } else if by == due.plus(DUE_BOUND) {
             let mut after = self.calls.iter().filter(power).filter(|call| call.arrived >= due);
             let call = after.find(|call| call.verb == verb && call.arrived <= by);
@@ -188,7 +188,7 @@ impl Checker<'_> {
     }
 
     /// A call that should not have been, unless its sender stood still between its check and its packet.
-    fn found_in(&mut self, breach: Breach, call: &Call, text: String) {
+    fn found_in(&mut self, breach: Breach, call: &Call, text: &str) {
         let in_flight = self.history.pauses.iter().any(|pause| {
             pause.process == call.process
                 && pause.resumed <= call.arrived
@@ -197,7 +197,7 @@ impl Checker<'_> {
         self.found(if in_flight { Breach::LateInFlight } else { breach }, call.arrived, text);
     }
 
-    fn found(&mut self, breach: Breach, at: At, text: String) {
+    fn found(&mut self, breach: Breach, at: At, text: &str) {
         let before = self.history.spans.iter().take_while(|span| span.from <= at);
         let kind = before.last().map(|span| span.kind);
         let text = format!("{} key {}: {text}", at.timestamp(), self.key.0);

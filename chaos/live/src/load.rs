@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How far ahead bookings are made: longer than any fault that keeps them from being made.
-const AHEAD: Duration = Duration::from_secs(180);
+const AHEAD: Duration = Duration::from_mins(3);
 /// A key's bookings begin so long after one another, on average.
 const PERIOD: Duration = Duration::from_secs(15);
 const LENGTH: Duration = Duration::from_secs(6);
@@ -108,7 +108,9 @@ impl Load {
     /// What is booked, adjoining windows as one.
     pub(crate) fn windows(&self) -> BTreeMap<KeyId, Vec<Window>> {
         let mut windows = lock(&self.books).windows.clone();
-        windows.values_mut().for_each(|windows| *windows = joined(windows));
+        for windows in windows.values_mut() {
+            *windows = joined(windows);
+        }
         windows
     }
 

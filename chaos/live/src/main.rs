@@ -75,7 +75,9 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(broken) => {
-            broken.iter().for_each(|line| println!("chaos: broken: {line}"));
+            for line in broken {
+                println!("chaos: broken: {line}");
+            }
             ExitCode::FAILURE
         }
         Err(error) => {

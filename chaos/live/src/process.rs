@@ -29,7 +29,7 @@ pub(crate) const RING: &str = "booking-operator";
 /// Name of the container in the Pods.
 const CONTAINER: &str = "booking-operator";
 /// How long a process may take until it is ready, beside many others.
-const READY_LIMIT: Duration = Duration::from_secs(60);
+const READY_LIMIT: Duration = Duration::from_mins(1);
 const READY_POLL: Duration = Duration::from_millis(50);
 /// A port that was free may be taken before it is used.
 const LAUNCHES: usize = 3;

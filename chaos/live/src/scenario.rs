@@ -115,7 +115,7 @@ async fn kill(ring: &mut Ring, kind: Kind, victim: &str) -> Result<Duration, Fai
         _ if ring.random.bool() => drop(ring.add(None).await?),
         _ => {}
     }
-    let taken = taken_over(ring, &keys, &[process.name.clone()], at).await?;
+    let taken = taken_over(ring, &keys, std::slice::from_ref(&process.name), at).await?;
     process.stop().await;
     Ok(taken.since(at))
 }

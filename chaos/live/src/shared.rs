@@ -13,7 +13,7 @@ use crate::{
     site::{Failure, Site},
 };
 
-const OUTAGE: Duration = Duration::from_secs(60);
+const OUTAGE: Duration = Duration::from_mins(1);
 /// A restore is promised to be safe only if the API server was away for L; this is that and a bit.
 const AWAY: Duration = LEASE.saturating_add(Duration::from_secs(2));
 /// After an outage: renewals and watches begin again, at intervals that grew meanwhile.
@@ -21,7 +21,7 @@ const RECOVERY: Duration = Duration::from_secs(10);
 /// After a restore: new incarnations must seal what the restored state says, L, and share it out.
 const REBIRTH: Duration = Duration::from_secs(40);
 /// How long the first call after it is waited for.
-const FIRST_LIMIT: Duration = Duration::from_secs(60);
+const FIRST_LIMIT: Duration = Duration::from_mins(1);
 
 /// Brings a fault about and sees its end in every ring. The times are from the API server's return to the
 /// first call that changes something.
@@ -51,13 +51,17 @@ async fn strike(site: &Site, rings: &[Ring], kind: Kind) -> Result<(At, At), Fai
     let control_plane = &site.control_plane;
     if kind == Kind::EtcdRestore {
         // What is booked meanwhile would never have been.
-        rings.iter().for_each(|ring| ring.load.pause());
+        for ring in rings {
+            ring.load.pause();
+        }
         sleep(Duration::from_secs(2)).await;
         let snapshot = control_plane.snapshot().await?;
         sleep(Duration::from_secs(8)).await;
         let from = At::now();
         control_plane.restore(&snapshot, AWAY).await?;
-        rings.iter().for_each(|ring| ring.load.resume());
+        for ring in rings {
+            ring.load.resume();
+        }
         return Ok((from, At::now()));
     }
     let from = At::now();

@@ -31,7 +31,7 @@ impl Tally {
 
     /// The report's part; times in milliseconds, null where there are none.
     pub(crate) fn json(&self, kind: Kind) -> Value {
-        let ms = |part| percentile(&self.failovers, part).map(|time| millis(time));
+        let ms = |part| percentile(&self.failovers, part).map(millis);
         let mut part = json!({
             "n": self.n,
             "double_owner": self.count(Breach::DoubleOwner),
@@ -84,7 +84,9 @@ pub(crate) fn tallies(samples: &[Sample], findings: &[Finding]) -> BTreeMap<Kind
         let tally = tallies.entry(finding.kind.unwrap_or(first)).or_default();
         *tally.breaches.entry(finding.breach).or_default() += 1;
     }
-    tallies.values_mut().for_each(|tally| tally.failovers.sort_unstable());
+    for tally in tallies.values_mut() {
+        tally.failovers.sort_unstable();
+    }
     tallies
 }
 

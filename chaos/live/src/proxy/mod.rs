@@ -245,7 +245,9 @@ impl Link {
                 self.watch.store(*last == Request::Watch, Ordering::Relaxed);
             }
             self.pass(way).await;
-            requests.into_iter().for_each(|request| self.traffic.count(request));
+            for request in requests {
+                self.traffic.count(request);
+            }
             to.write_all(chunk).await?;
             to.flush().await?;
         }
