@@ -55,7 +55,8 @@ pub(crate) struct Ring {
     pub(crate) spans: Vec<Span>,
     /// What stood still.
     pub(crate) pauses: Vec<Pause>,
-    label: String,
+    /// Its name among the rings.
+    pub(crate) label: String,
     ec2: Ec2Simulator,
     keys: Vec<Key>,
     machines: BTreeMap<String, KeyId>,

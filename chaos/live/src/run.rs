@@ -110,7 +110,7 @@ async fn work(mut ring: Ring, board: Shared) -> Option<Ring> {
             Ok(sample) => lock(&board).outcome.samples.push(sample),
             Err(error) => {
                 failures += 1;
-                fail(&board, kind, &error);
+                fail(&board, kind, &ring.label, &error);
                 ring.note(kind, begun, At::now(), None);
                 if failures >= FAILURES_MAX || ring.renew().await.is_err() {
                     println!("a ring is given up");
@@ -123,10 +123,10 @@ async fn work(mut ring: Ring, board: Shared) -> Option<Ring> {
     }
 }
 
-fn fail(board: &Shared, kind: Kind, error: &Failure) {
-    println!("{} {kind}: {error}", At::now().timestamp());
-    let finding =
-        Finding { breach: Breach::Missed, at: At::now(), kind: Some(kind), text: error.to_string() };
+fn fail(board: &Shared, kind: Kind, whose: &str, error: &Failure) {
+    let text = format!("{whose} {}: {error}", At::now().timestamp());
+    println!("{kind}: {text}");
+    let finding = Finding { breach: Breach::Missed, at: At::now(), kind: Some(kind), text };
     lock(board).outcome.findings.push(finding);
 }
 
@@ -136,7 +136,7 @@ async fn all_at_once(site: &Site, rings: &mut [Ring], order: &Order, board: &Sha
             match shared::run(site, rings, *kind).await {
                 Ok(samples) => lock(board).outcome.samples.extend(samples),
                 Err(error) => {
-                    fail(board, *kind, &error);
+                    fail(board, *kind, "all rings", &error);
                     for ring in rings.iter_mut() {
                         // What does not come up shows again in the next round.
                         let _ = ring.renew().await;
@@ -152,11 +152,14 @@ fn examine(ring: &Ring, outcome: &mut Outcome) {
     let history = ring.history();
     let verdict = check(&history);
     outcome.lateness.extend(verdict.lateness);
-    outcome.findings.extend(verdict.findings);
+    outcome.findings.extend(verdict.findings.into_iter().map(|mut finding| {
+        finding.text = format!("{} {}", ring.label, finding.text);
+        finding
+    }));
     for (at, key, text) in ring.load.unfinished() {
         let before = history.spans.iter().take_while(|span| span.from <= at).last();
         let kind = before.map(|span| span.kind);
-        let text = format!("{} key {}: {text}", at.timestamp(), key.0);
+        let text = format!("{} {} key {}: {text}", ring.label, at.timestamp(), key.0);
         outcome.findings.push(Finding { breach: Breach::Missed, at, kind, text });
     }
 }
