@@ -49,6 +49,10 @@ struct Args {
     /// Seed of all that is left to chance (not of the machine's own timing); random unless told.
     #[arg(long)]
     seed: Option<u64>,
+    /// Adds to each ring a process that works on what the others own, and fails unless that is found: a
+    /// checker that cannot fail proves nothing. Writes no report.
+    #[arg(long)]
+    rogue: bool,
     /// Where report.json, failover.svg and logs go.
     #[arg(long, default_value = "target/chaos")]
     out: PathBuf,
@@ -98,6 +102,7 @@ async fn chaos(args: &Args) -> Result<Vec<String>, Failure> {
         kills: args.kills.into(),
         kinds,
         rings: args.rings.into(),
+        rogue: args.rogue,
         seed: args.seed.unwrap_or_else(|| fastrand::u64(..)),
     };
     println!("seed {}", order.seed);
@@ -119,6 +124,11 @@ async fn chaos(args: &Args) -> Result<Vec<String>, Failure> {
         late(0.99),
         late(1.0)
     );
+    if order.rogue {
+        let found = outcome.findings.iter().any(|finding| finding.breach == Breach::DoubleOwner);
+        let missing = "a process that works on what others own was not found";
+        return Ok(if found { Vec::new() } else { vec![missing.to_owned()] });
+    }
     if outcome.cpu > BUSY {
         println!("the machine was too busy for its times to say much: fewer rings, or nothing beside it");
     }

@@ -26,6 +26,8 @@ use crate::{
 
 /// Name of the ring object; every ring here has a namespace of its own.
 pub(crate) const RING: &str = "booking-operator";
+/// Name of the ring of a process that shares nothing with the others.
+pub(crate) const ROGUE: &str = "rogue";
 /// Name of the container in the Pods.
 const CONTAINER: &str = "booking-operator";
 /// How long a process may take until it is ready, beside many others.
@@ -109,6 +111,8 @@ fn kubeconfig_for(url: &str) -> String {
 pub(crate) struct Launch<'a> {
     /// The namespace that it works in, its ring too.
     pub(crate) namespace: &'a str,
+    /// Name of its ring.
+    pub(crate) ring: &'a str,
     /// URL of its EC2.
     pub(crate) ec2_url: &'a str,
     /// Its release.
@@ -138,7 +142,7 @@ impl Process {
         let args = [
             format!("--namespace={}", launch.namespace),
             format!("--ring-namespace={}", launch.namespace),
-            format!("--ring-name={RING}"),
+            format!("--ring-name={}", launch.ring),
             ms("lease-duration", LEASE),
             ms("renew-interval", RENEW),
             ms("permit-duration", PERMIT),

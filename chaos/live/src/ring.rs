@@ -20,7 +20,7 @@ use crate::{
     history::{Call, History, KeyId, Pause, Span, Verb},
     kinds::{Kind, RENEW},
     load::{Key, Load},
-    process::{Launch, Place, Process, RING},
+    process::{Launch, Place, Process, RING, ROGUE},
     site::{Failure, Site},
     view::{View, Viewer},
 };
@@ -61,6 +61,8 @@ pub(crate) struct Ring {
     keys: Vec<Key>,
     machines: BTreeMap<String, KeyId>,
     pods: BTreeMap<Arc<str>, Arc<str>>,
+    /// Works on what the others own: there to be found.
+    rogue: Option<Process>,
     launches: usize,
     release: usize,
 }
@@ -94,6 +96,7 @@ impl Ring {
             keys,
             machines,
             pods: BTreeMap::new(),
+            rogue: None,
             launches: 0,
             release: 1,
         };
@@ -120,18 +123,32 @@ impl Ring {
     /// # Errors
     /// It does not start.
     pub(crate) async fn add_in(&mut self, place: &Place, skew: Option<&str>) -> Result<Arc<str>, Failure> {
+        let process = self.launch(place, RING, skew).await?;
+        let name = process.name.clone();
+        self.processes.push(process);
+        Ok(name)
+    }
+
+    /// Starts a process that does not know of the others, in a ring of its own on the same Resources.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) async fn add_rogue(&mut self) -> Result<(), Failure> {
+        let place = Place::create(&self.site, &self.namespace, ROGUE).await?;
+        self.rogue = Some(self.launch(&place, ROGUE, None).await?);
+        Ok(())
+    }
+
+    async fn launch(&mut self, place: &Place, ring: &str, skew: Option<&str>) -> Result<Process, Failure> {
         self.launches += 1;
         // The Pod's name is taken for that of its first process.
         let name = format!("{}_{}", place.pod, self.launches);
         let release = format!("v{}", self.release);
         let (namespace, ec2_url) = (self.namespace.clone(), self.ec2.url());
         let launch =
-            Launch { namespace: &namespace, ec2_url: &ec2_url, release: &release, skew, name: &name };
+            Launch { namespace: &namespace, ring, ec2_url: &ec2_url, release: &release, skew, name: &name };
         self.pods.insert(Arc::from(name.as_str()), place.pod.clone());
-        let process = Process::start(&self.site, place, &launch).await?;
-        let name = process.name.clone();
-        self.processes.push(process);
-        Ok(name)
+        Process::start(&self.site, place, &launch).await
     }
 
     /// What starts from now on is of another release.
@@ -156,7 +173,7 @@ impl Ring {
 
     /// Ends all processes.
     pub(crate) async fn stop(self) {
-        for process in self.processes {
+        for process in self.processes.into_iter().chain(self.rogue) {
             process.stop().await;
         }
         self.ec2.stop().await;

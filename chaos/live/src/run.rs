@@ -35,6 +35,8 @@ pub(crate) struct Order {
     pub(crate) kinds: Vec<Kind>,
     /// Rings side by side.
     pub(crate) rings: usize,
+    /// Whether each ring gets a process that works on what the others own.
+    pub(crate) rogue: bool,
     /// Of all that is left to chance.
     pub(crate) seed: u64,
 }
@@ -79,7 +81,11 @@ pub(crate) async fn run(site: Arc<Site>, order: &Order) -> Result<Outcome, Failu
     println!("{} rings of {} processes ...", order.rings, crate::ring::REPLICAS);
     let mut rings = Vec::new();
     for index in 0..order.rings {
-        rings.push(Ring::start(site.clone(), index, random.fork()).await?);
+        let mut ring = Ring::start(site.clone(), index, random.fork()).await?;
+        if order.rogue {
+            ring.add_rogue().await?;
+        }
+        rings.push(ring);
     }
     let progress = tokio::spawn(report_progress(board.clone(), total));
     let cpu = Cpu::now();
