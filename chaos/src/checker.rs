@@ -23,6 +23,12 @@ pub enum Invariant {
     TwoOwners,
     /// Calls of two incarnations for one slot are under way at once.
     CallsOverlap,
+    /// An incarnation ends, and the next may begin, while a call of its may be under way.
+    EndsWithCalls,
+    /// A ring names an incarnation that is bound to another ring.
+    OfAnotherRing,
+    /// The holder is cleared though a granted window goes on.
+    HoldCleared,
     /// What somebody is using is stopped.
     StoppedWhileBooked,
     /// Something is started that nobody has booked for then.
@@ -56,6 +62,9 @@ impl Invariant {
             Self::ActsWithoutPermit => "acts-without-permit",
             Self::TwoOwners => "two-owners",
             Self::CallsOverlap => "calls-overlap",
+            Self::EndsWithCalls => "ends-with-calls",
+            Self::OfAnotherRing => "of-another-ring",
+            Self::HoldCleared => "hold-cleared",
             Self::StoppedWhileBooked => "stopped-while-booked",
             Self::StartedUnbooked => "started-unbooked",
             Self::GrantTakenAway => "grant-taken-away",
@@ -235,6 +244,18 @@ impl Checker {
         }
     }
 
+    /// An incarnation has ended, as it says with all its calls.
+    pub fn incarnation_ended(&mut self, who: &Arc<str>, at: Micros) {
+        let drift = self.rules.drift;
+        let calls = self.under_way.values().flatten();
+        let running = calls.filter(|call| call.who == *who).find(|call| call.ends > at + drift);
+        if let Some(call) = running {
+            let (verb, ends) = (call.verb, seconds(call.ends));
+            let what = format!("{who} has ended; its {verb:?} may be under way until {ends} s");
+            self.violated(Invariant::EndsWithCalls, at, what);
+        }
+    }
+
     /// A call was sent to a machine.
     pub fn sent_to(&mut self, machine: &Arc<str>, verb: Verb, at: Micros) {
         let times = self.sent.entry((machine.clone(), verb)).or_default();
@@ -305,7 +326,7 @@ impl Checker {
         at: Micros,
     ) {
         for booking in bookings.filter(|booking| booking.metadata.deletion_timestamp.is_none()) {
-            if in_use(booking, now, self.rules.clock) {
+            if in_use(booking, now, self.rules.clock, self.rules.clock) {
                 let name = booking.metadata.name.as_deref().unwrap_or_default();
                 self.violated(Invariant::StoppedWhileBooked, at, format!("{who} stops what {name} holds"));
             }
@@ -313,11 +334,11 @@ impl Checker {
     }
 }
 
-/// Whether a Booking surely has its group at an instant, whatever clocks differ by.
-pub fn in_use(booking: &Booking, now: Timestamp, clock: Micros) -> bool {
+/// Whether a Booking has its group at an instant, since at least so long, and for so long to come.
+pub fn in_use(booking: &Booking, now: Timestamp, since: Micros, still: Micros) -> bool {
     let window =
         granted(booking).zip(asked(booking)).and_then(|(granted, asked)| granted.intersection(asked));
-    window.is_some_and(|window| window.from <= earlier(now, clock) && later(now, clock) < window.until)
+    window.is_some_and(|window| window.from <= earlier(now, since) && later(now, still) < window.until)
 }
 
 /// The window that stands in a Booking's status, granted on the Resource that it names.

@@ -1,14 +1,16 @@
 //! `make chaos-planted`: every bug that is put in on purpose must be caught.
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
 use chaos::{
     checker::Violation,
     report::{default_path, write_part},
     sim::{
         directed,
+        plan::Plan,
         planted::{Bug, plant},
-        runner::{Job, run, run_many},
+        runner::{Job, Outcome, run, run_many},
+        shrink::{describe, shrink},
     },
 };
 use clap::Parser;
@@ -23,6 +25,9 @@ struct Args {
     /// Only bugs whose name holds this.
     #[arg(long, default_value = "")]
     only: String,
+    /// Shows how each is caught.
+    #[arg(long)]
+    show: bool,
     /// Where the report goes.
     #[arg(long, default_value_os_t = default_path())]
     report: PathBuf,
@@ -31,6 +36,7 @@ struct Args {
 /// How a bug was caught: by what, after how many runs.
 struct Found {
     violation: Option<Violation>,
+    outcome: Option<Outcome>,
     runs: u64,
     directed: bool,
 }
@@ -49,6 +55,11 @@ fn main() -> ExitCode {
         let kind = if found.directed { "directed" } else { "random" };
         let (name, runs, seconds) = (bug.to_string(), found.runs, begun.elapsed().as_secs());
         println!("{name:<34}{how:<24}{runs:>6}  {kind:<10}{seconds:>7}");
+        if let Some(outcome) = found.outcome.filter(|_| args.show) {
+            plant(Some(*bug));
+            println!("{}\n", describe(&outcome, &shrink(&outcome), 40));
+            plant(None);
+        }
         caught += usize::from(found.violation.is_some());
     }
     println!("{caught} of {} planted bugs are caught", bugs.len());
@@ -62,15 +73,27 @@ fn main() -> ExitCode {
 
 fn look_for(bug: Bug, seeds: u64) -> Found {
     plant(Some(bug));
-    let directed = directed::plans(bug).iter().zip(1..).find_map(|(plan, runs)| {
-        let violation = run(plan, false).violation;
-        violation.map(|violation| Found { violation: Some(violation), runs, directed: true })
-    });
+    let mut runs = 0;
+    for plan in directed::plans(bug) {
+        runs += 1;
+        let outcome = run(&plan, false);
+        if outcome.violation.is_some() {
+            plant(None);
+            return Found {
+                violation: outcome.violation.clone(),
+                outcome: Some(outcome),
+                runs,
+                directed: true,
+            };
+        }
+    }
     plant(None);
-    directed.unwrap_or_else(|| {
-        let job = Job { first: 1, seeds, until_found: true, bug: Some(bug), talks: false };
-        let summary = run_many(&job);
-        let violation = summary.violations.into_values().next();
-        Found { violation, runs: summary.stats.runs, directed: false }
-    })
+    let job = Job { first: 1, seeds, until_found: true, bug: Some(bug), talks: false };
+    let summary = run_many(&job);
+    let first = summary.violations.first_key_value().map(|(seed, _)| *seed);
+    plant(Some(bug));
+    let outcome = first.map(|seed| run(&Arc::new(Plan::of(seed)), false));
+    plant(None);
+    let violation = outcome.as_ref().and_then(|outcome| outcome.violation.clone());
+    Found { violation, outcome, runs: summary.stats.runs, directed: false }
 }

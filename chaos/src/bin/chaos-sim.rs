@@ -1,17 +1,13 @@
 //! `make chaos-sim`.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use chaos::{
     report::{default_path, write_part},
     sim::{
         plan::Plan,
         runner::{Job, Summary, run, run_many},
-        shrink::{describe, shrink},
+        shrink::{describe, last, shrink},
     },
 };
 use clap::Parser;
@@ -29,6 +25,9 @@ struct Args {
     /// One seed alone, with the end of its history.
     #[arg(long)]
     seed: Option<u64>,
+    /// Lines of a history that are shown.
+    #[arg(long, default_value_t = 40)]
+    lines: usize,
     /// Where the report goes.
     #[arg(long, default_value_os_t = default_path())]
     report: PathBuf,
@@ -42,41 +41,42 @@ fn main() -> ExitCode {
     // Panics of runs are told with their seeds.
     std::panic::set_hook(Box::new(|_| {}));
     let good = match args.seed {
-        Some(seed) => one(seed),
-        None => many(args.seeds, args.first, &args.report),
+        Some(seed) => one(seed, args.lines),
+        None => many(&args),
     };
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn one(seed: u64) -> bool {
+fn one(seed: u64, lines: usize) -> bool {
     let outcome = run(&Arc::new(Plan::of(seed)), true);
     if outcome.violation.is_some() {
-        println!("{}", describe(&outcome, &shrink(&outcome)));
+        println!("{}", describe(&outcome, &shrink(&outcome), lines));
         return false;
     }
     for fault in &outcome.plan.faults {
         println!("{fault}");
     }
-    println!("{}", outcome.history.join("\n"));
+    println!("{}", last(&outcome.history, lines).join("\n"));
     println!("{}seed {seed}: nothing is violated", outcome.stats.table());
     true
 }
 
-fn many(seeds: u64, first: u64, report: &Path) -> bool {
+fn many(args: &Args) -> bool {
+    let (first, seeds) = (args.first, args.seeds);
     let summary = run_many(&Job { first, seeds, until_found: false, bug: None, talks: true });
     for seed in summary.violations.keys().take(SHOWN) {
         let outcome = run(&Arc::new(Plan::of(*seed)), false);
-        println!("{}\n", describe(&outcome, &shrink(&outcome)));
+        println!("{}\n", describe(&outcome, &shrink(&outcome), args.lines));
     }
-    for (seed, violation) in summary.violations.iter().skip(SHOWN) {
-        println!("seed {seed} violates {violation}; again: make chaos-sim SEED={seed}");
+    for seed in summary.violations.keys().skip(SHOWN) {
+        println!("seed {seed} fails, too; again: make chaos-sim SEED={seed}");
     }
     print!("{}", summary.stats.table());
     println!("{:<24}{:>12}", "wall seconds", summary.wall.as_secs());
     println!("{:<24}{:>12}", "violations", summary.violations.len());
-    let written = write_part(report, "sim", part(&summary));
+    let written = write_part(&args.report, "sim", part(&summary));
     if let Err(error) = &written {
-        eprintln!("chaos-sim: {}: {error}", report.display());
+        eprintln!("chaos-sim: {}: {error}", args.report.display());
     }
     written.is_ok() && summary.violations.is_empty()
 }

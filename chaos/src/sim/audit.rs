@@ -1,20 +1,21 @@
 //! What is checked against the truth: the store as it is, the machines as they are, the plan.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
-use booking_api::{Booking, Lock};
+use booking_api::{Booking, Lock, Resource};
 use booking_core::{InstanceState, instance::LockTag, instance::same_lock, window::Window};
 use booking_ring::{
     record::{Incarnation, MemberLease, Ring, Standing},
     slot::Slot,
+    timing::Timing,
 };
 
 use super::{
     cache::names,
-    clock::wall,
+    clock::{micros, wall},
     plan::{Idle, Plan},
     process::ProcessId,
     store::{Change, Kind, LEADER, Object, RING, Value},
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     Micros, SECOND,
-    checker::{Invariant, asked, granted},
+    checker::{Invariant, Rules, asked, granted, in_use},
     faults::{Fault, FaultKind},
 };
 
@@ -41,8 +42,8 @@ const DECIDED_BEFORE: Micros = 30 * SECOND;
 const CALM: Micros = 60 * SECOND;
 /// The grace of what runs when it is first seen is over by then.
 const GRACE_OVER: Micros = 200 * SECOND;
-/// A member that lapses so often rests, so that slots cannot be spread evenly.
-const RESTS_AFTER: u64 = 3;
+/// So long after a member has rested, slots move again.
+const RESTED: Micros = CALM + 30 * SECOND;
 
 /// What is known beside the store.
 #[derive(Debug, Default)]
@@ -62,6 +63,10 @@ pub struct Audit {
     last_mutation: Micros,
     /// Since when a rolling update goes on, and what slots it moved how often.
     rollout: Option<(Micros, BTreeMap<Slot, usize>)>,
+    /// When each process lapsed.
+    lapses: HashMap<ProcessId, Vec<Micros>>,
+    /// A member that lapsed too often takes nothing until then.
+    rests_until: Micros,
 }
 
 impl Audit {
@@ -95,14 +100,17 @@ impl World {
             }
             Value::Ring(ring) => {
                 self.stats.ring_writes += 1;
-                self.audit_ring(ring);
+                self.audit_ring(&change.object.uid, ring);
                 false
             }
             Value::Booking(booking) => {
                 self.audit_booking(name, booking, change.deleted);
                 false
             }
-            Value::Resource(_) => false,
+            Value::Resource(resource) => {
+                self.audit_resource(resource);
+                false
+            }
         };
         if !is_renewal {
             self.audit.last_write = (now, format!("{:?} {name}", change.object.value.kind()));
@@ -161,7 +169,17 @@ impl World {
         }
     }
 
-    fn audit_ring(&mut self, ring: &Arc<Ring>) {
+    fn audit_ring(&mut self, uid: &Arc<str>, ring: &Arc<Ring>) {
+        let targets = ring.moves.values().map(|moving| &moving.to);
+        let named = ring.members.keys().chain(ring.owners.values()).chain(targets);
+        let stranger = named.collect::<BTreeSet<_>>().into_iter().find(|name| {
+            let lease = self.audit.members.get(name.as_str());
+            lease.is_some_and(|lease| lease.ring != *uid)
+        });
+        if let Some(name) = stranger {
+            let what = format!("epoch {} names {name}, which is bound to another ring", ring.epoch);
+            self.checker.violated(Invariant::OfAnotherRing, self.now, what);
+        }
         if let (Some((_, moved)), Some(before)) = (&mut self.audit.rollout, &self.audit.ring) {
             for (slot, owner) in &ring.owners {
                 if before.owners.get(slot).is_some_and(|was| was != owner) {
@@ -170,6 +188,24 @@ impl World {
             }
         }
         self.audit.ring = Some(ring.clone());
+    }
+
+    fn audit_resource(&mut self, resource: &Resource) {
+        let holder = resource.status.as_ref().and_then(|status| status.holder.as_ref());
+        let name = resource.metadata.name.as_deref().unwrap_or_default();
+        let now = wall(self.now);
+        if holder.is_some() {
+            return;
+        }
+        let bookings = self.store.list(Kind::Booking).filter_map(Object::booking);
+        let held = bookings
+            .filter(|booking| names(booking, name))
+            .find(|booking| in_use(booking, now, DECIDED_BEFORE, Rules::default().clock));
+        if let Some(booking) = held {
+            let booking = booking.metadata.name.as_deref().unwrap_or_default();
+            let what = format!("{name} is said to be held by nobody; {booking} holds it");
+            self.checker.violated(Invariant::HoldCleared, self.now, what);
+        }
     }
 
     fn audit_booking(&mut self, name: &Arc<str>, booking: &Arc<Booking>, deleted: bool) {
@@ -269,7 +305,7 @@ impl World {
 
     /// Somebody starts machines of a group.
     pub fn audit_start(&mut self, who: &str, group: usize) {
-        let (now, clock) = (self.now, crate::checker::Rules::default().clock);
+        let (now, clock) = (self.now, Rules::default().clock);
         let asked = self.audit.windows.values().filter(|(of, _)| *of == group).any(|(_, windows)| {
             windows.iter().any(|(from, until)| *from <= now + clock && now <= until + DECIDED_BEFORE)
         });
@@ -349,8 +385,7 @@ impl World {
             self.checker.violated(Invariant::NotConverged, now, what);
         }
         let (at, what) = &self.audit.last_write;
-        let rested = self.stats.lapses >= RESTS_AFTER;
-        if *at + CALM > now && !rested {
+        if *at + CALM > now && !self.has_rested() {
             let what = format!("{what} was written at {} s", crate::seconds(*at));
             self.checker.violated(Invariant::Churn, now, what);
         }
@@ -358,6 +393,22 @@ impl World {
             let what = format!("the cloud was called at {} s", crate::seconds(self.audit.last_mutation));
             self.checker.violated(Invariant::Churn, now, what);
         }
+    }
+
+    /// A permit has run out. Whoever has too many of that rests for a while.
+    pub fn audit_lapse(&mut self, id: ProcessId) {
+        let (now, window) = (self.now, micros(self.timing.lapse_window()));
+        let lapses = self.audit.lapses.entry(id).or_default();
+        lapses.retain(|at| now - *at < window);
+        lapses.push(now);
+        if lapses.len() >= Timing::LAPSES_MAX {
+            self.audit.rests_until = self.audit.rests_until.max(now + window);
+        }
+    }
+
+    /// Whether slots may move because a member rests, or did.
+    fn has_rested(&self) -> bool {
+        self.audit.rests_until + RESTED > self.now
     }
 
     fn orphan(&self, group: usize) -> Option<String> {
@@ -381,7 +432,7 @@ impl World {
             return Some(format!("{} of {} replicas live", living.len(), self.replicas));
         }
         if !ring.value.moves.is_empty() {
-            return Some(format!("{} moves are under way", ring.value.moves.len()));
+            return (!self.has_rested()).then(|| format!("{} moves are under way", ring.value.moves.len()));
         }
         for slot in ring.value.all_slots() {
             let owners: Vec<ProcessId> = living.iter().copied().filter(|id| self.may(*id, slot)).collect();
@@ -395,7 +446,6 @@ impl World {
         }
         let counts: Vec<usize> = living.iter().map(|id| self.owned(*id).len()).collect();
         let (fewest, most) = (counts.iter().min()?, counts.iter().max()?);
-        (most - fewest > 1 && self.stats.lapses < RESTS_AFTER)
-            .then(|| format!("slots are spread unevenly: {counts:?}"))
+        (most - fewest > 1).then(|| format!("slots are spread unevenly: {counts:?}"))
     }
 }

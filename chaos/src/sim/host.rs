@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use booking_ring::{
     member::{Identity, Member},
-    protocol::{Action, Answer, End, Event as RingEvent, Story},
+    protocol::{Action, Answer, End, Event as RingEvent, Op, Story},
     record::Incarnation,
     slot::Slot,
 };
@@ -290,6 +290,13 @@ impl World {
         match action {
             Action::Request { id: request, op } => {
                 let wait = self.timing.request();
+                let requests = &mut self.stats.ring_requests;
+                match op {
+                    Op::ReadMember(_) | Op::ReadLeader | Op::ReadRing | Op::ListMembers => {
+                        requests.reads += 1
+                    }
+                    _ => requests.writes += 1,
+                }
                 self.ask(id, Pending::Ring(request), Body::Ring(Box::new(op)), wait);
             }
             Action::Gained(slots) => {
@@ -314,7 +321,10 @@ impl World {
     fn told(&mut self, id: ProcessId, story: &Story) {
         self.note_of(id, |who| format!("{who}: {story:?}"));
         match story {
-            Story::Lapsed => self.stats.lapses += 1,
+            Story::Lapsed => {
+                self.stats.lapses += 1;
+                self.audit_lapse(id);
+            }
             Story::Sealed(..) => self.stats.seals += 1,
             Story::Planned(moves) => self.stats.moves += *moves as u64,
             Story::HandedOver(slots, _) => self.stats.handoffs += *slots as u64,
@@ -326,6 +336,8 @@ impl World {
         let now = self.now;
         *self.stats.ends.entry(end.as_str()).or_default() += 1;
         self.note_of(id, |who| format!("{who} ends: {}", end.as_str()));
+        let who = self.processes.get(id).map(|process| process.who.clone()).unwrap_or_default();
+        self.checker.incarnation_ended(&who, now);
         self.forget(id);
         let Some(process) = self.alive(id) else { return };
         process.pending.clear();

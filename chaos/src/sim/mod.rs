@@ -35,6 +35,8 @@ pub mod server;
 pub mod shrink;
 pub mod stats;
 pub mod store;
+#[cfg(test)]
+mod tests;
 pub mod users;
 pub mod watch;
 pub mod world;

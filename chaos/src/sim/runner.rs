@@ -22,12 +22,9 @@ pub struct Outcome {
     pub stats: Stats,
     /// What was violated first, if anything.
     pub violation: Option<Violation>,
-    /// The last lines of its history, if they were kept.
+    /// Its history, if it was kept.
     pub history: Vec<String>,
 }
-
-/// Lines of a history that are shown.
-const LINES: usize = 40;
 
 /// Runs a plan.
 pub fn run(plan: &Arc<Plan>, traced: bool) -> Outcome {
@@ -40,7 +37,7 @@ pub fn run(plan: &Arc<Plan>, traced: bool) -> Outcome {
         let what = text.unwrap_or_else(|| "no message".to_owned());
         Some(Violation { invariant: Invariant::Panicked, at: world.now, what })
     });
-    Outcome { plan: plan.clone(), stats: world.stats.clone(), violation, history: world.trace.last(LINES) }
+    Outcome { plan: plan.clone(), stats: world.stats.clone(), violation, history: world.trace.into_lines() }
 }
 
 /// What came of many runs.
@@ -111,6 +108,9 @@ fn work(
         let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
         summary.stats.add(&outcome.stats);
         if let Some(violation) = outcome.violation {
+            if job.talks {
+                println!("seed {seed} violates {violation}");
+            }
             summary.violations.insert(seed, violation);
             if job.until_found || summary.violations.len() >= VIOLATIONS_MAX {
                 stop.store(true, Ordering::Relaxed);

@@ -116,11 +116,11 @@ impl World {
             }
             Op::UpdateMember { uid, version, lease } => {
                 let name = name(&lease.incarnation);
-                let written = self.store.update(
-                    &name,
-                    Some(&found(uid, *version)),
-                    Value::Member(Arc::new(lease.clone())),
-                );
+                let present = self.store.get(Kind::Lease, &name).and_then(Object::member);
+                // What the API server says of an object no writer can change.
+                let created = present.map_or(0, |present| present.value.created);
+                let value = Value::Member(Arc::new(MemberLease { created, ..lease.clone() }));
+                let written = self.store.update(&name, Some(&found(uid, *version)), value);
                 self.renews(request, &name, &written);
                 self.answer(written)
             }

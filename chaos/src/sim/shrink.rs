@@ -40,7 +40,7 @@ pub fn shrink(failing: &Outcome) -> Outcome {
 
 /// A failing run for people: what was violated, what is left of its faults, its last lines, and how to
 /// see it again.
-pub fn describe(failing: &Outcome, small: &Outcome) -> String {
+pub fn describe(failing: &Outcome, small: &Outcome, history: usize) -> String {
     let mut lines = Vec::new();
     let seed = failing.plan.seed;
     if let Some(violation) = &failing.violation {
@@ -54,10 +54,15 @@ pub fn describe(failing: &Outcome, small: &Outcome) -> String {
     lines.extend(small.plan.faults.iter().map(ToString::to_string));
     lines.push(format!("noise: {:?}", small.plan.noise));
     lines.push("the end of its history:".to_owned());
-    lines.extend(small.history.iter().cloned());
+    lines.extend(last(&small.history, history).iter().cloned());
     if let Some(violation) = &small.violation {
         lines.push(format!("=> {violation}"));
     }
     lines.push(format!("again: make chaos-sim SEED={seed}"));
     lines.join("\n")
+}
+
+/// The last lines of a history.
+pub fn last(history: &[String], lines: usize) -> &[String] {
+    history.get(history.len().saturating_sub(lines)..).unwrap_or(history)
 }

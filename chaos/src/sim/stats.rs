@@ -32,6 +32,8 @@ pub struct Stats {
     pub late_in_flight: u64,
     /// Decisions made.
     pub decisions: u64,
+    /// Requests of the ring's members.
+    pub ring_requests: Requests,
     /// Writes of the ring object.
     pub ring_writes: u64,
     /// Moves begun.
@@ -50,6 +52,15 @@ pub struct Stats {
     pub rollout_moves: BTreeMap<usize, u64>,
 }
 
+/// Requests to the API server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Those that create, replace, or delete.
+    pub writes: u64,
+    /// Those that read or list.
+    pub reads: u64,
+}
+
 impl Stats {
     /// Adds those of another run.
     pub fn add(&mut self, other: &Self) {
@@ -64,6 +75,8 @@ impl Stats {
         sum(&mut self.writes, other.writes);
         sum(&mut self.late_in_flight, other.late_in_flight);
         sum(&mut self.decisions, other.decisions);
+        sum(&mut self.ring_requests.writes, other.ring_requests.writes);
+        sum(&mut self.ring_requests.reads, other.ring_requests.reads);
         sum(&mut self.ring_writes, other.ring_writes);
         sum(&mut self.moves, other.moves);
         sum(&mut self.handoffs, other.handoffs);
@@ -91,6 +104,8 @@ impl Stats {
             ("controllers' writes", self.writes),
             ("late in flight", self.late_in_flight),
             ("due starts and stops", self.due),
+            ("members' writes", self.ring_requests.writes),
+            ("members' reads", self.ring_requests.reads),
             ("ring writes", self.ring_writes),
             ("moves", self.moves),
             ("slots handed over", self.handoffs),
@@ -125,7 +140,7 @@ fn merge<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
 }
 
 /// Most lines kept.
-const LINES_MAX: usize = 4_000;
+const LINES_MAX: usize = 100_000;
 
 /// The history of a run.
 #[derive(Debug, Default)]
@@ -149,10 +164,8 @@ impl Trace {
         }
     }
 
-    /// The last lines.
-    pub fn last(&self, count: usize) -> Vec<String> {
-        let lines = self.lines.iter().flatten();
-        let skipped = lines.clone().count().saturating_sub(count);
-        lines.skip(skipped).cloned().collect()
+    /// All lines.
+    pub fn into_lines(self) -> Vec<String> {
+        self.lines.into_iter().flatten().collect()
     }
 }
