@@ -54,6 +54,8 @@ pub struct Audit {
     restored: bool,
     /// All windows that were ever asked for, by number of the Booking.
     windows: HashMap<usize, (usize, Vec<(Micros, Micros)>)>,
+    /// When a user last did something about each group.
+    touched: HashMap<usize, Micros>,
     bookings: BTreeMap<Arc<str>, Arc<Booking>>,
     members: BTreeMap<Arc<str>, Arc<MemberLease>>,
     leader: Option<Incarnation>,
@@ -275,6 +277,7 @@ impl World {
     /// A Booking was created.
     pub fn audit_booked(&mut self, number: usize, group: usize, from: Micros, until: Micros) {
         self.audit.windows.insert(number, (group, vec![(from, until)]));
+        self.audit.touched.insert(group, self.now);
         for edge in [from, until] {
             let edge = edge.max(self.now);
             self.queue.push(edge + BOUND, Event::Due(group, edge));
@@ -289,6 +292,7 @@ impl World {
             windows.push((from, until));
         }
         let (group, edge) = (*group, until.unwrap_or(now).max(now));
+        self.audit.touched.insert(group, now);
         self.queue.push(edge + BOUND, Event::Due(group, edge));
     }
 
@@ -326,7 +330,9 @@ impl World {
 
     /// A group must be by now as its Bookings say.
     pub fn audit_due(&mut self, group: usize, edge: Micros) {
-        if self.now < self.plan.end && !self.audit.is_disturbed(edge, self.now) {
+        // What a user did since has an edge of its own.
+        let touched = self.audit.touched.get(&group).is_some_and(|at| *at > edge);
+        if self.now < self.plan.end && !touched && !self.audit.is_disturbed(edge, self.now) {
             self.stats.due += 1;
             if let Some(what) = self.trouble(group, edge) {
                 self.checker.violated(Invariant::Missed, self.now, what);
@@ -446,6 +452,6 @@ impl World {
         }
         let counts: Vec<usize> = living.iter().map(|id| self.owned(*id).len()).collect();
         let (fewest, most) = (counts.iter().min()?, counts.iter().max()?);
-        (most - fewest > 1).then(|| format!("slots are spread unevenly: {counts:?}"))
+        (most - fewest > 1 && !self.has_rested()).then(|| format!("slots are spread unevenly: {counts:?}"))
     }
 }
