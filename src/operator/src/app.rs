@@ -181,7 +181,7 @@ impl Share {
             pod: args.pod,
             container: args.container,
             release: args.release,
-            pod_labels: None,
+            pod_labels: args.pod_labels,
             termination_log: Some(ring::run::TERMINATION_LOG.into()),
         };
         let reference = ring::reference(&config.name, &config.namespace);

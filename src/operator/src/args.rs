@@ -66,6 +66,8 @@ pub struct RingArgs {
     pub container: Option<String>,
     /// Release of this replica.
     pub release: String,
+    /// Labels of all replicas' Pods, if their ends are to be looked at.
+    pub pod_labels: Option<String>,
 }
 
 /// How to log.
@@ -203,6 +205,10 @@ struct RingFlags {
     /// Name of this replica's container.
     #[arg(long, env = "CONTAINER_NAME", default_value = "operator", hide = true, global = true)]
     container_name: String,
+    /// Label selector of the replicas' Pods, for example app=booking-operator: a container that the kubelet
+    /// reports as ended is then followed after --call-timeout. Needs the right to list and watch Pods.
+    #[arg(long, env = "POD_LABELS", default_value = "", global = true)]
+    pod_labels: String,
     /// Tells replicas of a rolling update apart: slots go from leaving ones to the newest. For example the
     /// Pod's label pod-template-hash.
     #[arg(long, env = "RELEASE", default_value = "", global = true)]
@@ -287,6 +293,7 @@ fn ring(flags: RingFlags) -> Result<RingArgs, ParseError> {
         pod: pod.unwrap_or_else(|| "operator".to_owned()),
         container,
         release,
+        pod_labels: known(flags.pod_labels),
     })
 }
 

@@ -222,7 +222,7 @@ impl Member {
         self.own.is_held() && self.view.is_trusted() && !self.phase.is_over()
     }
 
-    /// The payloads of all members, by what their Leases show.
+    /// The payloads of the other members, by what their Leases show.
     pub fn payloads(&self) -> impl Iterator<Item = (&Incarnation, &str)> {
         self.peers.bound_to(self.view.uid()).map(|lease| (&lease.incarnation, &*lease.payload))
     }

@@ -29,7 +29,15 @@ pub(super) struct Shared {
     wishes: Mutex<Wishes>,
     wished: Notify,
     subscribers: Mutex<Subscribers>,
-    ended: watch::Sender<Option<End>>,
+    ended: watch::Sender<Loop>,
+}
+
+/// How the loop stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loop {
+    Runs,
+    Dropped,
+    Ended(End),
 }
 
 /// What the loop is to tell the state machine; equal wishes are one.
@@ -53,7 +61,7 @@ impl RingHandle {
             wishes: Mutex::default(),
             wished: Notify::new(),
             subscribers: Mutex::default(),
-            ended: watch::Sender::new(None),
+            ended: watch::Sender::new(Loop::Runs),
         }))
     }
 
@@ -109,7 +117,7 @@ impl RingHandle {
         self.0.with(|member| member.has_joined()).unwrap_or_default()
     }
 
-    /// The payloads of the ring's members, as far as their Leases have been seen.
+    /// The payloads of the ring's other members, as far as their Leases have been seen.
     pub fn payloads(&self) -> BTreeMap<Incarnation, String> {
         let owned = |(name, payload): (&Incarnation, &str)| (name.clone(), payload.to_owned());
         self.0.with(|member| member.payloads().map(owned).collect()).unwrap_or_default()
@@ -130,7 +138,10 @@ impl RingHandle {
     /// Waits until this process has left, and gives why; none if the loop was dropped before.
     pub async fn wait_ended(&self) -> Option<End> {
         let mut ended = self.0.ended.subscribe();
-        ended.wait_for(Option::is_some).await.ok().and_then(|end| *end)
+        match ended.wait_for(|ended| *ended != Loop::Runs).await.as_deref() {
+            Ok(Loop::Ended(end)) => Some(*end),
+            _ => None,
+        }
     }
 
     /// Which slots come and go from now on; those owned already come first.
@@ -183,9 +194,13 @@ impl Shared {
         for subscriber in subscribers.all.drain(..).filter_map(|subscriber| subscriber.upgrade()) {
             subscriber.close();
         }
-        if end.is_some() {
-            self.ended.send_replace(end);
-        }
+        self.ended.send_if_modified(|ended| {
+            let first = *ended == Loop::Runs;
+            if first {
+                *ended = end.map_or(Loop::Dropped, Loop::Ended);
+            }
+            first
+        });
     }
 
     fn wish(&self, wish: impl FnOnce(&mut Wishes)) {

@@ -49,6 +49,16 @@ fn what_changed_before_the_end_is_still_told_and_then_nothing() {
     assert_eq!(changes.next().now_or_never(), Some(None));
     assert_eq!(handle.changes().next().now_or_never(), Some(None));
     assert_eq!(handle.wait_ended().now_or_never(), Some(Some(End::Left)));
+    handle.shared().close(None);
+    assert_eq!(handle.wait_ended().now_or_never(), Some(Some(End::Left)));
+}
+
+#[test]
+fn a_loop_that_is_dropped_has_ended_too() {
+    let handle = handle();
+    assert_eq!(handle.wait_ended().now_or_never(), None);
+    handle.shared().close(None);
+    assert_eq!(handle.wait_ended().now_or_never(), Some(None));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -85,6 +86,17 @@ impl World {
         Replica::begin(self.control_plane.client_config(), config(self, pod))
     }
 
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(self.control_plane.kubectl().unwrap());
+        // Discovery is cached by address, and the ports of past servers come back.
+        let cache = std::env::temp_dir().join(&self.namespace);
+        command.arg("--kubeconfig").arg(self.control_plane.kubeconfig()).arg("--cache-dir").arg(&cache);
+        let output = command.args(["--namespace", &self.namespace]).args(arguments).output().unwrap();
+        std::fs::remove_dir_all(cache).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn leases(&self) -> Api<Lease> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
@@ -104,17 +116,16 @@ async fn a_lone_replica_owns_everything_and_people_can_see_it() {
     let slot = replica.handle.slot_of("default", "ec2.analytics").unwrap();
     let permit = replica.handle.permit(slot).unwrap();
     replica.handle.begin(permit).unwrap().replied();
-    // A payload is renewed with the Lease, and the ring's status and Events tell of the member.
-    replica.handle.set_payload("demand: 3");
-    eventually(|| async {
-        let payloads = replica.handle.payloads();
-        payloads.values().any(|payload| payload == "demand: 3").then_some(()).ok_or(format!("{payloads:?}"))
-    })
-    .await;
+    // The ring's status and Events tell of the member.
     let status = world.rings().get(RING).await.unwrap().data["status"].take();
     assert_eq!((&status["size"], &status["open"], &status["moving"]), (&json!(1), &json!(true), &json!(0)));
     assert!(status["distribution"].as_str().unwrap().ends_with(":64"), "{status}");
     assert_eq!(status["leader"], status["members"][0]["name"]);
+    let table = world.kubectl(&["get", "bring", RING]);
+    let words: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[0], ["NAME", "LEADER", "EPOCH", "MEMBERS", "SLOTS", "MOVING", "AGE"]);
+    assert_eq!((words[1][0], words[1][3], words[1][5]), (RING, "1", "0"), "{table}");
+    assert!(words[1][1].starts_with("operator-a-") && words[1][4].ends_with(":64"), "{table}");
     let events = Api::<Event>::namespaced(world.client.clone(), &world.namespace);
     eventually(|| async {
         let events = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?;
@@ -135,6 +146,13 @@ async fn a_replica_that_joins_gets_half_and_one_that_stops_hands_over() {
     second.owns(all() / 2).await;
     first.owns(all() / 2).await;
     assert!(first.owned.is_disjoint(&second.owned));
+    // Its payload comes with its next renewal, and the other one sees it.
+    first.handle.set_payload("demand: 3");
+    eventually(|| async {
+        let payloads = second.handle.payloads();
+        payloads.values().any(|payload| payload == "demand: 3").then_some(()).ok_or(format!("{payloads:?}"))
+    })
+    .await;
     first.handle.stop();
     second.owns(all()).await;
     assert_eq!(in_time("the end", first.handle.wait_ended()).await, Some(End::Left));
@@ -164,27 +182,43 @@ async fn the_slots_of_a_replica_that_is_simply_gone_go_to_the_other_after_its_pe
     let sealed = leases.items.iter().filter(|lease| standing(lease).as_deref() == Some("Sealed")).count();
     // Swept as soon as the ring does not name it.
     assert!(sealed <= 1);
-    assert_eq!(victim.handle.wait_ended().await, None);
+    assert_eq!(in_time("the end", victim.handle.wait_ended()).await, None);
+}
+
+/// Two replicas with half of the slots each.
+async fn two(world: &World) -> [Replica; 2] {
+    let mut replicas = [world.replica("operator-a"), world.replica("operator-b")];
+    for replica in &mut replicas {
+        replica.owns(all() / 2).await;
+    }
+    replicas
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_calls_and_a_dropped_call_counts_until_its_time_out() {
-    let world = world("calls").await;
-    let mut leaver = world.replica("operator-a");
-    leaver.owns(all()).await;
-    let slot = Slot(7);
-    let permit = leaver.handle.permit(slot).unwrap();
+async fn a_stop_waits_until_a_running_call_is_replied_to() {
+    let world = world("running").await;
+    let [leaver, mut other] = two(&world).await;
+    let permit = leaver.handle.permit(*leaver.owned.first().unwrap()).unwrap();
     let call = leaver.handle.begin(permit).unwrap();
-    let mut other = world.replica("operator-b");
-    other.owns(all() / 2).await;
     leaver.handle.stop();
-    // Everything comes but the slot of the call, if it is not among those that came before.
-    other.owns(all() - usize::from(!other.owned.contains(&slot))).await;
-    let dropped = Instant::now();
-    drop(call);
+    let waited = tokio::time::timeout(quick().renew() * 2, leaver.handle.wait_ended()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    call.replied();
     other.owns(all()).await;
     assert_eq!(in_time("the end", leaver.handle.wait_ended()).await, Some(End::Left));
-    assert!(dropped.elapsed() >= quick().call(), "{:?}", dropped.elapsed());
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_the_time_out_of_a_call_that_was_given_up() {
+    let world = world("given-up").await;
+    let [leaver, mut other] = two(&world).await;
+    let permit = leaver.handle.permit(*leaver.owned.first().unwrap()).unwrap();
+    let begun = Instant::now();
+    drop(leaver.handle.begin(permit).unwrap());
+    leaver.handle.stop();
+    other.owns(all()).await;
+    assert!(begun.elapsed() >= quick().call(), "{:?}", begun.elapsed());
+    assert_eq!(in_time("the end", leaver.handle.wait_ended()).await, Some(End::Left));
 }
 
 #[tokio::test]
@@ -241,10 +275,7 @@ async fn terminated(client: &Client, namespace: &str, name: &str, message: &str)
 #[tokio::test]
 async fn when_the_ring_is_deleted_all_begin_anew_in_another_one() {
     let world = world("anew").await;
-    let mut replicas = [world.replica("operator-a"), world.replica("operator-b")];
-    for replica in &mut replicas {
-        replica.owns(all() / 2).await;
-    }
+    let mut replicas = two(&world).await;
     let uid = world.rings().get(RING).await.unwrap().metadata.uid;
     let allow = Patch::Merge(json!({ "metadata": { "annotations": { ALLOW_DELETION: "true" } } }));
     world.rings().patch(RING, &PatchParams::default(), &allow).await.unwrap();

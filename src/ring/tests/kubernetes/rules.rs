@@ -88,3 +88,20 @@ async fn the_epoch_never_shrinks_and_the_status_never_vanishes() {
     let object = world.rings().get(RING).await.unwrap();
     assert_eq!((&object.data["status"]["epoch"], &object.data["status"]["leader"]), (&json!(5), &json!("a")));
 }
+
+#[tokio::test]
+async fn a_patch_of_the_status_is_not_held_back_by_another_uid() {
+    // Why a ring's status is put back whole: that is held back.
+    let world = world("uid").await;
+    let created =
+        world.rings().create(&PostParams::default(), &object(&json!({ "slots": 8, "hash": "h" }))).await;
+    let mut created = created.unwrap();
+    let uid = "00000000-0000-0000-0000-000000000000";
+    let version = created.metadata.resource_version.clone();
+    let body = json!({ "metadata": { "uid": uid, "resourceVersion": version }, "status": { "epoch": 1 } });
+    world.rings().patch_status(RING, &PatchParams::default(), &Patch::Merge(body)).await.unwrap();
+    created.metadata = world.rings().get(RING).await.unwrap().metadata;
+    created.metadata.uid = Some(uid.to_owned());
+    let put = world.rings().replace_status(RING, &PostParams::default(), &created).await;
+    assert!(matches!(&put, Err(kube::Error::Api(status)) if status.is_conflict()), "{put:?}");
+}
