@@ -23,8 +23,9 @@ use super::{
 };
 use crate::{
     Micros, SECOND,
-    checker::{Invariant, Rules, asked, granted, in_use},
+    checker::{Invariant, Rules, asked, granted, in_use, later},
     faults::{Fault, FaultKind},
+    seconds,
 };
 
 /// By when what is due must have happened, if nothing is wrong: a machine takes up to 20 s, looks at it
@@ -34,8 +35,8 @@ const BOUND: Micros = 60 * SECOND;
 const RECOVERY: Micros = 60 * SECOND;
 /// A new ring has opened by then, and machines that ran at first have stopped.
 const FORMED: Micros = 60 * SECOND;
-/// A start that found no room is tried again after a minute.
-const CAPACITY_RECOVERY: Micros = 140 * SECOND;
+/// A start that found no room is tried again within five minutes.
+const CAPACITY_RECOVERY: Micros = 310 * SECOND;
 /// A start may go out so long after it was decided: each write before it may take 4 s.
 const DECIDED_BEFORE: Micros = 30 * SECOND;
 /// At the end nothing was written for so long.
@@ -54,6 +55,8 @@ pub struct Audit {
     restored: bool,
     /// All windows that were ever asked for, by number of the Booking.
     windows: HashMap<usize, (usize, Vec<(Micros, Micros)>)>,
+    /// When a user last did something about each group.
+    touched: HashMap<usize, Micros>,
     bookings: BTreeMap<Arc<str>, Arc<Booking>>,
     members: BTreeMap<Arc<str>, Arc<MemberLease>>,
     leader: Option<Incarnation>,
@@ -275,6 +278,7 @@ impl World {
     /// A Booking was created.
     pub fn audit_booked(&mut self, number: usize, group: usize, from: Micros, until: Micros) {
         self.audit.windows.insert(number, (group, vec![(from, until)]));
+        self.audit.touched.insert(group, self.now);
         for edge in [from, until] {
             let edge = edge.max(self.now);
             self.queue.push(edge + BOUND, Event::Due(group, edge));
@@ -289,6 +293,7 @@ impl World {
             windows.push((from, until));
         }
         let (group, edge) = (*group, until.unwrap_or(now).max(now));
+        self.audit.touched.insert(group, now);
         self.queue.push(edge + BOUND, Event::Due(group, edge));
     }
 
@@ -326,7 +331,9 @@ impl World {
 
     /// A group must be by now as its Bookings say.
     pub fn audit_due(&mut self, group: usize, edge: Micros) {
-        if self.now < self.plan.end && !self.audit.is_disturbed(edge, self.now) {
+        // What a user did since has an edge of its own.
+        let touched = self.audit.touched.get(&group).is_some_and(|at| *at > edge);
+        if self.now < self.plan.end && !touched && !self.audit.is_disturbed(edge, self.now) {
             self.stats.due += 1;
             if let Some(what) = self.trouble(group, edge) {
                 self.checker.violated(Invariant::Missed, self.now, what);
@@ -338,7 +345,9 @@ impl World {
     fn trouble(&self, group: usize, edge: Micros) -> Option<String> {
         let span = Window::new(wall(edge), wall(self.now))?;
         let bookings = self.bookings_of(group);
-        let covers = |window: Option<Window>| window.is_some_and(|w| w.intersection(span) == Some(span));
+        // Whose clock is ahead ends what is held that much sooner.
+        let longer = Window::new(span.from, later(span.until, Rules::default().clock))?;
+        let covers = |window: Option<Window>| window.is_some_and(|w| w.intersection(longer) == Some(longer));
         let touches = |window: Option<Window>| window.is_some_and(|w| w.overlaps(span));
         let given = |booking: &Booking| {
             granted(booking).zip(asked(booking)).and_then(|(granted, asked)| granted.intersection(asked))
@@ -373,8 +382,9 @@ impl World {
     /// The end: everything has come to rest.
     pub fn audit_end(&mut self) {
         let now = self.now;
+        let disturbed = self.audit.is_disturbed(now - CALM, now);
         for group in 0..self.groups.len() {
-            if let Some(what) = self.trouble(group, now - CALM) {
+            if let Some(what) = self.trouble(group, now - CALM).filter(|_| !disturbed) {
                 self.checker.violated(Invariant::Missed, now, what);
             }
             if let Some(what) = self.orphan(group) {
@@ -384,15 +394,19 @@ impl World {
         if let Some(what) = self.unsettled() {
             self.checker.violated(Invariant::NotConverged, now, what);
         }
-        let (at, what) = &self.audit.last_write;
-        if *at + CALM > now && !self.has_rested() {
-            let what = format!("{what} was written at {} s", crate::seconds(*at));
+        if let Some(what) = self.churn().filter(|_| !disturbed) {
             self.checker.violated(Invariant::Churn, now, what);
         }
-        if self.audit.last_mutation + CALM > now {
-            let what = format!("the cloud was called at {} s", crate::seconds(self.audit.last_mutation));
-            self.checker.violated(Invariant::Churn, now, what);
+    }
+
+    /// What was written or sent lately, though there was no reason to.
+    fn churn(&self) -> Option<String> {
+        let (written, what) = &self.audit.last_write;
+        if *written + CALM > self.now && !self.has_rested() {
+            return Some(format!("{what} was written at {} s", seconds(*written)));
         }
+        let called = self.audit.last_mutation;
+        (called + CALM > self.now).then(|| format!("the cloud was called at {} s", seconds(called)))
     }
 
     /// A permit has run out. Whoever has too many of that rests for a while.
@@ -446,6 +460,6 @@ impl World {
         }
         let counts: Vec<usize> = living.iter().map(|id| self.owned(*id).len()).collect();
         let (fewest, most) = (counts.iter().min()?, counts.iter().max()?);
-        (most - fewest > 1).then(|| format!("slots are spread unevenly: {counts:?}"))
+        (most - fewest > 1 && !self.has_rested()).then(|| format!("slots are spread unevenly: {counts:?}"))
     }
 }

@@ -60,7 +60,8 @@ impl Own {
     }
 
     pub(super) fn must_read(&mut self) {
-        self.reads = self.held.is_some();
+        // Where the creation's own fate is not known, a read is wanted already.
+        self.reads |= self.held.is_some();
     }
 
     /// The Lease as the next write must find it.
@@ -193,6 +194,9 @@ impl Member {
         self.confirm(counter, now);
         if first {
             self.own.said = Some((0, Standing::Active, self.payload.clone()));
+            // What was watched until now may have been silent because nothing could be heard.
+            self.peers.begin_anew(now);
+            self.lead.begin_anew(now);
             self.tell(Story::Joined);
         }
     }
