@@ -149,6 +149,7 @@ impl Process {
             ms("call-timeout", CALL),
             "--poll-shortest=250ms".to_owned(),
             "--metrics-bind-address=0".to_owned(),
+            "--pod-labels=app.kubernetes.io/name=booking-operator".to_owned(),
         ];
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let skew = launch.skew.map(faketime).transpose()?.unwrap_or_default();
