@@ -118,8 +118,10 @@ impl Checker<'_> {
 
     /// Until when a change that was there at `at` must have been seen: later if nobody could look.
     fn sight(&self, at: At) -> At {
-        let blind = self.history.spans.iter().filter(|span| span.blind);
-        blind.filter(|span| span.from <= at && at <= span.until).map(|span| span.until).fold(at, At::max)
+        let faults = self.history.spans.iter().filter(|span| span.blind).map(|span| (span.from, span.until));
+        let blind = faults.chain(self.history.blind.iter().copied());
+        let later = blind.filter(|(from, until)| *from <= at && at <= *until);
+        later.map(|(_, until)| until).fold(at, At::max)
     }
 
     fn early(&mut self) {

@@ -112,6 +112,8 @@ pub(crate) struct History {
     pub(crate) calls: Vec<Call>,
     /// Changes of owners in the order seen.
     pub(crate) owned: Vec<Owned>,
+    /// When nobody could look at the ring object.
+    pub(crate) blind: Vec<(At, At)>,
     /// Faults in order.
     pub(crate) spans: Vec<Span>,
     /// Pauses.

@@ -81,7 +81,7 @@ impl Ring {
         let (ec2, machines) = cloud(&keys).await?;
         let load = Load::new(site.client.clone(), &namespace, &keys, random.clone());
         let log = site.directory.join(format!("{label}.ring.log"));
-        let viewer = Viewer::start(site.client.clone(), &namespace, RING, log);
+        let viewer = Viewer::start(site.looker.clone(), &namespace, RING, log);
         let mut ring = Self {
             site,
             namespace,
@@ -349,6 +349,7 @@ impl Ring {
             windows: self.load.windows(),
             calls: self.calls(),
             owned: self.viewer.owned(),
+            blind: self.viewer.blind(),
             spans: self.spans.clone(),
             pauses: self.pauses.clone(),
             end: Some(At::now()),

@@ -21,6 +21,8 @@ pub(crate) struct Site {
     pub(crate) control_plane: ControlPlane,
     /// A way to it past all faults.
     pub(crate) client: Client,
+    /// The same for who only looks: it repeats nothing by itself, which would make it look late.
+    pub(crate) looker: Client,
     /// The proxies' way to it.
     pub(crate) upstream: Upstream,
     /// Where logs and kubeconfigs go.
@@ -39,9 +41,12 @@ impl Site {
         let directory = directory.canonicalize()?;
         let control_plane = ControlPlane::start().await?;
         let client = control_plane.client()?;
+        let mut config = control_plane.client_config();
+        config.default_retry = false;
+        let looker = Client::try_from(config)?;
         let upstream = Upstream::of(&control_plane.client_config())?;
         install_crds(&control_plane).await?;
-        Ok(Self { control_plane, client, upstream, directory })
+        Ok(Self { control_plane, client, looker, upstream, directory })
     }
 }
 

@@ -119,6 +119,7 @@ fn ranges(text: &str) -> BTreeSet<u16> {
 pub(crate) struct Viewer {
     view: watch::Receiver<View>,
     owned: Arc<Mutex<Vec<Owned>>>,
+    blind: Arc<Mutex<Vec<(At, At)>>>,
     task: JoinHandle<()>,
 }
 
@@ -128,8 +129,11 @@ impl Viewer {
         let (sender, view) = watch::channel(View::default());
         let owned = Arc::new(Mutex::new(Vec::new()));
         let rings = rings(client, namespace);
-        let task = tokio::spawn(follow(rings, name.to_owned(), log, sender, owned.clone()));
-        Self { view, owned, task }
+        let blind = Arc::new(Mutex::new(Vec::new()));
+        let follow =
+            Follow { rings, name: name.to_owned(), view: sender, owned: owned.clone(), blind: blind.clone() };
+        let task = tokio::spawn(follow.run(log));
+        Self { view, owned, blind, task }
     }
 
     /// As it was last seen.
@@ -152,6 +156,13 @@ impl Viewer {
     }
 }
 
+impl Viewer {
+    /// When nobody could look, so far: from the end of a watch to the first thing that the next one showed.
+    pub(crate) fn blind(&self) -> Vec<(At, At)> {
+        self.blind.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 impl Drop for Viewer {
     fn drop(&mut self) {
         self.task.abort();
@@ -164,31 +175,42 @@ pub(crate) fn rings(client: Client, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client, namespace, &ApiResource::from_gvk_with_plural(&kind, "rings"))
 }
 
-async fn follow(
+/// Follows a ring object.
+struct Follow {
     rings: Api<DynamicObject>,
     name: String,
-    log: PathBuf,
     view: watch::Sender<View>,
     owned: Arc<Mutex<Vec<Owned>>>,
-) {
-    let mut last: BTreeMap<u16, Arc<str>> = BTreeMap::new();
-    // Without its log a run is as good.
-    let mut log = OpenOptions::new().create(true).append(true).open(log).ok();
-    loop {
-        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let mut events = Box::pin(watcher(rings.clone(), config));
-        while let Ok(Some(event)) = events.try_next().await {
-            if let Event::Apply(ring) | Event::InitApply(ring) = event {
-                let seen = View::of(&ring);
-                if let Some(log) = &mut log {
-                    let _ = writeln!(log, "{} {seen}", At::now().timestamp());
+    blind: Arc<Mutex<Vec<(At, At)>>>,
+}
+
+impl Follow {
+    async fn run(self, log: PathBuf) {
+        let mut last: BTreeMap<u16, Arc<str>> = BTreeMap::new();
+        // Without its log a run is as good.
+        let mut log = OpenOptions::new().create(true).append(true).open(log).ok();
+        let mut blind_since = None;
+        loop {
+            let config = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
+            let mut events = Box::pin(watcher(self.rings.clone(), config));
+            while let Ok(Some(event)) = events.try_next().await {
+                if let Event::Apply(ring) | Event::InitApply(ring) = event {
+                    let seen = View::of(&ring);
+                    if let Some(log) = &mut log {
+                        let _ = writeln!(log, "{} {seen}", At::now().timestamp());
+                    }
+                    if let Some(since) = blind_since.take() {
+                        let mut blind = self.blind.lock().unwrap_or_else(PoisonError::into_inner);
+                        blind.push((since, At::now()));
+                    }
+                    let changes = changes(&seen, &mut last);
+                    self.owned.lock().unwrap_or_else(PoisonError::into_inner).extend(changes);
+                    self.view.send_replace(seen);
                 }
-                let changes = changes(&seen, &mut last);
-                owned.lock().unwrap_or_else(PoisonError::into_inner).extend(changes);
-                view.send_replace(seen);
             }
+            blind_since = blind_since.or(Some(At::now()));
+            sleep(AGAIN).await;
         }
-        sleep(AGAIN).await;
     }
 }
 
