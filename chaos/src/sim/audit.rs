@@ -354,8 +354,10 @@ impl World {
         };
         let holds = bookings.iter().any(|booking| covers(given(booking)));
         let wanted = bookings.iter().filter(|booking| touches(asked(booking))).count();
+        let nearby = |booking: &&Arc<Booking>| asked(booking).is_some_and(|window| window.overlaps(longer));
+        let alone = bookings.iter().filter(nearby).count() == 1;
         let name = self.groups.get(group)?;
-        if !holds && wanted == 1 && bookings.iter().any(|booking| covers(asked(booking))) {
+        if !holds && alone && bookings.iter().any(|booking| covers(asked(booking))) {
             return Some(format!("{name} is asked for by one Booking alone, and not granted"));
         }
         let plan = self.plan.groups.get(group)?;
