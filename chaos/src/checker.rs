@@ -1,16 +1,22 @@
 //! The invariants, over facts: calls with caller and time, objects with time. It asks nobody who was
 //! observed, so it cannot share a mistake with them.
 
+mod bookings;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     fmt,
     sync::Arc,
 };
 
-use booking_api::{Booking, booking_state};
-use booking_core::{instant, window::Window};
-use jiff::{SignedDuration, Timestamp};
+use booking_api::Booking;
+use booking_core::window::Window;
+use jiff::Timestamp;
 
+use self::bookings::rank;
+pub use self::bookings::{asked, earlier, granted, in_use, later, seen_spec};
 use crate::{MINUTE, Micros, SECOND, seconds};
 
 /// What must never happen, or must happen in the end.
@@ -25,6 +31,8 @@ pub enum Invariant {
     CallsOverlap,
     /// An incarnation ends, and the next may begin, while a call of its may be under way.
     EndsWithCalls,
+    /// An incarnation creates its Lease a second time.
+    LeaseCreatedTwice,
     /// A ring names an incarnation that is bound to another ring.
     OfAnotherRing,
     /// The holder is cleared though a granted window goes on.
@@ -63,6 +71,7 @@ impl Invariant {
             Self::TwoOwners => "two-owners",
             Self::CallsOverlap => "calls-overlap",
             Self::EndsWithCalls => "ends-with-calls",
+            Self::LeaseCreatedTwice => "lease-created-twice",
             Self::OfAnotherRing => "of-another-ring",
             Self::HoldCleared => "hold-cleared",
             Self::StoppedWhileBooked => "stopped-while-booked",
@@ -158,6 +167,7 @@ pub struct Checker {
     rules: Rules,
     /// When each incarnation sent the newest renewal that took effect.
     renewed: HashMap<Arc<str>, Micros>,
+    created: HashSet<Arc<str>>,
     under_way: BTreeMap<u32, Vec<UnderWay>>,
     sent: HashMap<(Arc<str>, Verb), VecDeque<Micros>>,
     violations: Vec<Violation>,
@@ -172,6 +182,7 @@ impl Checker {
         Self {
             rules,
             renewed: HashMap::new(),
+            created: HashSet::new(),
             under_way: BTreeMap::new(),
             sent: HashMap::new(),
             violations: vec![],
@@ -194,6 +205,13 @@ impl Checker {
     pub fn renewed(&mut self, who: &Arc<str>, sent: Micros) {
         let newest = self.renewed.entry(who.clone()).or_default();
         *newest = sent.max(*newest);
+    }
+
+    /// An incarnation created its own Lease.
+    pub fn lease_created(&mut self, who: &Arc<str>, at: Micros) {
+        if !self.created.insert(who.clone()) {
+            self.violated(Invariant::LeaseCreatedTwice, at, format!("{who} was a member before"));
+        }
     }
 
     /// An incarnation would start a call now if it had one to make.
@@ -334,59 +352,6 @@ impl Checker {
     }
 }
 
-/// Whether a Booking has its group at an instant, since at least so long, and for so long to come.
-pub fn in_use(booking: &Booking, now: Timestamp, since: Micros, still: Micros) -> bool {
-    let window =
-        granted(booking).zip(asked(booking)).and_then(|(granted, asked)| granted.intersection(asked));
-    window.is_some_and(|window| window.from <= earlier(now, since) && later(now, still) < window.until)
-}
-
-/// The window that stands in a Booking's status, granted on the Resource that it names.
-pub fn granted(booking: &Booking) -> Option<Window> {
-    let status = booking.status.as_ref()?;
-    if status.granted_resource != booking.spec.resource_name {
-        return None;
-    }
-    window(status.granted_from.as_deref(), status.granted_until.as_deref())
-}
-
-/// The window that a Booking asks for.
-pub fn asked(booking: &Booking) -> Option<Window> {
-    window(booking.spec.start_at.as_deref(), booking.spec.end_at.as_deref())
-}
-
-fn window(from: Option<&str>, until: Option<&str>) -> Option<Window> {
-    Window::new(instant::parse(from?).ok()?, instant::parse(until?).ok()?)
-}
-
-/// The generation of the spec that a status was made from.
-fn seen_spec(booking: &Booking) -> Option<i64> {
-    booking.status.as_ref().and_then(|status| status.observed_generation)
-}
-
-fn rank(booking: &Booking) -> u8 {
-    match booking.status.as_ref().and_then(|status| status.status.as_deref()) {
-        Some(booking_state::FINISHED) => 3,
-        Some(booking_state::IN_PROGRESS) => 2,
-        Some(booking_state::SCHEDULED) => 1,
-        _ => 0,
-    }
-}
-
-/// An instant that long after another.
-pub fn later(instant: Timestamp, by: Micros) -> Timestamp {
-    instant.saturating_add(span(by)).unwrap_or(instant)
-}
-
-/// An instant that long before another.
-pub fn earlier(instant: Timestamp, by: Micros) -> Timestamp {
-    instant.saturating_sub(span(by)).unwrap_or(instant)
-}
-
-fn span(micros: Micros) -> SignedDuration {
-    SignedDuration::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
-}
-
 impl Default for Rules {
     /// Of the ring's default durations.
     fn default() -> Self {
@@ -399,6 +364,3 @@ impl Default for Rules {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

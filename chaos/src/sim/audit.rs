@@ -5,8 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use booking_api::{Booking, Lock, Resource};
-use booking_core::{InstanceState, instance::LockTag, instance::same_lock, window::Window};
+use booking_api::{Booking, Resource};
 use booking_ring::{
     record::{Incarnation, MemberLease, Ring, Standing},
     slot::Slot,
@@ -16,16 +15,15 @@ use booking_ring::{
 use super::{
     cache::names,
     clock::{micros, wall},
-    plan::{Idle, Plan},
+    plan::Plan,
     process::ProcessId,
     store::{Change, Kind, LEADER, Object, RING, Value},
     world::{Event, World},
 };
 use crate::{
     Micros, SECOND,
-    checker::{Invariant, Rules, asked, granted, in_use, later},
+    checker::{Invariant, Rules, in_use},
     faults::{Fault, FaultKind},
-    seconds,
 };
 
 /// By when what is due must have happened, if nothing is wrong: a machine takes up to 20 s, looks at it
@@ -39,12 +37,6 @@ const FORMED: Micros = 60 * SECOND;
 const CAPACITY_RECOVERY: Micros = 310 * SECOND;
 /// A start may go out so long after it was decided: each write before it may take 4 s.
 const DECIDED_BEFORE: Micros = 30 * SECOND;
-/// At the end nothing was written for so long.
-const CALM: Micros = 60 * SECOND;
-/// The grace of what runs when it is first seen is over by then.
-const GRACE_OVER: Micros = 200 * SECOND;
-/// So long after a member has rested, slots move again.
-const RESTED: Micros = CALM + 30 * SECOND;
 
 /// What is known beside the store.
 #[derive(Debug, Default)]
@@ -52,24 +44,24 @@ pub struct Audit {
     /// From when until when faults explain what is late.
     disturbed: Vec<(Micros, Micros)>,
     /// Whether the store ever went back.
-    restored: bool,
+    pub(super) restored: bool,
     /// All windows that were ever asked for, by number of the Booking.
     windows: HashMap<usize, (usize, Vec<(Micros, Micros)>)>,
     /// When a user last did something about each group.
-    touched: HashMap<usize, Micros>,
+    pub(super) touched: HashMap<usize, Micros>,
     bookings: BTreeMap<Arc<str>, Arc<Booking>>,
     members: BTreeMap<Arc<str>, Arc<MemberLease>>,
     leader: Option<Incarnation>,
     ring: Option<Arc<Ring>>,
     /// The last write that was no renewal.
-    last_write: (Micros, String),
-    last_mutation: Micros,
+    pub(super) last_write: (Micros, String),
+    pub(super) last_mutation: Micros,
     /// Since when a rolling update goes on, and what slots it moved how often.
     rollout: Option<(Micros, BTreeMap<Slot, usize>)>,
     /// When each process lapsed.
     lapses: HashMap<ProcessId, Vec<Micros>>,
     /// A member that lapsed too often takes nothing until then.
-    rests_until: Micros,
+    pub(super) rests_until: Micros,
 }
 
 impl Audit {
@@ -80,7 +72,7 @@ impl Audit {
     }
 
     /// Whether a fault explains what went wrong between two instants.
-    fn is_disturbed(&self, from: Micros, until: Micros) -> bool {
+    pub(super) fn is_disturbed(&self, from: Micros, until: Micros) -> bool {
         self.disturbed.iter().any(|(begin, end)| *begin <= until && from <= *end)
     }
 }
@@ -320,93 +312,13 @@ impl World {
         }
     }
 
-    fn bookings_of(&self, group: usize) -> Vec<Arc<Booking>> {
+    pub(super) fn bookings_of(&self, group: usize) -> Vec<Arc<Booking>> {
         let name = self.groups.get(group).cloned().unwrap_or_default();
         let bookings = self.store.list(Kind::Booking).filter_map(|object| match &object.value {
             Value::Booking(booking) => Some(booking.clone()),
             _ => None,
         });
         bookings.filter(|booking| names(booking, &name)).collect()
-    }
-
-    /// A group must be by now as its Bookings say.
-    pub fn audit_due(&mut self, group: usize, edge: Micros) {
-        // What a user did since has an edge of its own.
-        let touched = self.audit.touched.get(&group).is_some_and(|at| *at > edge);
-        if self.now < self.plan.end && !touched && !self.audit.is_disturbed(edge, self.now) {
-            self.stats.due += 1;
-            if let Some(what) = self.trouble(group, edge) {
-                self.checker.violated(Invariant::Missed, self.now, what);
-            }
-        }
-    }
-
-    /// What is wrong with a group that should be the same since `edge`.
-    fn trouble(&self, group: usize, edge: Micros) -> Option<String> {
-        let span = Window::new(wall(edge), wall(self.now))?;
-        let bookings = self.bookings_of(group);
-        // Whose clock is ahead ends what is held that much sooner.
-        let longer = Window::new(span.from, later(span.until, Rules::default().clock))?;
-        let covers = |window: Option<Window>| window.is_some_and(|w| w.intersection(longer) == Some(longer));
-        let touches = |window: Option<Window>| window.is_some_and(|w| w.overlaps(span));
-        let given = |booking: &Booking| {
-            granted(booking).zip(asked(booking)).and_then(|(granted, asked)| granted.intersection(asked))
-        };
-        let holds = bookings.iter().any(|booking| covers(given(booking)));
-        let wanted = bookings.iter().filter(|booking| touches(asked(booking))).count();
-        let name = self.groups.get(group)?;
-        if !holds && wanted == 1 && bookings.iter().any(|booking| covers(asked(booking))) {
-            return Some(format!("{name} is asked for by one Booking alone, and not granted"));
-        }
-        let plan = self.plan.groups.get(group)?;
-        let may_run = match plan.idle {
-            Idle::Stop => false,
-            Idle::Keep => true,
-            Idle::Unsaid => edge < GRACE_OVER,
-        };
-        for machine in self.cloud.truth(group, self.now) {
-            let runs = machine.state == InstanceState::Running;
-            if holds && (!runs || machine.lock == LockTag::Absent) {
-                let (state, lock) = (machine.state, &machine.lock);
-                return Some(format!("{} is held, but {state:?}, {lock:?}", machine.id));
-            }
-            let rests = machine.state == InstanceState::Stopped || may_run;
-            if wanted == 0 && (!rests || machine.lock != LockTag::Absent) && !self.audit.restored {
-                let (state, lock) = (machine.state, &machine.lock);
-                return Some(format!("{} is free, but {state:?}, {lock:?}", machine.id));
-            }
-        }
-        None
-    }
-
-    /// The end: everything has come to rest.
-    pub fn audit_end(&mut self) {
-        let now = self.now;
-        let disturbed = self.audit.is_disturbed(now - CALM, now);
-        for group in 0..self.groups.len() {
-            if let Some(what) = self.trouble(group, now - CALM).filter(|_| !disturbed) {
-                self.checker.violated(Invariant::Missed, now, what);
-            }
-            if let Some(what) = self.orphan(group) {
-                self.checker.violated(Invariant::OrphanedLock, now, what);
-            }
-        }
-        if let Some(what) = self.unsettled() {
-            self.checker.violated(Invariant::NotConverged, now, what);
-        }
-        if let Some(what) = self.churn().filter(|_| !disturbed) {
-            self.checker.violated(Invariant::Churn, now, what);
-        }
-    }
-
-    /// What was written or sent lately, though there was no reason to.
-    fn churn(&self) -> Option<String> {
-        let (written, what) = &self.audit.last_write;
-        if *written + CALM > self.now && !self.has_rested() {
-            return Some(format!("{what} was written at {} s", seconds(*written)));
-        }
-        let called = self.audit.last_mutation;
-        (called + CALM > self.now).then(|| format!("the cloud was called at {} s", seconds(called)))
     }
 
     /// A permit has run out. Whoever has too many of that rests for a while.
@@ -418,48 +330,5 @@ impl World {
         if lapses.len() >= Timing::LAPSES_MAX {
             self.audit.rests_until = self.audit.rests_until.max(now + window);
         }
-    }
-
-    /// Whether slots may move because a member rests, or did.
-    fn has_rested(&self) -> bool {
-        self.audit.rests_until + RESTED > self.now
-    }
-
-    fn orphan(&self, group: usize) -> Option<String> {
-        let name = self.groups.get(group)?;
-        let status = self.store.get(Kind::Resource, name)?.resource()?.status.clone().unwrap_or_default();
-        let holder = status.holder.map(|holder| Lock { user: holder.user, until: holder.until });
-        self.cloud.truth(group, self.now).find_map(|machine| match &machine.lock {
-            LockTag::Absent => None,
-            LockTag::Held { raw, .. } if holder.as_ref().is_some_and(|ours| same_lock(ours, raw)) => None,
-            // Of a Booking that went with the state it was made in: nobody knows it is ours.
-            LockTag::Held { until, .. } if self.audit.restored && *until > wall(self.now) => None,
-            other => Some(format!("{} carries {other:?}; the holder is {holder:?}", machine.id)),
-        })
-    }
-
-    fn unsettled(&self) -> Option<String> {
-        let ring = self.store.get(Kind::Ring, RING).and_then(Object::ring);
-        let Some(ring) = ring else { return Some("there is no ring".to_owned()) };
-        let living = self.living();
-        if living.len() != self.replicas {
-            return Some(format!("{} of {} replicas live", living.len(), self.replicas));
-        }
-        if !ring.value.moves.is_empty() {
-            return (!self.has_rested()).then(|| format!("{} moves are under way", ring.value.moves.len()));
-        }
-        for slot in ring.value.all_slots() {
-            let owners: Vec<ProcessId> = living.iter().copied().filter(|id| self.may(*id, slot)).collect();
-            if owners.len() != 1 {
-                return Some(format!(
-                    "slot {slot} has {} live owners; {:?}",
-                    owners.len(),
-                    ring.value.owners.get(&slot)
-                ));
-            }
-        }
-        let counts: Vec<usize> = living.iter().map(|id| self.owned(*id).len()).collect();
-        let (fewest, most) = (counts.iter().min()?, counts.iter().max()?);
-        (most - fewest > 1 && !self.has_rested()).then(|| format!("slots are spread unevenly: {counts:?}"))
     }
 }

@@ -293,7 +293,7 @@ impl World {
                 let requests = &mut self.stats.ring_requests;
                 match op {
                     Op::ReadMember(_) | Op::ReadLeader | Op::ReadRing | Op::ListMembers => {
-                        requests.reads += 1
+                        requests.reads += 1;
                     }
                     _ => requests.writes += 1,
                 }

@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     process::{Birth, Inbox, ProcessId},
-    store::{Kind, RING},
+    store::{Kind as Stream, RING},
     world::{Event, World},
 };
 use crate::{
     MILLI, Micros, SECOND,
-    faults::{Fault, FaultKind},
+    faults::{Fault, FaultKind as Kind},
 };
 
 /// A rolling update under way.
@@ -56,7 +56,6 @@ impl World {
         let living = self.living();
         let target = living.get(fault.target % living.len().max(1)).copied();
         let until = self.now + fault.lasts;
-        use FaultKind as Kind;
         match fault.kind {
             Kind::ApiErrors => self.server.errors = until,
             Kind::ApiLostReplies => self.server.loses_replies = until,
@@ -87,7 +86,6 @@ impl World {
         let Some(process) = self.alive(id) else { return };
         process.disturbed_until = process.disturbed_until.max(until + DISTURBED);
         let link = &mut process.link;
-        use FaultKind as Kind;
         match fault.kind {
             Kind::Sigkill => self.kill(id, false, false),
             Kind::Restart => self.kill(id, true, false),
@@ -126,10 +124,10 @@ impl World {
             Kind::PartitionRequests => link.requests = until,
             Kind::Slow => link.slow = until,
             Kind::WatchStall => link.stall = until,
-            Kind::WatchBreak => Kind::break_all(self, id),
+            Kind::WatchBreak => self.break_watches(id),
             Kind::StaleList => {
                 link.stale = now + 10 * SECOND;
-                Kind::break_all(self, id);
+                self.break_watches(id);
             }
             Kind::LeaseDeleted => {
                 let name = process.who.clone();
@@ -137,6 +135,12 @@ impl World {
             }
             Kind::ScaleDown => self.scale_down(id),
             _ => {}
+        }
+    }
+
+    fn break_watches(&mut self, id: ProcessId) {
+        for kind in Stream::ALL {
+            self.break_watch(id, kind);
         }
     }
 
@@ -218,8 +222,8 @@ impl World {
         }
     }
 
-    fn somebody_deletes(&mut self, what: FaultKind, name: &str) {
-        let kind = if what == FaultKind::RingDeleted { Kind::Ring } else { Kind::Lease };
+    fn somebody_deletes(&mut self, what: Kind, name: &str) {
+        let kind = if what == Kind::RingDeleted { Stream::Ring } else { Stream::Lease };
         if self.now >= self.server.down
             && let Ok(change) = self.store.delete(kind, name, None)
         {
@@ -273,13 +277,5 @@ impl World {
         }
         let next = Rollout { left: rollout.left - 1, ..rollout };
         self.after(ROLLOUT_STEP, Event::Rollout(Box::new(next)));
-    }
-}
-
-impl FaultKind {
-    fn break_all(world: &mut World, id: ProcessId) {
-        for kind in super::store::Kind::ALL {
-            world.break_watch(id, kind);
-        }
     }
 }

@@ -10,7 +10,7 @@
 //! | [`process`], [`host`], [`clock`] | replicas: clocks, standstills, the member of the ring |
 //! | [`controller`], [`pass`], [`cache`] | replicas: what the operator does with what the ring gives it |
 //! | [`inject`], [`users`] | faults and users |
-//! | [`audit`] | what is checked against the truth, beside the checker of calls |
+//! | [`audit`], [`verdict`] | what is checked against the truth, beside the checker of calls |
 //! | [`runner`], [`shrink`], [`planted`], [`directed`] | many runs, a failing one made small, bugs put in on purpose |
 //!
 //! What the model promises to be no kinder than: every message may be late, lost, or doubled where the
@@ -38,5 +38,6 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 pub mod users;
+pub mod verdict;
 pub mod watch;
 pub mod world;

@@ -151,8 +151,8 @@ impl World {
     /// A call goes out.
     pub fn packet(&mut self, id: ProcessId, number: usize, fact: u64) {
         let (now, wait) = (self.now, self.timing.call());
-        let fast = self.dice.between(5 * MILLI, 120 * MILLI);
-        let slow = self.dice.between(5 * MILLI, micros(wait));
+        let usual = self.dice.between(5 * MILLI, 120 * MILLI);
+        let long = self.dice.between(5 * MILLI, micros(wait));
         let Some(process) = self.alive(id) else { return };
         let Some(open) = process.controller.open.get(&fact) else { return };
         let (begun, step) = (open.begun, open.step.clone());
@@ -164,7 +164,7 @@ impl World {
         }
         match step {
             Step::Call(call) => {
-                let way = if now < self.cloud.moods.slow { slow } else { fast };
+                let way = if now < self.cloud.moods.slow { long } else { usual };
                 let latest = (begun + micros(wait)).max(now);
                 let packet = Packet { from: id, number: fact, call };
                 self.queue.push((now + way).min(latest), Event::CloudArrives(Box::new(packet)));

@@ -182,8 +182,12 @@ impl Plan {
         let longest = match fault.kind {
             FaultKind::Rollout => 100 * SECOND,
             FaultKind::Graceful | FaultKind::ScaleUp | FaultKind::ScaleDown => 40 * SECOND,
-            FaultKind::Sigkill | FaultKind::Restart | FaultKind::Proof | FaultKind::LeaderKill => 30 * SECOND,
-            FaultKind::RingDeleted | FaultKind::LeaseDeleted => 30 * SECOND,
+            FaultKind::Sigkill
+            | FaultKind::Restart
+            | FaultKind::Proof
+            | FaultKind::LeaderKill
+            | FaultKind::RingDeleted
+            | FaultKind::LeaseDeleted => 30 * SECOND,
             _ => fault.lasts,
         };
         fault.at + longest

@@ -81,7 +81,7 @@ pub enum Reply {
 }
 
 /// What a request is for, to the process that sent it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Pending {
     /// The ring's.
     Ring(RequestId),

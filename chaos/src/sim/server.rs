@@ -48,29 +48,29 @@ impl World {
     }
 
     /// A request arrives.
-    pub fn serve(&mut self, request: Request) {
+    pub fn serve(&mut self, request: &Request) {
         let now = self.now;
         if request.life != self.server.life || now < self.server.down {
             if !self.server.silent {
-                self.reply(&request, Reply::Failed);
+                self.reply(request, Reply::Failed);
             }
             return;
         }
         let (noise, bad) = (self.plan.noise, now < self.server.errors);
         if self.dice.chance(noise.errors + if bad { 600 } else { 0 }) {
-            self.reply(&request, Reply::Failed);
+            self.reply(request, Reply::Failed);
             return;
         }
-        let reply = self.apply(&request);
+        let reply = self.apply(request);
         let lossy = now < self.server.loses_replies;
         if self.dice.chance(noise.lost + if lossy { 500 } else { 0 }) {
             // 504 says that something went wrong; a broken connection may say nothing.
             if self.dice.chance(500) {
-                self.reply(&request, Reply::Failed);
+                self.reply(request, Reply::Failed);
             }
             return;
         }
-        self.reply(&request, reply);
+        self.reply(request, reply);
     }
 
     fn reply(&mut self, request: &Request, reply: Reply) {
@@ -112,6 +112,9 @@ impl World {
                 let name = name(&lease.incarnation);
                 let written = self.store.create(&name, Value::Member(Arc::new(lease)));
                 self.renews(request, &name, &written);
+                if written.is_ok() && request.who == name {
+                    self.checker.lease_created(&name, self.now);
+                }
                 self.answer(written)
             }
             Op::UpdateMember { uid, version, lease } => {

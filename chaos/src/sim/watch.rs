@@ -87,8 +87,8 @@ impl World {
         let revision = self.list_revision(stale);
         let objects =
             if stale { self.store.list_at(kind, revision) } else { self.store.list(kind).cloned().collect() };
-        let stall = self.processes.get(id).map_or(0, |process| process.link.stall);
-        let arrives = (now + self.latency(id)).max(stall) + MILLI;
+        let held_up = self.processes.get(id).map_or(0, |process| process.link.stall);
+        let arrives = (now + self.latency(id)).max(held_up) + MILLI;
         let Some(process) = self.alive(id) else { return };
         let known = process.controller.cache.newest();
         let watch = process.watch(kind);

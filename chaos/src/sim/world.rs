@@ -260,7 +260,7 @@ impl World {
         match event {
             Event::To(id, inbox) => self.deliver(id, inbox),
             Event::Thaw(id) => self.thaw(id),
-            Event::Arrives(request) => self.serve(*request),
+            Event::Arrives(request) => self.serve(&request),
             Event::Connects(id, kind, generation) => self.connect(id, kind, generation),
             Event::CloudArrives(packet) => self.cloud_serves(&packet),
             Event::Fault(number) => self.inject(number),

@@ -2,12 +2,15 @@
 
 mod world;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use self::world::World;
+use super::{Identity, Member};
 use crate::{
-    protocol::{End, Event, Story},
-    record::{Incarnation, Standing},
+    protocol::{Action, Answer, End, Event, Op, RequestId, Story},
+    record::{Incarnation, Ring, Standing, Stored},
+    time::Stamp,
+    timing::Timing,
 };
 
 const fn secs(seconds: u64) -> Duration {
@@ -269,4 +272,35 @@ fn a_member_that_lapses_again_and_again_hands_over_and_takes_nothing_for_a_while
     assert_eq!(world.shares(), [("a", 6), ("b", 0), ("c", 6)]);
     world.run(secs(320));
     assert_eq!(world.shares(), [("a", 4), ("b", 4), ("c", 4)]);
+}
+
+#[test]
+fn a_member_that_cannot_know_whether_it_was_created_reads_though_the_watch_shows_it_gone() {
+    // given a member whose creation was not replied to
+    let me = Incarnation::new("a");
+    let identity = Identity { incarnation: me.clone(), container: None, release: "1".into() };
+    let mut member = Member::new(identity, Timing::default(), 4, Stamp::default());
+    let mut answer = |event, at| ops(member.handle(event, Stamp::all(at)));
+    let read = answer(Event::Tick, Duration::ZERO).remove(0).0;
+    let ring = Stored { uid: "ring".into(), version: 1, value: Arc::new(Ring::new(4)) };
+    let (join, op) = answer(answered(read, Answer::Ring(ring)), secs(1)).remove(0);
+    assert!(matches!(op, Op::CreateMember(_)), "{op:?}");
+    assert!(answer(answered(join, Answer::Failed), secs(3)).is_empty());
+    // when the watch shows that its Lease is gone
+    answer(Event::MemberGone(me.clone()), secs(4));
+    // then it asks
+    let asked = answer(Event::Tick, secs(6));
+    assert_eq!(asked.into_iter().map(|(_, op)| op).collect::<Vec<_>>(), [Op::ReadMember(me)]);
+}
+
+fn answered(request: RequestId, answer: Answer) -> Event {
+    Event::Answered { request, answer }
+}
+
+fn ops(actions: Vec<Action>) -> Vec<(RequestId, Op)> {
+    let requests = actions.into_iter().filter_map(|action| match action {
+        Action::Request { id, op } => Some((id, op)),
+        _ => None,
+    });
+    requests.collect()
 }

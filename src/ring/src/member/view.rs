@@ -147,6 +147,11 @@ impl Member {
                 } else {
                     self.view.settled = Some(asked.doubts);
                     self.check_support(&ring.value);
+                    if self.view.bound.is_none() && ring.value.epoch < asked.epoch {
+                        // The store was restored before this incarnation joined: what it had seen is
+                        // no ring of this store's, and nothing was done by it.
+                        self.view.ring = None;
+                    }
                     self.view.adopt(ring);
                 }
             }
