@@ -235,6 +235,33 @@ mod tests {
     }
 
     #[test]
+    fn an_effect_shows_in_the_state_or_in_the_lock_tags() {
+        use InstanceState::{Pending, Running, Stopped};
+        let lock = |user: &str| Lock { user: user.into(), until: "2027-03-01T08:00:00Z".into() };
+        let held = |user: &str| LockTag::Held { raw: lock(user), until: at(0) };
+        let none = LockTag::Absent;
+        let half = LockTag::Malformed { by: Some("ann".into()), until: None };
+        let (ann, bob) = (held("ann"), held("bob"));
+        for (action, state, tag, shows) in [
+            (Action::Start, Running, &none, true),
+            (Action::Start, Pending, &none, false),
+            (Action::Start, Stopped, &none, false),
+            (Action::Stop, Stopped, &ann, true),
+            (Action::Stop, Running, &none, false),
+            (Action::Lock(lock("ann")), Stopped, &ann, true),
+            (Action::Lock(lock("ann")), Running, &bob, false),
+            (Action::Lock(lock("ann")), Running, &none, false),
+            (Action::Lock(lock("ann")), Running, &half, false),
+            (Action::Unlock(lock("ann")), Running, &none, true),
+            (Action::Unlock(lock("ann")), Running, &ann, false),
+            (Action::Unlock(lock("ann")), Running, &half, false),
+        ] {
+            let instance = Instance { lock: tag.clone(), ..machine(state) };
+            assert_eq!(action.shows_in(&instance), shows, "{action:?} {state:?} {tag:?}");
+        }
+    }
+
+    #[test]
     fn a_call_that_does_not_show_yet_is_not_repeated_at_once() {
         // given a start that was taken
         let mut attempts = Attempts::default();
