@@ -99,6 +99,8 @@ impl World {
                 self.kill(leader, false, false);
             }
             Kind::Graceful => self.ask_to_end(id),
+            // The worst moment: a call has passed its check, and is not sent.
+            Kind::Sigstop if fault.target.is_multiple_of(2) => process.trap = Some((until, fault.lasts)),
             Kind::Sigstop => self.freeze(id, Duration::from_micros(fault.lasts)),
             Kind::Sleep => {
                 process.clocks.sleep(now);
@@ -142,6 +144,16 @@ impl World {
         for kind in Stream::ALL {
             self.break_watch(id, kind);
         }
+    }
+
+    /// A process stands still from now on, later than was planned.
+    pub fn stand_still(&mut self, id: ProcessId, lasts: Micros) {
+        let now = self.now;
+        self.audit_standstill(lasts);
+        if let Some(process) = self.alive(id) {
+            process.disturbed_until = process.disturbed_until.max(now + lasts + DISTURBED);
+        }
+        self.freeze(id, Duration::from_micros(lasts));
     }
 
     /// The wall clock of a process is set.
