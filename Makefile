@@ -7,7 +7,7 @@ BUILD := $(CARGO) build --workspace --bins --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs deny crds crds-check install run mutants chaos-sim chaos-planted
+.PHONY: help demo test lint docs deny crds crds-check install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,18 @@ run: ## the operator against the current cluster and the AWS account of the envi
 mutants: ## mutate decisions and protocol: which tests assert nothing? (needs cargo-mutants; hours)
 	PROPTEST_CASES=32 $(CARGO) mutants -p booking-core --timeout 60 -- --tests
 	PROPTEST_CASES=32 $(CARGO) mutants -p booking-ring --exclude 'src/ring/src/kubernetes/**' --timeout 60 -- --lib
+
+chaos: ## faults on live processes: KILLS=40 of each kind, KIND=sigkill,graceful (all), RINGS=6 side by side, SEED=...
+	@$(BUILD)
+	@$(BIN)/chaos-live --kills=$(or $(KILLS),40) --rings=$(or $(RINGS),6) \
+		$(if $(KIND),--kind=$(KIND)) $(if $(SEED),--seed=$(SEED))
+
+chaos-rogue: ## chaos with a process that works on what others own: fails unless the checker finds it
+	@$(BUILD)
+	@$(BIN)/chaos-live --rogue --kills=3 --rings=1 --kind=sigkill
+
+chaos-docs: ## the picture of the last make chaos into docs/
+	@cp target/chaos/failover.svg docs/failover.svg
 
 chaos-sim: ## simulate replicas under faults, SEEDS=n runs (1000), or the one of SEED=k with its history
 	@$(CARGO) run -q --profile sim -p chaos --bin chaos-sim --locked -- \

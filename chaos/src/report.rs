@@ -19,8 +19,25 @@ pub fn default_path() -> PathBuf {
 /// # Errors
 /// What the file system says.
 pub fn write_part(path: &Path, part: &str, content: Value) -> io::Result<()> {
+    change(path, part, |_| content)
+}
+
+/// Sets entries of one part of a report; its others stay as an earlier run left them.
+///
+/// # Errors
+/// See [`write_part`].
+pub fn merge_part(path: &Path, part: &str, entries: Map<String, Value>) -> io::Result<()> {
+    change(path, part, |old| {
+        let mut all = old.and_then(|old| old.as_object().cloned()).unwrap_or_default();
+        all.extend(entries);
+        Value::Object(all)
+    })
+}
+
+fn change(path: &Path, part: &str, new: impl FnOnce(Option<Value>) -> Value) -> io::Result<()> {
     let mut report: Map<String, Value> =
         fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let content = new(report.remove(part));
     report.insert(part.to_owned(), content);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -49,6 +66,20 @@ mod tests {
         // then the other is as it was
         let report: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(report, json!({ "sim": { "seeds": 3 }, "live": { "n": 2 } }));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn entries_of_a_part_are_replaced_and_the_others_stay() {
+        // given a part with two entries
+        let folder = std::env::temp_dir().join(format!("chaos-entries-{}", std::process::id()));
+        let path = folder.join("report.json");
+        write_part(&path, "live", json!({ "sigkill": 1, "graceful": 2 })).unwrap();
+        // when one is written again
+        merge_part(&path, "live", json!({ "sigkill": 3 }).as_object().cloned().unwrap()).unwrap();
+        // then the other is as it was
+        let report: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(report, json!({ "live": { "sigkill": 3, "graceful": 2 } }));
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -110,6 +110,14 @@ impl Replica {
     /// # Errors
     /// See [`ReplicaError`].
     pub fn spawn(config: &ReplicaConfig<'_>) -> Result<Self, ReplicaError> {
+        Self::spawn_with(config, &[])
+    }
+
+    /// Starts a replica with more environment variables, which go before those that it has anyway.
+    ///
+    /// # Errors
+    /// See [`ReplicaError`].
+    pub fn spawn_with(config: &ReplicaConfig<'_>, env: &[(&str, &str)]) -> Result<Self, ReplicaError> {
         let (probes, metrics) = free_addresses().map_err(ReplicaError::Port)?;
         let mut command = GuardedCommand::new(operator_binary()?, config.log);
         command = command
@@ -125,6 +133,7 @@ impl Replica {
             .env("AWS_ACCESS_KEY_ID", "testbed")
             .env("AWS_SECRET_ACCESS_KEY", "testbed")
             .env("AWS_EC2_METADATA_DISABLED", "true");
+        command = env.iter().fold(command, |command, (name, value)| command.env(name, value));
         Ok(Self { process: command.spawn()?, probes, metrics })
     }
 

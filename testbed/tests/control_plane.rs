@@ -44,6 +44,33 @@ async fn the_server_stores_a_config_map() {
 }
 
 #[tokio::test]
+async fn a_restored_server_knows_what_it_knew_at_the_snapshot() {
+    // given a server of its own with an object, and a snapshot
+    let control_plane = ControlPlane::start().await.unwrap();
+    let client = control_plane.client().unwrap();
+    let namespace = test_namespace(&client, "restored").await.unwrap();
+    store(&client, &namespace, &config_map("before", "value")).await;
+    let snapshot = control_plane.snapshot().await.unwrap();
+    let pids = control_plane.pids().await.unwrap();
+    // when another object comes after it, and the snapshot is restored, twice
+    store(&client, &namespace, &config_map("after", "value")).await;
+    for _ in 0..2 {
+        control_plane.restore(&snapshot, Duration::ZERO).await.unwrap();
+        // then only what was there before is there
+        assert_eq!(stored(&client, &namespace, "before").await.as_deref(), Some("value"));
+        assert_eq!(stored(&client, &namespace, "after").await, None);
+        store(&client, &namespace, &config_map("after", "value")).await;
+    }
+    // and nothing is left behind at the end
+    let directory = control_plane.kubeconfig().parent().unwrap().to_owned();
+    let now = control_plane.pids().await.unwrap();
+    assert_ne!(now.etcd, pids.etcd);
+    control_plane.stop().await;
+    assert!(!directory.exists());
+    assert!(!Path::new(&format!("/proc/{}", now.etcd)).exists());
+}
+
+#[tokio::test]
 async fn two_test_namespaces_are_separate() {
     // given two namespaces of the same prefix
     let client = ControlPlane::shared().await.unwrap().client().unwrap();

@@ -10,7 +10,7 @@ use backon::{ExponentialBuilder, Retryable};
 use booking_api::{Booking, Resource};
 use booking_cloud::{Ec2, Provider};
 use booking_core::{Settings, instance::TAG_APPLICATION};
-use booking_ring::kubernetes::{self as ring, RingConfig, RingHandle};
+use booking_ring::kubernetes::{self as ring, RingConfig, RingHandle, clocks};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Client, api::ListParams, core::DeserializeGuard, runtime::events::EventType};
@@ -180,6 +180,7 @@ impl Share {
             slots: args.slots,
             pod: args.pod,
             container: args.container,
+            started: clocks::now(),
             release: args.release,
             pod_labels: args.pod_labels,
             termination_log: Some(ring::run::TERMINATION_LOG.into()),

@@ -55,6 +55,8 @@ pub struct Member {
     timing: Timing,
     /// Slots of a ring that it has to create.
     slots: u16,
+    /// When the process began: whatever ran in its container before was dead by then.
+    started: Duration,
     /// Nothing is begun before: an incarnation that failed is not followed at once.
     not_before: Duration,
     permits: Permits,
@@ -122,6 +124,7 @@ impl Member {
             me,
             timing,
             slots,
+            started: not_before,
             not_before,
             permits,
             own: Own::default(),
@@ -138,6 +141,12 @@ impl Member {
         }
     }
 
+    /// The same, of a process that began earlier than this.
+    #[must_use]
+    pub fn of_process_since(self, started: Stamp) -> Self {
+        Self { started: started.mono, ..self }
+    }
+
     /// The process's next incarnation, after [`Action::Ended`]. Nothing that the one before knew counts
     /// for it, so it asks for new watches.
     #[must_use]
@@ -146,6 +155,7 @@ impl Member {
         let not_before = now.mono + self.timing.retry();
         let mut next = Self::with_permits(me, self.timing, self.slots, self.permits, not_before);
         next.payload = self.payload;
+        next.started = self.started;
         next.actions.push(Action::RestartWatches);
         next
     }
@@ -222,6 +232,12 @@ impl Member {
         self.own.is_held() && self.view.is_trusted() && !self.phase.is_over()
     }
 
+    /// Whether the ring names it as a member: a leader reckons with it from then on.
+    pub fn is_in_ring(&self) -> bool {
+        let ring = self.view.stored().filter(|_| self.has_joined());
+        ring.is_some_and(|ring| ring.value.members.contains_key(&self.me.incarnation))
+    }
+
     /// The payloads of the other members, by what their Leases show.
     pub fn payloads(&self) -> impl Iterator<Item = (&Incarnation, &str)> {
         self.peers.bound_to(self.view.uid()).map(|lease| (&lease.incarnation, &*lease.payload))
@@ -246,7 +262,7 @@ impl Member {
                     self.answered(purpose, answer, now);
                 }
             }
-            Event::ProcessDead(incarnation) => self.peers.is_dead(&incarnation, now),
+            Event::ProcessDead(incarnation) => self.peers.is_dead(&incarnation, now.mono),
             Event::Stop => self.stop(now),
             Event::Payload(payload) => self.payload = payload,
         }

@@ -14,6 +14,7 @@ mod server;
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -159,6 +160,29 @@ impl ControlPlane {
         self.server().await?.start_api_server().await
     }
 
+    /// Copies etcd's data as they are now, for [`Self::restore`]; etcd stands still for a moment.
+    ///
+    /// # Errors
+    /// When the processes are not ours, or the data cannot be copied.
+    pub async fn snapshot(&self) -> Result<Snapshot, ControlPlaneError> {
+        Ok(Snapshot(self.server().await?.snapshot_etcd()?))
+    }
+
+    /// Takes kube-apiserver and etcd away, puts a snapshot in the place of etcd's data, and starts both
+    /// again when `away` has passed: as after a disaster, what was written since never was.
+    ///
+    /// # Errors
+    /// When the processes are not ours, the data cannot be replaced, or a program does not become ready.
+    pub async fn restore(&self, snapshot: &Snapshot, away: Duration) -> Result<(), ControlPlaneError> {
+        let mut server = self.server().await?;
+        let gone = tokio::time::Instant::now();
+        server.kill_api_server().await?;
+        server.put_back_etcd(snapshot.0.path()).await?;
+        tokio::time::sleep_until(gone + away).await;
+        server.start_etcd().await?;
+        server.start_api_server().await
+    }
+
     /// Ends everything and waits for it; Drop does the same but blocks.
     pub async fn stop(self) {
         if let Some(server) = self.server {
@@ -170,6 +194,10 @@ impl ControlPlane {
         Ok(self.server.as_ref().ok_or(ControlPlaneError::NotOurs)?.lock().await)
     }
 }
+
+/// A copy of etcd's data; it is removed with this value.
+#[derive(Debug)]
+pub struct Snapshot(tempfile::TempDir);
 
 /// The process ids of a control plane.
 #[derive(Clone, Copy, Debug)]

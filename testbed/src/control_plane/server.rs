@@ -40,9 +40,13 @@ const TAIL: usize = 20;
 pub(super) struct Server {
     /// First, so that kube-apiserver is gone before its etcd.
     api: Option<Guarded>,
-    /// Its guard also removes the directory.
+    /// Its guard also removes the directory, so it stays when its child is gone.
     etcd: Guarded,
+    /// Those that took its place; the last one runs.
+    restored: Vec<Guarded>,
     directory: PathBuf,
+    etcd_program: PathBuf,
+    etcd_port: u16,
     api_program: PathBuf,
     api_arguments: Vec<String>,
 }
@@ -63,6 +67,9 @@ impl Server {
         let mut server = Self {
             api: None,
             etcd,
+            restored: Vec::new(),
+            etcd_program: binaries.etcd.clone(),
+            etcd_port,
             api_program: binaries.kube_apiserver.clone(),
             api_arguments: api_server_arguments(&directory, etcd_port, port),
             directory,
@@ -80,7 +87,7 @@ impl Server {
     }
 
     pub(super) fn pids(&self) -> Pids {
-        Pids { etcd: self.etcd.pid(), kube_apiserver: self.api.as_ref().map(Guarded::pid) }
+        Pids { etcd: self.etcd().pid(), kube_apiserver: self.api.as_ref().map(Guarded::pid) }
     }
 
     pub(super) async fn start_api_server(&mut self) -> Result<(), ControlPlaneError> {
@@ -111,6 +118,41 @@ impl Server {
         Ok(())
     }
 
+    /// Copies etcd's data while it stands still: what a crash at this moment would leave.
+    pub(super) fn snapshot_etcd(&self) -> Result<TempDir, ControlPlaneError> {
+        let copy = tempfile::tempdir().map_err(ControlPlaneError::file(std::env::temp_dir()))?;
+        self.etcd().pause()?;
+        let copied = copy_tree(&self.etcd_data(), copy.path());
+        self.etcd().resume()?;
+        copied.map_err(ControlPlaneError::file(copy.path())).map(|()| copy)
+    }
+
+    /// Kills etcd and puts a snapshot in the place of its data.
+    pub(super) async fn put_back_etcd(&mut self, snapshot: &Path) -> Result<(), ControlPlaneError> {
+        self.etcd().kill()?;
+        self.etcd().wait().await;
+        let data = self.etcd_data();
+        std::fs::remove_dir_all(&data)
+            .and_then(|()| copy_tree(snapshot, &data))
+            .map_err(ControlPlaneError::file(&data))
+    }
+
+    /// Starts etcd again, on the same port.
+    pub(super) async fn start_etcd(&mut self) -> Result<(), ControlPlaneError> {
+        let etcd = etcd_command(&self.etcd_program, &self.directory, self.etcd_port).spawn()?;
+        self.restored.push(etcd);
+        let port = self.etcd_port;
+        self.wait_until(ETCD, || async move { listens(port).await.map_err(|error| error.to_string()) }).await
+    }
+
+    fn etcd(&self) -> &Guarded {
+        self.restored.last().unwrap_or(&self.etcd)
+    }
+
+    fn etcd_data(&self) -> PathBuf {
+        self.directory.join(ETCD)
+    }
+
     pub(super) async fn stop(mut self) {
         self.release();
         self.stop_api_server().await;
@@ -121,6 +163,7 @@ impl Server {
     fn release(&mut self) {
         self.api.as_mut().map(Guarded::release);
         self.etcd.release();
+        self.restored.iter_mut().for_each(Guarded::release);
     }
 
     /// Asks `program` again and again, bounded, until it says that it is ready or has ended.
@@ -151,7 +194,7 @@ impl Server {
     }
 
     fn still_running(&self) -> Result<(), ControlPlaneError> {
-        let programs = [(ETCD, Some(&self.etcd)), (API_SERVER, self.api.as_ref())];
+        let programs = [(ETCD, Some(self.etcd())), (API_SERVER, self.api.as_ref())];
         for (program, process) in programs {
             if let Some((code, process)) = process.and_then(|process| Some((process.try_wait()?, process))) {
                 return Err(ControlPlaneError::Ended { program, code, log: process.log_tail(TAIL) });
@@ -210,11 +253,15 @@ fn start_etcd(
     directory: TempDir,
     port: u16,
 ) -> Result<(Guarded, PathBuf), ControlPlaneError> {
-    let at = directory.path();
+    let etcd = etcd_command(program, directory.path(), port).spawn()?;
+    Ok((etcd, directory.keep()))
+}
+
+fn etcd_command(program: &Path, at: &Path, port: u16) -> GuardedCommand {
     let url = format!("http://{}:{port}", Ipv4Addr::LOCALHOST);
-    let etcd = GuardedCommand::new(program, log_file(at, ETCD))
+    GuardedCommand::new(program, log_file(at, ETCD))
         .arg("--data-dir")
-        .arg(at.join("etcd"))
+        .arg(at.join(ETCD))
         .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
         // A single member has no peers: the kernel may choose that port, nobody needs to know it.
         .args(["--listen-peer-urls", "http://127.0.0.1:0"])
@@ -222,8 +269,21 @@ fn start_etcd(
         .args(["--unsafe-no-fsync", "--log-level", "warn"])
         .grace(GRACE)
         .remove_at_end(at)
-        .spawn()?;
-    Ok((etcd, directory.keep()))
+}
+
+/// Copies the files below `from` to below `to`.
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 fn api_server_arguments(directory: &Path, etcd_port: u16, port: u16) -> Vec<String> {

@@ -161,6 +161,26 @@ impl Cache {
         gone.iter().flat_map(|name| state.remove::<K>(name)).collect()
     }
 
+    /// The newest version of any object of a kind.
+    pub fn newest<K: Cached>(&self) -> u64 {
+        let mut state = self.lock();
+        K::table(&mut state).objects.values().map(|object| version(object.meta())).max().unwrap_or_default()
+    }
+
+    /// The store was restored to an older state: what is known of a kind is replaced by what it shows now.
+    pub fn went_back<K: Cached>(&self, objects: Vec<K>) -> BTreeSet<Key> {
+        let mut state = self.lock();
+        let listed: HashSet<Name> = objects.iter().map(name_of).collect();
+        let known = K::table(&mut state).objects.keys();
+        let gone: Vec<Name> = known.filter(|name| !listed.contains(*name)).cloned().collect();
+        let mut changed: BTreeSet<Key> = gone.iter().flat_map(|name| state.remove::<K>(name)).collect();
+        for object in objects {
+            changed.insert(object.key());
+            changed.extend(state.put(object));
+        }
+        changed
+    }
+
     /// Every key that there is anything about.
     pub fn keys(&self) -> Vec<Key> {
         let state = self.lock();
@@ -330,7 +350,8 @@ fn version(meta: &ObjectMeta) -> u64 {
     number(meta.resource_version.as_deref())
 }
 
-fn number(version: Option<&str>) -> u64 {
+/// A `resourceVersion` as the number it is.
+pub fn number(version: Option<&str>) -> u64 {
     version.and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
 }
 

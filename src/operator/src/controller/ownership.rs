@@ -23,7 +23,7 @@ use kube::{Client, api::ListParams, core::DeserializeGuard};
 
 use super::{
     Key,
-    cache::Cache,
+    cache::{self, Cache, Name},
     queue::WorkQueue,
     watch::{Watched, api, decoded},
 };
@@ -186,21 +186,30 @@ impl Opener {
     async fn read_kind<K: Watched>(&self) -> Result<(), ReadError> {
         let api = api::<DeserializeGuard<K>>(self.client.clone(), self.namespace.as_deref());
         let mut page = ListParams::default().limit(PAGE_SIZE);
-        let mut listed = HashSet::new();
+        let known = self.cache.newest::<K>();
+        let mut objects: Vec<K> = vec![];
         let mut version = None;
         loop {
             let list = tokio::time::timeout(PAGE_TIMEOUT, api.list(&page)).await??;
             version = version.or(list.metadata.resource_version);
-            for object in list.items.into_iter().map(decoded) {
-                listed.insert((object.namespace().unwrap_or_default(), object.name_any()));
-                self.add(self.cache.saw(object));
-            }
+            objects.extend(list.items.into_iter().map(decoded));
             page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
             if page.continue_token.is_none() {
                 break;
             }
         }
-        self.add(self.cache.keep_since::<K>(&listed, version.as_deref()));
+        if cache::number(version.as_deref()) < known {
+            tracing::warn!(kind = &*K::kind(&()), "the store has gone back: it is read anew");
+            self.add(self.cache.went_back(objects));
+        } else {
+            let names =
+                objects.iter().map(|object| (object.namespace().unwrap_or_default(), object.name_any()));
+            let listed: HashSet<Name> = names.collect();
+            for object in objects {
+                self.add(self.cache.saw(object));
+            }
+            self.add(self.cache.keep_since::<K>(&listed, version.as_deref()));
+        }
         Ok(())
     }
 

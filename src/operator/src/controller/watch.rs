@@ -11,12 +11,13 @@ use std::{
 };
 
 use booking_api::{Booking, Resource};
+use booking_core::Backoff;
 use futures::{StreamExt, TryStreamExt};
 use kube::{
     Api, Client,
     api::ObjectMeta,
     core::{DeserializeGuard, NamespaceResourceScope},
-    runtime::{WatchStreamExt, watcher},
+    runtime::watcher,
 };
 use serde::de::DeserializeOwned;
 
@@ -35,6 +36,11 @@ pub trait Watched:
 impl Watched for Resource {}
 impl Watched for Booking {}
 
+/// Failures in a row after which a watch begins with a new list: after a restore of the store the version
+/// that it would go on from may never come again.
+const FAILURES_BEFORE_LIST: u32 = 2;
+/// Waits before a watch is tried again.
+const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(30) };
 /// How long an error of a watch counts: longer than its longest wait before the next try.
 const ERROR_COUNTS_FOR: Duration = Duration::from_secs(45);
 
@@ -97,18 +103,29 @@ pub async fn watch<K: Watched>(
 ) {
     let kind = K::kind(&()).into_owned();
     let mut listed = HashSet::new();
-    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let begin = || watcher(api.clone(), watcher::Config::default()).boxed();
+    let mut events = begin();
+    let mut failures: u32 = 0;
     loop {
         let event = match events.try_next().await {
             Ok(Some(event)) => event,
             Ok(None) => return,
             Err(error) => {
                 health.heard(true);
-                tracing::warn!(kind, %error, "watch interrupted; goes on by itself");
+                failures = failures.saturating_add(1);
+                tracing::warn!(kind, %error, failures, "watch interrupted; goes on by itself");
+                if failures >= FAILURES_BEFORE_LIST {
+                    events = begin();
+                }
+                tokio::time::sleep(RETRY.wait(failures)).await;
                 continue;
             }
         };
         health.heard(false);
+        // A list that begins has not succeeded yet.
+        if !matches!(event, watcher::Event::Init) {
+            failures = 0;
+        }
         let changed = match event {
             watcher::Event::Init => {
                 listed.clear();

@@ -112,6 +112,11 @@ impl RingHandle {
         self.0.with(|member| member.leads()).unwrap_or_default()
     }
 
+    /// Whether the ring names this process as a member.
+    pub fn is_in_ring(&self) -> bool {
+        self.0.with(|member| member.is_in_ring()).unwrap_or_default()
+    }
+
     /// Whether this process is a member that may be given slots.
     pub fn has_joined(&self) -> bool {
         self.0.with(|member| member.has_joined()).unwrap_or_default()

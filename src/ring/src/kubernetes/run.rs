@@ -18,6 +18,7 @@ use crate::{
     protocol::{Action, End, Event},
     record::Incarnation,
     slot::SLOTS_MAX,
+    time::Stamp,
     timing::Timing,
 };
 
@@ -42,6 +43,8 @@ pub struct RingConfig {
     /// Uid of the Pod and name of the container, where they are known: of two processes in one container
     /// the older is dead. No two processes that may run at once may give the same.
     pub container: Option<String>,
+    /// When this process began: what ran in its container before was dead by then.
+    pub started: Stamp,
     /// Release of this program.
     pub release: String,
     /// Labels of the Pods whose containers' ends are looked at; none without.
@@ -85,6 +88,7 @@ pub fn start(
     };
     let incarnation = identity.incarnation.clone();
     let member = Member::new(identity, config.timing, config.slots, clocks::now());
+    let member = member.of_process_since(config.started);
     let handle = RingHandle::new(member);
     let shared = handle.shared().clone();
     let run = async move {

@@ -66,9 +66,9 @@ impl Peers {
         self.known.remove(incarnation);
     }
 
-    pub(super) fn is_dead(&mut self, incarnation: &Incarnation, now: Stamp) {
+    pub(super) fn is_dead(&mut self, incarnation: &Incarnation, since: Duration) {
         if self.dead.len() < DEAD_MAX {
-            self.dead.entry(incarnation.clone()).or_insert(now.mono);
+            self.dead.entry(incarnation.clone()).or_insert(since);
         }
     }
 
@@ -103,7 +103,7 @@ impl Member {
         let same_container = self.me.container.is_some() && lease.value.container == self.me.container;
         if same_container && !lease.value.standing.is_over() {
             // A container runs one process at a time, and this is the one.
-            self.peers.is_dead(&lease.value.incarnation, now);
+            self.peers.is_dead(&lease.value.incarnation, self.started);
         }
         self.peers.see(lease, now);
     }

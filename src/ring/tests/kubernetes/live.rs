@@ -41,6 +41,7 @@ fn config(world: &World, pod: &str) -> RingConfig {
         slots: SLOTS,
         pod: pod.to_owned(),
         container: None,
+        started: booking_ring::kubernetes::clocks::now(),
         release: "1.0.0".to_owned(),
         pod_labels: None,
         termination_log: None,

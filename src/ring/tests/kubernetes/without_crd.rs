@@ -36,6 +36,7 @@ async fn without_the_crd_a_replica_waits_and_then_joins() {
         slots: 8,
         pod: "operator-a".to_owned(),
         container: None,
+        started: booking_ring::kubernetes::clocks::now(),
         release: "1".to_owned(),
         pod_labels: None,
         termination_log: None,

@@ -1,0 +1,212 @@
+//! What must hold of a history, whatever was done to the ring.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    clock::At,
+    history::{Call, History, KeyId, Owned, Verb, Window},
+    kinds::{CALL, Kind},
+};
+
+/// How long after it is due, and after a fault's consequences are over, a start or stop may take: it is
+/// milliseconds on an idle machine.
+pub(crate) const DUE_BOUND: Duration = Duration::from_secs(5);
+/// A stop that was decided just before a window began may arrive just after.
+const CROSSING: Duration = Duration::from_millis(200);
+/// How much later than it was written a change of the ring object may be seen here.
+const SEEN_LATE: Duration = Duration::from_secs(1);
+/// How long after a process went on what it had already checked may go out.
+const IN_FLIGHT: Duration = Duration::from_secs(1);
+
+/// What a finding is counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Breach {
+    /// Two owners worked on one key.
+    DoubleOwner,
+    /// What was due did not happen in time.
+    Missed,
+    /// A start without a booking, or a stop of what is booked.
+    Early,
+    /// A call that was checked before a pause and sent after it; promised nowhere, counted apart.
+    LateInFlight,
+}
+
+/// Something that is not as it must be.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    /// What.
+    pub(crate) breach: Breach,
+    /// When.
+    pub(crate) at: At,
+    /// The last fault before it.
+    pub(crate) kind: Option<Kind>,
+    /// For people.
+    pub(crate) text: String,
+}
+
+/// Everything found, and how late what happened was.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    /// What is not as it must be.
+    pub(crate) findings: Vec<Finding>,
+    /// Lateness of starts and stops that no fault excuses.
+    pub(crate) lateness: Vec<Duration>,
+}
+
+/// Checks a history.
+pub(crate) fn check(history: &History) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut calls: BTreeMap<KeyId, Vec<&Call>> = BTreeMap::new();
+    for call in history.calls.iter().filter(|call| call.mutates()) {
+        calls.entry(call.key).or_default().push(call);
+    }
+    let none = Vec::new();
+    for (key, windows) in &history.windows {
+        let calls = calls.get(key).unwrap_or(&none);
+        let checker = Checker { history, key: *key, windows, calls, verdict: &mut verdict };
+        checker.run();
+    }
+    verdict.findings.sort_by_key(|finding| finding.at);
+    verdict
+}
+
+struct Checker<'a> {
+    history: &'a History,
+    key: KeyId,
+    windows: &'a [Window],
+    calls: &'a [&'a Call],
+    verdict: &'a mut Verdict,
+}
+
+impl Checker<'_> {
+    fn run(mut self) {
+        self.overlaps();
+        self.strangers();
+        self.early();
+        self.missed();
+    }
+
+    /// Two callers at once: their calls overlap in time.
+    fn overlaps(&mut self) {
+        for pair in self.calls.windows(2) {
+            let [first, second] = pair else { continue };
+            let ended = first.completed.unwrap_or_else(|| first.arrived.plus(CALL));
+            if first.process != second.process && second.arrived < ended {
+                let text = format!("call of {} while one of {} ran", second.process, first.process);
+                self.found_in(Breach::DoubleOwner, second, &text);
+            }
+        }
+    }
+
+    /// Calls of processes that do not own the key's slot.
+    fn strangers(&mut self) {
+        let Some(slot) = self.history.slots.get(&self.key) else { return };
+        let owned: Vec<&Owned> = self.history.owned.iter().filter(|owned| owned.slot == *slot).collect();
+        // Before anything was seen there is nothing to compare with.
+        let Some(first) = owned.first().map(|owned| owned.seen) else { return };
+        for call in self.calls.iter().filter(|call| call.arrived >= first) {
+            let until = self.sight(call.arrived.plus(SEEN_LATE));
+            let before = owned.partition_point(|owned| owned.seen <= call.arrived).saturating_sub(1);
+            let mut possible = owned.iter().skip(before).take_while(|owned| owned.seen <= until);
+            if !possible.any(|owned| owned.pod == call.pod) {
+                let named = owned.get(before).map_or("nobody", |owned| &owned.pod);
+                let text = format!("{:?} of {}, but {named} owns it", call.verb, call.process);
+                self.found_in(Breach::DoubleOwner, call, &text);
+            }
+        }
+    }
+
+    /// Until when a change that was there at `at` must have been seen: later if nobody could look.
+    fn sight(&self, at: At) -> At {
+        let faults = self.history.spans.iter().filter(|span| span.blind).map(|span| (span.from, span.until));
+        let blind = faults.chain(self.history.blind.iter().copied());
+        let later = blind.filter(|(from, until)| *from <= at && at <= *until);
+        later.map(|(_, until)| until).fold(at, At::max)
+    }
+
+    fn early(&mut self) {
+        for call in self.calls.iter().filter(|call| call.took_effect) {
+            let at = call.arrived;
+            let (wrong, what) = match call.verb {
+                Verb::Start => (!self.booked(at, Duration::ZERO, CALL), "started what nobody has booked"),
+                Verb::Stop => (
+                    self.booked(at.minus(CROSSING), Duration::ZERO, Duration::ZERO)
+                        && self.booked(at, Duration::ZERO, Duration::ZERO),
+                    "stopped what is booked",
+                ),
+                Verb::Describe | Verb::Tag => continue,
+            };
+            if wrong {
+                self.found_in(Breach::Early, call, &format!("{} {what}", call.process));
+            }
+        }
+    }
+
+    /// Whether a window covers `at`, with so much before its beginning and after its end.
+    fn booked(&self, at: At, before: Duration, after: Duration) -> bool {
+        self.windows.iter().any(|window| window.from.minus(before) <= at && at < window.to.plus(after))
+    }
+
+    /// What was due and had not happened in its time.
+    fn missed(&mut self) {
+        for (index, window) in self.windows.iter().enumerate() {
+            let next = self.windows.get(index + 1).map(|next| next.from);
+            self.due(window.from, Some(window.to), Verb::Start);
+            self.due(window.to, next, Verb::Stop);
+        }
+    }
+
+    /// `until`: when it is due no more, for the opposite is.
+    fn due(&mut self, due: At, until: Option<At>, verb: Verb) {
+        let by = self.excused(due);
+        let ended = self.history.end.is_none_or(|end| by > end);
+        if ended || until.is_some_and(|until| until <= by) {
+            return;
+        }
+        let power = |call: &&&Call| call.took_effect && matches!(call.verb, Verb::Start | Verb::Stop);
+        let last = self.calls.iter().take_while(|call| call.arrived <= by).filter(power).last();
+        // Machines begin stopped.
+        let state = last.map_or(Verb::Stop, |call| call.verb);
+        if state != verb {
+            let late = by.since(due).as_millis();
+            self.found(Breach::Missed, due, &format!("no {verb:?} {late} ms after it was due"));
+        } else if by == due.plus(DUE_BOUND) {
+            let mut after = self.calls.iter().filter(power).filter(|call| call.arrived >= due);
+            let call = after.find(|call| call.verb == verb && call.arrived <= by);
+            self.verdict.lateness.extend(call.map(|call| call.arrived.since(due)));
+        }
+    }
+
+    /// When something due must have happened, faults considered.
+    fn excused(&self, due: At) -> At {
+        let mut by = due.plus(DUE_BOUND);
+        // In order: one fault's consequences may reach into the next one.
+        for span in self.history.spans.iter().filter(|span| span.hits(self.key)) {
+            if span.from <= by && due <= span.until.plus(DUE_BOUND) {
+                by = by.max(span.until.plus(DUE_BOUND));
+            }
+        }
+        by
+    }
+
+    /// A call that should not have been, unless its sender stood still between its check and its packet.
+    fn found_in(&mut self, breach: Breach, call: &Call, text: &str) {
+        let in_flight = self.history.pauses.iter().any(|pause| {
+            pause.process == call.process
+                && pause.resumed <= call.arrived
+                && call.arrived <= pause.resumed.plus(IN_FLIGHT)
+        });
+        self.found(if in_flight { Breach::LateInFlight } else { breach }, call.arrived, text);
+    }
+
+    fn found(&mut self, breach: Breach, at: At, text: &str) {
+        let before = self.history.spans.iter().take_while(|span| span.from <= at);
+        let kind = before.last().map(|span| span.kind);
+        let text = format!("{} key {}: {text}", at.timestamp(), self.key.0);
+        self.verdict.findings.push(Finding { breach, at, kind, text });
+    }
+}
+
+#[cfg(test)]
+#[path = "checker_tests.rs"]
+mod tests;

@@ -1,0 +1,304 @@
+//! Work for a ring: Resources with bookings that begin and end all the while.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle, booking_state};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, PostParams},
+};
+use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
+
+use crate::{
+    clock::At,
+    history::{KeyId, Window},
+};
+
+/// How far ahead bookings are made: longer than any fault that keeps them from being made.
+const AHEAD: Duration = Duration::from_mins(3);
+/// A key's bookings begin so long after one another, on average.
+const PERIOD: Duration = Duration::from_secs(15);
+const LENGTH: Duration = Duration::from_secs(6);
+/// What each may be shorter or longer.
+const JITTER_MS: u64 = 1_500;
+/// A Booking that is finished is removed so long after its end.
+const KEPT: Duration = Duration::from_secs(30);
+/// One that is not finished so long after its end never will be: longer than any fault.
+const GIVEN_UP: Duration = Duration::from_secs(150);
+const ROUND: Duration = Duration::from_secs(1);
+/// A round that takes longer than this has lost the API server.
+const ROUND_LIMIT: Duration = Duration::from_secs(20);
+
+/// A booked key.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    /// Name of its Resource.
+    pub(crate) resource: String,
+    /// Tag of its group of machines.
+    pub(crate) tag: String,
+}
+
+/// A Booking as it was made.
+#[derive(Clone, Debug)]
+struct Made {
+    name: String,
+    key: KeyId,
+    to: At,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    windows: BTreeMap<KeyId, Vec<Window>>,
+    made: Vec<Made>,
+    unfinished: Vec<(At, KeyId, String)>,
+}
+
+/// The load of a ring; it ends with this value.
+#[derive(Debug)]
+pub(crate) struct Load {
+    books: Arc<Mutex<Books>>,
+    running: watch::Sender<bool>,
+    maker: Option<Maker>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Load {
+    /// Of so many keys; nothing is made yet.
+    pub(crate) fn new(client: Client, namespace: &str, keys: &[Key], random: fastrand::Rng) -> Self {
+        let books = Arc::new(Mutex::new(Books::default()));
+        let maker = Maker {
+            resources: Api::namespaced(client.clone(), namespace),
+            bookings: Api::namespaced(client, namespace),
+            keys: keys.to_vec(),
+            next: Vec::new(),
+            drawn: VecDeque::new(),
+            count: 0,
+            books: books.clone(),
+            random,
+        };
+        Self { books, running: watch::Sender::new(true), maker: Some(maker), task: None }
+    }
+
+    /// Creates the Resources, and begins to book them.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub(crate) async fn start(&mut self) -> Result<(), kube::Error> {
+        let Some(mut maker) = self.maker.take() else { return Ok(()) };
+        maker.create_resources().await?;
+        maker.next = first_starts(maker.keys.len(), &mut maker.random);
+        self.task = Some(tokio::spawn(maker.run(self.running.subscribe())));
+        Ok(())
+    }
+
+    /// Makes nothing and removes nothing for a while: what is made stands for a while longer.
+    pub(crate) fn pause(&self) {
+        self.running.send_replace(false);
+    }
+
+    /// Goes on.
+    pub(crate) fn resume(&self) {
+        self.running.send_replace(true);
+    }
+
+    /// What is booked, adjoining windows as one.
+    pub(crate) fn windows(&self) -> BTreeMap<KeyId, Vec<Window>> {
+        let mut windows = lock(&self.books).windows.clone();
+        for windows in windows.values_mut() {
+            *windows = joined(windows);
+        }
+        windows
+    }
+
+    /// Bookings that were not finished long after their end: when they ended, key, name and state.
+    pub(crate) fn unfinished(&self) -> Vec<(At, KeyId, String)> {
+        lock(&self.books).unfinished.clone()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.task.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn lock(books: &Mutex<Books>) -> std::sync::MutexGuard<'_, Books> {
+    books.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Spread over one period, so that something is due all the while.
+fn first_starts(keys: usize, random: &mut fastrand::Rng) -> Vec<At> {
+    let begin = At::now().plus(Duration::from_secs(10));
+    let each = PERIOD / u32::try_from(keys.max(1)).unwrap_or(1);
+    let mut at = begin.plus(Duration::from_millis(random.u64(0..1000)));
+    std::iter::repeat_with(|| {
+        at = at.plus(each);
+        at
+    })
+    .take(keys)
+    .collect()
+}
+
+fn joined(windows: &[Window]) -> Vec<Window> {
+    let mut joined: Vec<Window> = Vec::new();
+    for window in windows {
+        match joined.last_mut() {
+            Some(last) if last.to == window.from => last.to = window.to,
+            _ => joined.push(*window),
+        }
+    }
+    joined
+}
+
+#[derive(Debug)]
+struct Maker {
+    resources: Api<Resource>,
+    bookings: Api<Booking>,
+    keys: Vec<Key>,
+    next: Vec<At>,
+    /// Drawn, but not known to be created.
+    drawn: VecDeque<Draft>,
+    count: u64,
+    books: Arc<Mutex<Books>>,
+    random: fastrand::Rng,
+}
+
+/// A Booking to be made.
+#[derive(Clone, Debug)]
+struct Draft {
+    name: String,
+    key: KeyId,
+    user: &'static str,
+    window: Window,
+}
+
+impl Maker {
+    async fn create_resources(&self) -> Result<(), kube::Error> {
+        for key in &self.keys {
+            let spec = ResourceSpec {
+                type_: Some("ec2".into()),
+                tag: Some(key.tag.clone()),
+                when_idle: Some(WhenIdle::Stop),
+                ..ResourceSpec::default()
+            };
+            let resource = Resource::new(&key.resource, spec);
+            self.resources.create(&PostParams::default(), &resource).await?;
+        }
+        Ok(())
+    }
+
+    async fn run(mut self, mut running: watch::Receiver<bool>) {
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while running.wait_for(|running| *running).await.is_ok() {
+            rounds.tick().await;
+            // What failed is tried again in the next round.
+            let _ = tokio::time::timeout(ROUND_LIMIT, self.round()).await;
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), kube::Error> {
+        let horizon = At::now().plus(AHEAD);
+        for index in 0..self.keys.len() {
+            while self.next.get(index).is_some_and(|next| *next < horizon) {
+                self.draw(index);
+            }
+        }
+        // Cut off after its creation, one is created once more, which the API server refuses.
+        while let Some(draft) = self.drawn.front().cloned() {
+            self.create(&draft).await?;
+            self.drawn.pop_front();
+            let mut books = lock(&self.books);
+            books.windows.entry(draft.key).or_default().push(draft.window);
+            books.made.push(Made { name: draft.name, key: draft.key, to: draft.window.to });
+        }
+        self.clear().await
+    }
+
+    /// One booking, or two that adjoin.
+    fn draw(&mut self, index: usize) {
+        let Some(next) = self.next.get(index).copied() else { return };
+        let (from, to) = (self.jittered(next), self.jittered(next.plus(LENGTH)));
+        let middle = (self.random.u8(0..3) == 0).then(|| from.plus(to.since(from) / 2));
+        let parts = match middle {
+            Some(middle) => vec![(from, middle, "ann"), (middle, to, "bob")],
+            None => vec![(from, to, "ann")],
+        };
+        for (from, to, user) in parts {
+            self.count += 1;
+            let name = format!("b{index}-{}", self.count);
+            self.drawn.push_back(Draft { name, key: KeyId(index), user, window: Window { from, to } });
+        }
+        if let Some(next) = self.next.get_mut(index) {
+            *next = next.plus(PERIOD);
+        }
+    }
+
+    /// Whole milliseconds, as the objects carry them.
+    fn jittered(&mut self, at: At) -> At {
+        let at = at.plus(Duration::from_millis(self.random.u64(0..JITTER_MS)));
+        At(at.0.div_euclid(1000) * 1000)
+    }
+
+    async fn create(&self, draft: &Draft) -> Result<(), kube::Error> {
+        let spec = BookingSpec {
+            resource_name: self.keys.get(draft.key.0).map(|key| key.resource.clone()),
+            start_at: Some(draft.window.from.timestamp().to_string()),
+            end_at: Some(draft.window.to.timestamp().to_string()),
+            user_id: Some(draft.user.to_owned()),
+            ..BookingSpec::default()
+        };
+        match self.bookings.create(&PostParams::default(), &Booking::new(&draft.name, spec)).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            created => created.map(drop),
+        }
+    }
+
+    /// Removes old Bookings, and notes which of them are not finished.
+    async fn clear(&mut self) -> Result<(), kube::Error> {
+        let now = At::now();
+        let old: Vec<Made> =
+            lock(&self.books).made.iter().filter(|made| made.to.plus(KEPT) < now).cloned().collect();
+        for made in old {
+            if let Some(booking) = self.bookings.get_opt(&made.name).await? {
+                let state = booking.status.and_then(|status| status.status).unwrap_or_default();
+                let finished = state == booking_state::FINISHED;
+                if !finished && made.to.plus(GIVEN_UP) > now {
+                    continue;
+                }
+                if !finished {
+                    let text = format!("Booking {} is {state:?} {GIVEN_UP:?} after its end", made.name);
+                    lock(&self.books).unfinished.push((made.to, made.key, text));
+                }
+                self.bookings.delete(&made.name, &DeleteParams::default()).await?;
+            }
+            lock(&self.books).made.retain(|kept| kept.name != made.name);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(from: i64, to: i64) -> Window {
+        Window { from: At(from), to: At(to) }
+    }
+
+    #[test]
+    fn adjoining_windows_are_one() {
+        assert_eq!(joined(&[window(0, 3), window(3, 6), window(8, 9)]), [window(0, 6), window(8, 9)]);
+    }
+
+    #[test]
+    fn the_keys_begin_spread_over_a_period() {
+        let starts = first_starts(5, &mut fastrand::Rng::with_seed(1));
+        let spread = starts[4].since(starts[0]);
+        assert_eq!((starts.len(), spread), (5, PERIOD * 4 / 5));
+    }
+}

@@ -1,0 +1,279 @@
+//! A proxy between one process and the API server, in which faults happen.
+//!
+//! The process speaks plain HTTP/1.1 to it; it speaks TLS to the API server, as the administrator. So it
+//! sees what is a watch and what a renewal. What is held is not lost: as over a network with TCP, what was
+//! sent on a connection from before the fault arrives when the fault is over, even if its sender has long
+//! given up. A connection that is begun during the fault does not come about.
+
+mod request;
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use request::{Request, Scanner};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+    time::{sleep, timeout},
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::pki_types::{IpAddr, ServerName},
+};
+
+use crate::clock::At;
+
+/// How long the end of a request's connection waits for what the API server still has to say.
+const LINGER: Duration = Duration::from_secs(1);
+const CHUNK: usize = 16 * 1024;
+
+/// What happens to what passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Nothing.
+    #[default]
+    Pass,
+    /// It stands still until the fault is over.
+    Hold {
+        /// What goes to the API server.
+        requests: bool,
+        /// What comes from it.
+        replies: bool,
+    },
+    /// It is late by so much, each way.
+    Slow(Duration),
+    /// What watches say stands still, all else passes.
+    StallWatches,
+}
+
+/// What has passed since the proxy's start.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    writes: AtomicU64,
+    reads: AtomicU64,
+    watches: AtomicU64,
+    last_lease_write: Mutex<Option<At>>,
+}
+
+impl Traffic {
+    fn count(&self, request: Request) {
+        let counter = match request {
+            Request::Watch => &self.watches,
+            Request::Read => &self.reads,
+            Request::Write => &self.writes,
+            Request::LeaseWrite => {
+                *self.last_lease_write.lock().unwrap_or_else(PoisonError::into_inner) = Some(At::now());
+                &self.writes
+            }
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// When the last change of a Lease went through.
+    pub(crate) fn last_lease_write(&self) -> Option<At> {
+        *self.last_lease_write.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the API server is, and how to speak to it.
+#[derive(Clone)]
+pub(crate) struct Upstream {
+    address: SocketAddr,
+    name: ServerName<'static>,
+    tls: TlsConnector,
+}
+
+impl Upstream {
+    /// Of the API server that a client configuration names.
+    ///
+    /// # Errors
+    /// The configuration names no address, or no usable certificates.
+    pub(crate) fn of(config: &kube::Config) -> Result<Self, UpstreamError> {
+        use kube::client::ConfigExt;
+        let authority = config.cluster_url.authority().ok_or(UpstreamError::NoAddress)?;
+        let address: SocketAddr = authority.as_str().parse().map_err(|_| UpstreamError::NoAddress)?;
+        let mut tls = config.rustls_client_config()?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let name = ServerName::IpAddress(IpAddr::from(address.ip()));
+        Ok(Self { address, name, tls: TlsConnector::from(Arc::new(tls)) })
+    }
+}
+
+/// Why there is no way to the API server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpstreamError {
+    /// Its URL is no IP address and port.
+    #[error("the API server's URL is no https://ADDRESS:PORT")]
+    NoAddress,
+    /// Its certificates are unusable.
+    #[error(transparent)]
+    Certificates(#[from] kube::Error),
+}
+
+/// A running proxy; it ends with this value, and its connections with it.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    mode: watch::Sender<Mode>,
+    traffic: Arc<Traffic>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Listens on a free port of the loopback interface.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) async fn start(upstream: Upstream) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let (mode, seen) = watch::channel(Mode::Pass);
+        let traffic = Arc::new(Traffic::default());
+        let task = tokio::spawn(accept(listener, upstream, seen, traffic.clone()));
+        Ok(Self { address, mode, traffic, task })
+    }
+
+    /// What to put into a kubeconfig.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on this happens to what passes.
+    pub(crate) fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    /// What has passed.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    upstream: Upstream,
+    mode: watch::Receiver<Mode>,
+    traffic: Arc<Traffic>,
+) {
+    // Aborted with this future.
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                // Out of file descriptors, most likely: the next one may do.
+                let Ok((client, _)) = accepted else { continue };
+                let link = Link { mode: mode.clone(), traffic: traffic.clone(), watch: Arc::default() };
+                connections.spawn(link.run(client, upstream.clone()));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// One connection.
+#[derive(Clone)]
+struct Link {
+    mode: watch::Receiver<Mode>,
+    traffic: Arc<Traffic>,
+    /// The last request on it was a watch.
+    watch: Arc<AtomicBool>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Requests,
+    Replies,
+}
+
+impl Link {
+    /// Errors end the connection, as its ends will notice.
+    async fn run(mut self, client: TcpStream, upstream: Upstream) -> io::Result<()> {
+        if matches!(*self.mode.borrow(), Mode::Hold { .. }) {
+            // With TLS all the way no connection would come about now, and no request on it.
+            let _ = self.mode.wait_for(|mode| !matches!(mode, Mode::Hold { .. })).await;
+            return Ok(());
+        }
+        client.set_nodelay(true)?;
+        let server = TcpStream::connect(upstream.address).await?;
+        server.set_nodelay(true)?;
+        let server = upstream.tls.connect(upstream.name, server).await?;
+        let (client_read, client_write) = client.into_split();
+        let (server_read, server_write) = tokio::io::split(server);
+        let replies = self.clone().pump(server_read, client_write, Way::Replies);
+        tokio::pin!(replies);
+        tokio::select! {
+            ended = self.pump(client_read, server_write, Way::Requests) => {
+                ended?;
+                // A request whose sender is gone still takes effect.
+                timeout(LINGER, replies).await.unwrap_or(Ok(()))
+            }
+            ended = &mut replies => ended,
+        }
+    }
+
+    async fn pump(
+        mut self,
+        mut from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+        way: Way,
+    ) -> io::Result<()> {
+        let mut scanner = Scanner::default();
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            let read = from.read(&mut buffer).await?;
+            let chunk = buffer.get(..read).unwrap_or_default();
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            let requests = if way == Way::Requests { scanner.take(chunk) } else { Vec::new() };
+            if let Some(last) = requests.last() {
+                self.watch.store(*last == Request::Watch, Ordering::Relaxed);
+            }
+            self.pass(way).await;
+            for request in requests {
+                self.traffic.count(request);
+            }
+            to.write_all(chunk).await?;
+            to.flush().await?;
+        }
+    }
+
+    /// Waits for as long as the fault wants it.
+    async fn pass(&mut self, way: Way) {
+        loop {
+            let mode = *self.mode.borrow_and_update();
+            let held = match (mode, way) {
+                (Mode::Pass, _) => false,
+                (Mode::Hold { requests, .. }, Way::Requests) => requests,
+                (Mode::Hold { replies, .. }, Way::Replies) => replies,
+                (Mode::Slow(span), _) => {
+                    sleep(span).await;
+                    false
+                }
+                (Mode::StallWatches, way) => way == Way::Replies && self.watch.load(Ordering::Relaxed),
+            };
+            // Without a sender the proxy is gone, and this with it.
+            if !held || self.mode.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

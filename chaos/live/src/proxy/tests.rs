@@ -1,0 +1,100 @@
+use std::time::Instant;
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{PostParams, WatchParams},
+    core::WatchEvent,
+};
+use testbed::control_plane::{ControlPlane, test_namespace};
+
+use super::*;
+
+/// Longer than a request takes, shorter than anybody waits.
+const MOMENT: Duration = Duration::from_millis(700);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The same objects, past the proxy and through it.
+async fn both(control_plane: &ControlPlane) -> (Proxy, Api<ConfigMap>, Api<ConfigMap>) {
+    let client = control_plane.client().unwrap();
+    let namespace = test_namespace(&client, "proxy").await.unwrap();
+    let proxy = Proxy::start(Upstream::of(&control_plane.client_config()).unwrap()).await.unwrap();
+    let through = Client::try_from(kube::Config::new(proxy.url().parse().unwrap())).unwrap();
+    (proxy, Api::namespaced(client, &namespace), Api::namespaced(through, &namespace))
+}
+
+async fn create(api: &Api<ConfigMap>, name: &str) {
+    let mut map = ConfigMap::default();
+    map.metadata.name = Some(name.to_owned());
+    api.create(&PostParams::default(), &map).await.unwrap();
+}
+
+async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_held_arrive_when_the_fault_is_over_though_their_sender_gave_up() {
+    // given a connection that is in use
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let (proxy, past, through) = both(control_plane).await;
+    create(&through, "before").await;
+    assert!(proxy.traffic().writes.load(Ordering::Relaxed) == 1);
+    // when requests are held
+    proxy.set(Mode::Hold { requests: true, replies: false });
+    assert!(timeout(MOMENT, create(&through, "held")).await.is_err());
+    assert!(past.get_opt("held").await.unwrap().is_none());
+    // then it arrives afterwards
+    proxy.set(Mode::Pass);
+    eventually("held", async || past.get_opt("held").await.unwrap().is_some()).await;
+}
+
+#[tokio::test]
+async fn requests_whose_replies_are_held_take_effect() {
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let (proxy, past, through) = both(control_plane).await;
+    create(&through, "before").await;
+    proxy.set(Mode::Hold { requests: false, replies: true });
+    assert!(timeout(MOMENT, create(&through, "unanswered")).await.is_err());
+    eventually("unanswered", async || past.get_opt("unanswered").await.unwrap().is_some()).await;
+}
+
+#[tokio::test]
+async fn stalled_watches_stand_still_while_writes_pass() {
+    // given a watch that has shown something
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let (proxy, past, through) = both(control_plane).await;
+    let mut watch = through.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    let mut seen = async || loop {
+        match watch.try_next().await.unwrap().unwrap() {
+            WatchEvent::Added(map) => return map.name_any(),
+            WatchEvent::Bookmark(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    create(&past, "a").await;
+    assert_eq!(timeout(PATIENCE, seen()).await.unwrap(), "a");
+    // when watches stand still
+    proxy.set(Mode::StallWatches);
+    timeout(PATIENCE, create(&through, "b")).await.unwrap();
+    assert!(timeout(MOMENT, seen()).await.is_err());
+    // then it is shown afterwards
+    proxy.set(Mode::Pass);
+    assert_eq!(timeout(PATIENCE, seen()).await.unwrap(), "b");
+}
+
+#[tokio::test]
+async fn what_is_slow_arrives_late() {
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let (proxy, _, through) = both(control_plane).await;
+    create(&through, "before").await;
+    proxy.set(Mode::Slow(Duration::from_millis(300)));
+    let begun = Instant::now();
+    create(&through, "slow").await;
+    assert!(begun.elapsed() >= Duration::from_millis(600));
+}

@@ -1,0 +1,376 @@
+//! One ring: operator processes in a namespace of their own, their cloud, their load, and what is known
+//! of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use booking_ring::slot::slot_of;
+use testbed::{
+    control_plane::test_namespace,
+    ec2::{AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, SettingsPatch},
+    replica::REGION,
+};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    clock::At,
+    history::{Call, History, KeyId, Pause, Span, Verb},
+    kinds::{Kind, RENEW},
+    load::{Key, Load},
+    process::{Launch, Place, Process, RING, ROGUE},
+    site::{Failure, Site},
+    view::{View, Viewer},
+};
+
+/// Resources of a ring: with three replicas hardly one is without any.
+pub(crate) const KEYS: usize = 9;
+/// Processes of a ring between two faults.
+pub(crate) const REPLICAS: usize = 3;
+/// How long a ring may take until it has settled after a fault: a new ring waits longest, two L and more.
+const SETTLE_LIMIT: Duration = Duration::from_mins(2);
+/// Tag of a group, and the one that makes it known.
+const TAG: &str = "resource-booking-application";
+const MANAGED: &str = "resource-booking-managed";
+/// How often the call log is looked at: what counts are the times in it.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A ring and its world.
+pub(crate) struct Ring {
+    /// What it shares with the others.
+    pub(crate) site: Arc<Site>,
+    /// Its namespace.
+    pub(crate) namespace: String,
+    /// Its processes.
+    pub(crate) processes: Vec<Process>,
+    /// The ring object.
+    pub(crate) viewer: Viewer,
+    /// Its work.
+    pub(crate) load: Load,
+    /// What is left to chance.
+    pub(crate) random: fastrand::Rng,
+    /// What was done to it.
+    pub(crate) spans: Vec<Span>,
+    /// What stood still.
+    pub(crate) pauses: Vec<Pause>,
+    /// Its name among the rings.
+    pub(crate) label: String,
+    ec2: Ec2Simulator,
+    keys: Vec<Key>,
+    machines: BTreeMap<String, KeyId>,
+    pods: BTreeMap<Arc<str>, Arc<str>>,
+    /// Works on what the others own: there to be found.
+    rogue: Option<Process>,
+    launches: usize,
+    release: usize,
+}
+
+impl Ring {
+    /// Builds the world and starts the processes.
+    ///
+    /// # Errors
+    /// Whatever keeps it from coming up.
+    pub(crate) async fn start(site: Arc<Site>, index: usize, random: fastrand::Rng) -> Result<Self, Failure> {
+        let label = format!("ring{index}");
+        let namespace = test_namespace(&site.client, &label).await?;
+        let tag = |n: usize| format!("{label}.group{n}");
+        let keys: Vec<Key> =
+            (0..KEYS).map(|n| Key { resource: format!("ec2.{}", tag(n)), tag: tag(n) }).collect();
+        let (ec2, machines) = cloud(&keys).await?;
+        let load = Load::new(site.client.clone(), &namespace, &keys, random.clone());
+        let log = site.directory.join(format!("{label}.ring.log"));
+        let viewer = Viewer::start(site.looker.clone(), &namespace, RING, log);
+        let mut ring = Self {
+            site,
+            namespace,
+            processes: Vec::new(),
+            viewer,
+            load,
+            random,
+            spans: Vec::new(),
+            pauses: Vec::new(),
+            label,
+            ec2,
+            keys,
+            machines,
+            pods: BTreeMap::new(),
+            rogue: None,
+            launches: 0,
+            release: 1,
+        };
+        for _ in 0..REPLICAS {
+            ring.add(None).await?;
+        }
+        ring.settle().await?;
+        ring.load.start().await?;
+        Ok(ring)
+    }
+
+    /// Starts one more process in a Pod of its own; waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) async fn add(&mut self, skew: Option<&str>) -> Result<Arc<str>, Failure> {
+        let name = format!("{}-{}", self.label, self.launches);
+        let place = Place::create(&self.site, &self.namespace, &name).await?;
+        self.add_in(&place, skew).await
+    }
+
+    /// Starts one more process in a Pod that is there; waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) async fn add_in(&mut self, place: &Place, skew: Option<&str>) -> Result<Arc<str>, Failure> {
+        let process = self.launch(place, RING, skew).await?;
+        let name = process.name.clone();
+        self.processes.push(process);
+        Ok(name)
+    }
+
+    /// Starts a process that does not know of the others, in a ring of its own on the same Resources.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) async fn add_rogue(&mut self) -> Result<(), Failure> {
+        let place = Place::create(&self.site, &self.namespace, ROGUE).await?;
+        self.rogue = Some(self.launch(&place, ROGUE, None).await?);
+        Ok(())
+    }
+
+    async fn launch(&mut self, place: &Place, ring: &str, skew: Option<&str>) -> Result<Process, Failure> {
+        self.launches += 1;
+        // The Pod's name is taken for that of its first process.
+        let name = format!("{}_{}", place.pod, self.launches);
+        let release = format!("v{}", self.release);
+        let (namespace, ec2_url) = (self.namespace.clone(), self.ec2.url());
+        let launch =
+            Launch { namespace: &namespace, ring, ec2_url: &ec2_url, release: &release, skew, name: &name };
+        self.pods.insert(Arc::from(name.as_str()), place.pod.clone());
+        Process::start(&self.site, place, &launch).await
+    }
+
+    /// What starts from now on is of another release.
+    pub(crate) fn next_release(&mut self) {
+        self.release += 1;
+    }
+
+    /// Ends all processes by force and starts others.
+    ///
+    /// # Errors
+    /// They do not start.
+    pub(crate) async fn renew(&mut self) -> Result<(), Failure> {
+        for process in std::mem::take(&mut self.processes) {
+            process.guarded().kill()?;
+            process.stop().await;
+        }
+        for _ in 0..REPLICAS {
+            self.add(None).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends all processes.
+    pub(crate) async fn stop(self) {
+        for process in self.processes.into_iter().chain(self.rogue) {
+            process.stop().await;
+        }
+        self.ec2.stop().await;
+    }
+
+    /// Takes a process out: whoever gets it ends it.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub(crate) fn take(&mut self, name: &str) -> Result<Process, Failure> {
+        let index = self.processes.iter().position(|process| &*process.name == name);
+        let index = index.ok_or_else(|| format!("no process {name}"))?;
+        Ok(self.processes.remove(index))
+    }
+
+    /// Waits until the ring has settled on the processes that run.
+    ///
+    /// # Errors
+    /// It does not, or a process has ended that should not have.
+    pub(crate) async fn settle(&self) -> Result<(), Failure> {
+        let pods: BTreeSet<&str> = self.processes.iter().map(Process::pod).collect();
+        let settled = timeout(SETTLE_LIMIT, self.viewer.until(|view| view.is_settled(&pods))).await;
+        for process in &self.processes {
+            if let Some(code) = process.guarded().try_wait() {
+                let last = process.guarded().log_tail(10);
+                return Err(
+                    format!("{} ended with code {code}; its last words:\n{last}", process.name).into()
+                );
+            }
+        }
+        let view = self.viewer.now();
+        settled.map_err(|_| format!("not settled on {pods:?} within {SETTLE_LIMIT:?}: {view:?}").into())
+    }
+
+    /// Waits for a random phase of the renewals.
+    pub(crate) async fn any_phase(&mut self) {
+        let ms = u64::try_from(RENEW.as_millis()).unwrap_or(1);
+        sleep(Duration::from_millis(self.random.u64(0..ms))).await;
+    }
+
+    /// The keys whose slots a Pod's process owns.
+    pub(crate) fn keys_of(&self, view: &View, pod: &str) -> BTreeSet<KeyId> {
+        let owned = view.slots_of(pod);
+        self.slots(view.slots)
+            .into_iter()
+            .filter(|(_, slot)| owned.contains(slot))
+            .map(|(key, _)| key)
+            .collect()
+    }
+
+    fn slots(&self, count: u16) -> BTreeMap<KeyId, u16> {
+        let keys = self.keys.iter().enumerate();
+        keys.map(|(index, key)| (KeyId(index), slot_of(&self.namespace, &key.resource, count).0)).collect()
+    }
+
+    /// A process that owns keys.
+    pub(crate) fn any_victim(&mut self) -> Option<Arc<str>> {
+        let view = self.viewer.now();
+        let with_keys = |process: &&Process| !self.keys_of(&view, process.pod()).is_empty();
+        let names: Vec<Arc<str>> =
+            self.processes.iter().filter(with_keys).map(|process| process.name.clone()).collect();
+        self.random.choice(names)
+    }
+
+    /// The process that leads.
+    pub(crate) fn leader(&self) -> Option<Arc<str>> {
+        let view = self.viewer.now();
+        let pod = crate::view::pod_of(view.leader.as_deref()?);
+        self.processes.iter().find(|process| process.pod() == pod).map(|process| process.name.clone())
+    }
+
+    /// Notes a fault.
+    pub(crate) fn note(&mut self, kind: Kind, from: At, until: At, keys: Option<BTreeSet<KeyId>>) {
+        self.spans.push(Span { kind, from, until, keys, blind: kind.is_shared() });
+    }
+
+    /// Waits, for at most `limit`, until each key has seen a call of a process that is none of `gone`,
+    /// at `from` or later; gives when that was for the last of them, none if it was not.
+    pub(crate) async fn taken_over(
+        &self,
+        keys: &BTreeSet<KeyId>,
+        gone: &BTreeSet<Arc<str>>,
+        from: At,
+        limit: Duration,
+    ) -> Option<At> {
+        let mut firsts: BTreeMap<KeyId, At> = BTreeMap::new();
+        let mut since = 0;
+        while At::now() < from.plus(limit) {
+            let page = self.ec2.world().calls(&CallQuery { since, ..CallQuery::default() });
+            since = page.next;
+            let calls = page.calls.iter().flat_map(|record| self.read(record));
+            for call in calls.filter(|call| call.arrived >= from && !gone.contains(&call.process)) {
+                firsts.entry(call.key).or_insert(call.arrived);
+            }
+            if keys.iter().all(|key| firsts.contains_key(key)) {
+                return keys.iter().filter_map(|key| firsts.get(key)).max().copied();
+            }
+            sleep(LOOK).await;
+        }
+        None
+    }
+
+    /// Waits, for at most `limit`, for the first call at `from` or later that changes something.
+    pub(crate) async fn first_change(&self, from: At, limit: Duration) -> Option<At> {
+        let mut since = 0;
+        while At::now() < from.plus(limit) {
+            let page = self.ec2.world().calls(&CallQuery { since, ..CallQuery::default() });
+            since = page.next;
+            let mut calls = page.calls.iter().flat_map(|record| self.read(record));
+            if let Some(call) = calls.find(|call| call.arrived >= from && call.mutates()) {
+                return Some(call.arrived);
+            }
+            sleep(LOOK).await;
+        }
+        None
+    }
+
+    /// When the last call of a process that ran at `at` came to its end; `at` if none ran.
+    pub(crate) fn calls_ended(&self, process: &str, at: At) -> At {
+        let calls = self.calls().into_iter().filter(|call| &*call.process == process && call.arrived <= at);
+        calls.filter_map(|call| call.completed).fold(at, At::max)
+    }
+
+    fn calls(&self) -> Vec<Call> {
+        let mut calls = Vec::new();
+        let mut since = 0;
+        loop {
+            let page = self.ec2.world().calls(&CallQuery { since, ..CallQuery::default() });
+            since = page.next;
+            calls.extend(page.calls.iter().flat_map(|record| self.read(record)));
+            if !page.more {
+                return calls;
+            }
+        }
+    }
+
+    /// A call as it concerns each of its keys.
+    fn read(&self, record: &CallRecord) -> Vec<Call> {
+        let facts = &record.facts;
+        let (verb, keys): (Verb, BTreeSet<KeyId>) = match facts.action.as_str() {
+            "StartInstances" => (Verb::Start, self.named(&facts.instance_ids)),
+            "StopInstances" => (Verb::Stop, self.named(&facts.instance_ids)),
+            "CreateTags" | "DeleteTags" => (Verb::Tag, self.named(&facts.instance_ids)),
+            _ => {
+                let values = facts.filters.iter().flat_map(|filter| &filter.values);
+                let key = |value: &String| self.keys.iter().position(|key| key.tag == *value).map(KeyId);
+                (Verb::Describe, values.filter_map(key).chain(self.named(&facts.instance_ids)).collect())
+            }
+        };
+        let process: Arc<str> = Arc::from(facts.caller.as_str());
+        let pod = self.pods.get(&process).cloned().unwrap_or_else(|| process.clone());
+        let call = |key| Call {
+            key,
+            process: process.clone(),
+            pod: pod.clone(),
+            verb,
+            arrived: At(record.arrived.wall.unix_micros()),
+            completed: record.completed.map(|completed| At(completed.wall.unix_micros())),
+            took_effect: record.took_effect,
+        };
+        keys.into_iter().map(call).collect()
+    }
+
+    fn named(&self, ids: &[String]) -> BTreeSet<KeyId> {
+        ids.iter().filter_map(|id| self.machines.get(id)).copied().collect()
+    }
+
+    /// Everything that happened so far.
+    pub(crate) fn history(&self) -> History {
+        let slots = self.viewer.now().slots;
+        History {
+            slots: if slots == 0 { BTreeMap::new() } else { self.slots(slots) },
+            windows: self.load.windows(),
+            calls: self.calls(),
+            owned: self.viewer.owned(),
+            blind: self.viewer.blind(),
+            spans: self.spans.clone(),
+            pauses: self.pauses.clone(),
+            end: Some(At::now()),
+        }
+    }
+}
+
+/// The cloud with one stopped machine for each key.
+async fn cloud(keys: &[Key]) -> Result<(Ec2Simulator, BTreeMap<String, KeyId>), Failure> {
+    let ec2 = Ec2Simulator::start(Ec2Config::default()).await?;
+    ec2.world().change_settings(&SettingsPatch {
+        pending_ms: Some(400),
+        stopping_ms: Some(300),
+        ..SettingsPatch::default()
+    });
+    let mut machines = BTreeMap::new();
+    for (index, key) in keys.iter().enumerate() {
+        let machine = AddInstances::count(1).tag(TAG, &key.tag).tag(MANAGED, "true");
+        let machine = AddInstances { region: REGION.to_owned(), ..machine.state(InstanceState::Stopped) };
+        let ids = ec2.world().add_instances(&machine)?;
+        machines.extend(ids.into_iter().map(|id| (id, KeyId(index))));
+    }
+    Ok((ec2, machines))
+}

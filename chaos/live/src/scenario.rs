@@ -1,0 +1,284 @@
+//! The faults that hit one ring, each from a settled ring to a settled ring.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    clock::At,
+    history::{KeyId, Pause},
+    kinds::{Kind, LEASE},
+    process::{Process, RING},
+    proxy::Mode,
+    ring::{REPLICAS, Ring},
+    site::Failure,
+    view::rings,
+};
+
+/// How long a new owner's first call is waited for.
+const TAKEN_LIMIT: Duration = Duration::from_secs(40);
+/// How long a process that was told to end may take.
+const EXIT_LIMIT: Duration = Duration::from_secs(30);
+/// What a fault without a promise may cost after its end.
+const RECOVERY: Duration = Duration::from_secs(10);
+
+/// What came of one fault.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    /// The fault.
+    pub(crate) kind: Kind,
+    /// From each loss of an owner to the first call of the new one, for the last of its keys.
+    pub(crate) failovers: Vec<Duration>,
+    /// Most changes of owners that a slot went through, where that is promised.
+    pub(crate) moves: Option<usize>,
+}
+
+/// Brings a fault about and sees its end.
+///
+/// # Errors
+/// The ring does not settle before or after it, or nobody takes over.
+pub(crate) async fn run(ring: &mut Ring, kind: Kind) -> Result<Sample, Failure> {
+    ring.settle().await?;
+    ring.any_phase().await;
+    let mut sample = Sample { kind, failovers: Vec::new(), moves: None };
+    sample.failovers = match kind {
+        Kind::Sigkill | Kind::Proof | Kind::Restart => {
+            let victim = ring.any_victim().ok_or("nobody owns a key")?;
+            vec![kill(ring, kind, &victim).await?]
+        }
+        Kind::LeaderKill => {
+            let leader = ring.leader().ok_or("nobody leads")?;
+            vec![kill(ring, kind, &leader).await?]
+        }
+        Kind::Sigstop => vec![freeze(ring).await?],
+        Kind::Partition | Kind::PartitionRequests | Kind::PartitionReplies => {
+            vec![partition(ring, kind).await?]
+        }
+        Kind::Slow | Kind::WatchStall => hinder(ring, kind).await?,
+        Kind::Skew => vec![skew(ring).await?],
+        Kind::Graceful => {
+            let victim = ring.any_victim().ok_or("nobody owns a key")?;
+            hand_over(ring, kind, &[victim]).await?
+        }
+        Kind::Rollout => {
+            let begun = At::now();
+            let failovers = rollout(ring).await?;
+            sample.moves = Some(most_moves(ring, begun));
+            failovers
+        }
+        Kind::Scale => scale(ring).await?,
+        Kind::RingDeleted => vec![delete_ring(ring).await?],
+        Kind::ApiRestart | Kind::ApiOutage | Kind::EtcdRestore => {
+            return Err(format!("{kind} hits all rings").into());
+        }
+    };
+    while ring.processes.len() < REPLICAS {
+        ring.add(None).await?;
+    }
+    ring.settle().await?;
+    Ok(sample)
+}
+
+/// Notes a fault for the keys of a Pod's process, as long as the kind's bound excuses; gives the keys.
+fn strike(ring: &mut Ring, kind: Kind, pod: &str, at: At) -> BTreeSet<KeyId> {
+    let keys = ring.keys_of(&ring.viewer.now(), pod);
+    ring.note(kind, at, at.plus(kind.bound().unwrap_or_default()), Some(keys.clone()));
+    keys
+}
+
+async fn taken_over(ring: &Ring, keys: &BTreeSet<KeyId>, gone: &[Arc<str>], from: At) -> Result<At, Failure> {
+    let gone = gone.iter().cloned().collect();
+    let taken = ring.taken_over(keys, &gone, from, TAKEN_LIMIT).await;
+    // A leader may own no key: nothing to take over.
+    if keys.is_empty() {
+        Ok(from)
+    } else {
+        taken.ok_or_else(|| format!("{keys:?} of {gone:?} are not taken over").into())
+    }
+}
+
+async fn kill(ring: &mut Ring, kind: Kind, victim: &str) -> Result<Duration, Failure> {
+    let process = ring.take(victim)?;
+    let incarnation = ring.viewer.now().member(process.pod()).map(str::to_owned);
+    let at = At::now();
+    process.guarded().kill()?;
+    let keys = strike(ring, kind, process.pod(), at);
+    match kind {
+        Kind::Proof => {
+            let incarnation = incarnation.ok_or("the victim is no member")?;
+            process.place.report_death(&ring.site.client, &ring.namespace, &incarnation).await?;
+        }
+        Kind::Restart => drop(ring.add_in(&process.place, None).await?),
+        // Some are replaced at once, others when they are missed.
+        _ if ring.random.bool() => drop(ring.add(None).await?),
+        _ => {}
+    }
+    let taken = taken_over(ring, &keys, std::slice::from_ref(&process.name), at).await?;
+    process.stop().await;
+    Ok(taken.since(at))
+}
+
+async fn freeze(ring: &mut Ring) -> Result<Duration, Failure> {
+    let victim = ring.any_victim().ok_or("nobody owns a key")?;
+    let process = ring.take(&victim)?;
+    let at = At::now();
+    process.guarded().pause()?;
+    let keys = strike(ring, Kind::Sigstop, process.pod(), at);
+    let longer = Duration::from_millis(ring.random.u64(3_000..10_000));
+    let thaw = async {
+        sleep(LEASE + longer).await;
+        let resumed = At::now();
+        process.guarded().resume().map(|()| resumed)
+    };
+    let gone = [victim.clone()];
+    let (resumed, taken) = tokio::join!(thaw, taken_over(ring, &keys, &gone, at));
+    ring.pauses.push(Pause { process: victim, resumed: resumed? });
+    ring.processes.push(process);
+    Ok(taken?.since(at))
+}
+
+async fn partition(ring: &mut Ring, kind: Kind) -> Result<Duration, Failure> {
+    let victim = ring.any_victim().ok_or("nobody owns a key")?;
+    let process = ring.take(&victim)?;
+    let proxy = process.place.proxy.clone();
+    let at = At::now();
+    let (requests, replies) = (kind != Kind::PartitionReplies, kind != Kind::PartitionRequests);
+    proxy.set(Mode::Hold { requests, replies });
+    let keys = strike(ring, kind, process.pod(), at);
+    let taken = taken_over(ring, &keys, &[victim], at).await;
+    sleep(Duration::from_millis(ring.random.u64(0..8_000))).await;
+    // Where replies are lost renewals go on for a while: the last one is what the others saw.
+    let silent = proxy.traffic().last_lease_write().filter(|_| !requests).map_or(at, |last| last.max(at));
+    proxy.set(Mode::Pass);
+    ring.processes.push(process);
+    Ok(taken?.since(silent))
+}
+
+/// Faults under which a process may keep what it has.
+async fn hinder(ring: &mut Ring, kind: Kind) -> Result<Vec<Duration>, Failure> {
+    let victim = ring.any_victim().ok_or("nobody owns a key")?;
+    let process = ring.take(&victim)?;
+    let proxy = process.place.proxy.clone();
+    let keys = ring.keys_of(&ring.viewer.now(), process.pod());
+    let at = At::now();
+    proxy.set(match kind {
+        Kind::WatchStall => Mode::StallWatches,
+        _ => Mode::Slow(Duration::from_millis(ring.random.u64(200..1_200))),
+    });
+    sleep(LEASE + Duration::from_millis(ring.random.u64(3_000..12_000))).await;
+    proxy.set(Mode::Pass);
+    ring.note(kind, at, At::now().plus(RECOVERY), Some(keys));
+    ring.processes.push(process);
+    Ok(Vec::new())
+}
+
+async fn skew(ring: &mut Ring) -> Result<Duration, Failure> {
+    let replaced = ring.any_victim().ok_or("nobody owns a key")?;
+    ring.note(Kind::Skew, At::now(), At::now(), Some(BTreeSet::new()));
+    end(ring.take(&replaced)?).await?;
+    let skew = if ring.random.bool() { "+1h" } else { "-1h" };
+    let skewed = ring.add(Some(skew)).await?;
+    ring.settle().await?;
+    // For a while it works by its clock, then somebody is missed by it, or it is missed.
+    sleep(Duration::from_millis(ring.random.u64(12_000..20_000))).await;
+    let other = ring.any_victim().ok_or("nobody owns a key")?;
+    let victim = if ring.random.bool() { skewed.clone() } else { other };
+    let taken = kill(ring, Kind::Skew, &victim).await;
+    if let Ok(process) = ring.take(&skewed) {
+        end(process).await?;
+    }
+    taken
+}
+
+/// Tells a process to end, and waits for it.
+async fn end(process: Process) -> Result<(), Failure> {
+    process.guarded().terminate()?;
+    exited(process).await
+}
+
+async fn exited(process: Process) -> Result<(), Failure> {
+    let code = timeout(EXIT_LIMIT, process.guarded().wait()).await;
+    let code = code.map_err(|_| format!("{} has not ended {EXIT_LIMIT:?} after SIGTERM", process.name))?;
+    if code == Some(0) {
+        return Ok(());
+    }
+    let last = process.guarded().log_tail(10);
+    Err(format!("{} ended with {code:?} after SIGTERM; its last words:\n{last}", process.name).into())
+}
+
+/// Tells processes to end at once; times count from the end of the calls that ran then.
+async fn hand_over(ring: &mut Ring, kind: Kind, victims: &[Arc<str>]) -> Result<Vec<Duration>, Failure> {
+    let mut leaving = Vec::new();
+    let at = At::now();
+    for victim in victims {
+        let process = ring.take(victim)?;
+        process.guarded().terminate()?;
+        leaving.push((strike(ring, kind, process.pod(), at), process));
+    }
+    let mut failovers = Vec::new();
+    for (keys, process) in leaving {
+        if !keys.is_empty() {
+            let taken = taken_over(ring, &keys, victims, at).await?;
+            failovers.push(taken.since(ring.calls_ended(&process.name, at)));
+        }
+        exited(process).await?;
+    }
+    Ok(failovers)
+}
+
+/// One more, one less, until all are new: as a Deployment does it with maxSurge 1 and maxUnavailable 0.
+async fn rollout(ring: &mut Ring) -> Result<Vec<Duration>, Failure> {
+    ring.next_release();
+    let old: Vec<Arc<str>> = ring.processes.iter().map(|process| process.name.clone()).collect();
+    let mut failovers = Vec::new();
+    for victim in old {
+        ring.add(None).await?;
+        failovers.extend(hand_over(ring, Kind::Rollout, &[victim]).await?);
+    }
+    Ok(failovers)
+}
+
+fn most_moves(ring: &Ring, since: At) -> usize {
+    let mut slots: Vec<u16> =
+        ring.viewer.owned().into_iter().filter(|owned| owned.seen >= since).map(|owned| owned.slot).collect();
+    slots.sort_unstable();
+    slots.chunk_by(PartialEq::eq).map(<[u16]>::len).max().unwrap_or(0)
+}
+
+async fn scale(ring: &mut Ring) -> Result<Vec<Duration>, Failure> {
+    let mut failovers = leave(ring, 2).await?;
+    ring.settle().await?;
+    for _ in 0..4 {
+        ring.add(None).await?;
+    }
+    ring.settle().await?;
+    failovers.extend(leave(ring, 3).await?);
+    ring.settle().await?;
+    Ok(failovers)
+}
+
+/// So many of the processes leave together.
+async fn leave(ring: &mut Ring, count: usize) -> Result<Vec<Duration>, Failure> {
+    let mut names: Vec<Arc<str>> = ring.processes.iter().map(|process| process.name.clone()).collect();
+    ring.random.shuffle(&mut names);
+    names.truncate(count);
+    hand_over(ring, Kind::Scale, &names).await
+}
+
+/// The time is from the deletion until a new ring is as the old one was.
+async fn delete_ring(ring: &mut Ring) -> Result<Duration, Failure> {
+    let rings = rings(ring.site.client.clone(), &ring.namespace);
+    let old = ring.viewer.now().uid;
+    let permission = json!({"metadata": {"annotations": {"manager.kotaico.de/allow-deletion": "true"}}});
+    rings.patch(RING, &PatchParams::default(), &Patch::Merge(&permission)).await?;
+    let at = At::now();
+    rings.delete(RING, &DeleteParams::default()).await?;
+    let another =
+        timeout(TAKEN_LIMIT, ring.viewer.until(|view| !view.uid.is_empty() && view.uid != old)).await;
+    let settled = ring.settle().await;
+    ring.note(Kind::RingDeleted, at, At::now(), None);
+    another.map_err(|_| "nobody made a new ring")?;
+    settled.map(|()| At::now().since(at))
+}

@@ -1,0 +1,76 @@
+//! What all rings share: an API server, the operator's binary, a place for logs.
+
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use kube::Client;
+use testbed::{control_plane::ControlPlane, replica::operator_binary};
+use tokio::{io::AsyncWriteExt, process::Command};
+
+use crate::proxy::Upstream;
+
+/// Why a scenario cannot go on.
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
+/// The site of all rings.
+pub(crate) struct Site {
+    /// The API server and etcd.
+    pub(crate) control_plane: ControlPlane,
+    /// A way to it past all faults.
+    pub(crate) client: Client,
+    /// The same for who only looks: it repeats nothing by itself, which would make it look late.
+    pub(crate) looker: Client,
+    /// The proxies' way to it.
+    pub(crate) upstream: Upstream,
+    /// Where logs and kubeconfigs go.
+    pub(crate) directory: PathBuf,
+}
+
+impl Site {
+    /// Starts the API server and installs the CRDs; `directory` is emptied.
+    ///
+    /// # Errors
+    /// There is no operator binary, or one without a ring; the API server does not come up.
+    pub(crate) async fn start(directory: &Path) -> Result<Self, Failure> {
+        has_ring().await?;
+        let _ = std::fs::remove_dir_all(directory);
+        std::fs::create_dir_all(directory)?;
+        let directory = directory.canonicalize()?;
+        let control_plane = ControlPlane::start().await?;
+        let client = control_plane.client()?;
+        let mut config = control_plane.client_config();
+        config.default_retry = false;
+        let looker = Client::try_from(config)?;
+        let upstream = Upstream::of(&control_plane.client_config())?;
+        install_crds(&control_plane).await?;
+        Ok(Self { control_plane, client, looker, upstream, directory })
+    }
+}
+
+async fn has_ring() -> Result<(), Failure> {
+    let binary = operator_binary()?;
+    let help = Command::new(&binary).arg("--help").output().await?;
+    if String::from_utf8_lossy(&help.stdout).contains("--ring-namespace") {
+        return Ok(());
+    }
+    Err(format!("{} has no --ring-namespace: build the operator anew", binary.display()).into())
+}
+
+/// As a user would: `booking-operator crds | kubectl apply --server-side -f -`.
+async fn install_crds(control_plane: &ControlPlane) -> Result<(), Failure> {
+    let crds = Command::new(operator_binary()?).arg("crds").output().await?;
+    let mut kubectl = Command::new(control_plane.kubectl()?)
+        .args(["apply", "--server-side", "-f", "-"])
+        .env("KUBECONFIG", control_plane.kubeconfig())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    if let Some(mut input) = kubectl.stdin.take() {
+        input.write_all(&crds.stdout).await?;
+    }
+    let status = kubectl.wait().await?;
+    if status.success() { Ok(()) } else { Err(format!("kubectl apply of the CRDs: {status}").into()) }
+}
