@@ -259,7 +259,7 @@ impl World {
         self.roll(Rollout { release, left: ROLLOUT_STEPS, fault });
     }
 
-    /// One more than wanted, never fewer: a new one first; when it takes part, an old one goes.
+    /// One more than wanted, never fewer: a new one first; when it is ready, an old one goes.
     pub fn roll(&mut self, rollout: Rollout) {
         let living = self.living();
         let spawning = self.spawning;
@@ -268,7 +268,7 @@ impl World {
         let (new, old): (Vec<ProcessId>, Vec<ProcessId>) = living.iter().partition(|id| is_new(id));
         let ready = new.iter().all(|id| {
             let member = of(id).and_then(|process| process.member.as_ref());
-            member.is_some_and(booking_ring::member::Member::has_joined)
+            member.is_some_and(booking_ring::member::Member::is_in_ring)
         });
         let going = old.iter().any(|id| of(id).is_some_and(|process| process.stopping));
         if old.is_empty() || rollout.left == 0 {
