@@ -25,7 +25,7 @@ pub enum LogError {
 /// # Errors
 /// See [`LogError`].
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(&config.filter)
+    let filter = EnvFilter::try_new(whole(&config.filter))
         .map_err(|source| LogError::Filter { filter: config.filter.clone(), source })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.format {
@@ -33,4 +33,23 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     }
     .map_err(|error| LogError::Twice(error.to_string()))
+}
+
+/// A level alone is meant for this program: its Kubernetes client logs each failed request as an error, and
+/// whoever sent it says so anyway.
+fn whole(filter: &str) -> String {
+    if filter.contains(['=', ',']) { filter.to_owned() } else { format!("{filter},kube_client=off") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_silences_the_client_and_a_filter_stays_as_it_is() {
+        assert_eq!(whole("info"), "info,kube_client=off");
+        for filter in ["info,booking_operator=debug", "kube_client=debug"] {
+            assert_eq!(whole(filter), filter);
+        }
+    }
 }

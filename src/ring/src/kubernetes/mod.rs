@@ -1,4 +1,5 @@
-//! The ring on a real cluster: member and leader are Leases, the ring is an object of kind [`crd::Ring`].
+//! The ring on a real cluster: member and leader are Leases, the ring is an object of kind `Ring`
+//! ([`crd`]).
 //!
 //! | module | what it does | asks the cluster |
 //! |---|---|---|

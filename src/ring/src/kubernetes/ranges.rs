@@ -50,7 +50,7 @@ fn push(text: &mut String, range: Option<(u16, u16)>) {
     let _ = if from == to { write!(text, "{comma}{from}") } else { write!(text, "{comma}{from}-{to}") };
 }
 
-/// Reads what [`write`] wrote, for a ring of `slots` slots. Gives at most that many.
+/// Reads what [`write()`] wrote, for a ring of `slots` slots. Gives at most that many.
 ///
 /// # Errors
 /// See [`RangeError`].

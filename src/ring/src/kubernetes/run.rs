@@ -69,7 +69,7 @@ pub enum ConfigError {
 
 /// Makes this process a member. The future does the work: it must be polled until it ends, which it does
 /// some time after [`RingHandle::stop`]. It needs the runtime's timers and network. The client must send each
-/// request once, as [`requests::client`] makes them.
+/// request once, as [`client`](super::requests::client) makes them.
 ///
 /// # Errors
 /// See [`ConfigError`]; nothing is sent before the future is polled.
