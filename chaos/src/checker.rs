@@ -360,7 +360,7 @@ impl Default for Rules {
             call: 4 * SECOND,
             drift: SECOND / 100,
             clock: 5 * SECOND / 2,
-            calls_per_minute: 12,
+            calls_per_minute: 20,
         }
     }
 }
