@@ -214,7 +214,7 @@ impl Checker {
         }
     }
 
-    /// An incarnation would start a call now if it had one to make.
+    /// An incarnation starts a call now, or would if it had one to make.
     pub fn could_act(&mut self, who: &Arc<str>, at: Micros) {
         let sent = self.renewed.get(who).copied();
         let until = sent.map(|sent| sent + self.rules.permit + self.rules.drift);
@@ -228,9 +228,9 @@ impl Checker {
         }
     }
 
-    /// A call passed its check: it is under way until its reply, or T later.
+    /// A call passed its check: it is under way until its reply, or T later. Whether its caller might make
+    /// it is another question, see [`Self::could_act`].
     pub fn call_begins(&mut self, call: CallFact) {
-        self.could_act(&call.who, call.at);
         let (drift, ends) = (self.rules.drift, call.at + self.rules.call);
         let others = self.under_way.entry(call.slot).or_default();
         others.retain(|other| other.ends > call.at);
@@ -360,7 +360,7 @@ impl Default for Rules {
             call: 4 * SECOND,
             drift: SECOND / 100,
             clock: 5 * SECOND / 2,
-            calls_per_minute: 12,
+            calls_per_minute: 20,
         }
     }
 }

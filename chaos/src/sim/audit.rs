@@ -245,6 +245,11 @@ impl World {
         self.audit.disturbed.push((self.now, planned));
     }
 
+    /// A process stands still from now on.
+    pub fn audit_standstill(&mut self, lasts: Micros) {
+        self.audit.disturbed.push((self.now, self.now + lasts + RECOVERY));
+    }
+
     /// A fault is over whose end was not planned.
     pub fn audit_fault_over(&mut self, number: usize) {
         let begun = self.plan.faults.get(number).map_or(0, |fault| fault.at);

@@ -46,6 +46,7 @@ impl World {
             who,
             incarnations: 1,
             frozen_until: 0,
+            trap: None,
             backlog: vec![],
             tick: 0,
             tick_at: None,

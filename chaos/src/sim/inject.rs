@@ -99,6 +99,8 @@ impl World {
                 self.kill(leader, false, false);
             }
             Kind::Graceful => self.ask_to_end(id),
+            // The worst moment: a call has passed its check, and is not sent.
+            Kind::Sigstop if fault.target.is_multiple_of(2) => process.trap = Some((until, fault.lasts)),
             Kind::Sigstop => self.freeze(id, Duration::from_micros(fault.lasts)),
             Kind::Sleep => {
                 process.clocks.sleep(now);
@@ -142,6 +144,16 @@ impl World {
         for kind in Stream::ALL {
             self.break_watch(id, kind);
         }
+    }
+
+    /// A process stands still from now on, later than was planned.
+    pub fn stand_still(&mut self, id: ProcessId, lasts: Micros) {
+        let now = self.now;
+        self.audit_standstill(lasts);
+        if let Some(process) = self.alive(id) {
+            process.disturbed_until = process.disturbed_until.max(now + lasts + DISTURBED);
+        }
+        self.freeze(id, Duration::from_micros(lasts));
     }
 
     /// The wall clock of a process is set.
@@ -247,7 +259,7 @@ impl World {
         self.roll(Rollout { release, left: ROLLOUT_STEPS, fault });
     }
 
-    /// One more than wanted, never fewer: a new one first; when it takes part, an old one goes.
+    /// One more than wanted, never fewer: a new one first; when it is ready, an old one goes.
     pub fn roll(&mut self, rollout: Rollout) {
         let living = self.living();
         let spawning = self.spawning;
@@ -256,7 +268,7 @@ impl World {
         let (new, old): (Vec<ProcessId>, Vec<ProcessId>) = living.iter().partition(|id| is_new(id));
         let ready = new.iter().all(|id| {
             let member = of(id).and_then(|process| process.member.as_ref());
-            member.is_some_and(booking_ring::member::Member::has_joined)
+            member.is_some_and(booking_ring::member::Member::is_in_ring)
         });
         let going = old.iter().any(|id| of(id).is_some_and(|process| process.stopping));
         if old.is_empty() || rollout.left == 0 {

@@ -11,7 +11,7 @@
 //! | [`controller`], [`pass`], [`cache`] | replicas: what the operator does with what the ring gives it |
 //! | [`inject`], [`users`] | faults and users |
 //! | [`audit`], [`verdict`] | what is checked against the truth, beside the checker of calls |
-//! | [`runner`], [`shrink`], [`planted`], [`directed`] | many runs, a failing one made small, bugs put in on purpose |
+//! | [`runner`], [`shrink`], [`planted`] | many runs, a failing one made small, bugs put in on purpose |
 //!
 //! What the model promises to be no kinder than: every message may be late, lost, or doubled where the
 //! real one may; what it leaves out: objects that cannot be decoded, credentials, other namespaces.
@@ -22,7 +22,6 @@ pub mod clock;
 pub mod cloud;
 pub mod controller;
 pub mod dice;
-pub mod directed;
 pub mod host;
 pub mod inject;
 pub mod pass;

@@ -16,7 +16,6 @@ use super::{
     cache::Snapshot,
     cloud::{CloudFault, Results, verb},
     controller::{Open, Packet, Pass, Step},
-    planted::{ModelBug, planted},
     process::{Body, Inbox, Pending, ProcessId, Reply},
     store::{Found, Object, Refusal, Value},
     world::{Event, World},
@@ -112,9 +111,7 @@ impl World {
             self.end_pass(id, number, true);
             return;
         };
-        if let Step::Call(call @ Call::Stop(_)) = &step
-            && !planted(ModelBug::StopsWithoutLooking)
-        {
+        if let Step::Call(call @ Call::Stop(_)) = &step {
             let snapshot = process.controller.cache.snapshot(&key.name);
             let again = decided(&self.settings, &snapshot, &pass.observation, &key.attempts, time);
             if !again.calls.contains(call) {
@@ -130,9 +127,15 @@ impl World {
         let (who, slot, name) = (process.who.clone(), key.slot, key.name.clone());
         let open = Open { key: number, pass: pass.number, call, step: step.clone(), slot, begun: now };
         process.controller.open.insert(fact, open);
+        let trap = process.trap.take();
         let gives_up = process.clocks.when(process.clocks.mono(now) + micros(self.timing.call()), now);
         self.after(wait, Event::To(id, Inbox::Packet(number, fact)));
         self.queue.push(gives_up, Event::To(id, Inbox::CallTimedOut(fact)));
+        if let Some((until, lasts)) = trap
+            && now < until
+        {
+            self.stand_still(id, lasts);
+        }
         self.check_call(&who, fact, slot.0, number, &step);
         self.note(|| format!("{who} {name}: {}", told(&step, time)));
     }
@@ -140,6 +143,7 @@ impl World {
     fn check_call(&mut self, who: &Arc<str>, fact: u64, slot: u16, group: usize, step: &Step) {
         let verb = if let Step::Call(call) = step { verb(call) } else { Verb::Write };
         let call = CallFact { id: fact, who: who.clone(), slot: u32::from(slot), verb, at: self.now };
+        self.checker.could_act(who, self.now);
         self.checker.call_begins(call);
         match verb {
             Verb::Stop => self.audit_stop(who, group),

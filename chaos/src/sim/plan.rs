@@ -188,6 +188,8 @@ impl Plan {
             | FaultKind::LeaderKill
             | FaultKind::RingDeleted
             | FaultKind::LeaseDeleted => 30 * SECOND,
+            // It may begin late.
+            FaultKind::Sigstop => 2 * fault.lasts,
             _ => fault.lasts,
         };
         fault.at + longest

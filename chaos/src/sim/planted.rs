@@ -10,8 +10,6 @@ pub enum ModelBug {
     LosesWakeUp,
     /// The keys of a slot that was gained are worked on from what the watch had shown.
     GainsWithoutReading,
-    /// A stop goes out without another look at the Bookings.
-    StopsWithoutLooking,
 }
 
 /// A bug.

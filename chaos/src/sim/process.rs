@@ -172,6 +172,8 @@ pub struct Process {
     pub incarnations: u32,
     /// It stands still until then.
     pub frozen_until: Micros,
+    /// It stands still for so long from its next call on, between check and packet; if that comes in time.
+    pub trap: Option<(Micros, Micros)>,
     /// What came meanwhile.
     pub backlog: Vec<Inbox>,
     /// The tick that counts.

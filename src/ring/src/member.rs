@@ -299,6 +299,7 @@ impl Member {
             return;
         }
         self.notice_lapse(now);
+        self.rest_only_beside_others(now);
         self.read_ring_where_in_doubt(now);
         self.own_what_the_ring_says();
         self.notice_handoffs(now);
@@ -350,6 +351,14 @@ impl Member {
         if self.lapses.lately.len() >= Timing::LAPSES_MAX {
             self.lapses.lately.clear();
             self.lapses.rests_until = Some(now.mono + window);
+        }
+    }
+
+    /// Where all would rest, nobody does: an API server that comes and goes is no member's own trouble, and
+    /// what nobody owns must go to somebody.
+    fn rest_only_beside_others(&mut self, now: Stamp) {
+        if self.rests(now) && self.may_judge(now) && !self.has_successors() {
+            self.lapses.rests_until = None;
         }
     }
 

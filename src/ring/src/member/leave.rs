@@ -92,7 +92,7 @@ impl Member {
         }
     }
 
-    fn has_successors(&self) -> bool {
+    pub(super) fn has_successors(&self) -> bool {
         self.peers
             .bound_to(self.view.uid())
             .any(|lease| lease.standing == Standing::Active && !lease.told_to_leave && lease.counter > 0)

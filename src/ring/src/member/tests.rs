@@ -180,6 +180,26 @@ fn an_outage_of_the_store_moves_nothing() {
 }
 
 #[test]
+fn where_all_lapse_too_often_nobody_rests() {
+    // given members that all lapsed three times, for the store came and went
+    let mut world = three();
+    for _ in 0..3 {
+        for name in ["a", "b", "c"] {
+            world.cut_off(name);
+        }
+        world.run(secs(9));
+        for name in ["a", "b", "c"] {
+            world.reconnect(name);
+        }
+        world.run(secs(6));
+    }
+    // when one is gone, then the others take over
+    world.kill("b");
+    world.run(secs(40));
+    assert_eq!(world.shares(), [("a", 6), ("c", 6)]);
+}
+
+#[test]
 fn a_deleted_lease_ends_its_owner_and_its_slots_wait_for_a_placeholder() {
     let mut world = three();
     world.cut_off("b");
