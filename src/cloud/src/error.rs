@@ -151,8 +151,6 @@ const MESSAGE_MAX_CHARS: usize = 300;
 
 /// The code of an answer that is not EC2's: a proxy's, for example.
 const BAD_RESPONSE: &str = "BadResponse";
-const TIMEOUT: &str = "Timeout";
-const CONNECTION_FAILED: &str = "ConnectionFailed";
 
 impl CloudError {
     /// Whether one machine of several may be what the call failed for. Of configuration, only a refusal
@@ -169,9 +167,10 @@ impl CloudError {
         }
     }
 
-    /// Whether the cloud has answered, or was never asked. If not, the call may still be under way.
+    /// Whether the cloud has refused, or was never asked. If not, the call may still be under way: behind
+    /// whoever answered in the cloud's place, for example.
     pub fn is_over(&self) -> bool {
-        self.code != TIMEOUT && self.code != CONNECTION_FAILED
+        self.class != ErrorClass::Transient
     }
 
     /// An answer that EC2 would not give.
@@ -190,12 +189,12 @@ impl CloudError {
 
     /// No answer in time: the call may have taken effect.
     pub fn timeout() -> Self {
-        Self { class: ErrorClass::Transient, code: TIMEOUT.into(), message: "no answer in time".into() }
+        Self { class: ErrorClass::Transient, code: "Timeout".into(), message: "no answer in time".into() }
     }
 
     /// The connection failed or broke: the call may have taken effect.
     pub fn connection(message: &str) -> Self {
-        Self { class: ErrorClass::Transient, code: CONNECTION_FAILED.into(), message: stable(message) }
+        Self { class: ErrorClass::Transient, code: "ConnectionFailed".into(), message: stable(message) }
     }
 
     /// No credentials could be had.

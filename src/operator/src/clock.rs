@@ -20,6 +20,11 @@ use tokio::{sync::watch, time::Instant};
 
 /// How far the local wall clock may be from the API server's.
 pub const TOLERANCE: SignedDuration = SignedDuration::from_secs(2);
+/// A step back by more than this is followed: the time told before was wrong.
+const HELD_AT_MOST: SignedDuration = SignedDuration::from_secs(5);
+/// Longest wait for the beginning of an answer: the API server gives up its own work after a minute. A watch
+/// begins to answer at once.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// The `Date` header counts whole seconds.
 const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
 /// What two clocks may drift apart: ten times what crystals do.
@@ -32,6 +37,8 @@ pub struct Clock(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     bounds: Mutex<Option<Bounds>>,
+    /// What was told last.
+    last: Mutex<Option<Timestamp>>,
     /// By how much the local wall clock is off, while it is.
     skew: watch::Sender<Option<SignedDuration>>,
 }
@@ -82,9 +89,15 @@ impl Bounds {
 }
 
 impl Clock {
-    /// The time now.
+    /// The time now. It does not go back a little, where the clock that is taken changes: what has begun
+    /// would not have begun. It stands still until it is caught up with.
     pub fn now(&self) -> Timestamp {
-        self.read(Timestamp::now(), boot_time())
+        let now = self.read(Timestamp::now(), boot_time());
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = last.filter(|last| *last > now && last.duration_since(now) <= HELD_AT_MOST);
+        let now = held.unwrap_or(now);
+        *last = Some(now);
+        now
     }
 
     fn read(&self, local: Timestamp, boot: SignedDuration) -> Timestamp {
@@ -109,7 +122,12 @@ impl Clock {
     /// Tells when the local wall clock turns out to be off, and by how much it is ahead; none when it is
     /// right again.
     pub fn skew(&self) -> watch::Receiver<Option<SignedDuration>> {
-        self.0.skew.subscribe()
+        let mut skew = self.0.skew.subscribe();
+        // What turned out before anybody asked is news, too.
+        if skew.borrow().is_some() {
+            skew.mark_changed();
+        }
+        skew
     }
 
     /// A client that sets this clock by every answer. It sends each request once: repeated ones would go
@@ -170,14 +188,18 @@ struct Dated<S> {
 impl<S, B> tower::Service<http::Request<Body>> for Dated<S>
 where
     S: tower::Service<http::Request<Body>, Response = http::Response<B>>,
+    S::Error: Into<tower::BoxError>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
-    type Error = S::Error;
-    type Future = futures::future::BoxFuture<'static, Result<S::Response, S::Error>>;
+    type Error = tower::BoxError;
+    type Future = futures::future::BoxFuture<'static, Result<S::Response, tower::BoxError>>;
 
-    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
+    fn poll_ready(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), tower::BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
@@ -185,7 +207,7 @@ where
         let answer = self.inner.call(request);
         let clock = self.clock.clone();
         Box::pin(async move {
-            let answer = answer.await?;
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await?.map_err(Into::into)?;
             let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
             if let Some(date) = date.and_then(parse) {
                 clock.saw(date, sent, boot_time(), Timestamp::now());
@@ -267,6 +289,15 @@ mod tests {
         );
         let now = clock.read(at(14_000), seconds(14)).duration_since(at(7_200_000));
         assert!(now.as_millis() > 900 && now.as_millis() < 2_100, "{now:?}");
+    }
+
+    #[test]
+    fn a_skew_that_is_known_already_is_told_to_who_asks_later() {
+        let clock = Clock::default();
+        answered(&clock, 10_500, 5, at(3_610_500));
+        assert!(clock.skew().has_changed().unwrap());
+        answered(&clock, 13_500, 5, at(13_500));
+        assert!(!clock.skew().has_changed().unwrap());
     }
 
     #[test]

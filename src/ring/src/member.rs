@@ -163,6 +163,8 @@ impl Member {
     /// Takes in what has happened; gives what is to be done about it.
     pub fn handle(&mut self, event: Event, now: Stamp) -> Vec<Action> {
         self.permits.forget_old(now);
+        // Before an answer that was long under way renews it: a lapse that nobody saw was one all the same.
+        self.notice_lapse(now);
         self.take_in(event, now);
         self.step(now);
         std::mem::take(&mut self.actions)
@@ -276,7 +278,7 @@ impl Member {
             Purpose::Release => self.released(&answer),
             Purpose::ReadRing(asked) => self.ring_read(asked, answer, now),
             Purpose::CreateRing => self.ring_created(&answer, now),
-            Purpose::WriteRing => self.ring_written(answer),
+            Purpose::WriteRing => self.ring_written(answer, now),
             Purpose::Seal(peer, silent) => self.seal_answered(&peer, silent, answer, now),
             Purpose::Placeholder(peer) | Purpose::ReadPeer(peer) => self.peer_read(&peer, answer, now),
             Purpose::Mark(peer) => self.mark_answered(&peer, answer, now),
@@ -317,7 +319,7 @@ impl Member {
 
     /// The permit has run out, or is back.
     fn notice_lapse(&mut self, now: Stamp) {
-        if !self.own.is_held() {
+        if !self.own.is_held() || self.phase.is_over() {
             return;
         }
         let left = self.permits.left(now);

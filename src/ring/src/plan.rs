@@ -239,7 +239,10 @@ impl<'a> Draft<'a> {
 
     /// How many slots each member is to have once all moves are complete.
     fn loads(&self, of: impl Fn(&Peer<'_>) -> bool) -> Loads {
-        let chosen = self.known.active().filter(|peer| of(peer));
+        self.loads_of(self.known.active().filter(|peer| of(peer)))
+    }
+
+    fn loads_of<'p>(&self, chosen: impl Iterator<Item = &'p Peer<'p>>) -> Loads {
         let mut loads: BTreeMap<&Incarnation, usize> = chosen.map(|peer| (peer.incarnation, 0)).collect();
         for slot in self.ring.all_slots() {
             let moving = self.ring.moves.get(&slot).map(|moving| &moving.to);
@@ -300,6 +303,10 @@ impl<'a> Draft<'a> {
     /// Gives away what nobody owns, or somebody who is over.
     fn place_orphans(&mut self) {
         let mut loads = self.loads(|_| true);
+        if loads.0.is_empty() {
+            // Those that would rather have nothing are better than nobody.
+            loads = self.loads_of(self.known.members().filter(|peer| !peer.told_to_leave));
+        }
         for slot in self.ring.all_slots() {
             if self.ring.owners.get(&slot).is_some_and(|owner| !self.known.is_over(owner)) {
                 continue;

@@ -6,7 +6,7 @@
 //! (resourceVersions compare as numbers: documented since Kubernetes 1.35, true before).
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -59,11 +59,36 @@ pub struct Table<K: Cached> {
     objects: HashMap<Name, Arc<K>>,
     /// Statuses on their way to the API server, by uid: their echo is no news.
     expected: HashMap<String, K::Status>,
+    /// Uids of objects that are gone: an older list must not bring them back.
+    gone: Gone,
+}
+
+/// The last uids that went.
+#[derive(Debug, Default)]
+struct Gone {
+    uids: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+/// Uids that are remembered at most: more do not go while a list is read.
+const GONE_MAX: usize = 10_000;
+
+impl Gone {
+    fn add(&mut self, uid: String) {
+        if self.uids.insert(uid.clone()) {
+            self.order.push_back(uid);
+        }
+        if self.order.len() > GONE_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.uids.remove(&oldest);
+            }
+        }
+    }
 }
 
 impl<K: Cached> Default for Table<K> {
     fn default() -> Self {
-        Self { objects: HashMap::new(), expected: HashMap::new() }
+        Self { objects: HashMap::new(), expected: HashMap::new(), gone: Gone::default() }
     }
 }
 
@@ -117,6 +142,9 @@ impl Cache {
     pub fn saw<K: Cached>(&self, object: K) -> BTreeSet<Key> {
         let mut state = self.lock();
         let table = K::table(&mut state);
+        if table.gone.uids.contains(object.meta().uid.as_deref().unwrap_or_default()) {
+            return BTreeSet::new();
+        }
         let old = table.objects.get(&name_of(&object));
         if old.is_some_and(|old| !is_newer(object.meta(), old.meta())) {
             return BTreeSet::new();
@@ -135,23 +163,21 @@ impl Cache {
         changed
     }
 
-    /// An object is gone.
+    /// An object is gone; another one of its name may be there already.
     pub fn lost<K: Cached>(&self, object: &K) -> BTreeSet<Key> {
-        self.lock().remove::<K>(&name_of(object))
-    }
-
-    /// A list was complete: objects that it did not show are gone.
-    pub fn keep<K: Cached>(&self, listed: &HashSet<Name>) -> BTreeSet<Key> {
         let mut state = self.lock();
-        let known = K::table(&mut state).objects.keys();
-        let gone: Vec<Name> = known.filter(|name| !listed.contains(*name)).cloned().collect();
-        gone.iter().flat_map(|name| state.remove::<K>(name)).collect()
+        let name = name_of(object);
+        let table = K::table(&mut state);
+        table.gone.add(object.uid().unwrap_or_default());
+        if table.objects.get(&name).is_none_or(|known| known.uid() != object.uid()) {
+            return BTreeSet::new();
+        }
+        state.remove::<K>(&name)
     }
 
-    /// A consistent read of `version` was complete: objects that it did not show are gone, unless they
-    /// came later.
-    pub fn keep_since<K: Cached>(&self, listed: &HashSet<Name>, version: Option<&str>) -> BTreeSet<Key> {
-        let read_at = number(version);
+    /// A consistent list was complete, which showed the store as of version `read_at` or later: objects
+    /// that it did not show are gone, unless they came later.
+    pub fn keep<K: Cached>(&self, listed: &HashSet<Name>, read_at: u64) -> BTreeSet<Key> {
         let mut state = self.lock();
         let objects = K::table(&mut state).objects.iter();
         let gone: Vec<Name> = objects
@@ -170,6 +196,7 @@ impl Cache {
     /// The store was restored to an older state: what is known of a kind is replaced by what it shows now.
     pub fn went_back<K: Cached>(&self, objects: Vec<K>) -> BTreeSet<Key> {
         let mut state = self.lock();
+        K::table(&mut state).gone = Gone::default();
         let listed: HashSet<Name> = objects.iter().map(name_of).collect();
         let known = K::table(&mut state).objects.keys();
         let gone: Vec<Name> = known.filter(|name| !listed.contains(*name)).cloned().collect();
@@ -343,7 +370,7 @@ fn name_of(object: &impl ResourceExt) -> Name {
 }
 
 fn is_newer(new: &ObjectMeta, old: &ObjectMeta) -> bool {
-    new.uid != old.uid || version(new) > version(old)
+    version(new) > version(old)
 }
 
 fn version(meta: &ObjectMeta) -> u64 {

@@ -130,25 +130,35 @@ impl Opener {
     /// Follows the ring until this process has left it.
     pub async fn run(self, mut changes: Changes) {
         let mut coming = BTreeMap::new();
-        while let Some(change) = changes.next().await {
-            self.take_in(change, &mut coming);
-            let mut waits = retries();
-            while !coming.is_empty() {
+        loop {
+            if coming.is_empty() {
+                let Some(change) = changes.next().await else { return };
+                self.take_in(change, &mut coming);
+                continue;
+            }
+            // What comes while this is read for is read for next.
+            let mut due = std::mem::take(&mut coming);
+            let mut read = std::pin::pin!(self.read_until_done());
+            loop {
                 tokio::select! {
                     biased;
-                    change = changes.next() => match change {
-                        Some(change) => self.take_in(change, &mut coming),
-                        None => return,
-                    },
-                    read = self.read() => match read {
-                        Ok(()) => self.open(std::mem::take(&mut coming)),
-                        Err(error) => {
-                            tracing::warn!(%error, slots = coming.len(), "slots wait for a read");
-                            tokio::time::sleep(waits.next().unwrap_or(READ_RETRY.1)).await;
-                        }
-                    },
+                    change = changes.next() => {
+                        let Some(change) = change else { return };
+                        due.retain(|slot, _| !change.lost.contains(slot));
+                        self.take_in(change, &mut coming);
+                    }
+                    () = &mut read => break,
                 }
             }
+            self.open(due);
+        }
+    }
+
+    async fn read_until_done(&self) {
+        let mut waits = retries();
+        while let Err(error) = self.read().await {
+            tracing::warn!(%error, "slots that came wait for a read");
+            tokio::time::sleep(waits.next().unwrap_or(READ_RETRY.1)).await;
         }
     }
 
@@ -158,8 +168,7 @@ impl Opener {
             coming.remove(&slot);
             open.remove(&slot);
         }
-        // What was read before it came does not count for it: the read begins anew. What is lost again
-        // already will be told of again.
+        // What is lost again already will be told of again.
         let gained = change.gained.into_iter();
         coming.extend(gained.filter_map(|slot| Some((slot, self.shards.ring.permit(slot)?))));
     }
@@ -208,7 +217,7 @@ impl Opener {
             for object in objects {
                 self.add(self.cache.saw(object));
             }
-            self.add(self.cache.keep_since::<K>(&listed, version.as_deref()));
+            self.add(self.cache.keep::<K>(&listed, cache::number(version.as_deref())));
         }
         Ok(())
     }

@@ -39,6 +39,8 @@ impl Watched for Booking {}
 /// Failures in a row after which a watch begins with a new list: after a restore of the store the version
 /// that it would go on from may never come again.
 const FAILURES_BEFORE_LIST: u32 = 2;
+/// How long one watch lasts: on a connection that has died without a word nothing is heard for as long.
+const WATCH_SECONDS: u32 = 60;
 /// Waits before a watch is tried again.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(30) };
 /// How long an error of a watch counts: longer than its longest wait before the next try.
@@ -103,9 +105,10 @@ pub async fn watch<K: Watched>(
 ) {
     let kind = K::kind(&()).into_owned();
     let mut listed = HashSet::new();
-    let begin = || watcher(api.clone(), watcher::Config::default()).boxed();
+    let begin = || watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).boxed();
     let mut events = begin();
     let mut failures: u32 = 0;
+    let mut list_begun_at = 0;
     loop {
         let event = match events.try_next().await {
             Ok(Some(event)) => event,
@@ -122,13 +125,14 @@ pub async fn watch<K: Watched>(
             }
         };
         health.heard(false);
-        // A list that begins has not succeeded yet.
-        if !matches!(event, watcher::Event::Init) {
+        // A list has not succeeded before its end.
+        if !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_)) {
             failures = 0;
         }
         let changed = match event {
             watcher::Event::Init => {
                 listed.clear();
+                list_begun_at = cache.newest::<K>();
                 BTreeSet::new()
             }
             watcher::Event::InitApply(object) => {
@@ -137,7 +141,7 @@ pub async fn watch<K: Watched>(
                 cache.saw(object)
             }
             watcher::Event::InitDone => {
-                let gone = cache.keep::<K>(&listed);
+                let gone = cache.keep::<K>(&listed, list_begun_at);
                 tracing::info!(kind, objects = listed.len(), "cache synced");
                 health.synced.send_replace(true);
                 gone

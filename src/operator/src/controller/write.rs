@@ -2,7 +2,7 @@
 //! from: one made from an old view fails instead of undoing what somebody else wrote. A Booking's end
 //! is such a write, and comes before the stop: an extension that we have not seen yet makes it fail.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use booking_api::{Booking, BookingStatus, FINALIZER, Lock, Resource, ResourceStatus};
 use booking_cloud::{Permit, PermitLapsed};
@@ -13,6 +13,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
+    Key,
     cache::{Cache, Cached},
     queue::WorkQueue,
 };
@@ -92,8 +93,13 @@ impl Leave {
         let Ok(answer) = tokio::time::timeout(self.0.call_timeout(), write).await else {
             return Err(WriteError::Timeout);
         };
-        // Without a reply the write may still be under way.
-        if matches!(answer, Ok(_) | Err(kube::Error::Api(_))) {
+        // Without a reply, or with one that somebody between gave, the write may still be under way.
+        let over = match &answer {
+            Ok(_) => true,
+            Err(kube::Error::Api(status)) => status.code < 500,
+            Err(_) => false,
+        };
+        if over {
             call.replied();
         }
         match answer {
@@ -209,6 +215,20 @@ impl Writer {
         self.written(&self.resources, resource, answer).await
     }
 
+    /// Reads an object that is not what it was thought to be.
+    async fn reread<K>(&self, api: &Api<K>, object: &K) -> BTreeSet<Key>
+    where
+        K: Cached + std::fmt::Debug + serde::de::DeserializeOwned,
+    {
+        match tokio::time::timeout(READ_TIMEOUT, api.get_opt(&object.name_any())).await {
+            Ok(Ok(Some(fresh))) if fresh.uid() == object.uid() => {
+                self.cache.saw(without_managed_fields(fresh))
+            }
+            Ok(Ok(_)) => self.cache.lost(object),
+            _ => BTreeSet::new(),
+        }
+    }
+
     /// Records what came of a write. After a conflict the object is read afresh: that is news, and may
     /// concern other keys, for it may have been retargeted.
     async fn written<K>(
@@ -227,12 +247,11 @@ impl Writer {
             }
             Err(error) => {
                 self.cache.failed(object);
-                let fresh = match error {
-                    WriteError::Conflict => reread(api, &object.name_any()).await,
-                    _ => None,
+                let changed = match error {
+                    WriteError::Conflict => self.reread(api, object).await,
+                    _ => BTreeSet::new(),
                 };
-                let fresh = fresh.filter(|fresh| fresh.uid() == object.uid()).map(without_managed_fields);
-                (fresh.map(|fresh| self.cache.saw(fresh)).unwrap_or_default(), Err(error))
+                (changed, Err(error))
             }
         };
         for key in changed {
@@ -240,13 +259,6 @@ impl Writer {
         }
         answer
     }
-}
-
-async fn reread<K>(api: &Api<K>, name: &str) -> Option<K>
-where
-    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
-{
-    tokio::time::timeout(READ_TIMEOUT, api.get_opt(name)).await.ok()?.ok()?
 }
 
 fn without_managed_fields<K: ResourceExt>(mut object: K) -> K {

@@ -187,6 +187,9 @@ impl Member {
         let Some(ring) = self.view.stored().cloned().filter(|_| !self.asks_for_ring()) else {
             return;
         };
+        if !self.is_due(self.view.next_write_at, now) {
+            return;
+        }
         let mut value = (*ring.value).clone();
         value.open = value.open || self.may_open(now);
         let leases = self.bound_leases(now);
@@ -200,12 +203,8 @@ impl Member {
         let opens = value.open && !ring.value.open;
         let next = plan.ring.or_else(|| opens.then(|| Ring { epoch: value.epoch + 1, ..value }));
         if let Some(next) = next {
-            if opens {
-                self.tell(Story::Opened);
-            }
-            if plan.begun > 0 {
-                self.tell(Story::Planned(plan.begun));
-            }
+            self.view.to_tell.extend(opens.then_some(Story::Opened));
+            self.view.to_tell.extend((plan.begun > 0).then_some(Story::Planned(plan.begun)));
             self.write_ring(&ring, next);
         }
     }
@@ -221,7 +220,10 @@ impl Member {
             return;
         };
         let may = self.has_joined() && !self.permits.left(now).is_zero() && !self.asks_for_ring();
-        if !may || !ring.value.moves.values().any(|moving| moving.to == self.me.incarnation) {
+        if !may
+            || !self.is_due(self.view.next_write_at, now)
+            || !ring.value.moves.values().any(|moving| moving.to == self.me.incarnation)
+        {
             return;
         }
         let leases = self.bound_leases(now);

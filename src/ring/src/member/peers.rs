@@ -94,6 +94,9 @@ impl Peers {
         }
         let lags = known.and_then(|known| known.lags);
         self.missing.remove(&incarnation);
+        if lease.value.standing.is_over() {
+            self.dead.remove(&incarnation);
+        }
         self.known.insert(incarnation, Peer { lease, since: now.mono, lags });
     }
 }
@@ -194,8 +197,14 @@ impl Member {
         let wait = self.timing.lease().max(peer.lease.value.duration);
         let silence =
             peer.since + if planted(Bug::SealTooEarly) { self.timing.renew() * 3 / 2 } else { wait };
-        let after_death =
-            if planted(Bug::ProofWithoutCallTime) { Duration::ZERO } else { self.timing.call() };
+        let after_death = if planted(Bug::ProofWithoutCallTime) {
+            Duration::ZERO
+        } else if peer.lease.value.duration == self.timing.lease() {
+            self.timing.call()
+        } else {
+            // Its durations are others, and its T is not told; but it is less than this.
+            peer.lease.value.duration * 9 / 10
+        };
         self.peers.dead.get(incarnation).map_or(silence, |dead| silence.min(*dead + after_death))
     }
 

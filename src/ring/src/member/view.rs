@@ -32,6 +32,10 @@ pub(super) struct View {
     settled: Option<u64>,
     reads: bool,
     next_read_at: Duration,
+    /// Not written before: a write that is refused would be refused at once again.
+    pub(super) next_write_at: Duration,
+    /// What to tell when the write under way has succeeded.
+    pub(super) to_tell: Vec<Story>,
     next_stalled_read_at: Duration,
     watches_restarted_at: Duration,
     behind_since: Option<Duration>,
@@ -56,6 +60,8 @@ impl Default for View {
             settled: None,
             reads: true,
             next_read_at: Duration::ZERO,
+            next_write_at: Duration::ZERO,
+            to_tell: vec![],
             next_stalled_read_at: Duration::ZERO,
             watches_restarted_at: Duration::ZERO,
             behind_since: None,
@@ -185,14 +191,21 @@ impl Member {
         }
     }
 
-    pub(super) fn ring_written(&mut self, answer: Answer) {
+    pub(super) fn ring_written(&mut self, answer: Answer, now: Stamp) {
+        let stories = std::mem::take(&mut self.view.to_tell);
         match answer {
-            Answer::Ring(ring) if !self.view.is_another(&ring) => self.view.apply(ring),
+            Answer::Ring(ring) if !self.view.is_another(&ring) => {
+                self.view.apply(ring);
+                stories.into_iter().for_each(|story| self.tell(story));
+            }
             Answer::Conflict => {
                 self.view.must_read();
                 self.tell(Story::Conflict);
             }
-            _ => self.view.must_read(),
+            _ => {
+                self.view.next_write_at = now.mono + self.timing.retry();
+                self.view.must_read();
+            }
         }
     }
 

@@ -92,9 +92,44 @@ fn a_complete_list_drops_what_it_does_not_show() {
     let cache = Cache::new("here-1");
     cache.saw(booking("a", "web", 1));
     cache.saw(booking("b", "db", 2));
+    let list_begun_at = cache.newest::<Booking>();
+    // when another one comes while the list is under way
+    cache.saw(booking("c", "db", 3));
     let listed = HashSet::from([("n".to_owned(), "a".to_owned())]);
-    assert_eq!(keys(cache.keep::<Booking>(&listed)), ["db"]);
+    // then that one stays, though the list does not show it
+    assert_eq!(keys(cache.keep::<Booking>(&listed, list_begun_at)), ["db"]);
     assert_eq!(names(&cache, "web"), ["a"]);
+    assert_eq!(names(&cache, "db"), ["c"]);
+}
+
+#[test]
+fn what_is_gone_is_not_brought_back_by_an_older_list_or_watch() {
+    // given a Booking that was seen to go
+    let cache = Cache::new("here-1");
+    cache.saw(booking("b", "web", 2));
+    cache.lost(&booking("b", "web", 5));
+    // when a list that began before shows it
+    cache.saw(booking("b", "web", 3));
+    // then it stays gone
+    assert!(names(&cache, "web").is_empty());
+    // but another one of its name may come, and the end of the first does not take it away
+    let mut another = booking("b", "web", 9);
+    another.metadata.uid = Some("another".into());
+    cache.saw(another);
+    cache.lost(&booking("b", "web", 5));
+    assert_eq!(names(&cache, "web"), ["b"]);
+}
+
+#[test]
+fn a_store_that_went_back_replaces_what_is_known() {
+    let cache = Cache::new("here-1");
+    cache.saw(booking("a", "web", 10));
+    cache.saw(booking("b", "web", 11));
+    cache.lost(&booking("c", "web", 12));
+    let changed = cache.went_back(vec![booking("a", "web", 4), booking("c", "web", 5)]);
+    assert_eq!(keys(changed), ["web"]);
+    assert_eq!(names(&cache, "web"), ["a", "c"]);
+    assert_eq!(cache.newest::<Booking>(), 5);
 }
 
 #[test]

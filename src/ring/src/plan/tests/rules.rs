@@ -40,7 +40,8 @@ fn orphans_go_at_once_to_the_least_loaded() {
             "c>d@11 c>d@11 c>d@11 c>d@11 b b b b",
         ),
         ("a move of nobody's", "->b@5", "a b", "b"),
-        ("to nobody", "c c>b@5 -", "a:leaving b:sealed c:sealed", "- - -"),
+        ("to leavers where nobody else is", "c c>b@5 -", "a:leaving b:sealed c:sealed", "a a a"),
+        ("to nobody", "c c>b@5 -", "a:told b:sealed c:sealed", "- - -"),
     ]);
 }
 
