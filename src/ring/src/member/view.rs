@@ -196,7 +196,9 @@ impl Member {
         match answer {
             Answer::Ring(ring) if !self.view.is_another(&ring) => {
                 self.view.apply(ring);
-                stories.into_iter().for_each(|story| self.tell(story));
+                for story in stories {
+                    self.tell(story);
+                }
             }
             Answer::Conflict => {
                 self.view.must_read();
