@@ -78,10 +78,9 @@ impl Gone {
         if self.uids.insert(uid.clone()) {
             self.order.push_back(uid);
         }
-        if self.order.len() > GONE_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.uids.remove(&oldest);
-            }
+        let oldest = if self.order.len() > GONE_MAX { self.order.pop_front() } else { None };
+        if let Some(oldest) = oldest {
+            self.uids.remove(&oldest);
         }
     }
 }
