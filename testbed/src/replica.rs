@@ -4,11 +4,17 @@ use std::{
     env,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    io::AsyncWriteExt,
+    process::Command,
+    time::{Instant, sleep},
+};
 
+use crate::control_plane::{ControlPlane, ControlPlaneError};
 use crate::guard::{GuardError, Guarded, GuardedCommand};
 
 /// Names another operator binary than the one beside this program.
@@ -39,6 +45,15 @@ pub enum ReplicaError {
     /// The process could not be started.
     #[error(transparent)]
     Guard(#[from] GuardError),
+    /// A program could not be run.
+    #[error("{0}: {1}")]
+    Run(&'static str, std::io::Error),
+    /// The API server refuses the CRDs.
+    #[error("kubectl apply of the CRDs: {0}")]
+    Crds(ExitStatus),
+    /// The control plane.
+    #[error(transparent)]
+    ControlPlane(#[from] ControlPlaneError),
     /// It did not become ready.
     #[error("the operator was not ready within {READY_LIMIT:?}; its last words:\n{0}")]
     NotReady(String),
@@ -86,6 +101,28 @@ pub fn operator_binary() -> Result<PathBuf, ReplicaError> {
         tried = candidate;
     }
     Err(ReplicaError::NoBinary(tried))
+}
+
+/// As a user would: `booking-operator crds | kubectl apply -f -`.
+///
+/// # Errors
+/// When there is no operator binary, or the API server refuses.
+pub async fn install_crds(control_plane: &ControlPlane) -> Result<(), ReplicaError> {
+    let crds = Command::new(operator_binary()?).arg("crds").output().await;
+    let crds = crds.map_err(|error| ReplicaError::Run("booking-operator crds", error))?;
+    let failed = |error| ReplicaError::Run("kubectl", error);
+    let mut kubectl = Command::new(control_plane.kubectl()?)
+        .args(["apply", "-f", "-"])
+        .env("KUBECONFIG", control_plane.kubeconfig())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(mut input) = kubectl.stdin.take() {
+        input.write_all(&crds.stdout).await.map_err(failed)?;
+    }
+    let status = kubectl.wait().await.map_err(failed)?;
+    if status.success() { Ok(()) } else { Err(ReplicaError::Crds(status)) }
 }
 
 impl Replica {

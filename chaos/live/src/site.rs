@@ -3,12 +3,14 @@
 use std::{
     error::Error,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use kube::Client;
-use testbed::{control_plane::ControlPlane, replica::operator_binary};
-use tokio::{io::AsyncWriteExt, process::Command};
+use testbed::{
+    control_plane::ControlPlane,
+    replica::{install_crds, operator_binary},
+};
+use tokio::process::Command;
 
 use crate::proxy::Upstream;
 
@@ -57,20 +59,4 @@ async fn has_ring() -> Result<(), Failure> {
         return Ok(());
     }
     Err(format!("{} has no --ring-namespace: build the operator anew", binary.display()).into())
-}
-
-/// As a user would: `booking-operator crds | kubectl apply --server-side -f -`.
-async fn install_crds(control_plane: &ControlPlane) -> Result<(), Failure> {
-    let crds = Command::new(operator_binary()?).arg("crds").output().await?;
-    let mut kubectl = Command::new(control_plane.kubectl()?)
-        .args(["apply", "--server-side", "-f", "-"])
-        .env("KUBECONFIG", control_plane.kubeconfig())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
-    if let Some(mut input) = kubectl.stdin.take() {
-        input.write_all(&crds.stdout).await?;
-    }
-    let status = kubectl.wait().await?;
-    if status.success() { Ok(()) } else { Err(format!("kubectl apply of the CRDs: {status}").into()) }
 }

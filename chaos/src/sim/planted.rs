@@ -43,27 +43,16 @@ impl fmt::Display for Bug {
     }
 }
 
-#[cfg(feature = "planted")]
-thread_local! {
-    static PLANTED: std::cell::Cell<Option<ModelBug>> = const { std::cell::Cell::new(None) };
-}
-
 /// Plants a bug in what this thread runs from now on, or takes it away.
 #[cfg(feature = "planted")]
 pub fn plant(bug: Option<Bug>) {
     booking_ring::planted::plant(if let Some(Bug::Ring(bug)) = bug { Some(bug) } else { None });
     booking_core::planted::plant(if let Some(Bug::Core(bug)) = bug { Some(bug) } else { None });
-    PLANTED.set(if let Some(Bug::Model(bug)) = bug { Some(bug) } else { None });
+    model::plant(if let Some(Bug::Model(bug)) = bug { Some(bug) } else { None });
 }
 
-/// Whether a bug is planted.
-#[cfg(feature = "planted")]
-pub(crate) fn planted(bug: ModelBug) -> bool {
-    PLANTED.get() == Some(bug)
-}
+pub(crate) use model::planted;
 
-/// Whether a bug is planted: never.
-#[cfg(not(feature = "planted"))]
-pub(crate) const fn planted(_: ModelBug) -> bool {
-    false
+mod model {
+    booking_planted::switch!(super::ModelBug);
 }

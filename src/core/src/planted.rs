@@ -17,25 +17,4 @@ impl Bug {
     pub const ALL: [Self; 2] = [Self::FinishedClearsHold, Self::GrantTakenAway];
 }
 
-#[cfg(feature = "planted")]
-thread_local! {
-    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
-}
-
-/// Plants a bug in what this thread runs from now on, or takes it away.
-#[cfg(feature = "planted")]
-pub fn plant(bug: Option<Bug>) {
-    PLANTED.set(bug);
-}
-
-/// Whether a bug is planted.
-#[cfg(feature = "planted")]
-pub(crate) fn planted(bug: Bug) -> bool {
-    PLANTED.get() == Some(bug)
-}
-
-/// Whether a bug is planted: never.
-#[cfg(not(feature = "planted"))]
-pub(crate) const fn planted(_: Bug) -> bool {
-    false
-}
+booking_planted::switch!(Bug);

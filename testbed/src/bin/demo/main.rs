@@ -3,13 +3,7 @@
 
 mod timeline;
 
-use std::{
-    env,
-    error::Error,
-    path::PathBuf,
-    process::{ExitCode, Stdio},
-    time::Duration,
-};
+use std::{env, error::Error, path::PathBuf, process::ExitCode, time::Duration};
 
 use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -18,9 +12,8 @@ use tempfile::TempDir;
 use testbed::{
     control_plane::ControlPlane,
     ec2::{AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, SettingsPatch},
-    replica::{QUICK_RING, REGION, Replica, ReplicaConfig, operator_binary},
+    replica::{QUICK_RING, REGION, Replica, ReplicaConfig, install_crds},
 };
-use tokio::{io::AsyncWriteExt, process::Command};
 
 /// A start or stop call that goes out later than this fails the demo.
 const LATE_LIMIT_MS: i64 = 500;
@@ -98,22 +91,6 @@ async fn simulated_ec2() -> Result<Ec2Simulator, Failure> {
         .state(InstanceState::Stopped);
     ec2.world().add_instances(&AddInstances { region: REGION.to_owned(), ..machines })?;
     Ok(ec2)
-}
-
-/// As a user would: `booking-operator crds | kubectl apply -f -`.
-async fn install_crds(control_plane: &ControlPlane) -> Result<(), Failure> {
-    let crds = Command::new(operator_binary()?).arg("crds").output().await?;
-    let mut kubectl = Command::new(control_plane.kubectl()?)
-        .args(["apply", "-f", "-"])
-        .env("KUBECONFIG", control_plane.kubeconfig())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()?;
-    if let Some(mut input) = kubectl.stdin.take() {
-        input.write_all(&crds.stdout).await?;
-    }
-    let status = kubectl.wait().await?;
-    if status.success() { Ok(()) } else { Err(format!("kubectl apply of the CRDs: {status}").into()) }
 }
 
 /// Applies a Resource and a Booking of eight seconds; gives its window.
