@@ -31,6 +31,7 @@ impl World {
             incarnation: Incarnation::new(who.clone()),
             container: Some(birth.container.clone()),
             release: birth.release.clone(),
+            protocol: birth.protocol,
         };
         let member = Member::new(identity, self.timing, self.plan.slots, clocks.stamp(now));
         let controller = Controller::new(&self.groups, self.plan.slots);

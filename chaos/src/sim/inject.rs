@@ -39,7 +39,9 @@ impl World {
     pub fn new_pod(&mut self) -> Birth {
         let number = self.number();
         let pod: Arc<str> = Arc::from(format!("op{number}"));
-        Birth { container: pod.clone(), pod, release: self.present_release() }
+        // Each release of a run speaks a newer protocol: ever so long as an older one is there, all speak that.
+        let protocol = self.release;
+        Birth { container: pod.clone(), pod, release: self.present_release(), protocol }
     }
 
     fn present_release(&self) -> Arc<str> {

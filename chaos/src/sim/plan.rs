@@ -16,6 +16,9 @@ const LENGTH_MIN: Micros = 10 * MINUTE;
 const QUIET: Micros = 270 * SECOND;
 /// Nothing is booked to begin or to end so shortly before the end of the run.
 const LAST_EDGE: Micros = 130 * SECOND;
+/// Nothing is lost or late any more so long before the end of the run: what must come in the end, must
+/// come once faults have stopped.
+const NO_LOSSES: Micros = 90 * SECOND;
 /// Fewest Bookings.
 const BOOKINGS_MIN: u64 = 20;
 
@@ -79,6 +82,11 @@ impl Noise {
         reorder: false,
         cancels: 0,
     };
+
+    /// The same without what costs messages.
+    fn lossless(self) -> Self {
+        Self { late: 0, errors: 0, lost: 0, ..self }
+    }
 
     fn random(dice: &mut Dice) -> Self {
         if dice.chance(250) {
@@ -175,6 +183,11 @@ impl Plan {
         let groups: Vec<GroupPlan> = (0..dice.between(6, 9)).map(|_| group(dice)).collect();
         let acts = acts(dice, &groups, end);
         Self { seed, replicas, slots, noise, faults, groups, acts, end }
+    }
+
+    /// What goes on besides faults at an instant of the run.
+    pub fn noise_at(&self, now: Micros) -> Noise {
+        if now + NO_LOSSES < self.end { self.noise } else { self.noise.lossless() }
     }
 
     /// When a fault's own part is over.

@@ -151,6 +151,8 @@ pub struct Birth {
     pub container: Arc<str>,
     /// Its release.
     pub release: Arc<str>,
+    /// The protocol that this release speaks.
+    pub protocol: u32,
 }
 
 /// See the module.

@@ -24,7 +24,7 @@ const HELD_MAX: Micros = 30 * SECOND;
 impl World {
     /// How long a message takes between a process and the API server.
     pub fn latency(&mut self, id: ProcessId) -> Micros {
-        let (noise, now) = (self.plan.noise, self.now);
+        let (noise, now) = (self.plan.noise_at(self.now), self.now);
         let slow = self.processes.get(id).is_some_and(|process| now < process.link.slow);
         let dice = &mut self.dice;
         if slow {
@@ -56,7 +56,7 @@ impl World {
             }
             return;
         }
-        let (noise, bad) = (self.plan.noise, now < self.server.errors);
+        let (noise, bad) = (self.plan.noise_at(now), now < self.server.errors);
         if self.dice.chance(noise.errors + if bad { 600 } else { 0 }) {
             self.reply(request, Reply::Failed);
             return;

@@ -15,7 +15,7 @@ impl World {
     /// A change is on its way to a process that watches, unless its watch breaks at it.
     pub fn show(&mut self, id: ProcessId, change: &Change) {
         let kind = change.object.value.kind();
-        let (noise, now) = (self.plan.noise, self.now);
+        let (noise, now) = (self.plan.noise_at(self.now), self.now);
         let connected = self.alive(id).is_some_and(|process| process.watch(kind).connected);
         if !connected {
             return;

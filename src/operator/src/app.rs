@@ -10,7 +10,10 @@ use backon::{ExponentialBuilder, Retryable};
 use booking_api::{Booking, Resource};
 use booking_cloud::{Ec2, Provider};
 use booking_core::{Settings, instance::TAG_APPLICATION};
-use booking_ring::kubernetes::{self as ring, RingConfig, RingHandle, clocks};
+use booking_ring::{
+    kubernetes::{self as ring, RingConfig, RingHandle, clocks},
+    time::Stamp,
+};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Client, api::ListParams, core::DeserializeGuard, runtime::events::EventType};
@@ -37,7 +40,7 @@ use crate::{
     },
 };
 
-/// Why the operator cannot start.
+/// Why the operator cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Logging.
@@ -58,6 +61,9 @@ pub enum StartError {
     /// The way to the cloud.
     #[error("no cloud: {0}")]
     Cloud(#[from] booking_cloud::ec2::SetupError),
+    /// What cannot be done without has ended: a bug.
+    #[error("a watch or the part in the ring has ended by itself; the log says more")]
+    Broken,
 }
 
 /// Prints the CRDs, and the policy that guards rings, as one YAML stream.
@@ -96,9 +102,10 @@ pub fn crds_yaml() -> Result<String, serde_yaml_ng::Error> {
 
 /// Runs the operator until it is told to stop.
 pub fn run(config: Config) -> ExitCode {
+    let began = clocks::now();
     let started = log::init(&config.log).map_err(StartError::from).and_then(|()| {
         let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(start(config))
+        runtime.block_on(start(config, began))
     });
     match started {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,7 +116,7 @@ pub fn run(config: Config) -> ExitCode {
     }
 }
 
-async fn start(config: Config) -> Result<(), StartError> {
+async fn start(config: Config, began: Stamp) -> Result<(), StartError> {
     let stop = CancellationToken::new();
     let signals = tokio::spawn(wait_for_signal(stop.clone()));
     let kubernetes = kube::Config::infer().await.map_err(|error| StartError::Cluster(error.to_string()))?;
@@ -119,7 +126,7 @@ async fn start(config: Config) -> Result<(), StartError> {
     let ec2 = Ec2::from_env(TAG_APPLICATION, FIELD_MANAGER).await?;
     let provider = Arc::new(Metered(Arc::new(ec2)));
     let handle = metrics::install()?;
-    let share = Share::in_ring(client.clone(), &config, own_namespace)?;
+    let share = Share::in_ring(client.clone(), &config, own_namespace, began)?;
     let parts = Parts { client, provider, clock, share };
     let operator = Operator::new(&config, parts);
     if let Some(address) = config.metrics_address {
@@ -138,7 +145,10 @@ async fn start(config: Config) -> Result<(), StartError> {
         "started"
     );
     operator.run(&config, stop).await;
-    signals.abort();
+    // Whoever runs it starts it again: what cannot go on must not stand there and look well.
+    if !signals.is_finished() {
+        return Err(StartError::Broken);
+    }
     Ok(())
 }
 
@@ -163,7 +173,7 @@ pub enum Share {
 }
 
 impl Share {
-    /// A part in the ring that the configuration names.
+    /// A part in the ring that the configuration names, of a process that began then.
     ///
     /// # Errors
     /// When it makes no sense.
@@ -171,6 +181,7 @@ impl Share {
         client: Client,
         config: &Config,
         own_namespace: String,
+        began: Stamp,
     ) -> Result<Self, ring::ConfigError> {
         let args = config.ring.clone();
         let config = RingConfig {
@@ -180,7 +191,7 @@ impl Share {
             slots: args.slots,
             pod: args.pod,
             container: args.container,
-            started: clocks::now(),
+            started: began,
             release: args.release,
             pod_labels: args.pod_labels,
             termination_log: Some(ring::run::TERMINATION_LOG.into()),
@@ -260,12 +271,12 @@ impl Operator {
         if stop.run_until_cancelled(self.wait_for_crds(namespace)).await.is_some() {
             let gate = Arc::new(Gate::default());
             let [resources, bookings] = self.watches.clone();
-            self.watch::<Resource>(namespace, resources, &gate, &halt);
-            self.watch::<Booking>(namespace, bookings, &gate, &halt);
+            self.watch::<Resource>(namespace, resources, &gate, (&stop, &halt));
+            self.watch::<Booking>(namespace, bookings, &gate, (&stop, &halt));
             self.readiness.waits_for(Some("the first list of Resources and Bookings".to_owned()));
             if stop.run_until_cancelled(self.wait_for_caches()).await.is_some() {
                 gate.open(&self.queue);
-                left = self.join_ring(namespace, &halt);
+                left = self.join_ring(namespace, &stop, &halt);
                 self.readiness.waits_for(None);
                 tracing::info!("ready");
                 spawn_workers(&self.tasks, &self.pass, &self.queue, config.concurrency, &halt);
@@ -309,7 +320,12 @@ impl Operator {
         }));
     }
 
-    fn join_ring(&self, namespace: Option<&str>, halt: &CancellationToken) -> Option<RingHandle> {
+    fn join_ring(
+        &self,
+        namespace: Option<&str>,
+        stop: &CancellationToken,
+        halt: &CancellationToken,
+    ) -> Option<RingHandle> {
         let part = self.ring.lock().unwrap_or_else(PoisonError::into_inner).take();
         let RingPart { handle, shards, run, reference } = part?;
         let opener = Opener {
@@ -321,10 +337,19 @@ impl Operator {
         };
         let opens = opener.run(handle.changes());
         self.tell_of_clock(halt, reference);
-        self.tasks.spawn(async move {
+        self.spawn_vital(stop, async move {
             tokio::join!(run, opens);
         });
         Some(handle)
+    }
+
+    /// Spawns what a process is of no use without: if it ends, be it by a panic, so does the process.
+    fn spawn_vital(&self, stop: &CancellationToken, task: impl Future<Output = ()> + Send + 'static) {
+        let stops = stop.clone().drop_guard();
+        self.tasks.spawn(async move {
+            let _stops = stops;
+            task.await;
+        });
     }
 
     fn watch<K: Watched>(
@@ -332,13 +357,13 @@ impl Operator {
         namespace: Option<&str>,
         health: Arc<WatchHealth>,
         gate: &Arc<Gate>,
-        stop: &CancellationToken,
+        (stop, halt): (&CancellationToken, &CancellationToken),
     ) {
         let api = api::<DeserializeGuard<K>>(self.client.clone(), namespace);
         let watched = watch(api, self.pass.cache.clone(), self.queue.clone(), health, gate.clone());
-        let stop = stop.clone();
-        self.tasks.spawn(async move {
-            stop.run_until_cancelled(watched).await;
+        let halt = halt.clone();
+        self.spawn_vital(stop, async move {
+            halt.run_until_cancelled(watched).await;
         });
     }
 

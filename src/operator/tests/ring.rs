@@ -20,7 +20,7 @@ use booking_operator::{
     app::{Operator, Parts, Share},
     clock::Clock,
 };
-use booking_ring::kubernetes::{crd::RingCrd, ranges};
+use booking_ring::kubernetes::{clocks, crd::RingCrd, ranges};
 use common::{World, ec2_provider, for_ms, in_ms, state_word};
 use kube::{Api, Client, client::ClientBuilder};
 use testbed::{control_plane::ControlPlane, ec2::InstanceState};
@@ -54,6 +54,15 @@ impl Requests {
 
 impl Replica {
     async fn start(world: &World, name: &str, release: &str) -> Self {
+        Self::start_with(world, name, release, |share| share).await
+    }
+
+    async fn start_with(
+        world: &World,
+        name: &str,
+        release: &str,
+        change: impl FnOnce(Share) -> Share,
+    ) -> Self {
         let requests = Arc::new(Requests::default());
         let mut config = ControlPlane::shared().await.unwrap().client_config();
         config.default_retry = false;
@@ -63,7 +72,7 @@ impl Replica {
         let release = format!("--release={release}");
         let args = [&[ring.as_str(), &pod, &release], &RING[..]].concat();
         let config = common::config(&world.namespace, &args);
-        let share = Share::in_ring(client.clone(), &config, String::new()).unwrap();
+        let share = change(Share::in_ring(client.clone(), &config, String::new(), clocks::now()).unwrap());
         let provider = Arc::new(ec2_provider(&world.ec2.url(), name));
         let parts = Parts { client, provider, clock: Clock::default(), share };
         let stop = CancellationToken::new();
@@ -158,6 +167,21 @@ async fn a_settled_ring_costs_its_renewals_and_no_reads() {
     for replica in replicas {
         replica.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_part_in_the_ring_breaks_ends() {
+    // given a replica whose ring panics
+    let world = World::without_operator("broken").await;
+    let breaks = |share| match share {
+        Share::Ring(handle, reference, _) => {
+            Share::Ring(handle, reference, Box::pin(async { panic!("a bug") }))
+        }
+        Share::Everything => share,
+    };
+    let replica = Replica::start_with(&world, "broken", "", breaks).await;
+    // then nobody has to tell it to stop
+    tokio::time::timeout(common::PATIENCE, replica.task).await.expect("it ends").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,6 +46,9 @@ pub struct Identity {
     pub container: Option<Arc<str>>,
     /// Its release.
     pub release: Arc<str>,
+    /// The highest protocol that it speaks: [`PROTOCOL`](crate::record::PROTOCOL), but where releases to
+    /// come are tried beside this one.
+    pub protocol: u32,
 }
 
 /// See the module.

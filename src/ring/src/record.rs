@@ -77,6 +77,8 @@ pub struct MemberLease {
     pub ring: Arc<str>,
     /// L of its owner.
     pub duration: Duration,
+    /// T of its owner, where it is told.
+    pub call: Option<Duration>,
     /// Grows with each attempt to renew.
     pub counter: u64,
     /// The newest epoch that its owner acts by.

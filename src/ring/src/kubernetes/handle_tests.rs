@@ -4,7 +4,8 @@ use super::*;
 use crate::{member::Identity, timing::Timing};
 
 fn handle() -> RingHandle {
-    let me = Identity { incarnation: Incarnation::new("a"), container: None, release: "1".into() };
+    let me =
+        Identity { incarnation: Incarnation::new("a"), container: None, release: "1".into(), protocol: 1 };
     RingHandle::new(Member::new(me, Timing::default(), 16, clocks::now()))
 }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     member::{Identity, Member},
     protocol::{Action, End, Event},
-    record::Incarnation,
+    record::{Incarnation, PROTOCOL},
     slot::SLOTS_MAX,
     time::Stamp,
     timing::Timing,
@@ -85,6 +85,7 @@ pub fn start(
         incarnation: new_incarnation(&config.pod)?,
         container: config.container.as_deref().map(Arc::from),
         release: config.release.as_str().into(),
+        protocol: PROTOCOL,
     };
     let incarnation = identity.incarnation.clone();
     let member = Member::new(identity, config.timing, config.slots, clocks::now());

@@ -15,7 +15,7 @@ use super::{Member, Purpose};
 use crate::{
     planted::{Bug, planted},
     protocol::{Answer, End, Op, Story},
-    record::{MemberLease, PROTOCOL, Standing, Stored},
+    record::{MemberLease, Standing, Stored},
     time::Stamp,
 };
 
@@ -107,13 +107,14 @@ impl Member {
             incarnation: self.me.incarnation.clone(),
             ring: self.view.bound_to().unwrap_or_default(),
             duration: self.timing.lease(),
+            call: Some(self.timing.call()),
             counter,
             applied: self.view.epoch(),
             acked: self.own.acked,
             standing,
             told_to_leave: self.own.told_to_leave,
             container: self.me.container.clone(),
-            protocol: PROTOCOL,
+            protocol: self.me.protocol,
             release: self.me.release.clone(),
             created: 0,
             payload: self.payload.clone(),
@@ -222,7 +223,8 @@ impl Member {
                     self.confirm(counter, now);
                 }
                 self.own.said = None;
-                self.own.next_at = now.mono + self.timing.retry();
+                // From its sending: what timed out is tried again at once, what was refused is not.
+                self.own.next_at = self.own.last_sent_at + self.timing.retry();
             }
         }
     }

@@ -14,7 +14,7 @@ use super::{Member, Purpose};
 use crate::{
     planted::{Bug, planted},
     protocol::{Answer, Op, Story},
-    record::{Incarnation, MemberLease, PROTOCOL, Standing, Stored},
+    record::{Incarnation, MemberLease, Standing, Stored},
     time::Stamp,
 };
 
@@ -197,13 +197,11 @@ impl Member {
         let wait = self.timing.lease().max(peer.lease.value.duration);
         let silence =
             peer.since + if planted(Bug::SealTooEarly) { self.timing.renew() * 3 / 2 } else { wait };
-        let after_death = if planted(Bug::ProofWithoutCallTime) {
-            Duration::ZERO
-        } else if peer.lease.value.duration == self.timing.lease() {
-            self.timing.call()
-        } else {
-            // Its durations are others, and its T is not told; but it is less than this.
-            peer.lease.value.duration * 9 / 10
+        let after_death = match peer.lease.value.call {
+            _ if planted(Bug::ProofWithoutCallTime) => Duration::ZERO,
+            Some(call) => call.min(wait),
+            // A T that is not told is less than this all the same: durations are checked together.
+            None => wait * 9 / 10,
         };
         self.peers.dead.get(incarnation).map_or(silence, |dead| silence.min(*dead + after_death))
     }
@@ -262,13 +260,14 @@ impl Member {
             incarnation: owner.clone(),
             ring,
             duration: self.timing.lease(),
+            call: None,
             counter: 0,
             applied: 0,
             acked: 0,
             standing: Standing::Active,
             told_to_leave: true,
             container: None,
-            protocol: PROTOCOL,
+            protocol: self.me.protocol,
             release: Arc::default(),
             created: 0,
             payload: Arc::default(),

@@ -122,6 +122,42 @@ fn a_proof_of_death_is_acted_on_after_the_longest_call() {
 }
 
 #[test]
+fn a_proof_of_death_is_acted_on_after_the_longest_call_of_the_dead() {
+    let patient = Timing::new(secs(15), secs(3), secs(7), secs(6)).unwrap();
+    let mut world = three();
+    world.start_with_timing("d", patient);
+    world.run(secs(10));
+    assert_eq!(world.shares(), [("a", 3), ("b", 3), ("c", 3), ("d", 3)]);
+    world.kill("d");
+    world.event_to_all(&Event::ProcessDead(Incarnation::new("d")));
+    world.run(Duration::from_millis(5_900));
+    assert_eq!(world.shares(), [("a", 3), ("b", 3), ("c", 3)]);
+    world.run(Duration::from_millis(300));
+    assert_eq!(world.shares(), [("a", 4), ("b", 4), ("c", 4)]);
+}
+
+#[test]
+fn members_of_two_releases_speak_the_older_protocol_until_its_last_speaker_has_gone() {
+    let mut world = three();
+    for name in ["d", "e", "f"] {
+        world.start_speaking(name, 2);
+    }
+    world.run(secs(60));
+    assert_eq!(world.shares(), [("a", 2), ("b", 2), ("c", 2), ("d", 2), ("e", 2), ("f", 2)]);
+    for name in ["a", "b", "c"] {
+        assert_eq!(world.ring().protocol, 1);
+        world.event(name, Event::Stop);
+        world.run(secs(2));
+    }
+    assert_eq!(world.ring().protocol, 2);
+    // One of the older release that comes back owns nothing, says why, and disturbs nobody.
+    world.start("a2");
+    world.run(secs(60));
+    assert_eq!(world.shares(), [("a2", 0), ("d", 4), ("e", 4), ("f", 4)]);
+    assert!(world.told("a2", &Story::Unsupported("its protocol is 2, this release speaks 1".into())));
+}
+
+#[test]
 fn a_member_that_stops_hands_over_and_leaves_nothing_unowned() {
     let mut world = three();
     world.event("a", Event::Stop);
@@ -298,7 +334,7 @@ fn a_member_that_lapses_again_and_again_hands_over_and_takes_nothing_for_a_while
 fn a_member_that_cannot_know_whether_it_was_created_reads_though_the_watch_shows_it_gone() {
     // given a member whose creation was not replied to
     let me = Incarnation::new("a");
-    let identity = Identity { incarnation: me.clone(), container: None, release: "1".into() };
+    let identity = Identity { incarnation: me.clone(), container: None, release: "1".into(), protocol: 1 };
     let mut member = Member::new(identity, Timing::default(), 4, Stamp::default());
     let mut answer = |event, at| ops(member.handle(event, Stamp::all(at)));
     let read = answer(Event::Tick, Duration::ZERO).remove(0).0;

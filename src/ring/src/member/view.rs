@@ -15,7 +15,7 @@ use super::{Member, Purpose};
 use crate::{
     planted::{Bug, planted},
     protocol::{Action, Answer, End, Op, Story},
-    record::{PROTOCOL, Ring, Stored},
+    record::{Ring, Stored},
     slot::{HASH, SLOTS_MAX, Slot},
     time::Stamp,
 };
@@ -212,8 +212,9 @@ impl Member {
     }
 
     fn check_support(&mut self, ring: &Ring) {
-        let why = if ring.protocol > PROTOCOL {
-            Some(format!("its protocol is {}, this release speaks {PROTOCOL}", ring.protocol))
+        let why = if ring.protocol > self.me.protocol {
+            let spoken = self.me.protocol;
+            Some(format!("its protocol is {}, this release speaks {spoken}", ring.protocol))
         } else if &*ring.hash != HASH {
             Some(format!("its hash is {:?}, this release knows {HASH:?}", ring.hash))
         } else if ring.slots != self.slots || ring.slots == 0 || ring.slots > SLOTS_MAX {

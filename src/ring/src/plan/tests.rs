@@ -27,6 +27,7 @@ fn lease(text: &str) -> MemberLease {
         incarnation: named(words.next().unwrap()),
         ring: RING.into(),
         duration: seconds(15),
+        call: Some(seconds(4)),
         counter: 1,
         applied: 0,
         acked: 0,

@@ -22,6 +22,7 @@ fn lease(name: &str) -> MemberLease {
         incarnation: Incarnation::new(name),
         ring: "ring-uid".into(),
         duration: Duration::from_millis(1500),
+        call: Some(Duration::from_millis(400)),
         counter: 1,
         applied: 0,
         acked: 0,

@@ -31,6 +31,7 @@ pub const ROLE_LEADER: &str = "leader";
 
 const RING_UID: &str = "manager.kotaico.de/ring-uid";
 const DURATION: &str = "manager.kotaico.de/lease-duration-ms";
+const CALL: &str = "manager.kotaico.de/call-timeout-ms";
 const COUNTER: &str = "manager.kotaico.de/counter";
 const APPLIED: &str = "manager.kotaico.de/applied-epoch";
 const ACKED: &str = "manager.kotaico.de/acknowledged-epoch";
@@ -85,6 +86,7 @@ pub fn member(lease: &Lease) -> Result<Stored<MemberLease>, Odd> {
         incarnation: Incarnation::new(lease.name_any()),
         ring: text(lease, RING_UID),
         duration: duration(lease),
+        call: milliseconds(lease, CALL),
         counter: number(lease, COUNTER),
         applied: number(lease, APPLIED),
         acked: number(lease, ACKED),
@@ -146,6 +148,7 @@ fn member_annotations(record: &MemberLease) -> Annotations {
     BTreeMap::from([
         (RING_UID, Some(record.ring.to_string())),
         (DURATION, Some(record.duration.as_millis().to_string())),
+        (CALL, record.call.map(|call| call.as_millis().to_string())),
         (COUNTER, Some(record.counter.to_string())),
         (APPLIED, Some(record.applied.to_string())),
         (ACKED, Some(record.acked.to_string())),
@@ -221,9 +224,12 @@ fn number(lease: &Lease, key: &str) -> u64 {
 /// The exact duration, else the one in whole seconds, else zero: whoever waits for it to pass waits for
 /// its own, which is longer.
 fn duration(lease: &Lease) -> Duration {
-    let exact = annotation(lease, DURATION).and_then(|text| text.parse().ok()).map(Duration::from_millis);
     let seconds = || lease.spec.as_ref()?.lease_duration_seconds?.try_into().ok().map(Duration::from_secs);
-    exact.or_else(seconds).unwrap_or_default().min(DURATION_MAX)
+    milliseconds(lease, DURATION).or_else(seconds).unwrap_or_default().min(DURATION_MAX)
+}
+
+fn milliseconds(lease: &Lease, key: &str) -> Option<Duration> {
+    annotation(lease, key).and_then(|text| text.parse().ok()).map(Duration::from_millis)
 }
 
 fn standing(lease: &Lease) -> Standing {

@@ -47,6 +47,7 @@ prop_compose! {
     fn any_member()(
         (ring, release, payload) in ("[a-z0-9-]{0,36}", ".{0,20}", ".{0,200}"),
         duration in 0_u64..=3_600_000,
+        call in prop::option::of(0_u64..=3_600_000),
         (counter, applied, acked) in any::<(u64, u64, u64)>(),
         standing in prop::sample::select(
             vec![Standing::Active, Standing::Leaving, Standing::Released, Standing::Sealed]),
@@ -58,6 +59,7 @@ prop_compose! {
             incarnation: Incarnation::new("pod-a-k3j5x9q1"),
             ring: ring.into(),
             duration: Duration::from_millis(duration),
+            call: call.map(Duration::from_millis),
             counter,
             applied,
             acked,
@@ -104,7 +106,7 @@ proptest! {
 
     #[test]
     fn whatever_stands_in_a_lease_it_can_be_read_and_ends_nobody(
-        key in prop::sample::select(vec![RING_UID, DURATION, COUNTER, APPLIED, ACKED, STANDING, PROTOCOL]),
+        key in prop::sample::select(vec![RING_UID, DURATION, CALL, COUNTER, APPLIED, ACKED, STANDING, PROTOCOL]),
         value in ".{0,40}",
     ) {
         prop_assume!(!["Released", "Sealed"].contains(&value.as_str()));
@@ -131,6 +133,7 @@ fn a_lease_of_nulls_is_unsealed_and_proves_nothing() {
             incarnation: Incarnation::new("x"),
             ring: "".into(),
             duration: Duration::ZERO,
+            call: None,
             counter: 0,
             applied: 0,
             acked: 0,

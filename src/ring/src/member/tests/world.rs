@@ -47,6 +47,10 @@ pub struct World {
     reads: usize,
 }
 
+fn identity(name: &str) -> Identity {
+    Identity { incarnation: Incarnation::new(name), container: None, release: "1".into(), protocol: 1 }
+}
+
 impl World {
     pub fn new(slots: u16) -> Self {
         let now = Duration::from_secs(1000);
@@ -58,20 +62,25 @@ impl World {
     }
 
     pub fn start_in(&mut self, name: &str, container: Option<&str>) {
-        self.launch(name, container, self.slots);
+        let me = Identity { container: container.map(Arc::from), ..identity(name) };
+        self.launch(me, Timing::default(), self.slots);
     }
 
     pub fn start_with_slots(&mut self, name: &str, slots: u16) {
-        self.launch(name, None, slots);
+        self.launch(identity(name), Timing::default(), slots);
     }
 
-    fn launch(&mut self, name: &str, container: Option<&str>, slots: u16) {
-        let me = Identity {
-            incarnation: Incarnation::new(name),
-            container: container.map(Arc::from),
-            release: "1".into(),
-        };
-        self.add(name, Member::new(me, Timing::default(), slots, Stamp::all(self.now)));
+    pub fn start_with_timing(&mut self, name: &str, timing: Timing) {
+        self.launch(identity(name), timing, self.slots);
+    }
+
+    pub fn start_speaking(&mut self, name: &str, protocol: u32) {
+        self.launch(Identity { protocol, ..identity(name) }, Timing::default(), self.slots);
+    }
+
+    fn launch(&mut self, me: Identity, timing: Timing, slots: u16) {
+        let name = me.incarnation.to_string();
+        self.add(&name, Member::new(me, timing, slots, Stamp::all(self.now)));
     }
 
     fn add(&mut self, name: &str, member: Member) {
@@ -357,6 +366,10 @@ impl World {
 
     pub fn shares_of_others(&self, name: &str) -> usize {
         self.shares().iter().filter(|(other, _)| *other != name).map(|(_, count)| count).sum()
+    }
+
+    pub fn ring(&self) -> &Ring {
+        &self.store.ring.as_ref().unwrap().value
     }
 
     pub fn leader(&self) -> String {
