@@ -23,6 +23,7 @@ test: ## all tests, on a real API server, the simulated EC2 and moto
 lint: ## format, clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy -p chaos --features planted --all-targets --locked -- -D warnings
 
 docs: ## the crates' documentation, warnings refused
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

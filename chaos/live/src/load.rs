@@ -9,7 +9,7 @@ use std::{
 use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle, booking_state};
 use kube::{
     Api, Client,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams},
 };
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 
@@ -62,6 +62,7 @@ struct Books {
 pub(crate) struct Load {
     books: Arc<Mutex<Books>>,
     running: watch::Sender<bool>,
+    bookings: Api<Booking>,
     maker: Option<Maker>,
     task: Option<JoinHandle<()>>,
 }
@@ -72,7 +73,7 @@ impl Load {
         let books = Arc::new(Mutex::new(Books::default()));
         let maker = Maker {
             resources: Api::namespaced(client.clone(), namespace),
-            bookings: Api::namespaced(client, namespace),
+            bookings: Api::namespaced(client.clone(), namespace),
             keys: keys.to_vec(),
             next: Vec::new(),
             drawn: VecDeque::new(),
@@ -80,7 +81,8 @@ impl Load {
             books: books.clone(),
             random,
         };
-        Self { books, running: watch::Sender::new(true), maker: Some(maker), task: None }
+        let bookings = Api::namespaced(client, namespace);
+        Self { books, running: watch::Sender::new(true), bookings, maker: Some(maker), task: None }
     }
 
     /// Creates the Resources, and begins to book them.
@@ -103,6 +105,19 @@ impl Load {
     /// Goes on.
     pub(crate) fn resume(&self) {
         self.running.send_replace(true);
+    }
+
+    /// Makes no more Bookings, and deletes all that are there.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub(crate) async fn end(&mut self) -> Result<(), kube::Error> {
+        if let Some(task) = self.task.take() {
+            task.abort();
+            // Nothing is made any more once it has ended, by whatever.
+            let _ = task.await;
+        }
+        self.bookings.delete_collection(&DeleteParams::default(), &ListParams::default()).await.map(drop)
     }
 
     /// What is booked, adjoining windows as one.

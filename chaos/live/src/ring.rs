@@ -10,7 +10,10 @@ use std::{
 use booking_ring::slot::slot_of;
 use testbed::{
     control_plane::test_namespace,
-    ec2::{AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, SettingsPatch},
+    ec2::{
+        AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceQuery, InstanceState,
+        InstanceView, SettingsPatch,
+    },
     replica::REGION,
 };
 use tokio::time::{sleep, timeout};
@@ -34,6 +37,8 @@ const SETTLE_LIMIT: Duration = Duration::from_mins(2);
 /// Tag of a group, and the one that makes it known.
 const TAG: &str = "resource-booking-application";
 const MANAGED: &str = "resource-booking-managed";
+/// How long after the last Booking is gone a machine may still run or be locked.
+const REST_LIMIT: Duration = Duration::from_secs(30);
 /// How often the call log is looked at: what counts are the times in it.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -339,6 +344,33 @@ impl Ring {
 
     fn named(&self, ids: &[String]) -> BTreeSet<KeyId> {
         ids.iter().filter_map(|id| self.machines.get(id)).copied().collect()
+    }
+
+    /// Ends all bookings, and names the machines that still run or are locked a while later. What is
+    /// booked is cut short by that: the history must have been taken before.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub(crate) async fn left_behind(&mut self) -> Result<Vec<String>, Failure> {
+        self.load.end().await?;
+        let begun = At::now();
+        loop {
+            let restless = self.restless();
+            if restless.is_empty() || At::now() > begun.plus(REST_LIMIT) {
+                return Ok(restless);
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    fn restless(&self) -> Vec<String> {
+        let machines = self.ec2.world().instances(&InstanceQuery::default());
+        let at_rest = |machine: &InstanceView| {
+            let other_tags = machine.tags.keys().filter(|key| *key != TAG && *key != MANAGED);
+            machine.state == InstanceState::Stopped && other_tags.count() == 0
+        };
+        let restless = machines.into_iter().filter(|machine| !at_rest(machine));
+        restless.map(|machine| format!("{} is {:?}, {:?}", machine.id, machine.state, machine.tags)).collect()
     }
 
     /// Everything that happened so far.

@@ -98,8 +98,9 @@ pub(crate) async fn run(site: Arc<Site>, order: &Order) -> Result<Outcome, Failu
     progress.abort();
     let mut outcome = std::mem::take(&mut lock(&board).outcome);
     outcome.cpu = cpu.used_since();
-    for ring in rings {
+    for mut ring in rings {
         examine(&ring, &mut outcome);
+        rest(&mut ring, &mut outcome).await;
         ring.stop().await;
     }
     outcome.lateness.sort_unstable();
@@ -168,6 +169,18 @@ fn examine(ring: &Ring, outcome: &mut Outcome) {
         let text = format!("{} {} key {}: {text}", ring.label, at.timestamp(), key.0);
         outcome.findings.push(Finding { breach: Breach::Missed, at, kind, text });
     }
+}
+
+/// After things go quiet nothing runs, and no lock is left.
+async fn rest(ring: &mut Ring, outcome: &mut Outcome) {
+    let restless = ring.left_behind().await.unwrap_or_else(|error| vec![error.to_string()]);
+    let kind = outcome.samples.last().map(|sample| sample.kind);
+    outcome.findings.extend(restless.into_iter().map(|what| Finding {
+        breach: Breach::Missed,
+        at: At::now(),
+        kind,
+        text: format!("{} is not at rest without bookings: {what}", ring.label),
+    }));
 }
 
 async fn report_progress(board: Shared, total: usize) {

@@ -9,6 +9,7 @@ use booking_ring::{
 };
 
 use super::{
+    clock::wall,
     dice::Dice,
     process::{Body, Inbox, ProcessId, Reply, Request},
     store::{Change, Found, Kind, LEADER, Object, RING, Refusal, Value},
@@ -107,7 +108,7 @@ impl World {
         let found = |uid: &Arc<str>, version: u64| Found { uid: uid.clone(), version };
         match op {
             Op::CreateMember(lease) => {
-                let created = i64::try_from(self.now / SECOND).unwrap_or_default();
+                let created = wall(self.now).as_second();
                 let lease = MemberLease { created, ..lease.clone() };
                 let name = name(&lease.incarnation);
                 let written = self.store.create(&name, Value::Member(Arc::new(lease)));

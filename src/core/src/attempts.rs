@@ -85,7 +85,9 @@ impl Action {
 struct Attempt {
     action: Action,
     at: Timestamp,
+    /// How often in a row it came to the same.
     count: u32,
+    backoff: Backoff,
     not_before: Timestamp,
     error: Option<String>,
 }
@@ -124,10 +126,12 @@ impl Attempts {
 
     fn record(&mut self, id: &str, action: Action, now: Timestamp, error: Option<String>, backoff: Backoff) {
         let key = (id.to_owned(), action.topic());
-        let before = self.by_instance.get(&key).filter(|attempt| attempt.action == action);
+        // Errors of another kind begin to count anew: what is short of capacity was not so often before.
+        let same = |attempt: &&Attempt| attempt.action == action && attempt.backoff == backoff;
+        let before = self.by_instance.get(&key).filter(same);
         let count = before.map_or(0, |attempt| attempt.count).saturating_add(1);
         let not_before = after(now, backoff.wait(count));
-        self.by_instance.insert(key, Attempt { action, at: now, count, not_before, error });
+        self.by_instance.insert(key, Attempt { action, at: now, count, backoff, not_before, error });
     }
 
     /// The group could not be observed, that many times in a row with this one.
@@ -312,6 +316,23 @@ mod tests {
         assert_eq!(attempts.error("i-1", &Action::Start), Some("no capacity"));
         attempts.observed(&[machine(InstanceState::Running)], at(103));
         assert_eq!(attempts.error("i-1", &Action::Start), None);
+    }
+
+    #[test]
+    fn an_error_of_another_kind_does_not_wait_for_those_before() {
+        let mut attempts = Attempts::default();
+        let capacity = Backoff { base: Duration::from_mins(1), cap: Duration::from_mins(4) };
+        for (backoff, at_second, again) in [
+            (BACKOFF, 100, 101),
+            (BACKOFF, 101, 103),
+            (capacity, 103, 163),
+            (capacity, 163, 283),
+            (BACKOFF, 283, 284),
+        ] {
+            attempts.failed("i-1", Action::Start, at(at_second), "refused".into(), backoff);
+            let permission = attempts.permission("i-1", &Action::Start, at(at_second));
+            assert_eq!(permission, Permission::Later(at(again)), "{at_second}");
+        }
     }
 
     #[test]
