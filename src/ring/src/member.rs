@@ -308,7 +308,7 @@ impl Member {
         self.read_ring_where_in_doubt(now);
         self.own_what_the_ring_says();
         self.notice_handoffs(now);
-        self.acknowledge();
+        self.acknowledge(now);
         self.leave(now);
         self.join_or_renew(now);
         self.complete_moves(now);

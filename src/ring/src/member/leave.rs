@@ -111,9 +111,7 @@ impl Member {
             return;
         }
         if !self.permits.is_quiet() {
-            if let Some(over) = self.permits.next_over() {
-                self.is_due(over, now);
-            }
+            self.wake_when_calls_are_over(now);
             return;
         }
         if self.own.has_doubts() || self.asks_about_itself() || !self.hand_back_lead(now) {
@@ -148,9 +146,7 @@ impl Member {
         self.permits.revoke_with_notice(&mut self.actions);
         self.give_up_lead_silently();
         if !self.permits.is_quiet() && !planted(Bug::NextDoesNotWait) {
-            if let Some(over) = self.permits.next_over() {
-                self.is_due(over, now);
-            }
+            self.wake_when_calls_are_over(now);
             return;
         }
         if self.asks_about_itself() {

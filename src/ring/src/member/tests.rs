@@ -1,5 +1,9 @@
 //! Stories of a few members on a store that answers at once.
 
+mod details;
+mod store;
+mod stories;
+mod transcript;
 mod world;
 
 use std::{sync::Arc, time::Duration};

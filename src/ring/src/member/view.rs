@@ -317,9 +317,16 @@ impl Member {
             coming.map(|slot| (slot, known.get(&slot).copied().unwrap_or(now.mono))).collect();
     }
 
+    /// Of what was given up nobody tells the end.
+    pub(super) fn wake_when_calls_are_over(&mut self, now: Stamp) {
+        if let Some(over) = self.permits.next_over() {
+            self.is_due(over, now);
+        }
+    }
+
     /// Acknowledges moves that take slots away, once no call for any of them is left. The slots are not
     /// worked on any more by then: they are given up when the ring is applied.
-    pub(super) fn acknowledge(&mut self) {
+    pub(super) fn acknowledge(&mut self, now: Stamp) {
         let Some(ring) = self.view.stored().filter(|_| self.has_joined()) else {
             return;
         };
@@ -327,6 +334,7 @@ impl Member {
         for (slot, moving) in &ring.value.moves {
             if ring.value.owners.get(slot) == Some(&self.me.incarnation) {
                 if self.permits.is_busy(*slot) && !planted(Bug::AckWithRunningCalls) {
+                    self.wake_when_calls_are_over(now);
                     return;
                 }
                 newest = newest.max(moving.since);

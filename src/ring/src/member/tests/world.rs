@@ -7,24 +7,19 @@ use std::{
     time::Duration,
 };
 
+use super::{
+    store::Store,
+    transcript::{Transcript, ask, refusal},
+};
 use crate::{
     member::{Identity, Member},
     permit::CallId,
     protocol::{Action, Answer, End, Event, Op, Story},
-    record::{Incarnation, LeaderLease, MemberLease, Ring, Standing, Stored},
+    record::{Incarnation, Ring, Standing},
     slot::Slot,
     time::Stamp,
     timing::Timing,
 };
-
-#[derive(Clone, Default)]
-pub struct Store {
-    version: u64,
-    members: BTreeMap<Incarnation, Stored<MemberLease>>,
-    leader: Option<Stored<LeaderLease>>,
-    ring: Option<Stored<Ring>>,
-    uids: u64,
-}
 
 struct Node {
     member: Option<Member>,
@@ -45,6 +40,7 @@ pub struct World {
     nodes: BTreeMap<String, Node>,
     writes: usize,
     reads: usize,
+    transcript: Transcript,
 }
 
 fn identity(name: &str) -> Identity {
@@ -54,7 +50,15 @@ fn identity(name: &str) -> Identity {
 impl World {
     pub fn new(slots: u16) -> Self {
         let now = Duration::from_secs(1000);
-        Self { now, slots, store: Store::default(), nodes: BTreeMap::new(), writes: 0, reads: 0 }
+        Self {
+            now,
+            slots,
+            store: Store::default(),
+            nodes: BTreeMap::new(),
+            writes: 0,
+            reads: 0,
+            transcript: Transcript { since: now, text: String::new() },
+        }
     }
 
     pub fn start(&mut self, name: &str) {
@@ -76,6 +80,13 @@ impl World {
 
     pub fn start_speaking(&mut self, name: &str, protocol: u32) {
         self.launch(Identity { protocol, ..identity(name) }, Timing::default(), self.slots);
+    }
+
+    /// In a process that has begun so long ago.
+    pub fn start_later(&mut self, name: &str, container: &str, ago: Duration) {
+        let me = Identity { container: Some(container.into()), ..identity(name) };
+        let member = Member::new(me, Timing::default(), self.slots, Stamp::all(self.now));
+        self.add(name, member.of_process_since(Stamp::all(self.now.saturating_sub(ago))));
     }
 
     fn launch(&mut self, me: Identity, timing: Timing, slots: u16) {
@@ -161,6 +172,11 @@ impl World {
         self.event(name, Event::Tick);
     }
 
+    pub fn cancel_call(&mut self, name: &str, call: CallId) {
+        self.member(name).call_cancelled(call);
+        self.event(name, Event::Tick);
+    }
+
     fn member(&mut self, name: &str) -> &mut Member {
         self.nodes.get_mut(name).unwrap().member.as_mut().unwrap()
     }
@@ -213,13 +229,23 @@ impl World {
     fn carry_out(&mut self, name: &str, action: Action) {
         match action {
             Action::Request { id, op } => {
+                let asked = ask(&op);
                 let answer = if self.nodes[name].cut_off { Answer::Failed } else { self.execute(op) };
+                self.transcript.line(self.now, name, &format!("{asked}{}", refusal(&answer)));
                 let node = self.nodes.get_mut(name).unwrap();
                 node.inbox.push_back(Event::Answered { request: id, answer });
             }
-            Action::Tell(story) => self.nodes.get_mut(name).unwrap().told.push(story),
-            Action::Ended(end) => self.nodes.get_mut(name).unwrap().ended = Some(end),
-            Action::Gained(_) | Action::Lost(_) | Action::RestartWatches => {}
+            Action::Tell(story) => {
+                self.transcript.line(self.now, name, &format!("tells {story:?}"));
+                self.nodes.get_mut(name).unwrap().told.push(story);
+            }
+            Action::Ended(end) => {
+                self.transcript.line(self.now, name, &format!("ends: {}", end.as_str()));
+                self.nodes.get_mut(name).unwrap().ended = Some(end);
+            }
+            Action::Gained(slots) => self.transcript.line(self.now, name, &format!("gains {}", slots.len())),
+            Action::Lost(slots) => self.transcript.line(self.now, name, &format!("loses {}", slots.len())),
+            Action::RestartWatches => self.transcript.line(self.now, name, "begins its watches anew"),
         }
     }
 
@@ -230,95 +256,21 @@ impl World {
         }
     }
 
-    fn stored<T>(&mut self, value: T, uid: Option<Arc<str>>) -> Stored<T> {
-        self.store.version += 1;
-        self.store.uids += 1;
-        let uid = uid.unwrap_or_else(|| self.store.uids.to_string().into());
-        Stored { uid, version: self.store.version, value: Arc::new(value) }
-    }
-
-    fn put_member(&mut self, lease: MemberLease, uid: Option<Arc<str>>) -> Answer {
-        let name = lease.incarnation.clone();
-        let created = i64::try_from(self.now.as_secs()).unwrap();
-        let created = self.store.members.get(&name).map_or(created, |known| known.value.created);
-        let stored = self.stored(MemberLease { created, ..lease }, uid);
-        self.store.members.insert(name, stored.clone());
-        self.publish(&Event::MemberSeen(stored.clone()));
-        Answer::Member(stored)
-    }
-
-    fn put_leader(&mut self, lease: LeaderLease, uid: Option<Arc<str>>) -> Answer {
-        let stored = self.stored(lease, uid);
-        self.store.leader = Some(stored.clone());
-        self.publish(&Event::LeaderSeen(stored.clone()));
-        Answer::Leader(stored)
-    }
-
-    fn put_ring(&mut self, ring: Ring, uid: Option<Arc<str>>) -> Answer {
-        let stored = self.stored(ring, uid);
-        self.store.ring = Some(stored.clone());
-        self.publish(&Event::RingSeen(stored.clone()));
-        Answer::Ring(stored)
-    }
-
     fn execute(&mut self, op: Op) -> Answer {
         match &op {
             Op::ReadMember(_) | Op::ListMembers | Op::ReadLeader | Op::ReadRing => self.reads += 1,
             _ => self.writes += 1,
         }
-        let none = Answer::NotFound;
-        match op {
-            Op::CreateMember(lease) if self.store.members.contains_key(&lease.incarnation) => Answer::Exists,
-            Op::CreateMember(lease) => self.put_member(lease, None),
-            Op::UpdateMember { uid, version, lease } => match self.store.members.get(&lease.incarnation) {
-                None => none,
-                Some(known) if known.uid == uid && known.version == version => {
-                    self.put_member(lease, Some(uid))
-                }
-                Some(_) => Answer::Conflict,
-            },
-            Op::ReadMember(name) => self.store.members.get(&name).cloned().map_or(none, Answer::Member),
-            Op::MarkToLeave(name) => match self.store.members.get(&name).cloned() {
-                None => none,
-                Some(known) => {
-                    let lease = MemberLease { told_to_leave: true, ..(*known.value).clone() };
-                    self.put_member(lease, Some(known.uid))
-                }
-            },
-            Op::DeleteMember { incarnation, uid, version } => match self.store.members.get(&incarnation) {
-                None => none,
-                Some(known) if known.uid == uid && known.version == version => {
-                    self.delete_lease(incarnation.as_str());
-                    Answer::Deleted
-                }
-                Some(_) => Answer::Conflict,
-            },
-            Op::ListMembers => Answer::Members(self.store.members.values().cloned().collect()),
-            Op::CreateLeader(_) if self.store.leader.is_some() => Answer::Exists,
-            Op::CreateLeader(lease) => self.put_leader(lease, None),
-            Op::UpdateLeader { uid, version, lease } => match &self.store.leader {
-                None => none,
-                Some(known) if known.uid == uid && known.version == version => {
-                    self.put_leader(lease, Some(uid))
-                }
-                Some(_) => Answer::Conflict,
-            },
-            Op::ReadLeader => self.store.leader.clone().map_or(none, Answer::Leader),
-            Op::CreateRing(_) if self.store.ring.is_some() => Answer::Exists,
-            Op::CreateRing(ring) => self.put_ring(ring, None),
-            Op::UpdateRing { uid, version, ring } => match &self.store.ring {
-                None => none,
-                Some(known) if known.uid == uid && known.version == version => self.put_ring(ring, Some(uid)),
-                Some(_) => Answer::Conflict,
-            },
-            Op::ReadRing => self.store.ring.clone().map_or(none, Answer::Ring),
+        let (answer, change) = self.store.execute(op, self.now);
+        if let Some(event) = change {
+            self.publish(&event);
         }
+        answer
     }
 
     pub fn delete_lease(&mut self, name: &str) {
-        let name = Incarnation::new(name);
-        self.store.members.remove(&name);
-        self.publish(&Event::MemberGone(name));
+        let gone = self.store.delete_member(&Incarnation::new(name));
+        self.publish(&gone);
     }
 
     pub fn delete_ring(&mut self) {
@@ -386,6 +338,15 @@ impl World {
 
     pub fn told(&self, name: &str, story: &Story) -> bool {
         self.nodes[name].told.contains(story)
+    }
+
+    pub fn look(&self, name: &str) -> (&Member, Stamp) {
+        (self.nodes[name].member.as_ref().unwrap(), Stamp::all(self.now))
+    }
+
+    /// Everything that members asked for since the last look, and when; times count from now on anew.
+    pub fn transcript(&mut self) -> String {
+        std::mem::replace(&mut self.transcript, Transcript { since: self.now, text: String::new() }).text
     }
 
     /// Writes and reads so far.

@@ -1,0 +1,115 @@
+//! What a member says of itself, and to whom.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{secs, three, world::World};
+use crate::{
+    member::{Identity, Member},
+    protocol::{Action, Event},
+    record::Incarnation,
+    slot::Slot,
+    time::Stamp,
+    timing::Timing,
+};
+
+fn identity(name: &str, container: Option<&str>) -> Identity {
+    let container = container.map(Arc::from);
+    Identity { incarnation: Incarnation::new(name), container, release: "1".into(), protocol: 1 }
+}
+
+#[test]
+fn a_member_says_whether_it_leads_and_how_long_it_may_begin_calls() {
+    let mut world = three();
+    let leader = world.leader();
+    for name in ["a", "b", "c"] {
+        let (member, now) = world.look(name);
+        assert_eq!(member.leads(), name == leader);
+        assert!(member.has_joined() && member.is_in_ring());
+        assert_eq!(member.ring().unwrap().value.members.len(), 3);
+        assert!((secs(5)..=secs(8)).contains(&member.left(now)), "{:?}", member.left(now));
+    }
+    let slot = world.look("a").0.owned().next().unwrap();
+    let (member, now) = world.look("a");
+    let permit = member.permit(slot, now).unwrap();
+    assert!(member.holds(permit, now));
+    // when it is cut off, then nothing is left of it
+    world.cut_off("a");
+    world.run(secs(9));
+    let (member, now) = world.look("a");
+    assert!(!member.holds(permit, now) && member.left(now).is_zero());
+    assert!(member.has_joined(), "it is a member all the same");
+}
+
+#[test]
+fn a_member_is_in_the_ring_once_a_leader_has_written_so() {
+    let mut world = World::new(12);
+    let (none, _) = {
+        world.start("a");
+        world.look("a")
+    };
+    assert!(none.has_joined());
+    world.start("b");
+    world.run(Duration::from_millis(1));
+    assert!(world.look("b").0.has_joined() && world.look("b").0.is_in_ring());
+    world.stall_watch("a");
+    world.start("c");
+    assert!(world.look("c").0.has_joined() && !world.look("c").0.is_in_ring());
+    world.event("c", Event::Stop);
+    world.run(secs(1));
+    assert!(!world.look("c").0.has_joined(), "its incarnation is over");
+}
+
+#[test]
+fn a_process_that_has_not_reached_the_store_is_no_member() {
+    let mut member = Member::new(identity("a", None), Timing::default(), 4, Stamp::default());
+    member.handle(Event::Tick, Stamp::default());
+    assert!(!member.has_joined() && !member.is_in_ring() && !member.leads());
+    assert_eq!((member.ring(), member.permit(Slot(0), Stamp::default())), (None, None));
+}
+
+#[test]
+fn payloads_reach_all_members_with_the_next_renewal() {
+    let mut world = three();
+    world.event("a", Event::Payload("demand: 3".into()));
+    world.run(Duration::from_millis(200));
+    let (member, _) = world.look("b");
+    let payloads: Vec<_> = member.payloads().map(|(name, payload)| (name.as_str(), payload)).collect();
+    assert_eq!(payloads, [("a", "demand: 3"), ("c", "")]);
+}
+
+#[test]
+fn a_call_that_was_given_up_keeps_its_slot_until_its_time_out() {
+    let mut world = three();
+    let (slot, call) = world.begin_call("a");
+    world.cancel_call("a", call);
+    world.event("a", Event::Stop);
+    world.run(Duration::from_millis(3_900));
+    assert_eq!(world.owners()[&slot].as_str(), "a");
+    world.run(Duration::from_millis(200));
+    assert_ne!(world.owners()[&slot].as_str(), "a");
+}
+
+#[test]
+fn the_longest_call_counts_from_the_start_of_the_process_not_of_its_part_in_the_ring() {
+    let mut world = World::new(12);
+    world.start_in("a-1", Some("pod/operator"));
+    world.run(secs(20));
+    world.kill("a-1");
+    world.start_later("a-2", "pod/operator", secs(3));
+    world.run(Duration::from_millis(900));
+    assert_eq!(world.shares(), [("a-2", 0)]);
+    world.run(Duration::from_millis(200));
+    assert_eq!(world.shares(), [("a-2", 12)]);
+}
+
+#[test]
+fn an_incarnation_that_follows_another_begins_a_retry_later() {
+    let now = Stamp::all(secs(1000));
+    let member = Member::new(identity("a", None), Timing::default(), 4, now);
+    let mut next = member.next(Incarnation::new("b"), now);
+    assert_eq!(next.handle(Event::Tick, now), [Action::RestartWatches]);
+    assert_eq!(next.next_wake(), Some(secs(1001)));
+    assert!(next.handle(Event::Tick, Stamp::all(Duration::from_millis(1000_999))).is_empty());
+    assert_eq!(next.handle(Event::Tick, Stamp::all(secs(1001))).len(), 1, "it reads the ring");
+    assert_eq!(next.incarnation().as_str(), "b");
+}
