@@ -109,7 +109,7 @@ fn an_incarnation_that_follows_another_begins_a_retry_later() {
     let mut next = member.next(Incarnation::new("b"), now);
     assert_eq!(next.handle(Event::Tick, now), [Action::RestartWatches]);
     assert_eq!(next.next_wake(), Some(secs(1001)));
-    assert!(next.handle(Event::Tick, Stamp::all(Duration::from_millis(1000_999))).is_empty());
+    assert!(next.handle(Event::Tick, Stamp::all(Duration::from_millis(1_000_999))).is_empty());
     assert_eq!(next.handle(Event::Tick, Stamp::all(secs(1001))).len(), 1, "it reads the ring");
     assert_eq!(next.incarnation().as_str(), "b");
 }

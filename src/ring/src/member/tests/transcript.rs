@@ -1,7 +1,7 @@
 //! What members do, as text: compared as a whole, so that no request comes, goes or changes its time
 //! unnoticed. `UPDATE_EXPECT=1 cargo test` writes the texts anew.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use crate::{
     protocol::{Answer, Op},
@@ -18,7 +18,7 @@ pub struct Transcript {
 impl Transcript {
     pub fn line(&mut self, now: Duration, who: &str, what: &str) {
         let at = now.saturating_sub(self.since).as_secs_f64();
-        self.text += &format!("{at:>7.3} {who} {what}\n");
+        writeln!(self.text, "{at:>7.3} {who} {what}").unwrap();
     }
 }
 
