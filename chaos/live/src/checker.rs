@@ -15,8 +15,6 @@ pub(crate) const DUE_BOUND: Duration = Duration::from_secs(5);
 const CROSSING: Duration = Duration::from_millis(200);
 /// How much later than it was written a change of the ring object may be seen here.
 const SEEN_LATE: Duration = Duration::from_secs(1);
-/// How long after a process went on what it had already checked may go out.
-const IN_FLIGHT: Duration = Duration::from_secs(1);
 
 /// What a finding is counted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,13 +86,15 @@ impl Checker<'_> {
 
     /// Two callers at once: their calls overlap in time.
     fn overlaps(&mut self) {
-        for pair in self.calls.windows(2) {
-            let [first, second] = pair else { continue };
-            let ended = first.completed.unwrap_or_else(|| first.arrived.plus(CALL));
-            if first.process != second.process && second.arrived < ended {
-                let text = format!("call of {} while one of {} ran", second.process, first.process);
-                self.found_in(Breach::DoubleOwner, second, &text);
+        let ended = |call: &Call| call.completed.unwrap_or_else(|| call.arrived.plus(CALL));
+        let mut running: Vec<&Call> = Vec::new();
+        for call in self.calls.iter().copied() {
+            running.retain(|earlier| call.arrived < ended(earlier));
+            if let Some(other) = running.iter().find(|earlier| earlier.process != call.process) {
+                let text = format!("call of {} while one of {} ran", call.process, other.process);
+                self.found_in(Breach::DoubleOwner, call, &text);
             }
+            running.push(call);
         }
     }
 
@@ -118,10 +118,8 @@ impl Checker<'_> {
 
     /// Until when a change that was there at `at` must have been seen: later if nobody could look.
     fn sight(&self, at: At) -> At {
-        let faults = self.history.spans.iter().filter(|span| span.blind).map(|span| (span.from, span.until));
-        let blind = faults.chain(self.history.blind.iter().copied());
-        let later = blind.filter(|(from, until)| *from <= at && at <= *until);
-        later.map(|(_, until)| until).fold(at, At::max)
+        let later = self.history.blind.iter().filter(|(from, until)| *from <= at && at <= *until);
+        later.map(|(_, until)| *until).fold(at, At::max)
     }
 
     fn early(&mut self) {
@@ -189,12 +187,13 @@ impl Checker<'_> {
         by
     }
 
-    /// A call that should not have been, unless its sender stood still between its check and its packet.
+    /// A call that should not have been, unless its sender stood still between its check and its packet:
+    /// then it was signed before, too.
     fn found_in(&mut self, breach: Breach, call: &Call, text: &str) {
         let in_flight = self.history.pauses.iter().any(|pause| {
             pause.process == call.process
                 && pause.resumed <= call.arrived
-                && call.arrived <= pause.resumed.plus(IN_FLIGHT)
+                && call.signed.is_some_and(|signed| signed <= pause.paused)
         });
         self.found(if in_flight { Breach::LateInFlight } else { breach }, call.arrived, text);
     }

@@ -31,6 +31,7 @@ fn call(pod: &str, ms: i64, verb: Verb) -> Call {
         process: Arc::from(pod),
         pod: Arc::from(pod),
         verb,
+        signed: Some(at(ms / 1000 * 1000)),
         arrived: at(ms),
         completed: Some(at(ms + 5)),
         took_effect: true,
@@ -42,7 +43,7 @@ fn owned(pod: &str, ms: i64) -> Owned {
 }
 
 fn span(from: i64, until: i64) -> Span {
-    Span { kind: Kind::Sigkill, from: at(from), until: at(until), keys: None, blind: false }
+    Span { kind: Kind::Sigkill, from: at(from), until: at(until), keys: None }
 }
 
 fn add(history: &mut History, call: Call) {
@@ -86,7 +87,7 @@ fn while_nobody_could_look_a_naming_may_be_seen_later() {
     let mut history = history();
     history.calls[3] = call("b", 50_000, Verb::Stop);
     history.owned.push(owned("b", 58_000));
-    history.spans.push(Span { blind: true, ..span(49_000, 60_000) });
+    history.blind.push((at(49_000), at(60_000)));
     assert_eq!(breaches(&history), []);
 }
 
@@ -98,16 +99,25 @@ fn calls_of_two_processes_that_overlap_are_double_even_without_a_ring() {
     assert_eq!(breaches(&history), [Breach::DoubleOwner]);
     history.calls[4].arrived = at(50_005);
     assert_eq!(breaches(&history), []);
+    // also if a call of its own came between
+    history.calls[3].completed = Some(at(51_000));
+    add(&mut history, call("a", 50_001, Verb::Tag));
+    assert_eq!(breaches(&history), [Breach::DoubleOwner]);
 }
 
 #[test]
-fn a_strange_call_right_after_a_pause_is_counted_apart() {
+fn a_strange_call_after_a_pause_is_counted_apart_if_it_was_signed_before() {
     let mut history = history();
     history.owned.push(owned("b", 60_000));
-    add(&mut history, call("a", 62_000, Verb::Tag));
+    history.pauses.push(Pause { process: "a".into(), paused: at(43_500), resumed: at(61_900) });
+    for (signed, expected) in [(61_000, Breach::DoubleOwner), (43_000, Breach::LateInFlight)] {
+        let mut history = history.clone();
+        add(&mut history, Call { signed: Some(at(signed)), ..call("a", 62_000, Verb::Tag) });
+        assert_eq!(breaches(&history), [expected], "{signed}");
+    }
+    // and not before the process went on
+    add(&mut history, Call { signed: Some(at(43_000)), ..call("a", 61_000, Verb::Tag) });
     assert_eq!(breaches(&history), [Breach::DoubleOwner]);
-    history.pauses.push(Pause { process: "a".into(), resumed: at(61_900) });
-    assert_eq!(breaches(&history), [Breach::LateInFlight]);
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(crate) struct Call {
     pub(crate) pod: Arc<str>,
     /// What it asks for.
     pub(crate) verb: Verb,
+    /// When it was signed, in whole seconds of its sender's clock; just before it was sent.
+    pub(crate) signed: Option<At>,
     /// When it arrived.
     pub(crate) arrived: At,
     /// When its answer went out; absent while it runs.
@@ -81,8 +83,6 @@ pub(crate) struct Span {
     pub(crate) until: At,
     /// The keys that it hits; none means all.
     pub(crate) keys: Option<BTreeSet<KeyId>>,
-    /// Who watches the ring object was blind meanwhile.
-    pub(crate) blind: bool,
 }
 
 impl Span {
@@ -97,6 +97,8 @@ impl Span {
 pub(crate) struct Pause {
     /// Which one.
     pub(crate) process: Arc<str>,
+    /// Since when.
+    pub(crate) paused: At,
     /// When it went on.
     pub(crate) resumed: At,
 }

@@ -20,9 +20,11 @@ use crate::{
 
 /// How far ahead bookings are made: longer than any fault that keeps them from being made.
 const AHEAD: Duration = Duration::from_mins(3);
-/// A key's bookings begin so long after one another, on average.
-const PERIOD: Duration = Duration::from_secs(15);
-const LENGTH: Duration = Duration::from_secs(6);
+/// A key's bookings begin so long after one another, on average. Most keys have short ones, so that much is
+/// due at any time; one in three has windows and gaps longer than any failover, so that what falls due
+/// while nobody owns it is still owed afterwards.
+const PERIODS: [Duration; 3] = [Duration::from_secs(100), Duration::from_secs(15), Duration::from_secs(15)];
+const LENGTHS: [Duration; 3] = [Duration::from_secs(50), Duration::from_secs(6), Duration::from_secs(6)];
 /// What each may be shorter or longer.
 const JITTER_MS: u64 = 1_500;
 /// A Booking that is finished is removed so long after its end.
@@ -145,17 +147,17 @@ fn lock(books: &Mutex<Books>) -> std::sync::MutexGuard<'_, Books> {
     books.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Spread over one period, so that something is due all the while.
+fn of(spans: &[Duration; 3], index: usize) -> Duration {
+    spans.get(index % spans.len()).copied().unwrap_or_default()
+}
+
+/// Spread over each key's period, so that something is due all the while.
 fn first_starts(keys: usize, random: &mut fastrand::Rng) -> Vec<At> {
     let begin = At::now().plus(Duration::from_secs(10));
-    let each = PERIOD / u32::try_from(keys.max(1)).unwrap_or(1);
-    let mut at = begin.plus(Duration::from_millis(random.u64(0..1000)));
-    std::iter::repeat_with(|| {
-        at = at.plus(each);
-        at
-    })
-    .take(keys)
-    .collect()
+    let begin = begin.plus(Duration::from_millis(random.u64(0..1000)));
+    let count = u32::try_from(keys.max(1)).unwrap_or(1);
+    let share = |index: usize| of(&PERIODS, index) / count * u32::try_from(index + 1).unwrap_or(1);
+    (0..keys).map(|index| begin.plus(share(index))).collect()
 }
 
 fn joined(windows: &[Window]) -> Vec<Window> {
@@ -237,7 +239,7 @@ impl Maker {
     /// One booking, or two that adjoin.
     fn draw(&mut self, index: usize) {
         let Some(next) = self.next.get(index).copied() else { return };
-        let (from, to) = (self.jittered(next), self.jittered(next.plus(LENGTH)));
+        let (from, to) = (self.jittered(next), self.jittered(next.plus(of(&LENGTHS, index))));
         let middle = (self.random.u8(0..3) == 0).then(|| from.plus(to.since(from) / 2));
         let parts = match middle {
             Some(middle) => vec![(from, middle, "ann"), (middle, to, "bob")],
@@ -249,7 +251,7 @@ impl Maker {
             self.drawn.push_back(Draft { name, key: KeyId(index), user, window: Window { from, to } });
         }
         if let Some(next) = self.next.get_mut(index) {
-            *next = next.plus(PERIOD);
+            *next = next.plus(of(&PERIODS, index));
         }
     }
 
@@ -312,8 +314,10 @@ mod tests {
 
     #[test]
     fn the_keys_begin_spread_over_a_period() {
-        let starts = first_starts(5, &mut fastrand::Rng::with_seed(1));
-        let spread = starts[4].since(starts[0]);
-        assert_eq!((starts.len(), spread), (5, PERIOD * 4 / 5));
+        let starts = first_starts(6, &mut fastrand::Rng::with_seed(1));
+        // 15 s and 100 s in six parts
+        let after = |index: usize| starts[index].since(starts[1]).as_millis();
+        assert_eq!((after(2), after(4), after(5)), (2_500, 7_500, 10_000));
+        assert_eq!(starts[3].since(starts[0]).as_secs(), 50);
     }
 }

@@ -11,8 +11,8 @@ use booking_ring::slot::slot_of;
 use testbed::{
     control_plane::test_namespace,
     ec2::{
-        AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceQuery, InstanceState,
-        InstanceView, SettingsPatch,
+        AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, FaultEffect, FaultRule, InstanceQuery,
+        InstanceState, InstanceView, SettingsPatch,
     },
     replica::REGION,
 };
@@ -39,6 +39,8 @@ const TAG: &str = "resource-booking-application";
 const MANAGED: &str = "resource-booking-managed";
 /// How long after the last Booking is gone a machine may still run or be locked.
 const REST_LIMIT: Duration = Duration::from_secs(30);
+/// How long the cloud takes for a call that changes something.
+const CALL_LATENCY_MS: u64 = 700;
 /// How often the call log is looked at: what counts are the times in it.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -252,7 +254,7 @@ impl Ring {
 
     /// Notes a fault.
     pub(crate) fn note(&mut self, kind: Kind, from: At, until: At, keys: Option<BTreeSet<KeyId>>) {
-        self.spans.push(Span { kind, from, until, keys, blind: kind.is_shared() });
+        self.spans.push(Span { kind, from, until, keys });
     }
 
     /// Waits, for at most `limit`, until each key has seen a call of a process that is none of `gone`,
@@ -335,6 +337,7 @@ impl Ring {
             process: process.clone(),
             pod: pod.clone(),
             verb,
+            signed: facts.signed.as_deref().and_then(signed_at),
             arrived: At(record.arrived.wall.unix_micros()),
             completed: record.completed.map(|completed| At(completed.wall.unix_micros())),
             took_effect: record.took_effect,
@@ -389,6 +392,12 @@ impl Ring {
     }
 }
 
+/// What `X-Amz-Date` says.
+fn signed_at(text: &str) -> Option<At> {
+    let signed = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    signed.in_tz("UTC").ok().map(|signed| At(signed.timestamp().as_microsecond()))
+}
+
 /// The cloud with one stopped machine for each key.
 async fn cloud(keys: &[Key]) -> Result<(Ec2Simulator, BTreeMap<String, KeyId>), Failure> {
     let ec2 = Ec2Simulator::start(Ec2Config::default()).await?;
@@ -397,6 +406,10 @@ async fn cloud(keys: &[Key]) -> Result<(Ec2Simulator, BTreeMap<String, KeyId>), 
         stopping_ms: Some(300),
         ..SettingsPatch::default()
     });
+    // So that faults meet calls under way.
+    for action in ["StartInstances", "StopInstances", "CreateTags", "DeleteTags"] {
+        ec2.world().add_fault(FaultRule::on(action, FaultEffect::Latency { ms: CALL_LATENCY_MS }));
+    }
     let mut machines = BTreeMap::new();
     for (index, key) in keys.iter().enumerate() {
         let machine = AddInstances::count(1).tag(TAG, &key.tag).tag(MANAGED, "true");

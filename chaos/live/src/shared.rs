@@ -39,9 +39,10 @@ pub(crate) async fn run(site: &Site, rings: &mut [Ring], kind: Kind) -> Result<V
     }
     let firsts = join_all(rings.iter().map(|ring| ring.first_change(ready, FIRST_LIMIT))).await;
     try_join_all(rings.iter().map(Ring::settle)).await?;
+    let count = rings.len();
     let sample = |first: Option<At>| {
         let first = first.ok_or("nobody works after it")?;
-        Ok(Sample { kind, failovers: vec![first.since(ready)], moves: None })
+        Ok(Sample { kind, failovers: vec![first.since(ready)], rings: count, moves: None })
     };
     firsts.into_iter().map(sample).collect()
 }

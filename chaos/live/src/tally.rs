@@ -13,8 +13,10 @@ use crate::{
 /// Counts and times of one kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    /// Faults.
+    /// Rings that were hit by a fault.
     pub(crate) n: usize,
+    /// How many rings one fault hits.
+    pub(crate) rings: usize,
     /// Times from fault to new owner, sorted.
     pub(crate) failovers: Vec<Duration>,
     /// Findings by what they are.
@@ -34,6 +36,7 @@ impl Tally {
         let ms = |part| percentile(&self.failovers, part).map(millis);
         let mut part = json!({
             "n": self.n,
+            "faults": self.n / self.rings.max(1),
             "double_owner": self.count(Breach::DoubleOwner),
             "missed": self.count(Breach::Missed),
             "early": self.count(Breach::Early),
@@ -76,6 +79,7 @@ pub(crate) fn tallies(samples: &[Sample], findings: &[Finding]) -> BTreeMap<Kind
     for sample in samples {
         let tally = tallies.entry(sample.kind).or_default();
         tally.n += 1;
+        tally.rings = tally.rings.max(sample.rings);
         tally.failovers.extend(&sample.failovers);
         tally.moves = tally.moves.max(sample.moves);
     }
@@ -137,7 +141,7 @@ mod tests {
     use crate::clock::At;
 
     fn sample(kind: Kind, ms: u64) -> Sample {
-        Sample { kind, failovers: vec![Duration::from_millis(ms)], moves: None }
+        Sample { kind, failovers: vec![Duration::from_millis(ms)], rings: 1, moves: None }
     }
 
     fn finding(kind: Kind, breach: Breach) -> Finding {

@@ -127,7 +127,15 @@ impl World {
             Kind::PartitionReplies => link.replies = until,
             Kind::PartitionRequests => link.requests = until,
             Kind::Slow => link.slow = until,
-            Kind::WatchStall => link.stall = until,
+            Kind::WatchStall => {
+                link.stall = until;
+                // Each watch is a connection of its own.
+                link.stalled = match fault.target % 3 {
+                    0 => None,
+                    1 => Some(Stream::Lease),
+                    _ => Some(Stream::Ring),
+                };
+            }
             Kind::WatchBreak => self.break_watches(id),
             Kind::StaleList => {
                 link.stale = now + 10 * SECOND;

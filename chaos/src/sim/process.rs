@@ -138,8 +138,17 @@ pub struct Link {
     pub slow: Micros,
     /// Watch events do not arrive.
     pub stall: Micros,
+    /// Which of them; all, if it is not said.
+    pub stalled: Option<Kind>,
     /// Watches begin from an older state.
     pub stale: Micros,
+}
+
+impl Link {
+    /// Until when a watch stands still.
+    pub fn stall_of(&self, kind: Kind) -> Micros {
+        if self.stalled.is_none_or(|stalled| stalled == kind) { self.stall } else { 0 }
+    }
 }
 
 /// How a process came to be.

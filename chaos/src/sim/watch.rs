@@ -29,7 +29,7 @@ impl World {
         let twice = self.dice.chance(noise.twice).then(|| self.dice.between(0, SECOND));
         let replaces = self.dice.chance(noise.coalesced);
         let Some(process) = self.alive(id) else { return };
-        let (stall, replies) = (process.link.stall, process.link.replies);
+        let (stall, replies) = (process.link.stall_of(kind), process.link.replies);
         let watch = process.watch(kind);
         let name = &change.object.name;
         let before = watch.arrivals.get(name).copied().unwrap_or_default();
@@ -87,7 +87,7 @@ impl World {
         let revision = self.list_revision(stale);
         let objects =
             if stale { self.store.list_at(kind, revision) } else { self.store.list(kind).cloned().collect() };
-        let held_up = self.processes.get(id).map_or(0, |process| process.link.stall);
+        let held_up = self.processes.get(id).map_or(0, |process| process.link.stall_of(kind));
         let arrives = (now + self.latency(id)).max(held_up) + MILLI;
         let Some(process) = self.alive(id) else { return };
         let known = process.controller.cache.newest();

@@ -341,6 +341,7 @@ impl Member {
                 // Others looked silent because nothing could be heard.
                 self.peers.begin_anew(now);
                 self.lead.begin_anew(now);
+                self.leave_lead_to_others(now);
                 self.tell(Story::Renewed(now.mono.saturating_sub(since)));
             }
             _ => {}

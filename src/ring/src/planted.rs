@@ -28,6 +28,10 @@ pub enum Bug {
     AbsenceIsDeath,
     /// After a proof of death nobody waits for calls under way.
     ProofWithoutCallTime,
+    /// A seal on the own Lease is renewed over.
+    IgnoresSeal,
+    /// A ring in the place of another is taken for it.
+    IgnoresRingUid,
     /// A state that went back is not noticed.
     GoesOnAfterRestore,
     /// The next incarnation does not wait for the calls of the one before.
@@ -46,7 +50,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::PermitFromReply,
         Self::AnyAnswerRenews,
         Self::PermitByWallClock,
@@ -58,6 +62,8 @@ impl Bug {
         Self::SealTooEarly,
         Self::AbsenceIsDeath,
         Self::ProofWithoutCallTime,
+        Self::IgnoresSeal,
+        Self::IgnoresRingUid,
         Self::GoesOnAfterRestore,
         Self::NextDoesNotWait,
         Self::CreatesLeaseAgain,

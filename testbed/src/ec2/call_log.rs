@@ -18,6 +18,8 @@ pub struct CallFacts {
     pub caller: String,
     /// The access key id that signed the call.
     pub access_key_id: String,
+    /// When it was signed by its caller's clock, in whole seconds: the `X-Amz-Date` of the call.
+    pub signed: Option<String>,
     /// Account and region of the call.
     #[serde(flatten)]
     pub scope: Scope,
@@ -178,6 +180,7 @@ mod tests {
             action: action.to_owned(),
             caller: "tester".to_owned(),
             access_key_id: "AK".to_owned(),
+            signed: None,
             scope: Scope { account: "1".to_owned(), region: "r".to_owned() },
             instance_ids: vec!["i-00000001".to_owned(); ids],
             filters: Vec::new(),

@@ -100,6 +100,7 @@ fn facts(core: &Core, call: &Call) -> CallFacts {
         action: call.action.clone(),
         caller: caller.app.clone().unwrap_or_else(|| caller.access_key_id.clone()),
         access_key_id: caller.access_key_id.clone(),
+        signed: caller.signed.clone(),
         scope: Scope { account: core.account(&caller.access_key_id), region: caller.region.clone() },
         instance_ids: ids,
         filters,

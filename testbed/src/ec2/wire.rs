@@ -19,6 +19,8 @@ pub(crate) struct Caller {
     pub(crate) region: String,
     /// The name that the SDK puts into its user agent on behalf of the application.
     pub(crate) app: Option<String>,
+    /// When it signed, by its own clock, as it says so.
+    pub(crate) signed: Option<String>,
 }
 
 /// A call of one of the simulated actions.
@@ -65,7 +67,8 @@ impl Caller {
         let region = parts.nth(1).filter(|region| !region.is_empty())?.to_owned();
         let agents = ["user-agent", "x-amz-user-agent"].into_iter().filter_map(header);
         let app = agents.flat_map(str::split_whitespace).find_map(|word| word.strip_prefix("app/"));
-        Some(Self { access_key_id, region, app: app.map(str::to_owned) })
+        let signed = header("x-amz-date").map(str::to_owned);
+        Some(Self { access_key_id, region, app: app.map(str::to_owned), signed })
     }
 }
 

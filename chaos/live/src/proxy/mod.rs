@@ -61,7 +61,7 @@ pub(crate) struct Traffic {
     writes: AtomicU64,
     reads: AtomicU64,
     watches: AtomicU64,
-    last_lease_write: Mutex<Option<At>>,
+    renewals: Mutex<Vec<At>>,
 }
 
 impl Traffic {
@@ -70,17 +70,18 @@ impl Traffic {
             Request::Watch => &self.watches,
             Request::Read => &self.reads,
             Request::Write => &self.writes,
-            Request::LeaseWrite => {
-                *self.last_lease_write.lock().unwrap_or_else(PoisonError::into_inner) = Some(At::now());
+            Request::Renewal => {
+                self.renewals.lock().unwrap_or_else(PoisonError::into_inner).push(At::now());
                 &self.writes
             }
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When the last change of a Lease went through.
-    pub(crate) fn last_lease_write(&self) -> Option<At> {
-        *self.last_lease_write.lock().unwrap_or_else(PoisonError::into_inner)
+    /// When the first renewal at or after `at` went through.
+    pub(crate) fn first_renewal_since(&self, at: At) -> Option<At> {
+        let renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        renewals.iter().copied().find(|renewal| *renewal >= at)
     }
 }
 

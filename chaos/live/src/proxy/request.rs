@@ -10,8 +10,8 @@ pub(super) enum Request {
     Watch,
     /// A get or list.
     Read,
-    /// A change of a Lease.
-    LeaseWrite,
+    /// A change of a member's Lease.
+    Renewal,
     /// Any other change.
     Write,
 }
@@ -64,7 +64,7 @@ impl Scanner {
         Some(match method {
             "GET" | "HEAD" if watch => Request::Watch,
             "GET" | "HEAD" => Request::Read,
-            _ if path.contains("/leases") => Request::LeaseWrite,
+            _ if path.contains("/leases/") && !path.ends_with("-leader") => Request::Renewal,
             _ => Request::Write,
         })
     }
@@ -80,8 +80,7 @@ mod tests {
 
     #[test]
     fn requests_are_told_apart() {
-        for (text, expected) in
-            [(WATCH, Request::Watch), (LIST, Request::Read), (RENEWAL, Request::LeaseWrite)]
+        for (text, expected) in [(WATCH, Request::Watch), (LIST, Request::Read), (RENEWAL, Request::Renewal)]
         {
             assert_eq!(Scanner::default().take(text.as_bytes()), [expected], "{text}");
         }
@@ -90,7 +89,7 @@ mod tests {
     #[test]
     fn requests_are_found_one_after_another_however_they_are_cut() {
         let text = [RENEWAL, LIST, RENEWAL, WATCH].concat();
-        let expected = [Request::LeaseWrite, Request::Read, Request::LeaseWrite, Request::Watch];
+        let expected = [Request::Renewal, Request::Read, Request::Renewal, Request::Watch];
         for size in [1, 2, 7, 100, 10_000] {
             let mut scanner = Scanner::default();
             let found: Vec<_> = text.as_bytes().chunks(size).flat_map(|chunk| scanner.take(chunk)).collect();

@@ -31,6 +31,9 @@ use crate::{protocol::Event, record::Incarnation, timing::Timing};
 const FAILURES_BEFORE_LIST: u32 = 2;
 /// One in so many consecutive failures is reported, beside the first.
 const FAILURES_PER_REPORT: u32 = 20;
+/// How long one watch lasts of what may not change for days: on a connection that has died without a word
+/// nothing is heard for as long. Of Leases each member's own renewals tell whether they still come.
+const WATCH_SECONDS: u32 = 60;
 /// Longest wait before the watch of Pods is tried again: without the right to it, it always fails.
 const PODS_WAIT_MAX: Duration = Duration::from_mins(1);
 
@@ -115,7 +118,8 @@ impl Source {
 
     fn ring(&self) -> BoxStream<'static, Event> {
         let api = rings(self.client.clone(), &self.namespace);
-        let config = watcher::Config::default().fields(&format!("metadata.name={}", self.names.ring));
+        let config = watcher::Config::default().timeout(WATCH_SECONDS);
+        let config = config.fields(&format!("metadata.name={}", self.names.ring));
         let mut ring = RingObject { listed: false, remembered: self.remembered.clone() };
         let events = Watch::begin("the Ring (is its CRD installed?)", api, config, self.pace);
         events.filter_map(move |watched| std::future::ready(ring.take_in(watched))).boxed()
@@ -123,7 +127,7 @@ impl Source {
 
     fn pods(&self, labels: &str) -> BoxStream<'static, Event> {
         let api = Api::<DeserializeGuard<Pod>>::namespaced(self.client.clone(), &self.namespace);
-        let config = watcher::Config::default().labels(labels);
+        let config = watcher::Config::default().timeout(WATCH_SECONDS).labels(labels);
         let pace = Pace { wait_max: PODS_WAIT_MAX, ..self.pace };
         let events = Watch::begin("Pods", api, config, pace);
         events.flat_map(|watched| stream::iter(pods::ends(watched))).boxed()

@@ -26,6 +26,10 @@ pub(super) struct Lead {
     counter: u64,
     next_at: Duration,
     reads: bool,
+    /// It lapsed while it led, and others are there: it gives up what still stands in its name,
+    gives_up: bool,
+    /// and campaigns from then on again.
+    campaigns_from: Duration,
     changes: Option<Changes>,
     opening: Opening,
 }
@@ -58,6 +62,10 @@ impl Lead {
     pub(super) fn begin_anew(&mut self, now: Stamp) {
         self.since = now.mono;
     }
+
+    fn is_of(&self, incarnation: &Incarnation) -> bool {
+        self.holder() == Some(incarnation)
+    }
 }
 
 impl Member {
@@ -67,6 +75,15 @@ impl Member {
         self.lead.opening = Opening::default();
         if std::mem::take(&mut self.lead.held) {
             self.tell(Story::LeadsNoMore);
+        }
+    }
+
+    /// A leader whose permit comes and goes never sees others be silent for long enough, and would be
+    /// in the way of one who does.
+    pub(super) fn leave_lead_to_others(&mut self, now: Stamp) {
+        if self.lead.is_of(&self.me.incarnation) && self.has_successors() {
+            self.lead.gives_up = true;
+            self.lead.campaigns_from = now.mono + self.timing.lease();
         }
     }
 
@@ -103,9 +120,18 @@ impl Member {
             if !self.phase.is_parting() {
                 self.write_lead(Purpose::RenewLead, Some(self.me.incarnation.clone()), now);
             }
-        } else if self.may_judge(now) && !self.phase.leaves_for_good() && self.lead_is_free(now) {
+        } else if std::mem::take(&mut self.lead.gives_up) {
+            self.write_lead(Purpose::GiveUpLead, None, now);
+        } else if self.may_campaign(now) && self.lead_is_free(now) {
             self.write_lead(Purpose::TakeLead, Some(self.me.incarnation.clone()), now);
         }
+    }
+
+    fn may_campaign(&mut self, now: Stamp) -> bool {
+        self.may_judge(now)
+            && !self.phase.leaves_for_good()
+            && !self.rests(now)
+            && self.is_due(self.lead.campaigns_from, now)
     }
 
     fn lead_is_free(&mut self, now: Stamp) -> bool {
@@ -151,7 +177,7 @@ impl Member {
             self.lead.next_at = now.mono;
             return;
         }
-        let mine = self.lead.holder() == Some(&self.me.incarnation);
+        let mine = self.lead.is_of(&self.me.incarnation);
         if *purpose == Purpose::TakeLead && mine && !self.lead.held {
             self.lead.held = true;
             self.lead.next_at = now.mono + self.timing.renew();

@@ -152,8 +152,9 @@ impl Member {
         if self.asks_about_itself() {
             return;
         }
-        // The Lease of a ring that is gone keeps a new one closed until it is over.
-        if end == End::RingGone && self.own.give_away_release() {
+        // The Lease of a ring that is gone keeps a new one closed until it is over; one that still looks
+        // alive in a ring that cannot be taken part in is given slots.
+        if matches!(end, End::RingGone | End::Unsupported) && self.own.give_away_release() {
             self.release();
             return;
         }

@@ -34,6 +34,8 @@ pub(super) struct Own {
     confirmed: u64,
     /// Confirmed attempts that the watch has not shown, and when each was confirmed.
     unechoed: VecDeque<(u64, Duration)>,
+    /// When the watch last showed one of them.
+    echoed_at: Duration,
     /// When the next attempt is due.
     next_at: Duration,
     last_sent_at: Duration,
@@ -69,9 +71,19 @@ impl Own {
         self.held.as_ref().map(|held| (held.uid.clone(), held.version))
     }
 
-    /// How long the watch has kept back what it should have shown.
+    /// How long the watch has shown nothing though it should have. One that lags steadily is not silent.
     pub(super) fn silent_for(&self, now: Stamp) -> Duration {
-        self.unechoed.front().map_or(Duration::ZERO, |(_, at)| now.mono.saturating_sub(*at))
+        let since = self.unechoed.front().map(|(_, at)| self.echoed_at.max(*at));
+        since.map_or(Duration::ZERO, |since| now.mono.saturating_sub(since))
+    }
+
+    /// The watch shows an attempt.
+    fn echoed(&mut self, counter: u64, now: Stamp) {
+        let before = self.unechoed.len();
+        self.unechoed.retain(|(confirmed, _)| *confirmed > counter);
+        if self.unechoed.len() < before {
+            self.echoed_at = now.mono;
+        }
     }
 
     /// Whether a read must tell before the next write.
@@ -247,7 +259,7 @@ impl Member {
         let another = self.own.held.as_ref().is_some_and(|held| held.uid != lease.uid);
         if another || lease.value.incarnation != self.me.incarnation {
             self.is_over(End::LeaseGone);
-        } else if lease.value.standing.is_over() {
+        } else if lease.value.standing.is_over() && !planted(Bug::IgnoresSeal) {
             self.is_over(End::Sealed);
         } else if lease.value.counter < confirmed && !planted(Bug::GoesOnAfterRestore) {
             self.is_over(End::WentBack);
@@ -274,17 +286,16 @@ impl Member {
             self.own.must_read();
             return;
         }
-        if lease.value.standing == Standing::Sealed {
+        if lease.value.standing == Standing::Sealed && !planted(Bug::IgnoresSeal) {
             self.is_over(End::Sealed);
             return;
         }
         self.own.told_to_leave |= lease.value.told_to_leave;
         let counter = lease.value.counter;
-        self.own.unechoed.retain(|(confirmed, _)| *confirmed > counter);
         if counter > self.own.confirmed {
             self.confirm(counter, now);
-            self.own.unechoed.retain(|(confirmed, _)| *confirmed > counter);
         }
+        self.own.echoed(counter, now);
     }
 
     /// The attempt with this counter has succeeded.
@@ -300,5 +311,39 @@ impl Member {
                 self.own.unechoed.push_back((counter, now.mono));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Stamp {
+        Stamp::all(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_watch_that_lags_steadily_is_not_silent_and_one_that_stands_still_is() {
+        // given renewals every 3 s, each shown by the watch 7 s later
+        let mut own = Own::default();
+        let silent: Vec<u64> = (0..40)
+            .map(|second| {
+                if second % 3 == 0 {
+                    own.unechoed.push_back((second / 3, at(second).mono));
+                }
+                if second >= 7 && second % 3 == 1 {
+                    own.echoed((second - 7) / 3, at(second));
+                }
+                own.silent_for(at(second)).as_secs()
+            })
+            .collect();
+        // then it is silent at first, and from then on for as long as renewals are apart
+        assert_eq!(silent[..8], [0, 1, 2, 3, 4, 5, 6, 0]);
+        assert!(silent[7..].iter().all(|seconds| *seconds < 3), "{silent:?}");
+        // when it stands still, then the time since its last word counts
+        assert_eq!(own.silent_for(at(60)).as_secs(), 23);
+        // and what it has shown already is no news
+        own.echoed(3, at(61));
+        assert_eq!(own.silent_for(at(61)).as_secs(), 24);
     }
 }

@@ -108,7 +108,7 @@ impl View {
     }
 
     fn is_another(&self, ring: &Stored<Ring>) -> bool {
-        self.bound.as_ref().is_some_and(|bound| *bound != ring.uid)
+        self.bound.as_ref().is_some_and(|bound| *bound != ring.uid) && !planted(Bug::IgnoresRingUid)
     }
 
     /// Takes over what a consistent read showed, unless something newer came meanwhile. Of the same epoch
@@ -250,10 +250,10 @@ impl Member {
         }
     }
 
-    /// A watch that keeps back the own renewals, or what the leader has applied already, is not waited for.
+    /// A watch that keeps back the own renewals, or the ring that the leader acts by, is not waited for.
     fn notice_stalled_watch(&mut self, now: Stamp) {
         let ahead = self.lead.holder().and_then(|leader| self.peers.lease(leader)).is_some_and(|leader| {
-            Some(&leader.ring) == self.view.uid() && leader.applied > self.view.epoch()
+            Some(&leader.ring) != self.view.uid() || leader.applied > self.view.epoch()
         });
         self.view.behind_since = ahead.then_some(self.view.behind_since.unwrap_or(now.mono));
         let due = self.view.behind_since.map(|since| since + self.timing.behind());

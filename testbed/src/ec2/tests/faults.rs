@@ -22,6 +22,7 @@ fn call(action: &str, ids: &[String]) -> CallFacts {
         action: action.to_owned(),
         caller: "operator-1".to_owned(),
         access_key_id: "AK".to_owned(),
+        signed: None,
         scope: scope(),
         instance_ids: ids.to_vec(),
         filters: Vec::new(),

@@ -63,6 +63,19 @@ fn a_leader_that_is_cut_off_for_good_is_followed_and_ends_when_it_hears_of_it() 
 }
 
 #[test]
+fn a_leader_whose_permit_comes_and_goes_leaves_the_lead_to_others() {
+    let mut world = three();
+    let leader = world.leader();
+    world.transcript();
+    world.cut_off(&leader);
+    world.run(secs(10));
+    world.reconnect(&leader);
+    world.run(secs(5));
+    assert_ne!(world.leader(), leader);
+    expect_file!["stories/lead_left.txt"].assert_eq(&world.transcript());
+}
+
+#[test]
 fn a_watch_that_stands_still_is_begun_anew() {
     let mut world = three();
     let leader = world.leader();
