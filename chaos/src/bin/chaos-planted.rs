@@ -2,11 +2,14 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
+use booking_core::planted::Bug as CoreBug;
+use booking_ring::planted::Bug as RingBug;
 use chaos::{
+    checker::Invariant,
     report::{default_path, write_part},
     sim::{
         plan::Plan,
-        planted::{Bug, plant},
+        planted::{Bug, ModelBug, plant},
         runner::{Job, Outcome, run, run_many},
         shrink::{describe, shrink},
     },
@@ -82,10 +85,43 @@ fn look_for(bug: Bug, seeds: u64) -> Found {
     Found { outcome, runs }
 }
 
-/// The run of a plan that fails with a bug, and only with it.
+/// The run of a plan that fails with a bug, only with it, and for what the bug does.
 fn caught(bug: Bug, plan: &Arc<Plan>) -> Option<Outcome> {
     plant(Some(bug));
     let outcome = run(plan, false);
     plant(None);
-    (outcome.violation.is_some() && run(plan, false).violation.is_none()).then_some(outcome)
+    let fits = outcome.violation.as_ref().is_some_and(|violation| shows(bug, violation.invariant));
+    (fits && run(plan, false).violation.is_none()).then_some(outcome)
+}
+
+/// Whether a violation is a bug's own doing. A ring that is unsafe also misses bookings and does not settle,
+/// but a checker that sees only that has not seen the danger.
+fn shows(bug: Bug, invariant: Invariant) -> bool {
+    use Invariant as I;
+    let unsafe_ring = [
+        I::ActsWithoutPermit,
+        I::TwoOwners,
+        I::CallsOverlap,
+        I::EndsWithCalls,
+        I::LeaseCreatedTwice,
+        I::OfAnotherRing,
+    ];
+    match bug {
+        Bug::Ring(RingBug::SealsWithoutGate | RingBug::SealTooEarly) => {
+            invariant == I::SealedAlive || unsafe_ring.contains(&invariant)
+        }
+        // Whoever does not notice owns nothing of the other ring, and keeps it closed for all.
+        Bug::Ring(RingBug::IgnoresRingUid) => {
+            invariant == I::NotConverged || unsafe_ring.contains(&invariant)
+        }
+        Bug::Ring(_) => unsafe_ring.contains(&invariant),
+        Bug::Core(CoreBug::FinishedClearsHold) => {
+            matches!(invariant, I::HoldCleared | I::StoppedWhileBooked)
+        }
+        Bug::Core(CoreBug::GrantTakenAway) => matches!(invariant, I::GrantTakenAway | I::GrantsOverlap),
+        Bug::Model(ModelBug::LosesWakeUp) => invariant == I::Missed,
+        Bug::Model(ModelBug::GainsWithoutReading) => {
+            matches!(invariant, I::HoldCleared | I::StoppedWhileBooked | I::GrantsOverlap | I::StateWentBack)
+        }
+    }
 }

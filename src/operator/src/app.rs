@@ -40,6 +40,9 @@ use crate::{
     },
 };
 
+/// Ends the name of the ring of a dry run.
+const DRY_RUN_SUFFIX: &str = "-dry-run";
+
 /// Why the operator cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -61,6 +64,19 @@ pub enum StartError {
     /// The way to the cloud.
     #[error("no cloud: {0}")]
     Cloud(#[from] booking_cloud::ec2::SetupError),
+    /// Others would be disturbed.
+    #[error(
+        "--dry-run writes statuses, and {replica} is at work in ring {namespace}/{ring}; stop it first, or narrow \
+         both by --namespace and give this one another --ring-name"
+    )]
+    DryRun {
+        /// The ring.
+        ring: String,
+        /// Its namespace.
+        namespace: String,
+        /// Who is at work.
+        replica: String,
+    },
     /// What cannot be done without has ended: a bug.
     #[error("a watch or the part in the ring has ended by itself; the log says more")]
     Broken,
@@ -126,6 +142,7 @@ async fn start(config: Config, began: Stamp) -> Result<(), StartError> {
     let ec2 = Ec2::from_env(TAG_APPLICATION, FIELD_MANAGER).await?;
     let provider = Arc::new(Metered(Arc::new(ec2)));
     let handle = metrics::install()?;
+    let config = if config.dry_run { apart(config, &client, &own_namespace).await? } else { config };
     let share = Share::in_ring(client.clone(), &config, own_namespace, began)?;
     let parts = Parts { client, provider, clock, share };
     let operator = Operator::new(&config, parts);
@@ -150,6 +167,18 @@ async fn start(config: Config, began: Stamp) -> Result<(), StartError> {
         return Err(StartError::Broken);
     }
     Ok(())
+}
+
+/// A dry run must not take work from those who do it, nor write statuses beside theirs: it has a ring of
+/// its own, and begins only where nobody is at work.
+async fn apart(mut config: Config, client: &Client, own_namespace: &str) -> Result<Config, StartError> {
+    let namespace = config.ring.namespace.as_deref().unwrap_or(own_namespace);
+    let at_work = ring::at_work(client.clone(), namespace, &config.ring.name).await;
+    if let Some(replica) = at_work.map_err(|error| StartError::Cluster(error.to_string()))? {
+        return Err(StartError::DryRun { ring: config.ring.name, namespace: namespace.to_owned(), replica });
+    }
+    config.ring.name.push_str(DRY_RUN_SUFFIX);
+    Ok(config)
 }
 
 /// What an operator is built on.

@@ -6,7 +6,9 @@ mod common;
 
 use std::{path::PathBuf, time::Duration};
 
+use booking_ring::kubernetes::crd::RingCrd;
 use common::{World, in_ms, install_crds, state_word};
+use kube::Api;
 use tempfile::TempDir;
 use testbed::{
     control_plane::ControlPlane,
@@ -50,6 +52,29 @@ impl Process {
         eventually("ready", async || replica.is_ready().await).await;
         replica
     }
+}
+
+#[tokio::test]
+async fn a_dry_run_begins_only_where_nobody_is_at_work_and_takes_nothing_from_those_who_come() {
+    // given a process at work
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let world = World::without_operator("dryrun").await;
+    let process = Process::of(&world, control_plane);
+    let worker = process.start(&[]).await;
+    // when somebody wants a dry run beside it, then it is told why not
+    let dry = process.spawn(&["--dry-run"]).unwrap();
+    assert_eq!(dry.process().wait().await, Some(1));
+    let told = dry.process().log_tail(20);
+    assert!(told.contains("--dry-run writes statuses") && told.contains("booking-operator"), "{told}");
+    // and once the worker has gone it runs, in a ring of its own
+    worker.stop().await;
+    let dry = process.start(&["--dry-run"]).await;
+    let worker = process.start(&[]).await;
+    let rings: Api<RingCrd> = Api::namespaced(common::client().await, &world.namespace);
+    let ring = rings.get("booking-operator").await.unwrap();
+    assert_eq!(ring.status.unwrap_or_default().members.len(), 1, "the dry run owns nothing of it");
+    worker.stop().await;
+    dry.stop().await;
 }
 
 /// Bookings and the ring are in one namespace.

@@ -75,7 +75,10 @@
 //!
 //! # What is not promised
 //! A process that is halted between its check and its packet sends when it goes on; cloud APIs take no
-//! fencing token. A store restored while the API server was away for less than L may name an owner who
+//! fencing token. So does a whole machine that was halted with all its clocks. What a broken network holds
+//! back arrives when it heals, perhaps after T: the sender has closed its connection by then, its kernel tries
+//! on. Of replicas that are set to different L, one with the longer L is not waited for long enough if somebody deletes its
+//! Lease (or Lease and ring) while it is cut off: the L it told went with it. A store restored while the API server was away for less than L may name an owner who
 //! does not know.
 
 #[cfg(feature = "kubernetes")]

@@ -243,6 +243,11 @@ impl Member {
         ring.is_some_and(|ring| ring.value.members.contains_key(&self.me.incarnation))
     }
 
+    /// Why this release cannot take part in the ring, if it cannot.
+    pub fn unsupported(&self) -> Option<&str> {
+        self.view.unsupported()
+    }
+
     /// The payloads of the other members, by what their Leases show.
     pub fn payloads(&self) -> impl Iterator<Item = (&Incarnation, &str)> {
         self.peers.bound_to(self.view.uid()).map(|lease| (&lease.incarnation, &*lease.payload))

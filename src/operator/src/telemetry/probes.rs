@@ -68,7 +68,8 @@ impl Readiness {
             checks.push((format!("watch-{kind}"), state));
         }
         if let Some(ring) = &self.ring {
-            let state = if ring.is_in_ring() { Ok(()) } else { Err("not a member of it".to_owned()) };
+            let why = || ring.unsupported().unwrap_or_else(|| "not a member of it".to_owned());
+            let state = if ring.is_in_ring() { Ok(()) } else { Err(why()) };
             checks.push(("ring".to_owned(), state));
         }
         checks

@@ -117,6 +117,11 @@ impl RingHandle {
         self.0.with(|member| member.is_in_ring()).unwrap_or_default()
     }
 
+    /// Why this release cannot take part in the ring, if it cannot.
+    pub fn unsupported(&self) -> Option<String> {
+        self.0.with(|member| member.unsupported().map(str::to_owned)).flatten()
+    }
+
     /// Whether this process is a member that may be given slots.
     pub fn has_joined(&self) -> bool {
         self.0.with(|member| member.has_joined()).unwrap_or_default()

@@ -3,6 +3,7 @@
 //!
 //! | module | what it does | asks the cluster |
 //! |---|---|---|
+//! | [`at_work`] | whether others are members, for one who is none | yes |
 //! | [`crd`] | the kind and the policy that guards it | no |
 //! | [`convert`] | objects to records and back | no |
 //! | [`requests`] | carries out each request once | yes |
@@ -12,6 +13,7 @@
 //! | [`handle`] | what the rest of the process sees of it | no |
 //! | [`telemetry`] | metrics, log lines, Events | Events only |
 
+pub mod at_work;
 pub mod clocks;
 pub mod convert;
 pub mod crd;
@@ -24,6 +26,7 @@ pub mod run;
 pub mod telemetry;
 pub mod watch;
 
+pub use at_work::at_work;
 pub use handle::{CallGuard, Change, Changes, RingHandle};
 pub use run::{ConfigError, RingConfig, start};
 pub use telemetry::reference;

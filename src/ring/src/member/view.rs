@@ -90,6 +90,10 @@ impl View {
         self.ring.is_some() && self.settled == Some(self.doubts) && self.unsupported.is_none()
     }
 
+    pub(super) fn unsupported(&self) -> Option<&str> {
+        self.unsupported.as_deref()
+    }
+
     pub(super) fn distrust(&mut self) {
         self.doubts += 1;
         self.reads = true;
