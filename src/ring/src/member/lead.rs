@@ -97,7 +97,9 @@ impl Member {
     }
 
     pub(super) fn lead(&mut self, now: Stamp) {
-        if self.lead.held && self.own.silent_for(now) >= self.timing.echo_max() {
+        // A renewal over another's claim would be answered in kind, for ever.
+        let taken = !self.lead.is_of(&self.me.incarnation);
+        if self.lead.held && (taken || self.own.silent_for(now) >= self.timing.echo_max()) {
             self.give_up_lead_silently();
         }
         if !self.asks_for_lead() && self.is_due(self.lead.next_at, now) {
@@ -120,7 +122,7 @@ impl Member {
             if !self.phase.is_parting() {
                 self.write_lead(Purpose::RenewLead, Some(self.me.incarnation.clone()), now);
             }
-        } else if std::mem::take(&mut self.lead.gives_up) {
+        } else if std::mem::take(&mut self.lead.gives_up) && self.lead.is_of(&self.me.incarnation) {
             self.write_lead(Purpose::GiveUpLead, None, now);
         } else if self.may_campaign(now) && self.lead_is_free(now) {
             self.write_lead(Purpose::TakeLead, Some(self.me.incarnation.clone()), now);

@@ -76,6 +76,18 @@ fn a_leader_whose_permit_comes_and_goes_leaves_the_lead_to_others() {
 }
 
 #[test]
+fn a_leader_that_sees_another_one_leads_no_more() {
+    let mut world = three();
+    let leader = world.leader();
+    world.transcript();
+    world.seize_lead("b");
+    world.run(secs(4));
+    assert!(!world.look(&leader).0.leads());
+    assert_eq!(world.leader(), "b");
+    assert_eq!(world.transcript().matches(&format!("the lead of {leader}")).count(), 0);
+}
+
+#[test]
 fn a_watch_that_stands_still_is_begun_anew() {
     let mut world = three();
     let leader = world.leader();

@@ -15,7 +15,7 @@ use crate::{
     member::{Identity, Member},
     permit::CallId,
     protocol::{Action, Answer, End, Event, Op, Story},
-    record::{Incarnation, Ring, Standing},
+    record::{Incarnation, LeaderLease, Ring, Standing},
     slot::Slot,
     time::Stamp,
     timing::Timing,
@@ -271,6 +271,14 @@ impl World {
     pub fn delete_lease(&mut self, name: &str) {
         let gone = self.store.delete_member(&Incarnation::new(name));
         self.publish(&gone);
+    }
+
+    /// Somebody writes a name into the leader's Lease.
+    pub fn seize_lead(&mut self, name: &str) {
+        let known = self.store.leader.clone().unwrap();
+        let lease = LeaderLease { holder: Some(Incarnation::new(name)), ..(*known.value).clone() };
+        self.execute(Op::UpdateLeader { uid: known.uid, version: known.version, lease });
+        self.settle();
     }
 
     pub fn delete_ring(&mut self) {
