@@ -258,14 +258,14 @@ impl Ring {
     }
 
     /// Waits, for at most `limit`, until each key has seen a call of a process that is none of `gone`,
-    /// at `from` or later; gives when that was for the last of them, none if it was not.
+    /// at `from` or later; gives when that was for each, none if it was not.
     pub(crate) async fn taken_over(
         &self,
         keys: &BTreeSet<KeyId>,
         gone: &BTreeSet<Arc<str>>,
         from: At,
         limit: Duration,
-    ) -> Option<At> {
+    ) -> Option<BTreeMap<KeyId, At>> {
         let mut firsts: BTreeMap<KeyId, At> = BTreeMap::new();
         let mut since = 0;
         while At::now() < from.plus(limit) {
@@ -276,7 +276,8 @@ impl Ring {
                 firsts.entry(call.key).or_insert(call.arrived);
             }
             if keys.iter().all(|key| firsts.contains_key(key)) {
-                return keys.iter().filter_map(|key| firsts.get(key)).max().copied();
+                firsts.retain(|key, _| keys.contains(key));
+                return Some(firsts);
             }
             sleep(LOOK).await;
         }
@@ -298,9 +299,9 @@ impl Ring {
         None
     }
 
-    /// When the last call of a process that ran at `at` came to its end; `at` if none ran.
-    pub(crate) fn calls_ended(&self, process: &str, at: At) -> At {
-        let calls = self.calls().into_iter().filter(|call| &*call.process == process && call.arrived <= at);
+    /// When the last call of a process for a key came to its end; `at` if that was before.
+    pub(crate) fn calls_ended(&self, process: &str, key: KeyId, at: At) -> At {
+        let calls = self.calls().into_iter().filter(|call| &*call.process == process && call.key == key);
         calls.filter_map(|call| call.completed).fold(at, At::max)
     }
 

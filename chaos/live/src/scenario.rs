@@ -1,6 +1,10 @@
 //! The faults that hit one ring, each from a settled ring to a settled ring.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -54,10 +58,8 @@ pub(crate) async fn run(ring: &mut Ring, kind: Kind) -> Result<Sample, Failure> 
             let leader = ring.leader().ok_or("nobody leads")?;
             kill(ring, kind, &leader).await?
         }
-        Kind::Sigstop => vec![freeze(ring).await?],
-        Kind::Partition | Kind::PartitionRequests | Kind::PartitionReplies => {
-            vec![partition(ring, kind).await?]
-        }
+        Kind::Sigstop => freeze(ring).await?,
+        Kind::Partition | Kind::PartitionRequests | Kind::PartitionReplies => partition(ring, kind).await?,
         Kind::Slow | Kind::WatchStall => hinder(ring, kind).await?,
         Kind::Skew => skew(ring).await?,
         Kind::Graceful => {
@@ -90,13 +92,21 @@ fn strike(ring: &mut Ring, kind: Kind, pod: &str, at: At) -> BTreeSet<KeyId> {
     keys
 }
 
-async fn taken_over(ring: &Ring, keys: &BTreeSet<KeyId>, gone: &[Arc<str>], from: At) -> Result<At, Failure> {
+/// When each of the keys saw the first call of another process.
+async fn taken_over(
+    ring: &Ring,
+    keys: &BTreeSet<KeyId>,
+    gone: &[Arc<str>],
+    from: At,
+) -> Result<BTreeMap<KeyId, At>, Failure> {
     let gone = gone.iter().cloned().collect();
-    if keys.is_empty() {
-        return Ok(from);
-    }
     let taken = ring.taken_over(keys, &gone, from, TAKEN_LIMIT).await;
     taken.ok_or_else(|| format!("{keys:?} of {gone:?} are not taken over").into())
+}
+
+/// How long the last of the keys was without an owner; nothing if there are none, as a leader may have.
+fn last_since(taken: &BTreeMap<KeyId, At>, from: At) -> Option<Duration> {
+    taken.values().max().map(|last| last.since(from))
 }
 
 /// Gives how long the victim's keys were without an owner; nothing if it had none, as a leader may.
@@ -118,10 +128,10 @@ async fn kill(ring: &mut Ring, kind: Kind, victim: &str) -> Result<Vec<Duration>
     }
     let taken = taken_over(ring, &keys, std::slice::from_ref(&process.name), at).await?;
     process.stop().await;
-    Ok(if keys.is_empty() { Vec::new() } else { vec![taken.since(at)] })
+    Ok(last_since(&taken, at).into_iter().collect())
 }
 
-async fn freeze(ring: &mut Ring) -> Result<Duration, Failure> {
+async fn freeze(ring: &mut Ring) -> Result<Vec<Duration>, Failure> {
     let victim = ring.any_victim().ok_or("nobody owns a key")?;
     let process = ring.take(&victim)?;
     let at = At::now();
@@ -137,10 +147,10 @@ async fn freeze(ring: &mut Ring) -> Result<Duration, Failure> {
     let (resumed, taken) = tokio::join!(thaw, taken_over(ring, &keys, &gone, at));
     ring.pauses.push(Pause { process: victim, paused: at, resumed: resumed? });
     ring.processes.push(process);
-    Ok(taken?.since(at))
+    Ok(last_since(&taken?, at).into_iter().collect())
 }
 
-async fn partition(ring: &mut Ring, kind: Kind) -> Result<Duration, Failure> {
+async fn partition(ring: &mut Ring, kind: Kind) -> Result<Vec<Duration>, Failure> {
     let victim = ring.any_victim().ok_or("nobody owns a key")?;
     let process = ring.take(&victim)?;
     let proxy = process.place.proxy.clone();
@@ -155,7 +165,7 @@ async fn partition(ring: &mut Ring, kind: Kind) -> Result<Duration, Failure> {
     let silent = proxy.traffic().first_renewal_since(at).filter(|_| !requests).unwrap_or(at);
     proxy.set(Mode::Pass);
     ring.processes.push(process);
-    Ok(taken?.since(silent))
+    Ok(last_since(&taken?, silent).into_iter().collect())
 }
 
 /// Faults under which a process may keep what it has.
@@ -212,7 +222,7 @@ async fn exited(process: Process) -> Result<(), Failure> {
     Err(format!("{} ended with {code:?} after SIGTERM; its last words:\n{last}", process.name).into())
 }
 
-/// Tells processes to end at once; times count from the end of the calls that ran then.
+/// Tells processes to end at once; times count from the end of the last calls that they made.
 async fn hand_over(ring: &mut Ring, kind: Kind, victims: &[Arc<str>]) -> Result<Vec<Duration>, Failure> {
     let mut leaving = Vec::new();
     let at = At::now();
@@ -223,11 +233,12 @@ async fn hand_over(ring: &mut Ring, kind: Kind, victims: &[Arc<str>]) -> Result<
     }
     let mut failovers = Vec::new();
     for (keys, process) in leaving {
-        if !keys.is_empty() {
-            let taken = taken_over(ring, &keys, victims, at).await?;
-            failovers.push(taken.since(ring.calls_ended(&process.name, at)));
-        }
+        let taken = taken_over(ring, &keys, victims, at).await?;
+        let name = process.name.clone();
         exited(process).await?;
+        // It works until its successors are named: what it began by then is let end.
+        let waits = taken.iter().map(|(key, taken)| taken.since(ring.calls_ended(&name, *key, at)));
+        failovers.extend(waits.max());
     }
     Ok(failovers)
 }

@@ -111,7 +111,7 @@ impl World {
             self.end_pass(id, number, true);
             return;
         };
-        if let Step::Call(call @ Call::Stop(_)) = &step {
+        if let Step::Call(call @ (Call::Start(_) | Call::Stop(_))) = &step {
             let snapshot = process.controller.cache.snapshot(&key.name);
             let again = decided(&self.settings, &snapshot, &pass.observation, &key.attempts, time);
             if !again.calls.contains(call) {

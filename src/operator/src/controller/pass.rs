@@ -147,8 +147,8 @@ impl Pass {
         decide(&world, &self.settings)
     }
 
-    /// Whether a call would be decided on once more, given what is seen by now: somebody may have booked
-    /// the group since the pass began.
+    /// Whether a call would be decided on once more, given what is seen by now: since the pass began somebody
+    /// may have booked the group, or, where the API server is slow, a booking may have come to its end.
     fn still_decided(&self, key: &Key, call: &Call, observation: &Observation, attempts: &Attempts) -> bool {
         let snapshot = self.cache.snapshot(key, self.clock.now());
         self.decide(&snapshot, observation, attempts).calls.contains(call)
@@ -189,7 +189,8 @@ impl Pass {
             resource = Some(writer.clear_trace(known, trace).await?);
         }
         for call in &decision.calls {
-            if matches!(call, Call::Stop(_)) && !self.still_decided(key, call, observation, attempts) {
+            let is_power = matches!(call, Call::Start(_) | Call::Stop(_));
+            if is_power && !self.still_decided(key, call, observation, attempts) {
                 return Err(WriteError::Conflict);
             }
             let outcome = call::send(self.provider.as_ref(), leave.0.as_ref(), call).await;
