@@ -6,4 +6,5 @@ pub mod control_plane;
 pub mod ec2;
 pub mod guard;
 pub mod moto;
+mod ports;
 pub mod replica;

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::cache_dir::{self, executable, on_path, run, say, staging};
 use crate::guard::{GuardError, Guarded, GuardedCommand};
+use crate::ports::free_port;
 
 /// The version that is installed; the same as in `moto/requirements.txt`.
 pub const MOTO_VERSION: &str = "5.2.5";
@@ -260,10 +261,6 @@ async fn install(cache: &Path, directory: &Path) -> Result<(), MotoError> {
     let moved = fs::rename(at.join("venv"), directory).map_err(MotoError::io(directory.display()));
     process.stop().await;
     moved
-}
-
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::control_plane::{ControlPlane, ControlPlaneError};
 use crate::guard::{GuardError, Guarded, GuardedCommand};
+use crate::ports::free_port;
 
 /// Names another operator binary than the one beside this program.
 pub const BINARY_VARIABLE: &str = "BOOKING_OPERATOR_BINARY";
@@ -155,7 +156,8 @@ impl Replica {
     /// # Errors
     /// See [`ReplicaError`].
     pub fn spawn_with(config: &ReplicaConfig<'_>, env: &[(&str, &str)]) -> Result<Self, ReplicaError> {
-        let (probes, metrics) = free_addresses().map_err(ReplicaError::Port)?;
+        let address = || free_address().map_err(ReplicaError::Port);
+        let (probes, metrics) = (address()?, address()?);
         let mut command = GuardedCommand::new(operator_binary()?, config.log);
         command = command
             .arg(format!("--health-probe-bind-address={probes}"))
@@ -203,9 +205,6 @@ impl Replica {
     }
 }
 
-/// Two addresses that were free a moment ago.
-fn free_addresses() -> std::io::Result<(SocketAddr, SocketAddr)> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let (first, second) = (bind()?, bind()?);
-    Ok((first.local_addr()?, second.local_addr()?))
+fn free_address() -> std::io::Result<SocketAddr> {
+    Ok((Ipv4Addr::LOCALHOST, free_port()?).into())
 }

@@ -299,9 +299,9 @@ impl Ring {
         None
     }
 
-    /// When the last call of a process for a key came to its end; `at` if that was before.
-    pub(crate) fn calls_ended(&self, process: &str, key: KeyId, at: At) -> At {
-        let calls = self.calls().into_iter().filter(|call| &*call.process == process && call.key == key);
+    /// When the last call of a process came to its end; `at` if that was before.
+    pub(crate) fn calls_ended(&self, process: &str, at: At) -> At {
+        let calls = self.calls().into_iter().filter(|call| &*call.process == process && call.mutates());
         calls.filter_map(|call| call.completed).fold(at, At::max)
     }
 

@@ -161,8 +161,8 @@ async fn partition(ring: &mut Ring, kind: Kind) -> Result<Vec<Duration>, Failure
     let taken = taken_over(ring, &keys, &[victim], at).await;
     sleep(Duration::from_millis(ring.random.u64(0..8_000))).await;
     // Where replies are lost the next renewal still takes effect, and is the last one: those after it are
-    // made from a version that was, for its writer never heard of the new one.
-    let silent = proxy.traffic().first_renewal_since(at).filter(|_| !requests).unwrap_or(at);
+    // made from a version that was, for its writer never heard of the new one. So it is with the lead's.
+    let silent = proxy.traffic().last_renewals_since(at).filter(|_| !requests).unwrap_or(at);
     proxy.set(Mode::Pass);
     ring.processes.push(process);
     Ok(last_since(&taken?, silent).into_iter().collect())
@@ -237,8 +237,7 @@ async fn hand_over(ring: &mut Ring, kind: Kind, victims: &[Arc<str>]) -> Result<
         let name = process.name.clone();
         exited(process).await?;
         // It works until its successors are named: what it began by then is let end.
-        let waits = taken.iter().map(|(key, taken)| taken.since(ring.calls_ended(&name, *key, at)));
-        failovers.extend(waits.max());
+        failovers.extend(last_since(&taken, ring.calls_ended(&name, at)));
     }
     Ok(failovers)
 }

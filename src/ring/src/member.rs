@@ -365,11 +365,14 @@ impl Member {
         }
     }
 
-    /// Where all would rest, nobody does: an API server that comes and goes is no member's own trouble, and
+    /// Where most would rest, nobody does: an API server that comes and goes is no member's own trouble, and
     /// what nobody owns must go to somebody.
     fn rest_only_beside_others(&mut self, now: Stamp) {
-        if self.rests(now) && self.may_judge(now) && !self.has_successors() {
-            self.lapses.rests_until = None;
+        if self.rests(now) && self.may_judge(now) {
+            let (working, resting) = self.working_and_leaving();
+            if working <= resting {
+                self.lapses.rests_until = None;
+            }
         }
     }
 

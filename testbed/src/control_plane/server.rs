@@ -1,7 +1,7 @@
 //! etcd and kube-apiserver as guarded processes: start, readiness, stop.
 
 use std::fs::Permissions;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use super::certs::{Credentials, write_private};
 use super::error::ControlPlaneError;
 use super::{Pids, read_kubeconfig};
 use crate::guard::{Guarded, GuardedCommand, log_tail};
+use crate::ports::free_port;
 
 /// It takes about 5 s on two idle cores; a machine that also compiles is many times slower.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -60,7 +61,8 @@ impl Server {
             .permissions(Permissions::from_mode(0o700))
             .tempdir()
             .map_err(ControlPlaneError::file(std::env::temp_dir()))?;
-        let [etcd_port, port] = free_ports().map_err(ControlPlaneError::Port)?;
+        let ports = || free_port().map_err(ControlPlaneError::Port);
+        let (etcd_port, port) = (ports()?, ports()?);
         let url = format!("https://{}:{port}", Ipv4Addr::LOCALHOST);
         write_files(temporary.path(), &url)?;
         let (etcd, directory) = start_etcd(&binaries.etcd, temporary, etcd_port)?;
@@ -230,13 +232,6 @@ async fn listens(port: u16) -> std::io::Result<()> {
 
 fn log_file(directory: &Path, program: &str) -> PathBuf {
     directory.join(format!("{program}.log"))
-}
-
-/// Two ports that are free now; both are held until both are known, so they differ.
-fn free_ports() -> std::io::Result<[u16; 2]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let (one, other) = (bind()?, bind()?);
-    Ok([one.local_addr()?.port(), other.local_addr()?.port()])
 }
 
 fn write_files(directory: &Path, url: &str) -> Result<(), ControlPlaneError> {

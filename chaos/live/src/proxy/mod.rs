@@ -61,7 +61,7 @@ pub(crate) struct Traffic {
     writes: AtomicU64,
     reads: AtomicU64,
     watches: AtomicU64,
-    renewals: Mutex<Vec<At>>,
+    renewals: Mutex<Vec<(Request, At)>>,
 }
 
 impl Traffic {
@@ -70,18 +70,20 @@ impl Traffic {
             Request::Watch => &self.watches,
             Request::Read => &self.reads,
             Request::Write => &self.writes,
-            Request::Renewal => {
-                self.renewals.lock().unwrap_or_else(PoisonError::into_inner).push(At::now());
+            Request::Renewal | Request::LeadRenewal => {
+                let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+                renewals.push((request, At::now()));
                 &self.writes
             }
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When the first renewal at or after `at` went through.
-    pub(crate) fn first_renewal_since(&self, at: At) -> Option<At> {
+    /// When the first renewal at or after `at` went through, or the first one of the lead if that was later.
+    pub(crate) fn last_renewals_since(&self, at: At) -> Option<At> {
         let renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
-        renewals.iter().copied().find(|renewal| *renewal >= at)
+        let first = |kind: Request| renewals.iter().find(|(of, renewal)| *of == kind && *renewal >= at);
+        [Request::Renewal, Request::LeadRenewal].into_iter().filter_map(first).map(|(_, at)| *at).max()
     }
 }
 

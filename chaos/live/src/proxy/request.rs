@@ -12,6 +12,8 @@ pub(super) enum Request {
     Read,
     /// A change of a member's Lease.
     Renewal,
+    /// A change of the leader's.
+    LeadRenewal,
     /// Any other change.
     Write,
 }
@@ -64,7 +66,8 @@ impl Scanner {
         Some(match method {
             "GET" | "HEAD" if watch => Request::Watch,
             "GET" | "HEAD" => Request::Read,
-            _ if path.contains("/leases/") && !path.ends_with("-leader") => Request::Renewal,
+            _ if path.contains("/leases/") && path.ends_with("-leader") => Request::LeadRenewal,
+            _ if path.contains("/leases/") => Request::Renewal,
             _ => Request::Write,
         })
     }

@@ -93,9 +93,16 @@ impl Member {
     }
 
     pub(super) fn has_successors(&self) -> bool {
-        self.peers
-            .bound_to(self.view.uid())
-            .any(|lease| lease.standing == Standing::Active && !lease.told_to_leave && lease.counter > 0)
+        self.working_and_leaving().0 > 0
+    }
+
+    /// How many others take slots, and how many keep theirs only until somebody else is named.
+    pub(super) fn working_and_leaving(&self) -> (usize, usize) {
+        let others = self.peers.bound_to(self.view.uid()).filter(|lease| lease.counter > 0);
+        let others = others.filter(|lease| !lease.standing.is_over());
+        let (working, leaving): (Vec<_>, Vec<_>) =
+            others.partition(|lease| lease.standing == Standing::Active && !lease.told_to_leave);
+        (working.len(), leaving.len())
     }
 
     fn is_named(&self) -> bool {

@@ -305,7 +305,10 @@ fn a_replica_set_to_another_number_of_slots_stays_out_and_says_so() {
     world.start_with_slots("d", 13);
     world.run(secs(10));
     assert_eq!(world.shares(), [("a", 4), ("b", 4), ("c", 4), ("d", 0)]);
-    assert!(world.told("d", &Story::Unsupported("it has 12 slots, this replica is set to 13".into())));
+    let why = "it has 12 slots, this replica is set to 13";
+    assert!(world.told("d", &Story::Unsupported(why.into())));
+    assert_eq!(world.look("d").0.unsupported(), Some(why));
+    assert_eq!(world.look("a").0.unsupported(), None);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{secs, three, world::World};
 use crate::{
     member::{Identity, Member},
-    protocol::{Action, Event},
+    protocol::{Action, Event, Story},
     record::Incarnation,
     slot::Slot,
     time::Stamp,
@@ -65,6 +65,20 @@ fn a_process_that_has_not_reached_the_store_is_no_member() {
     member.handle(Event::Tick, Stamp::default());
     assert!(!member.has_joined() && !member.is_in_ring() && !member.leads());
     assert_eq!((member.ring(), member.permit(Slot(0), Stamp::default())), (None, None));
+}
+
+#[test]
+fn a_member_wakes_when_its_permit_runs_out_though_a_renewal_is_under_way() {
+    // given a member of a store that answers no renewal
+    let mut world = three();
+    world.mute("b");
+    world.run(secs(6));
+    // then it is told of its lapse when that comes, not when the next answer does
+    assert!(!world.told("b", &Story::Lapsed));
+    let (member, now) = world.look("b");
+    assert_eq!(member.next_wake(), Some(now.mono + member.left(now)));
+    world.run(secs(2));
+    assert!(world.told("b", &Story::Lapsed));
 }
 
 #[test]

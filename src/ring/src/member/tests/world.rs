@@ -23,8 +23,10 @@ use crate::{
 
 struct Node {
     member: Option<Member>,
-    /// Requests get no answer.
+    /// Requests get no answer but that they failed.
     cut_off: bool,
+    /// Requests do not even get that.
+    muted: bool,
     /// Watch events wait.
     stalled: bool,
     inbox: VecDeque<Event>,
@@ -98,6 +100,7 @@ impl World {
         let node = Node {
             member: Some(member),
             cut_off: false,
+            muted: false,
             stalled: false,
             inbox: self.everything(),
             held_back: VecDeque::new(),
@@ -143,6 +146,11 @@ impl World {
         let node = self.nodes.get_mut(name).unwrap();
         node.cut_off = true;
         node.stalled = true;
+    }
+
+    pub fn mute(&mut self, name: &str) {
+        self.cut_off(name);
+        self.nodes.get_mut(name).unwrap().muted = true;
     }
 
     pub fn stall_watch(&mut self, name: &str) {
@@ -233,7 +241,9 @@ impl World {
                 let answer = if self.nodes[name].cut_off { Answer::Failed } else { self.execute(op) };
                 self.transcript.line(self.now, name, &format!("{asked}{}", refusal(&answer)));
                 let node = self.nodes.get_mut(name).unwrap();
-                node.inbox.push_back(Event::Answered { request: id, answer });
+                if !node.muted {
+                    node.inbox.push_back(Event::Answered { request: id, answer });
+                }
             }
             Action::Tell(story) => {
                 self.transcript.line(self.now, name, &format!("tells {story:?}"));
