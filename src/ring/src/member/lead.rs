@@ -129,11 +129,9 @@ impl Member {
         }
     }
 
+    /// Also who rests may: where all others are dead nobody else would find that out.
     fn may_campaign(&mut self, now: Stamp) -> bool {
-        self.may_judge(now)
-            && !self.phase.leaves_for_good()
-            && !self.rests(now)
-            && self.is_due(self.lead.campaigns_from, now)
+        self.may_judge(now) && !self.phase.leaves_for_good() && self.is_due(self.lead.campaigns_from, now)
     }
 
     fn lead_is_free(&mut self, now: Stamp) -> bool {

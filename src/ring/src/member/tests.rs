@@ -3,6 +3,7 @@
 mod details;
 mod store;
 mod stories;
+mod storms;
 mod transcript;
 mod world;
 

@@ -82,6 +82,23 @@ fn a_member_wakes_when_its_permit_runs_out_though_a_renewal_is_under_way() {
 }
 
 #[test]
+fn who_rests_finds_out_that_all_others_are_dead() {
+    let mut world = three();
+    for _ in 0..3 {
+        world.cut_off("b");
+        world.run(secs(10));
+        world.reconnect("b");
+        world.run(secs(10));
+    }
+    assert_eq!(world.shares(), [("a", 6), ("b", 0), ("c", 6)]);
+    for name in ["a", "c"] {
+        world.kill(name);
+    }
+    world.run(secs(40));
+    assert_eq!(world.shares(), [("b", 12)]);
+}
+
+#[test]
 fn payloads_reach_all_members_with_the_next_renewal() {
     let mut world = three();
     world.event("a", Event::Payload("demand: 3".into()));

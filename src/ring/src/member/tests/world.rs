@@ -27,6 +27,10 @@ struct Node {
     cut_off: bool,
     /// Requests do not even get that.
     muted: bool,
+    /// Requests take effect, and get the answer that they failed.
+    loses_replies: bool,
+    /// It was told to stop.
+    stopping: bool,
     /// Watch events wait.
     stalled: bool,
     inbox: VecDeque<Event>,
@@ -42,6 +46,7 @@ pub struct World {
     nodes: BTreeMap<String, Node>,
     writes: usize,
     reads: usize,
+    started: usize,
     transcript: Transcript,
 }
 
@@ -59,6 +64,7 @@ impl World {
             nodes: BTreeMap::new(),
             writes: 0,
             reads: 0,
+            started: 0,
             transcript: Transcript { since: now, text: String::new() },
         }
     }
@@ -101,6 +107,8 @@ impl World {
             member: Some(member),
             cut_off: false,
             muted: false,
+            loses_replies: false,
+            stopping: false,
             stalled: false,
             inbox: self.everything(),
             held_back: VecDeque::new(),
@@ -128,6 +136,61 @@ impl World {
 
     pub fn kill(&mut self, name: &str) {
         self.nodes.remove(name);
+    }
+
+    /// A process that was not there before.
+    pub fn start_another(&mut self) {
+        self.started += 1;
+        self.start(&format!("n{}", self.started));
+    }
+
+    /// It hands over, and then is no more.
+    pub fn stop(&mut self, name: &str) {
+        let node = self.nodes.get_mut(name).unwrap();
+        node.stopping = true;
+        node.inbox.push_back(Event::Stop);
+        self.settle();
+    }
+
+    /// Processes whose incarnations have ended go on as others, or end.
+    pub fn follow_the_ended(&mut self) {
+        let ended: Vec<String> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.ended.is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in ended {
+            if self.nodes[&name].stopping {
+                self.kill(&name);
+            } else {
+                self.started += 1;
+                self.follow(&name, &format!("n{}", self.started));
+            }
+        }
+    }
+
+    /// The members whose incarnations go on.
+    pub fn running(&self) -> Vec<String> {
+        self.nodes.iter().filter(|(_, node)| node.ended.is_none()).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether what it asks takes effect without its hearing so.
+    pub fn lose_replies(&mut self, name: &str, lose: bool) {
+        if let Some(node) = self.nodes.get_mut(name) {
+            node.loses_replies = lose;
+        }
+    }
+
+    pub fn delete_lead(&mut self) {
+        self.store.leader = None;
+        self.publish(&Event::LeaderGone);
+        self.settle();
+    }
+
+    /// How many member Leases there are.
+    pub fn leases(&self) -> usize {
+        self.store.members.len()
     }
 
     pub fn event(&mut self, name: &str, event: Event) {
@@ -159,7 +222,7 @@ impl World {
 
     pub fn reconnect(&mut self, name: &str) {
         let everything = self.everything();
-        let node = self.nodes.get_mut(name).unwrap();
+        let Some(node) = self.nodes.get_mut(name) else { return };
         node.cut_off = false;
         node.stalled = false;
         node.held_back.clear();
@@ -241,6 +304,7 @@ impl World {
                 let answer = if self.nodes[name].cut_off { Answer::Failed } else { self.execute(op) };
                 self.transcript.line(self.now, name, &format!("{asked}{}", refusal(&answer)));
                 let node = self.nodes.get_mut(name).unwrap();
+                let answer = if node.loses_replies { Answer::Failed } else { answer };
                 if !node.muted {
                     node.inbox.push_back(Event::Answered { request: id, answer });
                 }
