@@ -13,12 +13,14 @@
 //! | [`claim`] | which of several Resources on one group acts |
 //! | [`drive`] | what each machine needs |
 //! | [`progress`] | how far the group is, in words for its conditions |
+//! | [`cron`] | when a schedule fires |
 //! | [`decision`] | the whole, with statuses, Events and the next wake-up |
 
 pub mod attempts;
 pub mod booking;
 pub mod claim;
 mod condition;
+pub mod cron;
 pub mod decision;
 pub mod drive;
 mod events;

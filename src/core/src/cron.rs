@@ -1,0 +1,469 @@
+//! Cron schedules: all that robfig/cron v3 `ParseStandard` accepts, for that is what live schedules were
+//! written for.
+//!
+//! Five fields (minute, hour, day of month, month, day of week; `?` is `*`, names in any case), the
+//! descriptors (`@daily` …, `@every 1h30m`), and a zone in front (`CRON_TZ=Europe/Berlin`). The fields are
+//! rewritten into what [`cronexpr`] reads, which finds the civil times. What becomes of a civil time at a
+//! change of the clocks is decided here, as robfig and so Kubernetes' CronJob do it: one that does not exist is
+//! left out, one that exists twice counts twice.
+
+use std::collections::BTreeSet;
+
+use jiff::{
+    SignedDuration, Timestamp,
+    tz::{AmbiguousOffset, TimeZone},
+};
+
+/// No zone has ever been put back by more than this at once.
+const PUT_BACK_MAX: SignedDuration = SignedDuration::from_hours(3);
+/// What has not fired by then never will; as far as robfig looks ahead.
+const HORIZON: SignedDuration = SignedDuration::from_hours(5 * 366 * 24);
+
+/// A schedule.
+#[derive(Clone, Debug)]
+pub enum Schedule {
+    /// At civil times of a zone.
+    Cron(Box<cronexpr::Crontab>, TimeZone),
+    /// Each so often.
+    Every(SignedDuration),
+}
+
+/// Why a text is no schedule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScheduleError {
+    /// A zone that is not known.
+    #[error("time zone {0:?} is not in the IANA database; such as Europe/Berlin is")]
+    Zone(String),
+    /// Which of both?
+    #[error("the schedule names a time zone, and so does time_zone; one of them may")]
+    TwoZones,
+    /// A wrong number of fields.
+    #[error("{0} fields instead of five: minute hour day-of-month month day-of-week")]
+    Fields(usize),
+    /// A field.
+    #[error("{field} {text:?} is none: numbers {least} to {most}, lists, ranges and steps are{names}")]
+    Field {
+        /// Its name.
+        field: &'static str,
+        /// What it says, cut to 64 characters.
+        text: String,
+        /// The least number.
+        least: u8,
+        /// The greatest.
+        most: u8,
+        /// What is possible beside numbers.
+        names: &'static str,
+    },
+    /// A word with @ that is not known.
+    #[error("{0:?} is not known; @yearly, @monthly, @weekly, @daily, @hourly and @every 1h30m are")]
+    Descriptor(String),
+    /// No duration, or one below a second.
+    #[error("@every {0:?} is no duration of a second or more, such as 1h30m")]
+    Every(String),
+    /// Nothing.
+    #[error("the schedule is empty")]
+    Empty,
+}
+
+/// What a field of a schedule may hold.
+struct Field {
+    name: &'static str,
+    least: u8,
+    most: u8,
+    /// Names of `least`, `least + 1`, …
+    names: &'static [&'static str],
+}
+
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+const FIELDS: [Field; 5] = [
+    Field { name: "minute", least: 0, most: 59, names: &[] },
+    Field { name: "hour", least: 0, most: 23, names: &[] },
+    Field { name: "day of month", least: 1, most: 31, names: &[] },
+    Field { name: "month", least: 1, most: 12, names: &MONTHS },
+    // 7 is Sunday, too, to everybody but robfig, which refuses it.
+    Field { name: "day of week", least: 0, most: 7, names: &DAYS },
+];
+
+impl Schedule {
+    /// Reads a schedule. `zone` is the one that stands beside it, if any; without either it is UTC.
+    ///
+    /// # Errors
+    /// [`ScheduleError`], with what is allowed.
+    pub fn parse(text: &str, zone: Option<&str>) -> Result<Self, ScheduleError> {
+        let text = text.trim();
+        let (own_zone, text) = split_zone(text);
+        let zone = match (own_zone, zone.filter(|zone| !zone.is_empty())) {
+            (Some(_), Some(_)) => return Err(ScheduleError::TwoZones),
+            (own, other) => time_zone(own.or(other).unwrap_or("UTC"))?,
+        };
+        if text.is_empty() {
+            return Err(ScheduleError::Empty);
+        }
+        if let Some(descriptor) = text.strip_prefix('@') {
+            return described(descriptor, zone);
+        }
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        if fields.len() != FIELDS.len() {
+            return Err(ScheduleError::Fields(fields.len()));
+        }
+        let fields: Vec<String> =
+            FIELDS.iter().zip(fields).map(|(field, text)| field.rewritten(text)).collect::<Result<_, _>>()?;
+        Ok(Self::at(&fields.join(" "), zone))
+    }
+
+    /// Of fields that are known to be right.
+    fn at(fields: &str, zone: TimeZone) -> Self {
+        match cronexpr::parse_crontab(&format!("{fields} UTC")) {
+            Ok(crontab) => Self::Cron(Box::new(crontab), zone),
+            // Cannot happen: fields are numbers within their bounds. It never fires, which is reported.
+            Err(_) => Self::Every(SignedDuration::MAX),
+        }
+    }
+
+    /// The first occurrence after an instant, if there ever is one. `anchor` is one of an `@every`.
+    pub fn next_after(&self, after: Timestamp, anchor: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Every(each) => next_multiple(anchor, *each, after),
+            Self::Cron(crontab, zone) => next_civil(crontab, zone, after),
+        }
+    }
+}
+
+fn split_zone(text: &str) -> (Option<&str>, &str) {
+    let rest = text.strip_prefix("CRON_TZ=").or_else(|| text.strip_prefix("TZ="));
+    match rest.map(|rest| rest.split_once(char::is_whitespace).unwrap_or((rest, ""))) {
+        Some((zone, rest)) => (Some(zone), rest.trim()),
+        None => (None, text),
+    }
+}
+
+/// Go's `Local` is what its container is set to: UTC.
+fn time_zone(name: &str) -> Result<TimeZone, ScheduleError> {
+    if name == "UTC" || name == "Local" {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(name).map_err(|_| ScheduleError::Zone(name.chars().take(64).collect()))
+}
+
+fn described(descriptor: &str, zone: TimeZone) -> Result<Schedule, ScheduleError> {
+    let fields = match descriptor {
+        "yearly" | "annually" => "0 0 1 1 *",
+        "monthly" => "0 0 1 * *",
+        "weekly" => "0 0 * * 0",
+        "daily" | "midnight" => "0 0 * * *",
+        "hourly" => "0 * * * *",
+        other => {
+            let Some(duration) = other.strip_prefix("every ") else {
+                let text = format!("@{}", other.chars().take(64).collect::<String>());
+                return Err(ScheduleError::Descriptor(text));
+            };
+            return go_duration(duration.trim())
+                .map(Schedule::Every)
+                .ok_or_else(|| ScheduleError::Every(duration.chars().take(64).collect()));
+        }
+    };
+    Ok(Schedule::at(fields, zone))
+}
+
+/// A duration as Go writes it, such as `1h30m` or `1.5h`, in whole seconds, at least one.
+fn go_duration(text: &str) -> Option<SignedDuration> {
+    let mut seconds = 0.0_f64;
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(digits);
+        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let each = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * each;
+        rest = tail;
+    }
+    let duration = SignedDuration::try_from_secs_f64(seconds.floor()).ok()?;
+    (duration >= SignedDuration::from_secs(1)).then_some(duration)
+}
+
+impl Field {
+    /// The field as a list of numbers, or a star. robfig and cronexpr differ in `?`, in steps of a star (which to
+    /// robfig are a list like any other) and in steps that are wider than the field.
+    fn rewritten(&self, text: &str) -> Result<String, ScheduleError> {
+        let wrong = || ScheduleError::Field {
+            field: self.name,
+            text: text.chars().take(64).collect(),
+            least: self.least,
+            most: self.most,
+            names: if self.names.is_empty() { "" } else { ", and English names of three letters" },
+        };
+        let mut numbers = BTreeSet::new();
+        for item in text.split(',') {
+            match self.item(item).ok_or_else(wrong)? {
+                Item::All => return Ok("*".to_owned()),
+                Item::Some(some) => numbers.extend(some),
+            }
+        }
+        let numbers: BTreeSet<u8> =
+            numbers.into_iter().map(|number| if self.most == 7 { number % 7 } else { number }).collect();
+        Ok(numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    }
+
+    fn item(&self, item: &str) -> Option<Item> {
+        let (range, step) = match item.split_once('/') {
+            Some((range, step)) => (range, Some(step.parse::<u8>().ok().filter(|step| *step > 0)?)),
+            None => (item, None),
+        };
+        let is_star = range == "*" || range == "?";
+        if is_star && step.unwrap_or(1) == 1 {
+            return Some(Item::All);
+        }
+        let (from, to) = match range.split_once('-') {
+            _ if is_star => (self.least, if self.most == 7 { 6 } else { self.most }),
+            Some((from, to)) => (self.number(from)?, self.number(to)?),
+            None => {
+                let from = self.number(range)?;
+                // "N/step" is from N on.
+                (from, if step.is_some() { self.most } else { from })
+            }
+        };
+        (from <= to).then(|| Item::Some((from..=to).step_by(usize::from(step.unwrap_or(1))).collect()))
+    }
+
+    fn number(&self, text: &str) -> Option<u8> {
+        let named = || {
+            let index = self.names.iter().position(|name| name.eq_ignore_ascii_case(text))?;
+            u8::try_from(index).ok().map(|index| index + self.least)
+        };
+        // Digits alone: Rust would also take a sign.
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = if digits { text.parse().ok() } else { named() };
+        number.filter(|number| (self.least..=self.most).contains(number))
+    }
+}
+
+enum Item {
+    All,
+    Some(Vec<u8>),
+}
+
+/// The first of `anchor`, `anchor + each`, … after an instant.
+fn next_multiple(anchor: Timestamp, each: SignedDuration, after: Timestamp) -> Option<Timestamp> {
+    if anchor > after {
+        return Some(anchor);
+    }
+    let passed = after.duration_since(anchor).as_secs() / each.as_secs().max(1);
+    let wait = each.as_secs().checked_mul(passed.checked_add(1)?)?;
+    anchor.checked_add(SignedDuration::from_secs(wait)).ok()
+}
+
+fn next_civil(crontab: &cronexpr::Crontab, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
+    // Civil times are counted as if they were UTC's: the library then knows no changes of clocks.
+    let as_utc = |instant: Timestamp| zone.to_datetime(instant).to_zoned(TimeZone::UTC).ok();
+    let begin = as_utc(after)?.timestamp().checked_sub(PUT_BACK_MAX).ok()?;
+    let limit = begin.checked_add(HORIZON).ok()?;
+    let mut best: Option<Timestamp> = None;
+    let mut civil = begin;
+    loop {
+        civil = crontab.find_next(civil).ok()?.timestamp();
+        // Where clocks were put back a later civil time may be an earlier instant.
+        let over = best.and_then(as_utc).and_then(|best| best.timestamp().checked_add(PUT_BACK_MAX).ok());
+        if over.is_some_and(|over| civil > over) {
+            return best;
+        }
+        if civil > limit {
+            return best;
+        }
+        let instants = instants(zone, civil);
+        best = instants.into_iter().flatten().filter(|instant| *instant > after).chain(best).min();
+    }
+}
+
+/// The instants at which a zone's clocks show a civil time, given as if it were UTC's: none where they are
+/// put forward over it, two where they are put back over it.
+fn instants(zone: &TimeZone, civil: Timestamp) -> [Option<Timestamp>; 2] {
+    let civil = TimeZone::UTC.to_datetime(civil);
+    let at = |offset: jiff::tz::Offset| offset.to_timestamp(civil).ok();
+    match zone.to_ambiguous_timestamp(civil).offset() {
+        AmbiguousOffset::Unambiguous { offset } => [at(offset), None],
+        AmbiguousOffset::Gap { .. } => [None, None],
+        AmbiguousOffset::Fold { before, after } => [at(before), at(after)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn next(schedule: &str, zone: &str, after: &str) -> String {
+        let schedule = Schedule::parse(schedule, Some(zone)).unwrap();
+        schedule.next_after(at(after), at(after)).map_or("never".into(), |next| next.to_string())
+    }
+
+    #[test]
+    fn all_that_live_schedules_are_written_in_is_read() {
+        for (schedule, after, expected) in [
+            ("30 8 * * 1-5", "2027-03-05T08:30:00Z", "2027-03-08T08:30:00Z"),
+            ("30 8 ? * MON-FRI", "2027-03-05T08:29:59Z", "2027-03-05T08:30:00Z"),
+            ("*/15 * * * *", "2027-03-05T08:46:00Z", "2027-03-05T09:00:00Z"),
+            ("5/20 * * * *", "2027-03-05T08:06:00Z", "2027-03-05T08:25:00Z"),
+            ("0 0 1 JAN,jul *", "2027-03-05T00:00:00Z", "2027-07-01T00:00:00Z"),
+            ("*/90 6 * * *", "2027-03-05T08:00:00Z", "2027-03-06T06:00:00Z"),
+            ("0 6 * * 7", "2027-03-05T00:00:00Z", "2027-03-07T06:00:00Z"),
+            ("0 6 * * 5-7", "2027-03-06T07:00:00Z", "2027-03-07T06:00:00Z"),
+            ("@daily", "2027-03-05T00:00:00Z", "2027-03-06T00:00:00Z"),
+            ("@midnight", "2027-03-05T00:00:00Z", "2027-03-06T00:00:00Z"),
+            ("@hourly", "2027-03-05T00:59:00Z", "2027-03-05T01:00:00Z"),
+            ("@weekly", "2027-03-05T00:00:00Z", "2027-03-07T00:00:00Z"),
+            ("@monthly", "2027-03-05T00:00:00Z", "2027-04-01T00:00:00Z"),
+            ("@yearly", "2027-03-05T00:00:00Z", "2028-01-01T00:00:00Z"),
+            ("@annually", "2027-03-05T00:00:00Z", "2028-01-01T00:00:00Z"),
+            ("0 0 29 2 *", "2028-03-01T00:00:00Z", "2032-02-29T00:00:00Z"),
+        ] {
+            assert_eq!(next(schedule, "", after), expected, "{schedule}");
+        }
+    }
+
+    #[test]
+    fn days_of_month_and_of_week_are_either_unless_one_of_them_is_a_star() {
+        for (schedule, expected) in [
+            // Friday 5 March 2027; Sundays are the 7th, 14th, …
+            ("0 0 15 * Sun", "2027-03-07T00:00:00Z"),
+            ("0 0 15 * *", "2027-03-15T00:00:00Z"),
+            ("0 0 * * Sun", "2027-03-07T00:00:00Z"),
+            ("0 0 ? * Sun", "2027-03-07T00:00:00Z"),
+            // a star with a step is a list: every other day, or a Sunday
+            ("0 0 */2 * Sun", "2027-03-07T00:00:00Z"),
+            ("0 0 */10 * Sat", "2027-03-06T00:00:00Z"),
+            ("0 0 1,* * Sun", "2027-03-07T00:00:00Z"),
+        ] {
+            assert_eq!(next(schedule, "", "2027-03-05T12:00:00Z"), expected, "{schedule}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_does_not_exist_is_left_out() {
+        let skipped = [
+            // 02:00 becomes 03:00 on 14 March 2027 in New York, on 28 March in Berlin
+            ("30 2 * * *", "America/New_York", "2027-03-13T08:00:00Z", "2027-03-15T06:30:00Z"),
+            ("30 2 14 3 *", "America/New_York", "2027-03-13T08:00:00Z", "2028-03-14T06:30:00Z"),
+            ("30 2 * * *", "Europe/Berlin", "2027-03-27T02:00:00Z", "2027-03-29T00:30:00Z"),
+            ("0 3 * * *", "Europe/Berlin", "2027-03-27T03:00:00Z", "2027-03-28T01:00:00Z"),
+            ("0 * * * *", "Europe/Berlin", "2027-03-28T00:00:00Z", "2027-03-28T01:00:00Z"),
+        ];
+        for (schedule, zone, after, expected) in skipped {
+            assert_eq!(next(schedule, zone, after), expected, "{schedule} {zone}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_exists_twice_counts_twice() {
+        let twice = [
+            // 02:00 becomes 01:00 on 7 November 2027 in New York; 03:00 becomes 02:00 on 31 October in Berlin
+            ("30 1 * * *", "America/New_York", ["2027-11-07T05:30:00Z", "2027-11-07T06:30:00Z", "2027-11-08T06:30:00Z"]),
+            ("30 2 * * *", "Europe/Berlin", ["2027-10-31T00:30:00Z", "2027-10-31T01:30:00Z", "2027-11-01T01:30:00Z"]),
+            ("0 */2 * * *", "Europe/Berlin", ["2027-10-31T00:00:00Z", "2027-10-31T01:00:00Z", "2027-10-31T03:00:00Z"]),
+        ];
+        for (schedule, zone, expected) in twice {
+            let parsed = Schedule::parse(schedule, Some(zone)).unwrap();
+            let mut after = at(expected[0]) - SignedDuration::from_secs(60);
+            for expected in expected {
+                after = parsed.next_after(after, after).unwrap();
+                assert_eq!(after.to_string(), expected, "{schedule} {zone}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_never_fires_is_known_as_such() {
+        assert_eq!(next("0 0 30 2 *", "", "2027-03-05T00:00:00Z"), "never");
+        assert_eq!(next("0 0 31 4,6,9,11 *", "", "2027-03-05T00:00:00Z"), "never");
+    }
+
+    #[test]
+    fn every_so_often_counts_from_its_anchor() {
+        let each = Schedule::parse("@every 1h30m10.7s", None).unwrap();
+        let anchor = at("2027-03-05T00:00:00Z");
+        for (after, expected) in [
+            ("2027-03-04T23:00:00Z", "2027-03-05T00:00:00Z"),
+            ("2027-03-05T00:00:00Z", "2027-03-05T01:30:10Z"),
+            ("2027-03-05T03:00:20Z", "2027-03-05T04:30:30Z"),
+        ] {
+            assert_eq!(each.next_after(at(after), anchor), Some(at(expected)), "{after}");
+        }
+        assert_eq!(each.next_after(Timestamp::MAX, anchor), None);
+    }
+
+    #[test]
+    fn a_zone_may_stand_in_front_or_beside_but_not_both() {
+        for (text, zone, expected) in [
+            ("CRON_TZ=Europe/Berlin 0 8 * * *", None, "2027-03-05T07:00:00Z"),
+            ("TZ=Asia/Tokyo  0 8 * * *", None, "2027-03-05T23:00:00Z"),
+            ("TZ=Local 0 8 * * *", Some(""), "2027-03-05T08:00:00Z"),
+            ("0 8 * * *", Some("America/New_York"), "2027-03-05T13:00:00Z"),
+        ] {
+            let schedule = Schedule::parse(text, zone).unwrap();
+            let after = at("2027-03-05T00:00:00Z");
+            assert_eq!(schedule.next_after(after, after), Some(at(expected)), "{text}");
+        }
+        let both = Schedule::parse("TZ=UTC 0 8 * * *", Some("UTC"));
+        assert_eq!(both.unwrap_err(), ScheduleError::TwoZones);
+    }
+
+    #[test]
+    fn what_is_no_schedule_is_refused_with_what_is_allowed() {
+        for (text, zone, words) in [
+            ("", "", "empty"),
+            ("TZ=UTC", "", "empty"),
+            ("0 8 * *", "", "4 fields instead of five"),
+            ("0 0 8 * * *", "", "6 fields instead of five"),
+            ("60 8 * * *", "", "minute \"60\" is none: numbers 0 to 59"),
+            ("0 24 * * *", "", "hour \"24\""),
+            ("0 8 0 * *", "", "day of month \"0\" is none: numbers 1 to 31"),
+            ("0 8 * 13 *", "", "month \"13\" is none: numbers 1 to 12"),
+            ("0 8 * * 8", "", "day of week \"8\" is none: numbers 0 to 7"),
+            ("0 8 * * 5-1", "", "day of week \"5-1\""),
+            ("*/0 8 * * *", "", "minute \"*/0\""),
+            ("1/2/3 8 * * *", "", "minute \"1/2/3\""),
+            ("+5 8 * * *", "", "minute \"+5\""),
+            ("1, 8 * * *", "", "minute \"1,\""),
+            ("0 8 * january *", "", "three letters"),
+            ("@reboot", "", "\"@reboot\" is not known"),
+            ("@every", "", "\"@every\" is not known"),
+            ("@every 5", "", "@every \"5\" is no duration"),
+            ("@every 900ms", "", "is no duration of a second or more"),
+            ("@every 1x", "", "is no duration"),
+            ("@every -1h", "", "is no duration"),
+            ("0 8 * * *", "Europe/Atlantis", "\"Europe/Atlantis\" is not in the IANA database"),
+        ] {
+            let error = Schedule::parse(text, Some(zone)).map(|_| "taken").unwrap_err().to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_what_it_takes_fires_later_or_never(
+            text in "[-0-9*/,?A-Za-z@ ]{0,24}", second in 0_i64..4_000_000_000,
+        ) {
+            let after = Timestamp::from_second(second).unwrap();
+            if let Ok(schedule) = Schedule::parse(&text, None) {
+                let next = schedule.next_after(after, after);
+                proptest::prop_assert!(next.is_none_or(|next| next > after));
+            }
+        }
+    }
+}
