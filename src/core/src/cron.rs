@@ -4,7 +4,7 @@
 //! Five fields (minute, hour, day of month, month, day of week; `?` is `*`, names in any case), the
 //! descriptors (`@daily` …, `@every 1h30m`), and a zone in front (`CRON_TZ=Europe/Berlin`). The fields are
 //! rewritten into what [`cronexpr`] reads, which finds the civil times. What becomes of a civil time at a
-//! change of the clocks is decided here, as robfig and so Kubernetes' CronJob do it: one that does not exist is
+//! change of the clocks is decided here, as robfig and so Kubernetes does for its jobs: one that does not exist is
 //! left out, one that exists twice counts twice.
 
 use std::collections::BTreeSet;
@@ -373,9 +373,21 @@ mod tests {
     fn a_time_that_exists_twice_counts_twice() {
         let twice = [
             // 02:00 becomes 01:00 on 7 November 2027 in New York; 03:00 becomes 02:00 on 31 October in Berlin
-            ("30 1 * * *", "America/New_York", ["2027-11-07T05:30:00Z", "2027-11-07T06:30:00Z", "2027-11-08T06:30:00Z"]),
-            ("30 2 * * *", "Europe/Berlin", ["2027-10-31T00:30:00Z", "2027-10-31T01:30:00Z", "2027-11-01T01:30:00Z"]),
-            ("0 */2 * * *", "Europe/Berlin", ["2027-10-31T00:00:00Z", "2027-10-31T01:00:00Z", "2027-10-31T03:00:00Z"]),
+            (
+                "30 1 * * *",
+                "America/New_York",
+                ["2027-11-07T05:30:00Z", "2027-11-07T06:30:00Z", "2027-11-08T06:30:00Z"],
+            ),
+            (
+                "30 2 * * *",
+                "Europe/Berlin",
+                ["2027-10-31T00:30:00Z", "2027-10-31T01:30:00Z", "2027-11-01T01:30:00Z"],
+            ),
+            (
+                "0 */2 * * *",
+                "Europe/Berlin",
+                ["2027-10-31T00:00:00Z", "2027-10-31T01:00:00Z", "2027-10-31T03:00:00Z"],
+            ),
         ];
         for (schedule, zone, expected) in twice {
             let parsed = Schedule::parse(schedule, Some(zone)).unwrap();

@@ -21,14 +21,21 @@ use crate::{
     timing::Timing,
 };
 
+/// The way of a member's requests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Open,
+    /// They get no answer but that they failed.
+    CutOff,
+    /// They do not even get that.
+    Mute,
+    /// They take effect, and get the answer that they failed.
+    LosesReplies,
+}
+
 struct Node {
     member: Option<Member>,
-    /// Requests get no answer but that they failed.
-    cut_off: bool,
-    /// Requests do not even get that.
-    muted: bool,
-    /// Requests take effect, and get the answer that they failed.
-    loses_replies: bool,
+    link: Link,
     /// It was told to stop.
     stopping: bool,
     /// Watch events wait.
@@ -105,9 +112,7 @@ impl World {
     fn add(&mut self, name: &str, member: Member) {
         let node = Node {
             member: Some(member),
-            cut_off: false,
-            muted: false,
-            loses_replies: false,
+            link: Link::Open,
             stopping: false,
             stalled: false,
             inbox: self.everything(),
@@ -178,7 +183,7 @@ impl World {
     /// Whether what it asks takes effect without its hearing so.
     pub fn lose_replies(&mut self, name: &str, lose: bool) {
         if let Some(node) = self.nodes.get_mut(name) {
-            node.loses_replies = lose;
+            node.link = if lose { Link::LosesReplies } else { Link::Open };
         }
     }
 
@@ -207,13 +212,13 @@ impl World {
 
     pub fn cut_off(&mut self, name: &str) {
         let node = self.nodes.get_mut(name).unwrap();
-        node.cut_off = true;
+        node.link = Link::CutOff;
         node.stalled = true;
     }
 
     pub fn mute(&mut self, name: &str) {
         self.cut_off(name);
-        self.nodes.get_mut(name).unwrap().muted = true;
+        self.nodes.get_mut(name).unwrap().link = Link::Mute;
     }
 
     pub fn stall_watch(&mut self, name: &str) {
@@ -223,7 +228,7 @@ impl World {
     pub fn reconnect(&mut self, name: &str) {
         let everything = self.everything();
         let Some(node) = self.nodes.get_mut(name) else { return };
-        node.cut_off = false;
+        node.link = Link::Open;
         node.stalled = false;
         node.held_back.clear();
         node.inbox.extend(everything);
@@ -301,11 +306,13 @@ impl World {
         match action {
             Action::Request { id, op } => {
                 let asked = ask(&op);
-                let answer = if self.nodes[name].cut_off { Answer::Failed } else { self.execute(op) };
+                let link = self.nodes[name].link;
+                let arrives = matches!(link, Link::Open | Link::LosesReplies);
+                let answer = if arrives { self.execute(op) } else { Answer::Failed };
                 self.transcript.line(self.now, name, &format!("{asked}{}", refusal(&answer)));
                 let node = self.nodes.get_mut(name).unwrap();
-                let answer = if node.loses_replies { Answer::Failed } else { answer };
-                if !node.muted {
+                let answer = if link == Link::LosesReplies { Answer::Failed } else { answer };
+                if link != Link::Mute {
                     node.inbox.push_back(Event::Answered { request: id, answer });
                 }
             }
