@@ -3,7 +3,7 @@
 //!
 //! | module | what it does | asks the cluster |
 //! |---|---|---|
-//! | [`at_work`] | whether others are members, for one who is none | yes |
+//! | [`at_work()`] | whether others are members, for one who is none | yes |
 //! | [`crd`] | the kind and the policy that guards it | no |
 //! | [`convert`] | objects to records and back | no |
 //! | [`requests`] | carries out each request once | yes |
