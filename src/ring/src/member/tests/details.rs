@@ -2,20 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{secs, three, world::World};
+use super::{identity, one_resting, secs, three, world::World};
 use crate::{
-    member::{Identity, Member},
+    member::Member,
     protocol::{Action, Event, Story},
     record::Incarnation,
     slot::Slot,
     time::Stamp,
     timing::Timing,
 };
-
-fn identity(name: &str, container: Option<&str>) -> Identity {
-    let container = container.map(Arc::from);
-    Identity { incarnation: Incarnation::new(name), container, release: "1".into(), protocol: 1 }
-}
 
 #[test]
 fn a_member_says_whether_it_leads_and_how_long_it_may_begin_calls() {
@@ -61,7 +56,7 @@ fn a_member_is_in_the_ring_once_a_leader_has_written_so() {
 
 #[test]
 fn a_process_that_has_not_reached_the_store_is_no_member() {
-    let mut member = Member::new(identity("a", None), Timing::default(), 4, Stamp::default());
+    let mut member = Member::new(identity("a"), Timing::default(), 4, Stamp::default());
     member.handle(Event::Tick, Stamp::default());
     assert!(!member.has_joined() && !member.is_in_ring() && !member.leads());
     assert_eq!((member.ring(), member.permit(Slot(0), Stamp::default())), (None, None));
@@ -83,14 +78,7 @@ fn a_member_wakes_when_its_permit_runs_out_though_a_renewal_is_under_way() {
 
 #[test]
 fn who_rests_finds_out_that_all_others_are_dead() {
-    let mut world = three();
-    for _ in 0..3 {
-        world.cut_off("b");
-        world.run(secs(10));
-        world.reconnect("b");
-        world.run(secs(10));
-    }
-    assert_eq!(world.shares(), [("a", 6), ("b", 0), ("c", 6)]);
+    let mut world = one_resting();
     for name in ["a", "c"] {
         world.kill(name);
     }
@@ -136,7 +124,7 @@ fn the_longest_call_counts_from_the_start_of_the_process_not_of_its_part_in_the_
 #[test]
 fn an_incarnation_that_follows_another_begins_a_retry_later() {
     let now = Stamp::all(secs(1000));
-    let member = Member::new(identity("a", None), Timing::default(), 4, now);
+    let member = Member::new(identity("a"), Timing::default(), 4, now);
     let mut next = member.next(Incarnation::new("b"), now);
     assert_eq!(next.handle(Event::Tick, now), [Action::RestartWatches]);
     assert_eq!(next.next_wake(), Some(secs(1001)));

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    identity,
     store::Store,
     transcript::{Transcript, ask, refusal},
 };
@@ -55,10 +56,6 @@ pub struct World {
     reads: usize,
     started: usize,
     transcript: Transcript,
-}
-
-fn identity(name: &str) -> Identity {
-    Identity { incarnation: Incarnation::new(name), container: None, release: "1".into(), protocol: 1 }
 }
 
 impl World {
