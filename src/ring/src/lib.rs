@@ -39,8 +39,8 @@
 //! * *s had no owner.* Then nobody was allowed to work on it since the epoch that took its owner away, which
 //!   is one of the other two ways.
 //! * *A acknowledged.* The move "A, next B" was begun with epoch m < e, and A's Lease, bound to this ring, says
-//!   acked >= m. A wrote that after it had applied an epoch >= m, by 1. had begun no call for s from then
-//!   on, and saw the last one end ([`permit::Permits::is_busy`]; a cancelled one counts until its begin + T). A
+//!   acked >= m and does not list s as draining. A wrote that after it had applied an epoch >= m, by 1. had
+//!   begun no call for s from then on, and saw the last one end ([`permit::Permits::is_busy`]; a cancelled one counts until its begin + T). A
 //!   applies epochs upwards only, and none from m to e frees s for it: a move that is begun anew, or back, has a
 //!   new m. So A stays away until an epoch after e names it.
 //! * *A's Lease is over.* Either A said so itself, after its last call had ended, and it never renews again. Or it

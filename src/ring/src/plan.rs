@@ -6,7 +6,8 @@
 //! 1. It has no owner.
 //! 2. Its owner's Lease, bound to this ring, is over: sealed, or released by the owner itself.
 //! 3. It is on its way, and its owner's Lease, bound to this ring, acknowledges the epoch that began the
-//!    move: from that epoch on the owner did not work on it, and its calls for it had ended.
+//!    move and does not list the slot as draining: from that epoch on the owner did not work on it, and its
+//!    calls for it had ended.
 //!
 //! That a Lease is missing is no reason, and a Lease of another ring is taken for a missing one. A move that
 //! is begun anew, to whomever, begins with the epoch that is written with it: an older acknowledgement is
@@ -43,8 +44,10 @@ pub struct Peer<'a> {
     pub standing: Standing,
     /// It is to go: it gets nothing new, and what it has goes to others.
     pub told_to_leave: bool,
-    /// What moves begun up to this epoch take from it is drained.
+    /// What moves begun up to this epoch take from it is drained, but for `draining`.
     pub acked: u64,
+    /// Slots for which a call of its may still be running.
+    pub draining: &'a BTreeSet<Slot>,
     /// Its release.
     pub release: &'a Arc<str>,
     /// When its Lease was created, seconds by the API server's clock; 0 if that is not known yet.
@@ -63,6 +66,7 @@ impl<'a> Peer<'a> {
             standing: lease.standing,
             told_to_leave: lease.told_to_leave,
             acked: lease.acked,
+            draining: &lease.draining,
             release: &lease.release,
             created: lease.created,
             bound: &*lease.ring == ring_uid,
@@ -113,13 +117,13 @@ pub fn complete(ring: &Ring, peers: &[Peer<'_>], me: &Incarnation) -> Option<Rin
     if !ring.open || !known.is_active(me) {
         return None;
     }
-    let may_have = |slot: &Slot, since: u64| {
-        let owner = ring.owners.get(slot);
-        owner.is_none_or(|owner| known.is_over(owner) || known.has_acked(owner, since))
+    let may_have = |slot: Slot, moving: &Move| {
+        let owner = ring.owners.get(&slot);
+        owner.is_none_or(|owner| known.is_over(owner) || known.has_drained(owner, slot, moving))
     };
     let to_me = ring.moves.iter().filter(|(_, moving)| &moving.to == me);
     let mine: Vec<Slot> =
-        to_me.filter(|(slot, moving)| may_have(slot, moving.since)).map(|(slot, _)| *slot).collect();
+        to_me.filter(|(slot, moving)| may_have(**slot, moving)).map(|(slot, _)| *slot).collect();
     if mine.is_empty() {
         return None;
     }
@@ -145,10 +149,10 @@ impl<'a> Known<'a> {
         self.0.get(who).map_or(planted(Bug::AbsenceIsDeath), |peer| peer.standing.is_over())
     }
 
-    /// Reason 3: an owner has drained what moves begun at `since` take from it.
-    fn has_acked(&self, owner: &Incarnation, since: u64) -> bool {
-        let enough = |acked| if planted(Bug::AckOfAnyEpoch) { acked > 0 } else { acked >= since };
-        self.0.get(owner).is_some_and(|peer| enough(peer.acked))
+    /// Reason 3: an owner has drained a slot that a move takes from it.
+    fn has_drained(&self, owner: &Incarnation, slot: Slot, moving: &Move) -> bool {
+        let enough = |acked| if planted(Bug::AckOfAnyEpoch) { acked > 0 } else { acked >= moving.since };
+        self.0.get(owner).is_some_and(|peer| enough(peer.acked) && !peer.draining.contains(&slot))
     }
 
     fn is_active(&self, who: &Incarnation) -> bool {
@@ -265,8 +269,8 @@ impl<'a> Draft<'a> {
                     // It drained for nothing, and works on when it sees that the move is gone.
                     self.ring.moves.remove(&slot);
                 }
-            } else if self.known.has_acked(&owner, moving.since) {
-                let seen = changes.acked_at(&owner, moving.since).unwrap_or(now);
+            } else if self.known.has_drained(&owner, slot, &moving) {
+                let seen = changes.drained_at(slot, &moving).unwrap_or(now);
                 // The next owner does it itself, sooner. The leader stands in where it does not.
                 let at = if &moving.to == me { now } else { seen.saturating_add(timing.retry()) };
                 if at <= now {
@@ -290,7 +294,7 @@ impl<'a> Draft<'a> {
             if moving.is_some_and(|moving| self.known.is_active(&moving.to)) {
                 continue;
             }
-            let is_drained = moving.is_some_and(|moving| self.known.has_acked(owner, moving.since));
+            let is_drained = moving.is_some_and(|moving| self.known.has_drained(owner, slot, moving));
             match loads.pick() {
                 Some(to) if is_drained => self.give(slot, to),
                 Some(to) => self.begin_move(slot, to),

@@ -5,7 +5,12 @@
 //!
 //! [`Op::MarkToLeave`]: crate::protocol::Op::MarkToLeave
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::slot::Slot;
 
@@ -83,9 +88,11 @@ pub struct MemberLease {
     pub counter: u64,
     /// The newest epoch that its owner acts by.
     pub applied: u64,
-    /// All slots that moves begun up to this epoch take from its owner are drained: it works on them no
-    /// more, and its calls for them have ended.
+    /// All slots that moves begun up to this epoch take from its owner are drained, but for `draining`:
+    /// it works on them no more, and its calls for them have ended.
     pub acked: u64,
+    /// Slots on their way from its owner for which a call of its may still be running.
+    pub draining: BTreeSet<Slot>,
     /// Where it stands.
     pub standing: Standing,
     /// The leader wants it to go, for it does not apply what the ring says. Permits nobody anything.

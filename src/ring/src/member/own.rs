@@ -6,7 +6,7 @@
 //! Lease unchanged for L began to look later than that.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -16,6 +16,7 @@ use crate::{
     planted::{Bug, planted},
     protocol::{Answer, End, Op, Story},
     record::{MemberLease, Standing, Stored},
+    slot::Slot,
     time::Stamp,
 };
 
@@ -46,8 +47,19 @@ pub(super) struct Own {
     release_tried: bool,
     /// See [`MemberLease::acked`].
     pub(super) acked: u64,
+    /// See [`MemberLease::draining`].
+    pub(super) draining: BTreeSet<Slot>,
     /// What the last attempt said.
-    said: Option<(u64, Standing, Arc<str>)>,
+    said: Option<Said>,
+}
+
+/// What others wait for: a Lease that says something else is renewed at once.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    acked: u64,
+    draining: BTreeSet<Slot>,
+    standing: Standing,
+    payload: Arc<str>,
 }
 
 #[derive(Debug)]
@@ -123,6 +135,7 @@ impl Member {
             counter,
             applied: self.view.epoch(),
             acked: self.own.acked,
+            draining: self.own.draining.clone(),
             standing,
             told_to_leave: self.own.told_to_leave,
             container: self.me.container.clone(),
@@ -162,7 +175,7 @@ impl Member {
             return;
         }
         let standing = self.standing(now);
-        let said = (self.own.acked, standing, self.payload.clone());
+        let said = self.to_say(standing);
         let news = self.own.said.as_ref() != Some(&said);
         let gap = if news { self.timing.renew_gap() } else { self.timing.renew() };
         if !self.is_due(self.own.last_sent_at + gap, now) {
@@ -172,6 +185,11 @@ impl Member {
         let counter = self.next_attempt(now);
         let lease = self.own_lease(counter, standing);
         self.request(Purpose::Renew(counter), Op::UpdateMember { uid, version, lease });
+    }
+
+    fn to_say(&self, standing: Standing) -> Said {
+        let Own { acked, draining, .. } = &self.own;
+        Said { acked: *acked, draining: draining.clone(), standing, payload: self.payload.clone() }
     }
 
     pub(super) fn standing(&self, now: Stamp) -> Standing {
@@ -206,7 +224,7 @@ impl Member {
         self.own.adopt(lease);
         self.confirm(counter, now);
         if first {
-            self.own.said = Some((0, Standing::Active, self.payload.clone()));
+            self.own.said = Some(self.to_say(Standing::Active));
             // What was watched until now may have been silent because nothing could be heard.
             self.peers.begin_anew(now);
             self.lead.begin_anew(now);

@@ -264,6 +264,7 @@ impl Member {
             counter: 0,
             applied: 0,
             acked: 0,
+            draining: BTreeSet::new(),
             standing: Standing::Active,
             told_to_leave: true,
             container: None,

@@ -328,24 +328,27 @@ impl Member {
         }
     }
 
-    /// Acknowledges moves that take slots away, once no call for any of them is left. The slots are not
-    /// worked on any more by then: they are given up when the ring is applied.
+    /// Acknowledges moves that take slots away, and says for which of these a call may still be running.
+    /// None is worked on any more by then: they are given up when the ring is applied.
     pub(super) fn acknowledge(&mut self, now: Stamp) {
         let Some(ring) = self.view.stored().filter(|_| self.has_joined()) else {
             return;
         };
-        let mut newest = 0;
-        for (slot, moving) in &ring.value.moves {
-            if ring.value.owners.get(slot) == Some(&self.me.incarnation) {
-                if self.permits.is_busy(*slot) && !planted(Bug::AckWithRunningCalls) {
-                    self.wake_when_calls_are_over(now);
-                    return;
-                }
-                newest = newest.max(moving.since);
+        let me = &self.me.incarnation;
+        let from_me = ring.value.moves.iter().filter(|(slot, _)| ring.value.owners.get(slot) == Some(me));
+        let (mut newest, mut draining) = (0, BTreeSet::new());
+        for (slot, moving) in from_me {
+            newest = newest.max(moving.since);
+            if self.permits.is_busy(*slot) && !planted(Bug::AckWithRunningCalls) {
+                draining.insert(*slot);
             }
         }
         if newest > self.own.acked {
             self.own.acked = ring.value.epoch;
         }
+        if !draining.is_empty() {
+            self.wake_when_calls_are_over(now);
+        }
+        self.own.draining = draining;
     }
 }

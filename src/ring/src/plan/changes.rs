@@ -5,19 +5,20 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Known, Peer};
 use crate::{
-    record::{Incarnation, Ring},
+    record::{Incarnation, Move, Ring},
+    slot::Slot,
     timing::Timing,
 };
 
-/// When members came and went, and when moves were first seen acknowledged, by the monotonic clock.
+/// When members came and went, and when slots on their way were first seen drained, by the monotonic clock.
 #[derive(Clone, Debug)]
 pub struct Changes {
     /// Members, and whether they are active.
     members: BTreeMap<Incarnation, bool>,
     joins: Option<Joins>,
     last_change: Duration,
-    /// By owner and epoch that began the move.
-    acked: BTreeMap<(Incarnation, u64), Duration>,
+    /// By slot and epoch that began its move.
+    drained: BTreeMap<(Slot, u64), Duration>,
 }
 
 /// Joins that settle together.
@@ -37,7 +38,7 @@ impl Changes {
             members: ring.members.keys().map(|member| (member.clone(), true)).collect(),
             joins: None,
             last_change: now,
-            acked: BTreeMap::new(),
+            drained: BTreeMap::new(),
         }
     }
 
@@ -58,25 +59,22 @@ impl Changes {
             self.joins = Some(Joins { first, last: now, served: false });
         }
         self.members = members;
-        self.note_acks(ring, &known, now);
+        self.note_drained(ring, &known, now);
     }
 
-    fn note_acks(&mut self, ring: &Ring, known: &Known<'_>, now: Duration) {
-        let mut acked = BTreeMap::new();
-        for (slot, moving) in &ring.moves {
-            let owner = ring.owners.get(slot).filter(|owner| known.has_acked(owner, moving.since));
-            if let Some(owner) = owner {
-                let key = (owner.clone(), moving.since);
-                let seen = self.acked.get(&key).copied().unwrap_or(now);
-                acked.insert(key, seen);
-            }
-        }
-        self.acked = acked;
+    fn note_drained(&mut self, ring: &Ring, known: &Known<'_>, now: Duration) {
+        let is_drained = |slot: Slot, moving: &Move| {
+            ring.owners.get(&slot).is_some_and(|owner| known.has_drained(owner, slot, moving))
+        };
+        let drained = ring.moves.iter().filter(|(slot, moving)| is_drained(**slot, moving));
+        let keys = drained.map(|(slot, moving)| (*slot, moving.since));
+        let before = std::mem::take(&mut self.drained);
+        self.drained = keys.map(|key| (key, before.get(&key).copied().unwrap_or(now))).collect();
     }
 
-    /// When a move was first seen acknowledged.
-    pub(super) fn acked_at(&self, owner: &Incarnation, since: u64) -> Option<Duration> {
-        self.acked.get(&(owner.clone(), since)).copied()
+    /// When the slot of a move was first seen drained.
+    pub(super) fn drained_at(&self, slot: Slot, moving: &Move) -> Option<Duration> {
+        self.drained.get(&(slot, moving.since)).copied()
     }
 
     /// When members may be balanced, if all are of one release or if they are not.

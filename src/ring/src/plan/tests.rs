@@ -20,7 +20,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A member by its name and what is special: `b:leaving`, `c:acked=7:release=r2`.
+/// A member by its name and what is special: `b:leaving`, `c:acked=7:draining=0:release=r2`.
 fn lease(text: &str) -> MemberLease {
     let mut words = text.split(':');
     let mut lease = MemberLease {
@@ -31,6 +31,7 @@ fn lease(text: &str) -> MemberLease {
         counter: 1,
         applied: 0,
         acked: 0,
+        draining: BTreeSet::new(),
         standing: Standing::Active,
         told_to_leave: false,
         container: None,
@@ -47,6 +48,7 @@ fn lease(text: &str) -> MemberLease {
             ("told", _) => lease.told_to_leave = true,
             ("foreign", _) => lease.ring = "another ring".into(),
             ("acked", epoch) => lease.acked = epoch.parse().unwrap(),
+            ("draining", slot) => drop(lease.draining.insert(Slot(slot.parse().unwrap()))),
             ("release", release) => lease.release = release.into(),
             ("created", at) => lease.created = at.parse().unwrap(),
             ("protocol", version) => lease.protocol = version.parse().unwrap(),

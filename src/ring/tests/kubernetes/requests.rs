@@ -26,6 +26,7 @@ fn lease(name: &str) -> MemberLease {
         counter: 1,
         applied: 0,
         acked: 0,
+        draining: [Slot(3), Slot(4)].into(),
         standing: Standing::Active,
         told_to_leave: false,
         container: Some("pod-uid/operator".into()),

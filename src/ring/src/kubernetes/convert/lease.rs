@@ -2,7 +2,7 @@
 //!
 //! `renewTime` is written for people and never read: it is another machine's wall clock. A member's
 //! Lease in which everything is null or odd is unsealed, has the counter 0, acknowledges nothing and
-//! belongs to no ring.
+//! belongs to no ring. So does one acknowledge nothing whose list of draining slots cannot be read.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 
 use super::{Odd, stored};
 use crate::{
-    kubernetes::names::Names,
+    kubernetes::{names::Names, ranges},
     record::{Incarnation, LeaderLease, MemberLease, Standing, Stored},
+    slot::SLOTS_MAX,
 };
 
 /// Label: the name of the ring that a Lease belongs to.
@@ -35,6 +36,7 @@ const CALL: &str = "manager.kotaico.de/call-timeout-ms";
 const COUNTER: &str = "manager.kotaico.de/counter";
 const APPLIED: &str = "manager.kotaico.de/applied-epoch";
 const ACKED: &str = "manager.kotaico.de/acknowledged-epoch";
+const DRAINING: &str = "manager.kotaico.de/draining-slots";
 const STANDING: &str = "manager.kotaico.de/standing";
 const TOLD_TO_LEAVE: &str = "manager.kotaico.de/told-to-leave";
 const CONTAINER: &str = "manager.kotaico.de/container";
@@ -81,6 +83,7 @@ pub fn decoded(guard: DeserializeGuard<Lease>) -> Lease {
 /// [`Odd::Metadata`].
 pub fn member(lease: &Lease) -> Result<Stored<MemberLease>, Odd> {
     let metadata = &lease.metadata;
+    let draining = ranges::read(annotation(lease, DRAINING).unwrap_or_default(), SLOTS_MAX);
     let created = metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second());
     let record = MemberLease {
         incarnation: Incarnation::new(lease.name_any()),
@@ -89,7 +92,8 @@ pub fn member(lease: &Lease) -> Result<Stored<MemberLease>, Odd> {
         call: milliseconds(lease, CALL),
         counter: number(lease, COUNTER),
         applied: number(lease, APPLIED),
-        acked: number(lease, ACKED),
+        acked: draining.as_ref().map_or(0, |_| number(lease, ACKED)),
+        draining: draining.unwrap_or_default().into_iter().collect(),
         standing: standing(lease),
         told_to_leave: annotation(lease, TOLD_TO_LEAVE) == Some("true"),
         container: annotation(lease, CONTAINER).filter(|container| !container.is_empty()).map(Arc::from),
@@ -152,6 +156,7 @@ fn member_annotations(record: &MemberLease) -> Annotations {
         (COUNTER, Some(record.counter.to_string())),
         (APPLIED, Some(record.applied.to_string())),
         (ACKED, Some(record.acked.to_string())),
+        (DRAINING, (!record.draining.is_empty()).then(|| ranges::write(record.draining.iter().copied()))),
         (STANDING, Some(standing_word(record.standing).to_owned())),
         (TOLD_TO_LEAVE, record.told_to_leave.then(|| "true".to_owned())),
         (CONTAINER, record.container.as_deref().map(str::to_owned)),

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::slot::Slot;
 
 fn names() -> Names {
     Names::new("ring").unwrap()
@@ -49,6 +50,7 @@ prop_compose! {
         duration in 0_u64..=3_600_000,
         call in prop::option::of(0_u64..=3_600_000),
         (counter, applied, acked) in any::<(u64, u64, u64)>(),
+        draining in prop::collection::btree_set((0..SLOTS_MAX).prop_map(Slot), 0..9),
         standing in prop::sample::select(
             vec![Standing::Active, Standing::Leaving, Standing::Released, Standing::Sealed]),
         told_to_leave in any::<bool>(),
@@ -63,6 +65,7 @@ prop_compose! {
             counter,
             applied,
             acked,
+            draining,
             standing,
             told_to_leave,
             container: container.map(Arc::from),
@@ -106,7 +109,7 @@ proptest! {
 
     #[test]
     fn whatever_stands_in_a_lease_it_can_be_read_and_ends_nobody(
-        key in prop::sample::select(vec![RING_UID, DURATION, CALL, COUNTER, APPLIED, ACKED, STANDING, PROTOCOL]),
+        key in prop::sample::select(vec![RING_UID, DURATION, CALL, COUNTER, APPLIED, ACKED, DRAINING, STANDING, PROTOCOL]),
         value in ".{0,40}",
     ) {
         prop_assume!(!["Released", "Sealed"].contains(&value.as_str()));
@@ -127,6 +130,7 @@ fn a_lease_of_nulls_is_unsealed_and_proves_nothing() {
         json!({ "metadata": { "name": "x", "annotations": null, "labels": null }, "spec": null }),
         json!({ "metadata": { "name": "x" }, "spec": { "holderIdentity": null, "renewTime": null } }),
         json!({ "metadata": { "name": "x", "annotations": { COUNTER: "many", ACKED: "-1", STANDING: "sealed" } } }),
+        json!({ "metadata": { "name": "x", "annotations": { ACKED: "7", DRAINING: "3-1" } } }),
     ] {
         let read = member(&parsed(lease)).unwrap().value;
         let expected = MemberLease {
@@ -137,6 +141,7 @@ fn a_lease_of_nulls_is_unsealed_and_proves_nothing() {
             counter: 0,
             applied: 0,
             acked: 0,
+            draining: [].into(),
             standing: Standing::Active,
             told_to_leave: false,
             container: None,

@@ -53,8 +53,9 @@ pub fn refusal(answer: &Answer) -> &'static str {
 
 fn member(lease: &MemberLease) -> String {
     let told = if lease.told_to_leave { ", told to leave" } else { "" };
-    let MemberLease { incarnation, counter, standing, applied, acked, .. } = lease;
-    format!("{incarnation}#{counter} {standing:?}, applied {applied}, drained {acked}{told}")
+    let MemberLease { incarnation, counter, standing, applied, acked, draining, .. } = lease;
+    let but = if draining.is_empty() { String::new() } else { format!(" but for {}", draining.len()) };
+    format!("{incarnation}#{counter} {standing:?}, applied {applied}, drained {acked}{but}{told}")
 }
 
 fn leader(lease: &LeaderLease) -> String {

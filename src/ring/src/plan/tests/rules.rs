@@ -103,6 +103,7 @@ fn a_move_goes_on_to_whom_it_was_begun_for_as_long_as_that_one_stays() {
         ("gone without a Lease", "a>b@5", "a c", "a"),
         ("a leaver's begins anew", "a>b@5", "a:leaving b:sealed c", "a>c@11"),
         ("a drained leaver's is complete", "a>b@5", "a:leaving:acked=5 b:sealed c", "c"),
+        ("a draining leaver's is not", "a>b@5", "a:leaving:acked=5:draining=0 b:sealed c", "a>c@11"),
         ("a leaver without anybody works on", "a>b@5", "a:leaving b:sealed", "a"),
         ("drained or not", "a>b@5", "a:leaving:acked=7 b:leaving", "a"),
     ]);
@@ -115,6 +116,7 @@ fn a_move_is_complete_once_its_owner_has_acknowledged_its_epoch() {
         ("a later epoch", "a>b@5", "a:acked=9 b", "b"),
         ("an earlier epoch", "a>b@5", "a:acked=4 b", "nothing"),
         ("each by itself", "a>b@5 a>b@7", "a:acked=6 b", "b a>b@7"),
+        ("but what is draining", "a>b@5 a>b@5", "a:acked=5:draining=1 b", "b a>b@5"),
         ("told to leave or not", "a>b@5", "a:acked=5:told b", "b"),
     ]);
 }
@@ -158,7 +160,9 @@ fn a_next_owner_takes_what_it_may_have_and_nothing_else() {
     for (name, slots, members, expected) in [
         ("acknowledged", "b>a@5 b>a@6 b", "a b:acked=5", Some("a b>a@6 b")),
         ("another's", "b>c@5", "a b:acked=5 c", None),
-        ("not drained", "b>a@5", "a b:acked=4", None),
+        ("not acknowledged", "b>a@5", "a b:acked=4", None),
+        ("draining", "b>a@5 b>a@5", "a b:acked=5:draining=0", Some("b>a@5 a")),
+        ("draining, but over", "b>a@5", "a b:sealed:acked=5:draining=0", Some("a")),
         ("an owner that is over", "b>a@5 b", "a b:sealed", Some("a b")),
         ("no owner", "->a@5", "a", Some("a")),
         ("no Lease", "b>a@5", "a", None),

@@ -32,6 +32,10 @@ enum Deed {
     Rebind,
     /// It sees the ring, stops what it must, begins what it may.
     Apply,
+    /// A call begins for each slot that it may work on.
+    Begin,
+    /// One of these calls ends.
+    End,
     /// It tells what it has drained.
     Ack,
     /// It takes what is on its way to it.
@@ -50,6 +54,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Deed::LoseLease),
         1 => Just(Deed::Rebind),
         8 => Just(Deed::Apply),
+        4 => Just(Deed::Begin),
+        4 => Just(Deed::End),
         6 => Just(Deed::Ack),
         6 => Just(Deed::Complete),
         10 => Just(Deed::Lead),
@@ -72,6 +78,8 @@ struct Process {
     dead: bool,
     applied: u64,
     working: BTreeSet<Slot>,
+    /// Slots with a call under way.
+    running: BTreeSet<Slot>,
 }
 
 struct Walk {
@@ -106,7 +114,8 @@ impl Walk {
     }
 
     fn act(&mut self, deed: Deed, who: &Incarnation) {
-        let Process { dead, applied, .. } = self.processes[who];
+        let Process { dead, applied, ref working, ref running } = self.processes[who];
+        let draining: BTreeSet<Slot> = running.difference(working).copied().collect();
         match deed {
             Deed::Seal => self.seal(who),
             Deed::LoseLease => drop(self.world.leases.remove(who)),
@@ -116,7 +125,15 @@ impl Walk {
             _ if dead => {}
             Deed::Die => self.process(who).dead = true,
             Deed::Apply => self.apply(who),
-            Deed::Ack => self.with_lease(who, |lease| lease.acked = applied),
+            Deed::Begin => {
+                let working = working.clone();
+                self.process(who).running.extend(working);
+            }
+            Deed::End => drop(self.process(who).running.pop_first()),
+            Deed::Ack => self.with_lease(who, |lease| {
+                lease.acked = applied;
+                lease.draining.clone_from(&draining);
+            }),
             Deed::Leave => self.with_lease(who, |lease| lease.standing = Standing::Leaving),
             Deed::Release => {
                 *self.process(who) = Process { dead: true, ..Process::default() };
@@ -147,7 +164,8 @@ impl Walk {
             return;
         }
         let (applied, working) = (self.world.ring.epoch, self.world.ring.workable(who).collect());
-        *self.process(who) = Process { dead: false, applied, working };
+        let running = std::mem::take(&mut self.process(who).running);
+        *self.process(who) = Process { dead: false, applied, working, running };
     }
 
     /// What sealing waits for is not the plan's: by then nothing is worked on.
@@ -182,14 +200,15 @@ impl Walk {
         {
             let lease = self.world.leases.get(owner).filter(|lease| &*lease.ring == RING);
             let since = ring.moves.get(slot).map_or(u64::MAX, |moving| moving.since);
-            let for_a_reason = lease.is_some_and(|lease| lease.standing.is_over() || since <= lease.acked);
+            let has_drained = |lease: &MemberLease| since <= lease.acked && !lease.draining.contains(slot);
+            let for_a_reason = lease.is_some_and(|lease| lease.standing.is_over() || has_drained(lease));
             assert!(for_a_reason, "slot {slot} of {owner} moves on with {lease:?}");
         }
     }
 
     fn check_nobody_shares(&self) {
-        let mut working: Vec<Slot> =
-            self.processes.values().flat_map(|process| process.working.clone()).collect();
+        let busy = |process: &Process| process.working.union(&process.running).copied().collect::<Vec<_>>();
+        let mut working: Vec<Slot> = self.processes.values().flat_map(busy).collect();
         working.sort();
         assert!(working.windows(2).all(|two| two[0] != two[1]), "{:?}", self.processes);
     }
@@ -207,6 +226,7 @@ impl Walk {
         for _ in 0..6 {
             self.lead(&named(LEADER));
             for who in &members {
+                self.process(who).running.clear();
                 for deed in [Deed::Apply, Deed::Ack, Deed::Complete] {
                     self.act(deed, who);
                     self.check_nobody_shares();
