@@ -32,8 +32,9 @@ use crate::{
 pub(crate) const KEYS: usize = 9;
 /// Processes of a ring between two faults.
 pub(crate) const REPLICAS: usize = 3;
-/// How long a ring may take until it has settled after a fault: a new ring waits longest, two L and more.
-const SETTLE_LIMIT: Duration = Duration::from_mins(2);
+/// How long a ring may take until it has settled after a fault: longest where outages one after the other make a
+/// member rest, which takes 100 P.
+const SETTLE_LIMIT: Duration = Duration::from_mins(6);
 /// Tag of a group, and the one that makes it known.
 const TAG: &str = "resource-booking-application";
 const MANAGED: &str = "resource-booking-managed";

@@ -119,7 +119,9 @@ impl World {
         }
         self.trace.line(self.now, || {
             let what = match &change.object.value {
-                Value::Member(lease) => format!("{:?} acked {}", lease.standing, lease.acked),
+                Value::Member(lease) => {
+                    format!("{:?} acked {} draining {}", lease.standing, lease.acked, lease.draining.len())
+                }
                 Value::Leader(lease) => {
                     format!("held by {:?}", lease.holder.as_ref().map(Incarnation::as_str))
                 }

@@ -39,10 +39,13 @@
 //! * *s had no owner.* Then nobody was allowed to work on it since the epoch that took its owner away, which
 //!   is one of the other two ways.
 //! * *A acknowledged.* The move "A, next B" was begun with epoch m < e, and A's Lease, bound to this ring, says
-//!   acked >= m and does not list s as draining. A wrote that after it had applied an epoch >= m, by 1. had
-//!   begun no call for s from then on, and saw the last one end ([`permit::Permits::is_busy`]; a cancelled one counts until its begin + T). A
-//!   applies epochs upwards only, and none from m to e frees s for it: a move that is begun anew, or back, has a
-//!   new m. So A stays away until an epoch after e names it.
+//!   acked >= m and does not list s as draining. A made that statement from a ring that it had applied, of an
+//!   epoch w >= acked. If w < e, the move stood in that ring: by 1. A began no call for s from then on, and it had
+//!   seen the last one end ([`permit::Permits::busy`]; a cancelled one counts until its begin + T). If w >= e,
+//!   whoever writes e starts from an old ring and fails. While A doubts its ring it changes neither part of the
+//!   statement. A applies epochs upwards only, and none from m to e frees s for it: a move that is begun anew, or
+//!   back, has a new m. So A stays away until an epoch after e names it. (A leader may go by its own statement
+//!   before its Lease says it: it is as true.)
 //! * *A's Lease is over.* Either A said so itself, after its last call had ended, and it never renews again. Or it
 //!   was sealed: some S saw version v of it, and for L by its own monotonic clock no other, and then wrote the
 //!   seal on that very v. So no renewal of A took effect after v, and none ever will, for v is gone. A's last

@@ -162,9 +162,9 @@ impl Permits {
         self.calls.retain(|_, call| !call.cancelled || now.since(call.begun) < longest);
     }
 
-    /// Whether a call for a slot may be running.
-    pub fn is_busy(&self, slot: Slot) -> bool {
-        self.calls.values().any(|call| call.slot == slot)
+    /// The slots for which calls may be running.
+    pub fn busy(&self) -> BTreeSet<Slot> {
+        self.calls.values().map(|call| call.slot).collect()
     }
 
     /// Whether any call may be running.
@@ -255,9 +255,9 @@ mod tests {
         let first = permits.begin(permit, at(100)).unwrap();
         let second = permits.begin(permit, at(101)).unwrap();
         permits.ended(first);
-        assert!(permits.is_busy(Slot(1)) && !permits.is_busy(Slot(2)));
+        assert!(permits.busy() == slots(&[1]));
         permits.ended(second);
-        assert!(!permits.is_busy(Slot(1)) && permits.is_quiet());
+        assert!(permits.busy().is_empty() && permits.is_quiet());
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         permits.ended(other);
         assert_eq!(permits.next_over(), Some(Duration::from_secs(105)));
         permits.forget_old(Stamp { wall: Duration::from_hours(1), ..at(104) });
-        assert!(permits.is_busy(Slot(1)));
+        assert_eq!(permits.busy(), slots(&[1]));
         permits.forget_old(at(105));
         assert!(permits.is_quiet());
         assert_eq!(permits.next_over(), None);

@@ -152,7 +152,8 @@ impl<'a> Known<'a> {
     /// Reason 3: an owner has drained a slot that a move takes from it.
     fn has_drained(&self, owner: &Incarnation, slot: Slot, moving: &Move) -> bool {
         let enough = |acked| if planted(Bug::AckOfAnyEpoch) { acked > 0 } else { acked >= moving.since };
-        self.0.get(owner).is_some_and(|peer| enough(peer.acked) && !peer.draining.contains(&slot))
+        let is_draining = |peer: &Peer<'_>| peer.draining.contains(&slot) && !planted(Bug::IgnoresDraining);
+        self.0.get(owner).is_some_and(|peer| enough(peer.acked) && !is_draining(peer))
     }
 
     fn is_active(&self, who: &Incarnation) -> bool {

@@ -18,6 +18,8 @@ pub enum Bug {
     CancelledCallIsOver,
     /// An acknowledgement does not wait for running calls.
     AckWithRunningCalls,
+    /// A slot is taken though its owner says that a call for it is running.
+    IgnoresDraining,
     /// An acknowledgement counts for a later move, too.
     AckOfAnyEpoch,
     /// A Lease is sealed whatever its version is by now.
@@ -50,13 +52,14 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::PermitFromReply,
         Self::AnyAnswerRenews,
         Self::PermitByWallClock,
         Self::ActsPastTheDeadline,
         Self::CancelledCallIsOver,
         Self::AckWithRunningCalls,
+        Self::IgnoresDraining,
         Self::AckOfAnyEpoch,
         Self::SealWithoutCompare,
         Self::SealTooEarly,

@@ -182,3 +182,22 @@ impl Ring {
             .map(|(slot, _)| *slot)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_names_owners_and_those_to_whom_slots_go_and_counts_what_is_owned() {
+        let [a, b, c] = ["a", "b", "c"].map(Incarnation::new);
+        let ring = Ring {
+            owners: [(Slot(0), a.clone()), (Slot(1), a.clone())].into(),
+            moves: [(Slot(1), Move { to: b.clone(), since: 3 })].into(),
+            ..Ring::new(4)
+        };
+        assert_eq!([&a, &b, &c].map(|who| ring.names(who)), [true, true, false]);
+        assert_eq!([&a, &b, &c].map(|who| ring.count(who)), [2, 0, 0]);
+        assert_eq!(ring.workable(&a).collect::<Vec<_>>(), [Slot(0)]);
+        assert_eq!(ring.all_slots().map(|slot| slot.0).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    }
+}

@@ -67,6 +67,11 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_is_written_as_its_number() {
+        assert_eq!(Slot(42).to_string(), "42");
+    }
+
+    #[test]
     fn every_key_has_a_slot_even_of_an_impossible_ring() {
         assert_eq!(slot_of("", "", 0), Slot(0));
         assert_eq!(slot_of("a", "b", 1), Slot(0));

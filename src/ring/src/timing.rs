@@ -181,6 +181,25 @@ mod tests {
     }
 
     #[test]
+    fn what_calm_and_speed_rest_on_follows_from_the_time_between_renewals() {
+        let timing = Timing::default();
+        for (name, derived, milliseconds) in [
+            ("request", timing.request(), 2_000),
+            ("retry", timing.retry(), 1_000),
+            ("renew_gap", timing.renew_gap(), 100),
+            ("settle", timing.settle(), 3_000),
+            ("settle_max", timing.settle_max(), 5_000),
+            ("update_quiet", timing.update_quiet(), 30_000),
+            ("behind", timing.behind(), 2_000),
+            ("echo", timing.echo(), 3_000),
+            ("echo_max", timing.echo_max(), 9_000),
+            ("lapse_window", timing.lapse_window(), 300_000),
+        ] {
+            assert_eq!(derived, Duration::from_millis(milliseconds), "{name}");
+        }
+    }
+
+    #[test]
     fn durations_that_do_not_fit_are_refused_with_their_values() {
         for (given, names) in [
             ((13_000, 3_000, 8_000, 4_000), ["lease duration 13s", "nine tenths"]),

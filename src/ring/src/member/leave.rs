@@ -169,8 +169,8 @@ impl Member {
         self.actions.push(Action::Ended(end));
     }
 
-    /// The own Lease as a plan is to see it, which may be ahead of what stands at the API server in what
-    /// it takes from others, never in what it says of itself being over.
+    /// The own Lease as a plan is to see it. It may be ahead of what stands at the API server: in what it takes
+    /// from others, and in what it has drained, which is true before it is told; never in being over.
     pub(super) fn own_lease_as_planned(&self, now: Stamp) -> MemberLease {
         let standing = self.standing(now);
         MemberLease { created: self.own.created(), ..self.own_lease(self.own.last_counter(), standing) }

@@ -1,5 +1,6 @@
 //! Stories of a few members on a store that answers at once.
 
+mod calls;
 mod details;
 mod store;
 mod stories;

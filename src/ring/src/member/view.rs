@@ -332,17 +332,15 @@ impl Member {
     /// None is worked on any more by then: they are given up when the ring is applied.
     pub(super) fn acknowledge(&mut self, now: Stamp) {
         let Some(ring) = self.view.stored().filter(|_| self.has_joined()) else {
+            // What is in doubt takes nothing back: the list goes with the epoch that was acknowledged.
             return;
         };
         let me = &self.me.incarnation;
         let from_me = ring.value.moves.iter().filter(|(slot, _)| ring.value.owners.get(slot) == Some(me));
-        let (mut newest, mut draining) = (0, BTreeSet::new());
-        for (slot, moving) in from_me {
-            newest = newest.max(moving.since);
-            if self.permits.is_busy(*slot) && !planted(Bug::AckWithRunningCalls) {
-                draining.insert(*slot);
-            }
-        }
+        let newest = from_me.clone().map(|(_, moving)| moving.since).max().unwrap_or_default();
+        let busy = if planted(Bug::AckWithRunningCalls) { BTreeSet::new() } else { self.permits.busy() };
+        let draining: BTreeSet<Slot> =
+            from_me.map(|(slot, _)| *slot).filter(|slot| busy.contains(slot)).collect();
         if newest > self.own.acked {
             self.own.acked = ring.value.epoch;
         }

@@ -2,7 +2,7 @@
 //!
 //! `renewTime` is written for people and never read: it is another machine's wall clock. A member's
 //! Lease in which everything is null or odd is unsealed, has the counter 0, acknowledges nothing and
-//! belongs to no ring. So does one acknowledge nothing whose list of draining slots cannot be read.
+//! belongs to no ring. One whose list of draining slots cannot be read acknowledges nothing, either.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

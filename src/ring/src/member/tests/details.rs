@@ -1,11 +1,11 @@
 //! What a member says of itself, and to whom.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{identity, one_resting, secs, three, world::World};
 use crate::{
     member::Member,
-    protocol::{Action, Event, Story},
+    protocol::{Action, End, Event, Story},
     record::Incarnation,
     slot::Slot,
     time::Stamp,
@@ -106,6 +106,61 @@ fn a_call_that_was_given_up_keeps_its_slot_until_its_time_out() {
     assert_eq!(world.owners()[&slot].as_str(), "a");
     world.run(Duration::from_millis(200));
     assert_ne!(world.owners()[&slot].as_str(), "a");
+}
+
+#[test]
+fn each_slot_of_a_leaver_goes_on_when_its_own_call_ends() {
+    // given a leaver with calls for two of its slots
+    let mut world = three();
+    let [(one, first), (two, second)] = world.begin_calls("a", 2)[..] else { panic!() };
+    world.event("a", Event::Stop);
+    world.run(Duration::from_millis(500));
+    let kept = |world: &World| {
+        let owners = world.owners();
+        owners
+            .into_iter()
+            .filter(|(_, owner)| owner.as_str() == "a")
+            .map(|(slot, _)| slot)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kept(&world), [one, two]);
+    // when one of them ends, then its slot goes on within the time between two renewals
+    world.end_call("a", first);
+    world.run(Duration::from_millis(100));
+    assert_eq!(kept(&world), [two]);
+    world.end_call("a", second);
+    world.run(Duration::from_millis(100));
+    assert_eq!((kept(&world), world.ended("a")), (vec![], Some(End::Left)));
+}
+
+#[test]
+fn a_busy_slot_that_goes_to_a_joiner_goes_last() {
+    let mut world = three();
+    let calls = world.begin_calls("a", 4);
+    world.start("d");
+    world.run(Duration::from_millis(3_300));
+    assert_eq!(world.shares(), [("a", 3), ("b", 3), ("c", 3), ("d", 2)]);
+    let moving: Vec<Slot> = world.ring().moves.keys().copied().collect();
+    assert!(calls.iter().any(|(slot, _)| moving == [*slot]), "{moving:?}");
+    world.run(Duration::from_millis(900));
+    assert_eq!(world.shares(), [("a", 3), ("b", 3), ("c", 3), ("d", 3)]);
+}
+
+#[test]
+fn who_doubts_the_ring_does_not_take_back_that_a_slot_is_draining() {
+    // given a leaver that has told that a call is still running
+    let mut world = three();
+    let (slot, _) = world.begin_call("a");
+    world.event("a", Event::Stop);
+    world.run(Duration::from_millis(500));
+    // when its permit lapses by a clock that is set, and it renews, but cannot read the ring
+    world.cut_off_from_ring("a");
+    world.set_forward("a", secs(10));
+    assert!(world.told("a", &Story::Lapsed));
+    world.run(Duration::from_millis(3_300));
+    // then nobody takes the slot before the call is over
+    assert_eq!(world.owners()[&slot].as_str(), "a");
+    assert!(world.look("a").0.left(world.look("a").1) > Duration::ZERO, "it has renewed");
 }
 
 #[test]

@@ -24,6 +24,10 @@ enum Trouble {
     LeaseDeleted,
     /// The leader's Lease is deleted.
     LeadDeleted,
+    /// It begins calls for so many of its slots, and a few of them are given up.
+    Calls(usize, usize),
+    /// Its wall clock is set forward.
+    SetForward(u64),
     /// Nothing.
     Calm(u64),
 }
@@ -37,7 +41,9 @@ fn trouble() -> impl Strategy<Value = Trouble> {
         (1_u64..25).prop_map(Trouble::Stalled),
         Just(Trouble::LeaseDeleted),
         Just(Trouble::LeadDeleted),
-        (1_u64..20).prop_map(Trouble::Calm),
+        (1_usize..12, 0_usize..3).prop_map(|(begun, given_up)| Trouble::Calls(begun, given_up)),
+        (1_u64..20).prop_map(Trouble::SetForward),
+        (0_u64..20).prop_map(Trouble::Calm),
     ]
 }
 
@@ -66,6 +72,14 @@ fn happens(world: &mut World, trouble: &Trouble, name: &str) {
             world.run(secs(*seconds));
             world.reconnect(name);
         }
+        Trouble::Calls(begun, given_up) => {
+            for (_, call) in world.begin_calls(name, *begun).into_iter().take(*given_up) {
+                world.cancel_call(name, call);
+            }
+            // What follows meets them.
+            return;
+        }
+        Trouble::SetForward(seconds) => world.set_forward(name, secs(*seconds)),
         Trouble::LeaseDeleted => world.delete_lease(name),
         Trouble::LeadDeleted => world.delete_lead(),
         Trouble::Calm(seconds) => world.run(secs(*seconds)),
@@ -79,7 +93,7 @@ proptest! {
 
     #[test]
     fn after_whatever_trouble_the_ring_comes_to_rest_evenly_shared(
-        troubles in prop::collection::vec((trouble(), 0_usize..3), 1..8),
+        troubles in prop::collection::vec((trouble(), 0_usize..3), 1..12),
     ) {
         let mut world = super::three();
         for (trouble, index) in &troubles {
@@ -94,7 +108,8 @@ proptest! {
             world.follow_the_ended();
         }
         let shares: Vec<usize> = world.shares().into_iter().map(|(_, count)| count).collect();
-        prop_assert_eq!(&shares, &vec![12 / shares.len(); shares.len()]);
+        let even = shares.iter().all(|share| (12 / shares.len()..=12_usize.div_ceil(shares.len())).contains(share));
+        prop_assert!(even && shares.iter().sum::<usize>() == 12, "{:?}", shares);
         let (writes, reads) = world.requests();
         world.run(secs(60));
         let after = world.requests();

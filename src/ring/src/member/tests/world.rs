@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    calls::Calls,
     identity,
     store::Store,
     transcript::{Transcript, ask, refusal},
@@ -32,6 +33,8 @@ enum Link {
     Mute,
     /// They take effect, and get the answer that they failed.
     LosesReplies,
+    /// Those about the ring object fail.
+    CannotReadRing,
 }
 
 struct Node {
@@ -43,6 +46,8 @@ struct Node {
     stalled: bool,
     inbox: VecDeque<Event>,
     held_back: VecDeque<Event>,
+    /// How far its wall clock was set forward.
+    wall_ahead: Duration,
     told: Vec<Story>,
     ended: Option<End>,
 }
@@ -51,6 +56,7 @@ pub struct World {
     now: Duration,
     slots: u16,
     store: Store,
+    calls: Calls,
     nodes: BTreeMap<String, Node>,
     writes: usize,
     reads: usize,
@@ -65,6 +71,7 @@ impl World {
             now,
             slots,
             store: Store::default(),
+            calls: Calls::default(),
             nodes: BTreeMap::new(),
             writes: 0,
             reads: 0,
@@ -114,6 +121,7 @@ impl World {
             stalled: false,
             inbox: self.everything(),
             held_back: VecDeque::new(),
+            wall_ahead: Duration::ZERO,
             told: vec![],
             ended: None,
         };
@@ -218,6 +226,20 @@ impl World {
         self.nodes.get_mut(name).unwrap().link = Link::Mute;
     }
 
+    pub fn cut_off_from_ring(&mut self, name: &str) {
+        self.nodes.get_mut(name).unwrap().link = Link::CannotReadRing;
+    }
+
+    /// Its wall clock is set forward.
+    pub fn set_forward(&mut self, name: &str, by: Duration) {
+        self.nodes.get_mut(name).unwrap().wall_ahead = by;
+        self.event(name, Event::Tick);
+    }
+
+    fn clocks(&self, name: &str) -> Stamp {
+        Stamp { wall: self.now + self.nodes[name].wall_ahead, ..Stamp::all(self.now) }
+    }
+
     pub fn stall_watch(&mut self, name: &str) {
         self.nodes.get_mut(name).unwrap().stalled = true;
     }
@@ -232,20 +254,35 @@ impl World {
         self.settle();
     }
 
+    /// A call for the first slot that it owns.
     pub fn begin_call(&mut self, name: &str) -> (Slot, CallId) {
-        let now = Stamp::all(self.now);
+        self.begin_calls(name, 1).remove(0)
+    }
+
+    /// Calls for so many of the slots that it may work on.
+    pub fn begin_calls(&mut self, name: &str, count: usize) -> Vec<(Slot, CallId)> {
+        let now = self.clocks(name);
         let member = self.member(name);
-        let slot = member.owned().next().unwrap();
-        let permit = member.permit(slot, now).unwrap();
-        (slot, member.begin_call(permit, now).unwrap())
+        let permits: Vec<_> =
+            member.owned().filter_map(|slot| member.permit(slot, now)).take(count).collect();
+        let begun: Vec<_> = permits
+            .into_iter()
+            .map(|permit| (permit.slot, member.begin_call(permit, now).unwrap()))
+            .collect();
+        for (slot, id) in &begun {
+            self.calls.begin(name, *id, *slot, self.now);
+        }
+        begun
     }
 
     pub fn end_call(&mut self, name: &str, call: CallId) {
+        self.calls.end(name, call);
         self.member(name).call_ended(call);
         self.event(name, Event::Tick);
     }
 
     pub fn cancel_call(&mut self, name: &str, call: CallId) {
+        self.calls.cancel(name, call);
         self.member(name).call_cancelled(call);
         self.event(name, Event::Tick);
     }
@@ -260,7 +297,8 @@ impl World {
         loop {
             self.settle();
             let wakes = self.nodes.values().filter(|node| node.ended.is_none());
-            let next = wakes.filter_map(|node| node.member.as_ref()?.next_wake()).min();
+            let next = wakes.filter_map(|node| node.member.as_ref()?.next_wake());
+            let next = next.chain(self.calls.next_end()).min();
             let Some(next) = next.filter(|next| *next <= end) else {
                 self.now = end;
                 return;
@@ -273,6 +311,11 @@ impl World {
             for node in self.nodes.values_mut().filter(due) {
                 node.inbox.push_back(Event::Tick);
             }
+            for (name, call) in self.calls.end_due(next) {
+                if self.nodes.contains_key(&name) {
+                    self.end_call(&name, call);
+                }
+            }
         }
     }
 
@@ -284,7 +327,7 @@ impl World {
             else {
                 return;
             };
-            let now = Stamp::all(self.now);
+            let now = self.clocks(&name);
             let node = self.nodes.get_mut(&name).unwrap();
             let event = node.inbox.pop_front().unwrap();
             if node.ended.is_some() {
@@ -304,7 +347,12 @@ impl World {
             Action::Request { id, op } => {
                 let asked = ask(&op);
                 let link = self.nodes[name].link;
-                let arrives = matches!(link, Link::Open | Link::LosesReplies);
+                let of_ring = matches!(op, Op::ReadRing | Op::CreateRing(_) | Op::UpdateRing { .. });
+                let arrives = match link {
+                    Link::Open | Link::LosesReplies => true,
+                    Link::CannotReadRing => !of_ring,
+                    Link::CutOff | Link::Mute => false,
+                };
                 let answer = if arrives { self.execute(op) } else { Answer::Failed };
                 self.transcript.line(self.now, name, &format!("{asked}{}", refusal(&answer)));
                 let node = self.nodes.get_mut(name).unwrap();
@@ -374,15 +422,15 @@ impl World {
     }
 
     fn check(&self) {
-        let now = Stamp::all(self.now);
         for slot in (0..self.slots).map(Slot) {
-            let owners: Vec<&String> = self
-                .nodes
-                .iter()
-                .filter(|(_, node)| node.member.as_ref().is_some_and(|it| it.permit(slot, now).is_some()))
-                .map(|(name, _)| name)
-                .collect();
-            assert!(owners.len() <= 1, "slot {slot} has two owners: {owners:?}");
+            let may = |name: &str, node: &Node| {
+                node.member.as_ref().is_some_and(|member| member.permit(slot, self.clocks(name)).is_some())
+            };
+            let mut at_work = self.calls.callers(slot);
+            at_work.extend(
+                self.nodes.iter().filter(|(name, node)| may(name, node)).map(|(name, _)| name.as_str()),
+            );
+            assert!(at_work.len() <= 1, "several may be at work on slot {slot}: {at_work:?}");
         }
     }
 

@@ -156,6 +156,18 @@ fn the_leader_stands_in_for_a_next_owner_that_takes_its_time() {
 }
 
 #[test]
+fn of_one_move_the_leader_stands_in_for_each_slot_in_its_own_time() {
+    let mut world = World::new("a>b@5 a>b@5", "a:acked=5:draining=1 b");
+    assert_eq!(world.plan_by(LEADER).again_at, Some(seconds(1)));
+    world.pass(Duration::from_millis(400));
+    world.set("a:acked=5");
+    assert_eq!(world.plan_by(LEADER).again_at, Some(seconds(1)));
+    world.pass(Duration::from_millis(600));
+    assert_eq!(world.lead().again_at, Some(Duration::from_millis(1400)));
+    assert_eq!(show(&world.ring), "b a>b@5");
+}
+
+#[test]
 fn a_next_owner_takes_what_it_may_have_and_nothing_else() {
     for (name, slots, members, expected) in [
         ("acknowledged", "b>a@5 b>a@6 b", "a b:acked=5", Some("a b>a@6 b")),
@@ -237,6 +249,7 @@ fn a_ring_that_is_as_it_should_be_is_not_written() {
 fn planted_bugs_break_one_rule_each() {
     let bugs = [
         (Bug::AckOfAnyEpoch, "b a>b@5", "a:acked=1 b"),
+        (Bug::IgnoresDraining, "a>b@5", "a:acked=5:draining=0 b"),
         (Bug::AbsenceIsDeath, "c a>b@5", "a b"),
         (Bug::LeaseOfAnyRing, "d a>b@5", "a b d:foreign:sealed"),
     ];
