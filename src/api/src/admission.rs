@@ -21,6 +21,9 @@ pub const INSTANT_PATTERN: &str = concat!(
     r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$",
 );
 
+/// A date. RE2 syntax.
+const DATE_PATTERN: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$";
+
 /// The instants CEL and Go can hold: an offset may not push the last day of 9999 into 10000.
 /// 1970 is the floor because nothing can be booked before it.
 const IN_RANGE: &str = "{} >= '1970' && ({} < '9999-12-31' || {}.endsWith('Z'))";
@@ -97,6 +100,12 @@ pub(crate) fn one_of(allowed: &[&str]) -> Rule {
         .message(format!("must be one of: {}", allowed.join(", ")).as_str())
 }
 
+/// Every value is a date. Whether there is a 30 February is left to the operator.
+pub(crate) fn dates() -> Rule {
+    Rule::new(format!("self.all(date, {})", is_match("date", 10, DATE_PATTERN)))
+        .message("must be dates such as 2027-12-25")
+}
+
 /// The value matches `pattern`, an RE2 expression.
 pub(crate) fn matches(pattern: &str, message: &str) -> Rule {
     Rule::new(is_match("self", TEXT_MAX_LENGTH, pattern)).message(message)
@@ -135,7 +144,7 @@ mod tests {
 
     #[test]
     fn patterns_hold_no_quote_that_would_end_the_cel_literal() {
-        for pattern in [INSTANT_PATTERN, PLAIN_TEXT_PATTERN] {
+        for pattern in [INSTANT_PATTERN, DATE_PATTERN, PLAIN_TEXT_PATTERN] {
             assert!(!pattern.contains('\''), "{pattern}");
         }
     }

@@ -1,6 +1,6 @@
 //! What a stored Booking means, or what is wrong with it.
 
-use booking_api::{Booking, BookingStatus, NOTIFICATION_TYPES};
+use booking_api::{Booking, BookingStatus, BookingTemplate, NOTIFICATION_TYPES, Notification};
 use jiff::Timestamp;
 
 use crate::{instant, window::Window};
@@ -53,7 +53,7 @@ pub fn validate(booking: &Booking) -> Result<ValidBooking, InvalidSpec> {
     let end = required_instant("end_at", spec.end_at.as_deref())?;
     let window = Window::new(start, end)
         .ok_or_else(|| InvalidSpec::new("end_at", format!("{end} is not after start_at {start}")))?;
-    check_notifications(booking)?;
+    check_notifications(spec.notifications.as_deref())?;
     Ok(ValidBooking {
         uid: booking.metadata.uid.clone().unwrap_or_default(),
         name: booking.metadata.name.clone().unwrap_or_default(),
@@ -85,8 +85,18 @@ pub(crate) fn granted_window(status: &BookingStatus) -> Option<Window> {
     Window::new(from, until)
 }
 
-fn check_notifications(booking: &Booking) -> Result<(), InvalidSpec> {
-    for notification in booking.spec.notifications.iter().flatten() {
+/// Checks what a BookingScheduler's Bookings will say.
+///
+/// # Errors
+/// [`InvalidSpec`], as of a Booking.
+pub(crate) fn validate_template(template: &BookingTemplate) -> Result<(), InvalidSpec> {
+    plain_text("bookingTemplate.resource_name", template.resource_name.as_deref(), 253)?;
+    plain_text("bookingTemplate.user_id", template.user_id.as_deref(), USER_MAX_CHARS)?;
+    check_notifications(template.notifications.as_deref())
+}
+
+fn check_notifications(notifications: Option<&[Notification]>) -> Result<(), InvalidSpec> {
+    for notification in notifications.unwrap_or_default() {
         let type_ = notification.type_.as_deref().unwrap_or_default();
         if !NOTIFICATION_TYPES.contains(&type_) {
             return Err(InvalidSpec::new(

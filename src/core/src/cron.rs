@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use jiff::{
     SignedDuration, Timestamp,
+    civil::Date,
     tz::{AmbiguousOffset, TimeZone},
 };
 
@@ -19,11 +20,17 @@ const PUT_BACK_MAX: SignedDuration = SignedDuration::from_hours(3);
 /// What has not fired by then never will; as far as robfig looks ahead.
 const HORIZON: SignedDuration = SignedDuration::from_hours(5 * 366 * 24);
 
-/// A schedule.
+/// A schedule, and the zone whose clocks it goes by.
 #[derive(Clone, Debug)]
-pub enum Schedule {
-    /// At civil times of a zone.
-    Cron(Box<cronexpr::Crontab>, TimeZone),
+pub struct Schedule {
+    fires: Fires,
+    zone: TimeZone,
+}
+
+#[derive(Clone, Debug)]
+enum Fires {
+    /// At civil times.
+    At(Box<cronexpr::Crontab>),
     /// Each so often.
     Every(SignedDuration),
 }
@@ -102,7 +109,7 @@ impl Schedule {
             return Err(ScheduleError::Empty);
         }
         if let Some(descriptor) = text.strip_prefix('@') {
-            return described(descriptor, zone);
+            return Ok(Self { fires: described(descriptor)?, zone });
         }
         let fields: Vec<&str> = text.split_whitespace().collect();
         if fields.len() != FIELDS.len() {
@@ -110,23 +117,40 @@ impl Schedule {
         }
         let fields: Vec<String> =
             FIELDS.iter().zip(fields).map(|(field, text)| field.rewritten(text)).collect::<Result<_, _>>()?;
-        Ok(Self::at(&fields.join(" "), zone))
-    }
-
-    /// Of fields that are known to be right.
-    fn at(fields: &str, zone: TimeZone) -> Self {
-        match cronexpr::parse_crontab(&format!("{fields} UTC")) {
-            Ok(crontab) => Self::Cron(Box::new(crontab), zone),
-            // Cannot happen: fields are numbers within their bounds. It never fires, which is reported.
-            Err(_) => Self::Every(SignedDuration::MAX),
-        }
+        Ok(Self { fires: Fires::at(&fields.join(" ")), zone })
     }
 
     /// The first occurrence after an instant, if there ever is one. `anchor` is one of an `@every`.
     pub fn next_after(&self, after: Timestamp, anchor: Timestamp) -> Option<Timestamp> {
-        match self {
-            Self::Every(each) => next_multiple(anchor, *each, after),
-            Self::Cron(crontab, zone) => next_civil(crontab, zone, after),
+        match &self.fires {
+            Fires::Every(each) => next_multiple(anchor, *each, after),
+            Fires::At(crontab) => next_civil(crontab, &self.zone, after),
+        }
+    }
+
+    /// An instant from which to go on as if all occurrences up to `until` had been: `until` itself, but the
+    /// last multiple before it of an `@every`, whose anchor it becomes.
+    pub fn passed_over(&self, until: Timestamp, anchor: Timestamp) -> Timestamp {
+        let Fires::Every(each) = self.fires else {
+            return until;
+        };
+        let next = next_multiple(anchor, each, until);
+        next.and_then(|next| next.checked_sub(each).ok()).map_or(anchor, |last| last.max(anchor))
+    }
+
+    /// The date that the zone's calendars show at an instant.
+    pub fn date_at(&self, instant: Timestamp) -> Date {
+        self.zone.to_datetime(instant).date()
+    }
+}
+
+impl Fires {
+    /// At fields that are known to be right.
+    fn at(fields: &str) -> Self {
+        match cronexpr::parse_crontab(&format!("{fields} UTC")) {
+            Ok(crontab) => Self::At(Box::new(crontab)),
+            // Cannot happen: fields are numbers within their bounds. It never fires, which is reported.
+            Err(_) => Self::Every(SignedDuration::MAX),
         }
     }
 }
@@ -147,7 +171,7 @@ fn time_zone(name: &str) -> Result<TimeZone, ScheduleError> {
     TimeZone::get(name).map_err(|_| ScheduleError::Zone(name.chars().take(64).collect()))
 }
 
-fn described(descriptor: &str, zone: TimeZone) -> Result<Schedule, ScheduleError> {
+fn described(descriptor: &str) -> Result<Fires, ScheduleError> {
     let fields = match descriptor {
         "yearly" | "annually" => "0 0 1 1 *",
         "monthly" => "0 0 1 * *",
@@ -160,11 +184,11 @@ fn described(descriptor: &str, zone: TimeZone) -> Result<Schedule, ScheduleError
                 return Err(ScheduleError::Descriptor(text));
             };
             return go_duration(duration.trim())
-                .map(Schedule::Every)
+                .map(Fires::Every)
                 .ok_or_else(|| ScheduleError::Every(duration.chars().take(64).collect()));
         }
     };
-    Ok(Schedule::at(fields, zone))
+    Ok(Fires::at(fields))
 }
 
 /// A duration as Go writes it, such as `1h30m` or `1.5h`, in whole seconds, at least one.
@@ -269,14 +293,15 @@ fn next_multiple(anchor: Timestamp, each: SignedDuration, after: Timestamp) -> O
 fn next_civil(crontab: &cronexpr::Crontab, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
     // Civil times are counted as if they were UTC's: the library then knows no changes of clocks.
     let as_utc = |instant: Timestamp| zone.to_datetime(instant).to_zoned(TimeZone::UTC).ok();
-    let begin = as_utc(after)?.timestamp().checked_sub(PUT_BACK_MAX).ok()?;
+    let slack = if is_steady(zone, after) { SignedDuration::ZERO } else { PUT_BACK_MAX };
+    let begin = as_utc(after)?.timestamp().checked_sub(slack).ok()?;
     let limit = begin.checked_add(HORIZON).ok()?;
     let mut best: Option<Timestamp> = None;
     let mut civil = begin;
     loop {
         civil = crontab.find_next(civil).ok()?.timestamp();
-        // Where clocks were put back a later civil time may be an earlier instant.
-        let over = best.and_then(as_utc).and_then(|best| best.timestamp().checked_add(PUT_BACK_MAX).ok());
+        // Where clocks are put back a later civil time may be an earlier instant.
+        let over = best.and_then(as_utc).and_then(|best| best.timestamp().checked_add(slack).ok());
         if over.is_some_and(|over| civil > over) {
             return best;
         }
@@ -286,6 +311,12 @@ fn next_civil(crontab: &cronexpr::Crontab, zone: &TimeZone, after: Timestamp) ->
         let instants = instants(zone, civil);
         best = instants.into_iter().flatten().filter(|instant| *instant > after).chain(best).min();
     }
+}
+
+/// Whether a zone's clocks are not set around an instant.
+fn is_steady(zone: &TimeZone, instant: Timestamp) -> bool {
+    let around = [instant.checked_sub(PUT_BACK_MAX), instant.checked_add(PUT_BACK_MAX)];
+    matches!(around, [Ok(before), Ok(after)] if zone.to_offset(before) == zone.to_offset(after))
 }
 
 /// The instants at which a zone's clocks show a civil time, given as if it were UTC's: none where they are

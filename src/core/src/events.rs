@@ -20,6 +20,8 @@ pub enum Subject {
     Resource,
     /// One of its Bookings, by uid.
     Booking(String),
+    /// The BookingScheduler of the pass.
+    Scheduler,
 }
 
 /// An Event to publish.

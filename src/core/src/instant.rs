@@ -49,6 +49,12 @@ pub(crate) fn floor(instant: Timestamp) -> Timestamp {
     Timestamp::from_second(instant.as_second()).unwrap_or(instant)
 }
 
+/// The whole second in which an instant lies, or after which it does.
+pub(crate) fn ceil(instant: Timestamp) -> Timestamp {
+    let floor = floor(instant);
+    if floor < instant { after(floor, Duration::from_secs(1)) } else { floor }
+}
+
 /// `yyyy-mm-ddThh:mm:ss[.fraction](Z|±hh:mm)` by position; values are left to the parser, except for
 /// the leap second, which it would silently move.
 fn has_rfc3339_shape(text: &[u8]) -> bool {

@@ -3,7 +3,8 @@
 //! The one question asked here is [`decide`]: given a Resource, all Bookings that name it, what was
 //! observed of its machines, what this process sent to them lately, and the time: which calls go out,
 //! which statuses are written, and when must the question be asked again? The answer is a value, a
-//! [`Decision`]; the controller carries it out.
+//! [`Decision`]; the controller carries it out. [`decide_scheduler`] asks a smaller one: which Bookings a
+//! BookingScheduler is to create now.
 //!
 //! | module | what it decides |
 //! |---|---|
@@ -13,7 +14,7 @@
 //! | [`claim`] | which of several Resources on one group acts |
 //! | [`drive`] | what each machine needs |
 //! | [`progress`] | how far the group is, in words for its conditions |
-//! | [`cron`] | when a schedule fires |
+//! | [`cron`], [`scheduler`] | when a schedule fires, and which Bookings come of it |
 //! | [`decision`] | the whole, with statuses, Events and the next wake-up |
 
 pub mod attempts;
@@ -29,11 +30,13 @@ pub mod group;
 pub mod hold;
 pub mod instance;
 pub mod instant;
+mod names;
 mod pass;
 pub mod planted;
 pub mod progress;
 mod publish;
 mod release;
+pub mod scheduler;
 mod status;
 mod wake;
 pub mod window;
@@ -44,3 +47,4 @@ pub use decision::{Call, Decision, Finalizer, Observation, Settings, World, grou
 pub use events::{EventType, Note, Subject};
 pub use instance::{Instance, InstanceState};
 pub use pass::decide;
+pub use scheduler::{SchedulerDecision, SchedulerWorld, decide_scheduler};

@@ -6,10 +6,14 @@
 //! | [`args`] | command line and environment, turned once into a validated [`args::Config`] |
 //! | [`clock`] | the time |
 //! | [`controller`] | watch, queue, pass |
+//! | [`crds`] | the CRDs: printed, and waited for |
+//! | [`share`] | a process's share of the work |
 //! | [`telemetry`] | logs, metrics, probes |
 
 pub mod app;
 pub mod args;
 pub mod clock;
 pub mod controller;
+pub mod crds;
+pub mod share;
 pub mod telemetry;

@@ -6,12 +6,20 @@ mod common;
 
 use std::sync::Arc;
 
+use booking_api::BookingScheduler;
 use common::{
     World,
     crash::{CrashPoint, Crashing, Side, crashing_client},
     ec2_provider, in_ms, state_word,
 };
 use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    Api,
+    api::{ListParams, Patch, PatchParams, PostParams},
+    runtime::wait::await_condition,
+};
+use serde_json::json;
 use testbed::{control_plane::ControlPlane, ec2::InstanceState};
 use tokio_util::sync::CancellationToken;
 
@@ -73,4 +81,65 @@ async fn a_crash_before_or_after_any_write_or_call_of_a_life_costs_a_repeat_neve
         .await;
     println!("{survived} of {} crash points survived", effects * 2);
     assert_eq!(survived, effects * 2);
+}
+
+/// A scheduler that is behind with a dozen occurrences, and a crash at one effect of the process that makes up
+/// for them. Gives the number of effects of that process.
+async fn schedule_with_crash(at: Option<(usize, Side)>) -> usize {
+    let world = World::without_operator("crash-schedule").await;
+    let point = CrashPoint::new(at);
+    let config = ControlPlane::shared().await.unwrap().client_config();
+    let client = crashing_client(config, point.clone());
+    let provider = Crashing { inner: ec2_provider(&world.ec2.url(), "first"), point: point.clone() };
+    let stop = CancellationToken::new();
+    // given one that fires each five seconds, and whose next occurrence was four seconds ago
+    let first = Timestamp::from_second(in_ms(-4_000).as_second()).unwrap();
+    let schedulers: Api<BookingScheduler> = Api::namespaced(world.client.clone(), &world.namespace);
+    let spec = json!({
+        "schedule": "@every 5s", "duration": 1, "bookingTemplate": { "resource_name": "web", "user_id": "ann" },
+    });
+    let often = BookingScheduler::new("often", serde_json::from_value(spec).unwrap());
+    schedulers.create(&PostParams::default(), &often).await.unwrap();
+    let next = Patch::Merge(json!({ "status": { "next": first.to_string() } }));
+    schedulers.patch_status("often", &PatchParams::default(), &next).await.unwrap();
+    world.run_operator(client, Arc::new(provider), &[], stop.clone());
+    if at.is_some() {
+        tokio::time::timeout(common::PATIENCE, point.crashed.cancelled()).await.expect("reaches the crash");
+        world.start_operator(&[]);
+    }
+    // when everything up to a minute ahead is dealt with
+    let a_minute_ahead = first + SignedDuration::from_mins(1);
+    let has_caught_up = |scheduler: Option<&BookingScheduler>| {
+        let status = scheduler.and_then(|scheduler| scheduler.status.as_ref());
+        let caught_up = status.and_then(|status| status.caught_up_to.as_ref());
+        caught_up.is_some_and(|to| to.parse::<Timestamp>().unwrap() >= a_minute_ahead)
+    };
+    let waits = await_condition(schedulers.clone(), "often", has_caught_up);
+    tokio::time::timeout(common::PATIENCE, waits).await.expect("catches up").unwrap();
+    stop.cancel();
+    // then each occurrence has one Booking
+    let bookings = world.bookings().list(&ListParams::default()).await.unwrap().items;
+    let mut starts: Vec<Timestamp> =
+        bookings.iter().map(|booking| booking.spec.start_at.as_ref().unwrap().parse().unwrap()).collect();
+    starts.sort();
+    let expected: Vec<Timestamp> =
+        (0..starts.len()).map(|n| first + SignedDuration::from_secs(5) * i32::try_from(n).unwrap()).collect();
+    assert_eq!(starts, expected, "{at:?}");
+    assert!(starts.len() >= 13, "{at:?}: {}", starts.len());
+    point.effects()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crash_before_or_after_any_write_of_a_scheduler_neither_doubles_nor_loses_a_booking() {
+    let effects = schedule_with_crash(None).await;
+    assert!(effects >= 14, "{effects} effects");
+    let points = (0..14).flat_map(|n| [(n, Side::Before), (n, Side::After)]);
+    let survived = stream::iter(points)
+        .map(|point| tokio::spawn(schedule_with_crash(Some(point))))
+        .buffer_unordered(SIDE_BY_SIDE)
+        .map(|life| life.expect("every one catches up"))
+        .count()
+        .await;
+    println!("{survived} of 28 crash points of a scheduler survived");
+    assert_eq!(survived, 28);
 }

@@ -17,8 +17,9 @@ use std::{
 };
 
 use booking_operator::{
-    app::{Operator, Parts, Share},
+    app::{Operator, Parts},
     clock::Clock,
+    share::Share,
 };
 use booking_ring::kubernetes::{clocks, crd::RingCrd, ranges};
 use common::{World, ec2_provider, for_ms, in_ms, state_word};

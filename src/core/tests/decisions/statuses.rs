@@ -121,6 +121,7 @@ fn events_tell_each_turn_once_and_on_whom() {
             let on = match &note.subject {
                 Subject::Resource => "resource",
                 Subject::Booking(uid) => uid,
+                Subject::Scheduler => "scheduler",
             };
             format!("{on} {}", note.reason)
         })

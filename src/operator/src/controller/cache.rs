@@ -5,12 +5,14 @@
 //! write's answer is recorded here at once, and of two versions of an object the newer one stays
 //! (resourceVersions compare as numbers: documented since Kubernetes 1.35, true before).
 
+mod kinds;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use booking_api::{Booking, BookingStatus, Resource, ResourceStatus};
+use booking_api::{Booking, BookingScheduler, Resource};
 use booking_core::{
     Claim,
     claim::claim,
@@ -19,7 +21,7 @@ use booking_core::{
 use jiff::Timestamp;
 use kube::{ResourceExt, api::ObjectMeta};
 
-use super::Key;
+use super::{Key, Kind};
 
 /// What a pass works on.
 #[derive(Clone, Debug)]
@@ -30,6 +32,15 @@ pub struct Snapshot {
     pub bookings: Vec<Arc<Booking>>,
     /// Whether the Resource acts on its group.
     pub claim: Claim,
+}
+
+/// What a pass over a BookingScheduler works on.
+#[derive(Clone, Debug)]
+pub struct SchedulerSnapshot {
+    /// The BookingScheduler.
+    pub scheduler: Arc<BookingScheduler>,
+    /// The Bookings that it owns, in order of their names.
+    pub bookings: Vec<Arc<Booking>>,
 }
 
 /// Namespace and name.
@@ -48,6 +59,8 @@ pub struct State {
     region: String,
     resources: Table<Resource>,
     bookings: Table<Booking>,
+    schedulers: Table<BookingScheduler>,
+    /// Bookings by the Resource that they name, and by the scheduler that owns them.
     bookings_of: HashMap<Key, BTreeSet<String>>,
     /// Resources by what makes their machines the same.
     groups: HashMap<GroupKey, BTreeSet<Name>>,
@@ -126,15 +139,24 @@ impl Cache {
     pub fn snapshot(&self, key: &Key, now: Timestamp) -> Snapshot {
         let state = self.lock();
         let name = |name: &str| (key.namespace.clone(), name.to_owned());
-        let resource = state.resources.objects.get(&name(&key.resource)).cloned();
-        let names = state.bookings_of.get(key).into_iter().flatten();
-        let bookings = names.filter_map(|booking| state.bookings.objects.get(&name(booking)).cloned());
+        let resource = state.resources.objects.get(&name(&key.name)).cloned();
         let claim = resource.as_ref().map_or(Claim::Ours, |resource| {
             let names =
                 state.group(resource).and_then(|group| state.groups.get(&group)).into_iter().flatten();
             claim(resource, names.filter_map(|name| state.resources.objects.get(name)).map(Arc::as_ref), now)
         });
-        Snapshot { bookings: bookings.collect(), resource, claim }
+        Snapshot { bookings: state.bookings_of(key).collect(), resource, claim }
+    }
+
+    /// What is known of a BookingScheduler; none if there is none.
+    pub fn scheduler_snapshot(&self, key: &Key) -> Option<SchedulerSnapshot> {
+        let state = self.lock();
+        let name = (key.namespace.clone(), key.name.clone());
+        let scheduler = state.schedulers.objects.get(&name).cloned()?;
+        // One of an earlier scheduler of this name is about to be collected.
+        let is_own =
+            |booking: &Arc<Booking>| Key::of_owner(booking).map(|(_, uid)| uid) == scheduler.uid().as_deref();
+        Some(SchedulerSnapshot { bookings: state.bookings_of(key).filter(is_own).collect(), scheduler })
     }
 
     /// An object was seen. Gives the keys for which something changed.
@@ -211,8 +233,9 @@ impl Cache {
     pub fn keys(&self) -> Vec<Key> {
         let state = self.lock();
         let named = state.bookings_of.keys().cloned();
-        let own = state.resources.objects.values().map(|resource| Key::of_resource(resource));
-        let keys: HashSet<Key> = named.chain(own).collect();
+        let resources = state.resources.objects.values().map(|resource| Key::of_resource(resource));
+        let schedulers = state.schedulers.objects.values().map(|scheduler| Key::of_scheduler(scheduler));
+        let keys: HashSet<Key> = named.chain(resources).chain(schedulers).collect();
         keys.into_iter().collect()
     }
 
@@ -258,6 +281,12 @@ impl State {
         changed
     }
 
+    /// The Bookings of a key, in order of their names.
+    fn bookings_of(&self, key: &Key) -> impl Iterator<Item = Arc<Booking>> {
+        let names = self.bookings_of.get(key).into_iter().flatten();
+        names.filter_map(|name| self.bookings.objects.get(&(key.namespace.clone(), name.clone())).cloned())
+    }
+
     /// The group of a Resource; none if its spec makes no sense.
     fn group(&self, resource: &Resource) -> Option<GroupKey> {
         group::validate(resource, &self.region).ok().map(|group| group.key)
@@ -266,89 +295,12 @@ impl State {
     /// The keys of all Resources on a group.
     fn on_group(&self, group: &GroupKey) -> BTreeSet<Key> {
         let names = self.groups.get(group).into_iter().flatten();
-        names.map(|(namespace, name)| Key { namespace: namespace.clone(), resource: name.clone() }).collect()
+        names.map(resource_key).collect()
     }
 }
 
-impl Cached for Resource {
-    type Status = ResourceStatus;
-
-    fn status(&self) -> Option<&ResourceStatus> {
-        self.status.as_ref()
-    }
-
-    fn same_spec(&self, other: &Self) -> bool {
-        self.spec == other.spec
-    }
-
-    fn table(state: &mut State) -> &mut Table<Self> {
-        &mut state.resources
-    }
-
-    /// The others on the same group ask anew whose it is.
-    fn replaced(state: &mut State, name: &Name, old: Option<&Self>, new: Option<&Self>) -> BTreeSet<Key> {
-        let standing = |resource: &Self| {
-            let holds = resource.status.as_ref().is_some_and(|status| status.holder.is_some());
-            let deleting = resource.metadata.deletion_timestamp.is_some();
-            let finalizers = resource.metadata.finalizers.clone();
-            let released = resource.status.as_ref().map_or(0, |status| status.released_locks.len());
-            (state.group(resource), resource.uid(), holds, released, deleting, finalizers)
-        };
-        let (before, after) = (old.map(standing), new.map(standing));
-        if before == after {
-            return BTreeSet::new();
-        }
-        let mut changed = BTreeSet::new();
-        if let Some(group) = before.and_then(|(group, ..)| group) {
-            drop_index(&mut state.groups, &group, name);
-            changed.extend(state.on_group(&group));
-        }
-        if let Some(group) = after.and_then(|(group, ..)| group) {
-            changed.extend(state.on_group(&group));
-            state.groups.entry(group).or_default().insert(name.clone());
-        }
-        changed.remove(&Key { namespace: name.0.clone(), resource: name.1.clone() });
-        changed
-    }
-
-    fn key(&self) -> Key {
-        Key::of_resource(self)
-    }
-}
-
-impl Cached for Booking {
-    type Status = BookingStatus;
-
-    fn status(&self) -> Option<&BookingStatus> {
-        self.status.as_ref()
-    }
-
-    fn same_spec(&self, other: &Self) -> bool {
-        self.spec == other.spec
-    }
-
-    fn table(state: &mut State) -> &mut Table<Self> {
-        &mut state.bookings
-    }
-
-    /// A retargeted Booking concerns the Resource that it left, too.
-    fn replaced(state: &mut State, name: &Name, old: Option<&Self>, new: Option<&Self>) -> BTreeSet<Key> {
-        let (from, to) = (old.map(Key::of_booking), new.map(Key::of_booking));
-        if from == to {
-            return BTreeSet::new();
-        }
-        if let Some(from) = &from {
-            drop_index(&mut state.bookings_of, from, &name.1);
-        }
-        if let Some(to) = to {
-            state.bookings_of.entry(to).or_default().insert(name.1.clone());
-        }
-        from.into_iter().collect()
-    }
-
-    fn key(&self) -> Key {
-        Key::of_booking(self)
-    }
+fn resource_key((namespace, name): &Name) -> Key {
+    Key { kind: Kind::Resource, namespace: namespace.clone(), name: name.clone() }
 }
 
 fn drop_index<G, M>(index: &mut HashMap<G, BTreeSet<M>>, group: &G, member: &M)

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! The unit of work is a [`Key`]: a Resource together with all Bookings that name it, whether it exists
-//! or not. A key is worked on by one pass at a time. A pass needs nothing from the pass before it: what
-//! it must know stands in the objects. What a process remembers beside them (attempts) is a hint.
+//! or not; or a BookingScheduler with the Bookings that it owns. A key is worked on by one pass at a time. A
+//! pass needs nothing from the pass before it: what it must know stands in the objects. What a process
+//! remembers beside them (attempts) is a hint.
 //!
 //! | module | step | touches |
 //! |---|---|---|
@@ -14,7 +15,7 @@
 //! | [`cache`] | objects by key, own writes included | - |
 //! | [`queue`] | keys that are due, now or at an instant | - |
 //! | [`ownership`] | which keys are this process's, and leave to work on them | API server |
-//! | [`pass`] | one pass | all below |
+//! | [`pass`] | one pass; its `group` and `scheduler`: what it does for a key of either kind | all below |
 //! | [`observe`] | what the cloud says of a group | cloud |
 //! | [`mod@write`] | statuses, finalizer, spec: compare-and-swap | API server |
 //! | [`call`] | mutations | cloud |
@@ -32,41 +33,79 @@ pub mod write;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use booking_api::{Booking, Resource};
+use booking_api::{Booking, BookingScheduler, Resource};
 use futures::FutureExt;
-use kube::ResourceExt;
+use kube::{Resource as _, ResourceExt};
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{pass::Pass, queue::WorkQueue};
 
-/// The unit of work: namespace and name of a Resource, existing or only named.
+/// What a key names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// A Resource, existing or only named by Bookings.
+    Resource,
+    /// A BookingScheduler.
+    Scheduler,
+}
+
+impl Kind {
+    /// A stable word, for metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Resource => "resource",
+            Self::Scheduler => "scheduler",
+        }
+    }
+}
+
+/// The unit of work.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
+    /// Of what.
+    pub kind: Kind,
     /// Namespace.
     pub namespace: String,
-    /// Name of the Resource; empty for Bookings that name none.
-    pub resource: String,
+    /// Name; empty for Bookings that name no Resource.
+    pub name: String,
 }
 
 impl Key {
+    fn new(kind: Kind, namespace: Option<String>, name: String) -> Self {
+        Self { kind, namespace: namespace.unwrap_or_default(), name }
+    }
+
     /// The key of a Resource.
     pub fn of_resource(resource: &Resource) -> Self {
-        Self { namespace: resource.namespace().unwrap_or_default(), resource: resource.name_any() }
+        Self::new(Kind::Resource, resource.namespace(), resource.name_any())
     }
 
     /// The key under which a Booking is worked on.
     pub fn of_booking(booking: &Booking) -> Self {
-        Self {
-            namespace: booking.namespace().unwrap_or_default(),
-            resource: booking.spec.resource_name.clone().unwrap_or_default(),
-        }
+        let name = booking.spec.resource_name.clone().unwrap_or_default();
+        Self::new(Kind::Resource, booking.namespace(), name)
+    }
+
+    /// The key of a BookingScheduler.
+    pub fn of_scheduler(scheduler: &BookingScheduler) -> Self {
+        Self::new(Kind::Scheduler, scheduler.namespace(), scheduler.name_any())
+    }
+
+    /// The key of the BookingScheduler that owns a Booking, and its uid.
+    pub fn of_owner(booking: &Booking) -> Option<(Self, &str)> {
+        let owner = booking.owner_references().iter().find(|owner| {
+            owner.controller == Some(true)
+                && owner.kind == BookingScheduler::kind(&())
+                && owner.api_version == BookingScheduler::api_version(&())
+        })?;
+        Some((Self::new(Kind::Scheduler, booking.namespace(), owner.name.clone()), &owner.uid))
     }
 }
 
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.resource)
+        write!(f, "{} {}/{}", self.kind.word(), self.namespace, self.name)
     }
 }
 
@@ -88,7 +127,7 @@ pub fn spawn_workers(
                 // A panic is a bug; it must cost neither a worker nor a key.
                 let again = AssertUnwindSafe(pass.run(&key)).catch_unwind().await.unwrap_or_else(|_| {
                     tracing::error!(%key, "a pass panicked; it is repeated in {} s", AFTER_PANIC.as_secs());
-                    metrics::counter!("booking_operator_passes_total", "outcome" => "panic").increment(1);
+                    pass::count(&key, "panic");
                     Some(Instant::now() + AFTER_PANIC)
                 });
                 queue.done(&key, again);

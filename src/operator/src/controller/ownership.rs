@@ -12,7 +12,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use booking_api::{Booking, Resource};
+use booking_api::{Booking, BookingScheduler, Resource};
 use booking_cloud::{Permit, PermitLapsed, RunningCall, Unlimited};
 use booking_ring::{
     kubernetes::{CallGuard, Change, Changes, RingHandle},
@@ -66,7 +66,7 @@ impl Shards {
     }
 
     fn slot(&self, key: &Key) -> Option<Slot> {
-        self.ring.slot_of(&key.namespace, &key.resource)
+        self.ring.slot_of(&key.namespace, &key.name)
     }
 }
 
@@ -189,6 +189,7 @@ impl Opener {
     /// Reads everything as it stands now.
     async fn read(&self) -> Result<(), ReadError> {
         self.read_kind::<Resource>().await?;
+        self.read_kind::<BookingScheduler>().await?;
         self.read_kind::<Booking>().await
     }
 

@@ -126,13 +126,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::controller::Kind;
 
     fn key(name: &str) -> Key {
-        Key { namespace: "n".into(), resource: name.into() }
+        Key { kind: Kind::Resource, namespace: "n".into(), name: name.into() }
     }
 
     async fn next_within(queue: &WorkQueue, wait: Duration) -> Option<String> {
-        tokio::time::timeout(wait, queue.next()).await.ok().map(|key| key.resource)
+        tokio::time::timeout(wait, queue.next()).await.ok().map(|key| key.name)
     }
 
     const SOON: Duration = Duration::from_millis(1);

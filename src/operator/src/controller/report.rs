@@ -3,17 +3,14 @@
 
 use std::time::Duration;
 
-use booking_core::{EventType, Note, Subject};
+use booking_core::{EventType, Note};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
-    Client, Resource as _,
+    Client,
     runtime::events::{Event, EventType as KubeEventType, Recorder, Reporter},
 };
 
-use super::{
-    cache::Snapshot,
-    write::{FIELD_MANAGER, Leave},
-};
+use super::write::{FIELD_MANAGER, Leave};
 
 /// Longest note an Event may carry: the API server's limit.
 const NOTE_MAX_BYTES: usize = 1024;
@@ -31,11 +28,11 @@ impl Reporting {
         Self(Recorder::new(client, reporter))
     }
 
-    /// Publishes notes about what is in the snapshot.
-    pub async fn publish(&self, snapshot: &Snapshot, notes: impl Iterator<Item = &Note>, leave: &Leave) {
+    /// Publishes notes, each about an object.
+    pub async fn publish<'a>(&self, notes: impl Iterator<Item = (&'a Note, ObjectReference)>, leave: &Leave) {
         let all = async {
-            for note in notes {
-                self.publish_one(snapshot, note, leave).await;
+            for (note, about) in notes {
+                self.publish_one(note, &about, leave).await;
             }
         };
         if tokio::time::timeout(PUBLISH_TIMEOUT, all).await.is_err() {
@@ -53,10 +50,7 @@ impl Reporting {
         }
     }
 
-    async fn publish_one(&self, snapshot: &Snapshot, note: &Note, leave: &Leave) {
-        let Some(reference) = reference(snapshot, &note.subject) else {
-            return;
-        };
+    async fn publish_one(&self, note: &Note, about: &ObjectReference, leave: &Leave) {
         let event = Event {
             type_: match note.type_ {
                 EventType::Normal => KubeEventType::Normal,
@@ -68,29 +62,14 @@ impl Reporting {
             secondary: None,
         };
         // A namespace that is going takes no new objects.
-        if let Err(error) = leave.send("event", self.0.publish(&event, &reference)).await {
+        if let Err(error) = leave.send("event", self.0.publish(&event, about)).await {
             tracing::debug!(%error, reason = note.reason, "event not published");
         }
     }
 }
 
-fn reference(snapshot: &Snapshot, subject: &Subject) -> Option<ObjectReference> {
-    match subject {
-        Subject::Resource => snapshot.resource.as_ref().map(|resource| resource.object_ref(&())),
-        Subject::Booking(uid) => snapshot
-            .bookings
-            .iter()
-            .find(|booking| booking.metadata.uid.as_ref() == Some(uid))
-            .map(|booking| booking.object_ref(&())),
-    }
-}
-
 fn cut(message: &str) -> String {
-    let mut end = message.len().min(NOTE_MAX_BYTES);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message.get(..end).unwrap_or_default().to_owned()
+    message.get(..message.floor_char_boundary(NOTE_MAX_BYTES)).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //! from: one made from an old view fails instead of undoing what somebody else wrote. A Booking's end
 //! is such a write, and comes before the stop: an extension that we have not seen yet makes it fail.
 
+mod scheduler;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use booking_api::{Booking, BookingStatus, FINALIZER, Lock, Resource, ResourceStatus};
+use booking_api::{Booking, BookingScheduler, BookingStatus, FINALIZER, Lock, Resource, ResourceStatus};
 use booking_cloud::{Permit, PermitLapsed};
 use kube::{
     Api, Client, ResourceExt,
@@ -12,6 +14,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
+pub use self::scheduler::Created;
 use super::{
     Key,
     cache::{Cache, Cached},
@@ -62,6 +65,7 @@ impl WriteError {
 pub struct Writer {
     bookings: Api<Booking>,
     resources: Api<Resource>,
+    schedulers: Api<BookingScheduler>,
     cache: Arc<Cache>,
     queue: Arc<WorkQueue>,
     leave: Leave,
@@ -124,7 +128,8 @@ impl Writer {
     ) -> Self {
         Self {
             bookings: Api::namespaced(client.clone(), namespace),
-            resources: Api::namespaced(client, namespace),
+            resources: Api::namespaced(client.clone(), namespace),
+            schedulers: Api::namespaced(client, namespace),
             cache,
             queue,
             leave,

@@ -24,7 +24,7 @@ pub struct Readiness {
     client: Client,
     /// What start-up waits for at present, if anything.
     waiting_for: RwLock<Option<String>>,
-    watches: [(&'static str, Arc<WatchHealth>); 2],
+    watches: [(&'static str, Arc<WatchHealth>); 3],
     ring: Option<RingHandle>,
     reached: Mutex<Option<(Instant, Result<(), String>)>>,
 }
@@ -33,14 +33,13 @@ impl Readiness {
     /// Not ready until told.
     pub fn new(
         client: Client,
-        resources: Arc<WatchHealth>,
-        bookings: Arc<WatchHealth>,
+        watches: [(&'static str, Arc<WatchHealth>); 3],
         ring: Option<RingHandle>,
     ) -> Self {
         Self {
             client,
             waiting_for: RwLock::new(Some("start".to_owned())),
-            watches: [("resources", resources), ("bookings", bookings)],
+            watches,
             ring,
             reached: Mutex::default(),
         }

@@ -16,9 +16,11 @@ use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
 use booking_cloud::{Ec2, Provider};
 use booking_core::instance::{TAG_APPLICATION, TAG_LOCKED_BY, TAG_LOCKED_UNTIL};
 use booking_operator::{
-    app::{Operator, Parts, Share, crds_yaml},
+    app::{Operator, Parts},
     args::{self, Command, Config},
     clock::Clock,
+    crds::crds_yaml,
+    share::Share,
 };
 use jiff::Timestamp;
 use kube::{

@@ -7,3 +7,4 @@ mod common;
 
 mod bookings;
 mod groups;
+mod schedulers;

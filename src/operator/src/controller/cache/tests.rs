@@ -1,4 +1,4 @@
-use booking_api::{BookingSpec, ResourceHolder, ResourceSpec};
+use booking_api::{BookingSpec, BookingStatus, ResourceHolder, ResourceSpec, ResourceStatus};
 
 use super::*;
 
@@ -28,11 +28,11 @@ fn with_state(mut booking: Booking, state: &str) -> Booking {
 }
 
 fn keys(changed: BTreeSet<Key>) -> Vec<String> {
-    changed.into_iter().map(|key| key.resource).collect()
+    changed.into_iter().map(|key| key.name).collect()
 }
 
 fn names(cache: &Cache, resource: &str) -> Vec<String> {
-    let key = Key { namespace: "n".into(), resource: resource.into() };
+    let key = Key { kind: Kind::Resource, namespace: "n".into(), name: resource.into() };
     cache.snapshot(&key, Timestamp::UNIX_EPOCH).bookings.iter().map(|booking| booking.name_any()).collect()
 }
 
@@ -79,7 +79,7 @@ fn the_answer_of_a_write_is_seen_at_once_and_brings_nothing_back() {
     let before = booking("b", "web", 1);
     cache.saw(before.clone());
     cache.wrote(with_state(booking("b", "web", 2), "SCHEDULED"));
-    let key = Key { namespace: "n".into(), resource: "web".into() };
+    let key = Key { kind: Kind::Resource, namespace: "n".into(), name: "web".into() };
     assert!(cache.snapshot(&key, Timestamp::UNIX_EPOCH).bookings[0].status.is_some());
     // given that it is gone, when an answer comes late, then it stays gone
     cache.lost(&before);
@@ -143,7 +143,7 @@ fn the_others_on_a_group_are_asked_anew_when_a_resource_comes_holds_or_goes() {
     let holder = Some(ResourceHolder::default());
     holds.status = Some(ResourceStatus { holder, ..ResourceStatus::default() });
     assert_eq!(keys(cache.wrote(holds.clone())), ["one"]);
-    let one = Key { namespace: "n".into(), resource: "one".into() };
+    let one = Key { kind: Kind::Resource, namespace: "n".into(), name: "one".into() };
     assert_eq!(cache.snapshot(&one, Timestamp::UNIX_EPOCH).claim, Claim::Other);
     // when it goes
     assert_eq!(keys(cache.lost(&holds)), ["one", "two"]);
@@ -198,7 +198,7 @@ fn of_two_resources_on_one_group_in_two_namespaces_one_acts() {
     cache.saw(resource("one", "web", 1));
     assert_eq!(keys(cache.saw(elsewhere)), ["two", "one"]);
     let claim = |namespace: &str, name: &str| {
-        let key = Key { namespace: namespace.into(), resource: name.into() };
+        let key = Key { kind: Kind::Resource, namespace: namespace.into(), name: name.into() };
         cache.snapshot(&key, Timestamp::UNIX_EPOCH).claim
     };
     assert_eq!((claim("n", "one"), claim("m", "two")), (Claim::Ours, Claim::Other));

@@ -1,0 +1,170 @@
+//! What a BookingScheduler brings about.
+
+use booking_api::{Booking, BookingScheduler, BookingSchedulerSpec, BookingTemplate};
+use futures::{StreamExt, TryStreamExt};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::events::v1::Event;
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
+    runtime::wait::await_condition,
+};
+use serde_json::json;
+use testbed::ec2::InstanceState;
+
+use crate::common::{PATIENCE, World, in_ms};
+
+/// Every hour for a minute, of the group `web`.
+fn hourly() -> BookingSchedulerSpec {
+    BookingSchedulerSpec {
+        schedule: Some("@every 1h".into()),
+        duration: Some(1),
+        booking_template: Some(BookingTemplate {
+            resource_name: Some("web".into()),
+            user_id: Some("ann".into()),
+            ..BookingTemplate::default()
+        }),
+        ..BookingSchedulerSpec::default()
+    }
+}
+
+fn schedulers(world: &World) -> Api<BookingScheduler> {
+    Api::namespaced(world.client.clone(), &world.namespace)
+}
+
+/// A scheduler that another operator was going to book `next` for.
+async fn scheduler(
+    world: &World,
+    name: &str,
+    spec: BookingSchedulerSpec,
+    next: Timestamp,
+) -> BookingScheduler {
+    let api = schedulers(world);
+    api.create(&PostParams::default(), &BookingScheduler::new(name, spec)).await.unwrap();
+    let patch = Patch::Merge(json!({ "status": { "next": next.to_string() } }));
+    api.patch_status(name, &PatchParams::default(), &patch).await.unwrap()
+}
+
+async fn when(world: &World, name: &str, is: impl Fn(&BookingScheduler) -> bool) -> BookingScheduler {
+    let condition = |scheduler: Option<&BookingScheduler>| scheduler.is_some_and(&is);
+    let waits = await_condition(schedulers(world), name, condition);
+    tokio::time::timeout(PATIENCE, waits).await.expect("looks as wanted in time").unwrap().unwrap()
+}
+
+fn ready(scheduler: &BookingScheduler) -> &str {
+    let conditions = scheduler.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .filter(|condition| condition.type_ == "Ready")
+        .map(|ready| ready.reason.as_str())
+        .next()
+        .unwrap_or_default()
+}
+
+/// Whether everything up to `instant` is dealt with.
+fn has_caught_up(scheduler: &BookingScheduler, instant: Timestamp) -> bool {
+    let caught_up = scheduler.status.as_ref().and_then(|status| status.caught_up_to.as_deref());
+    caught_up.is_some_and(|caught_up| caught_up.parse::<Timestamp>().unwrap() >= instant)
+}
+
+/// A whole second that soon.
+fn in_seconds(seconds: i64) -> Timestamp {
+    Timestamp::from_second(in_ms(0).as_second() + seconds).unwrap()
+}
+
+fn name(scheduler: &str, start: Timestamp) -> String {
+    format!("{scheduler}-{}", start.as_second())
+}
+
+#[tokio::test]
+async fn an_occurrence_is_booked_ahead_owned_and_held_to_the_second() {
+    let world = World::without_operator("occurrence").await;
+    world.machines("web", 1, InstanceState::Stopped);
+    world.resource("web", "web").await;
+    let start = in_seconds(4);
+    let made = scheduler(&world, "hourly", hourly(), start).await;
+    world.start_operator(&[]);
+    let booking = world.booking_with_reason(&name("hourly", start), "Scheduled").await;
+    assert_eq!(booking.owner_references()[0].uid, made.uid().unwrap());
+    world.booking_with_reason(&name("hourly", start), "Held").await;
+    let late = world.calls("StartInstances")[0].arrived.wall.unix_micros() - start.as_microsecond();
+    assert!((0..1_000_000).contains(&late), "{late} us");
+    // and the next one is an hour later
+    let scheduler = when(&world, "hourly", |scheduler| ready(scheduler) == "Scheduled").await;
+    let next = (start + SignedDuration::from_hours(1)).to_string();
+    assert_eq!(scheduler.status.unwrap().next, Some(next));
+}
+
+#[tokio::test]
+async fn a_deleted_booking_of_a_schedule_stays_deleted_whatever_happens_to_the_scheduler() {
+    let world = World::without_operator("deleted-occurrence").await;
+    let start = in_seconds(20);
+    scheduler(&world, "hourly", hourly(), start).await;
+    world.start_operator(&[]);
+    when(&world, "hourly", |scheduler| has_caught_up(scheduler, start)).await;
+    world.delete_booking(&name("hourly", start)).await;
+    // when its scheduler is looked at anew
+    let edit = Patch::Merge(json!({ "spec": { "suspend": true } }));
+    schedulers(&world).patch("hourly", &PatchParams::default(), &edit).await.unwrap();
+    when(&world, "hourly", |scheduler| ready(scheduler) == "Suspended").await;
+    let edit = Patch::Merge(json!({ "spec": { "suspend": false } }));
+    schedulers(&world).patch("hourly", &PatchParams::default(), &edit).await.unwrap();
+    when(&world, "hourly", |scheduler| ready(scheduler) == "Scheduled").await;
+    assert!(world.bookings().get_opt(&name("hourly", start)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_schedule_that_makes_no_sense_is_told_so_and_stops_nobody_else() {
+    let world = World::without_operator("bad-schedule").await;
+    let bad = BookingSchedulerSpec { schedule: Some("0 8 * * MOON".into()), ..hourly() };
+    let start = in_seconds(20);
+    scheduler(&world, "bad", bad, start).await;
+    scheduler(&world, "good", hourly(), start).await;
+    world.start_operator(&[]);
+    world.booking_with_reason(&name("good", start), "ResourceNotFound").await;
+    let bad = when(&world, "bad", |scheduler| ready(scheduler) == "Invalid").await;
+    let status = bad.status.unwrap();
+    assert!(status.conditions[0].message.contains("MOON"), "{status:?}");
+    assert_eq!(world.bookings().list(&ListParams::default()).await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_elses_booking_has_is_told_and_left_alone() {
+    let world = World::without_operator("taken").await;
+    let start = in_seconds(20);
+    let theirs = world.book(&name("hourly", start), "other", "mallory", (in_ms(0), in_ms(60_000))).await;
+    scheduler(&world, "hourly", hourly(), start).await;
+    world.start_operator(&[]);
+    when(&world, "hourly", |scheduler| has_caught_up(scheduler, start)).await;
+    let found = world.bookings().get(&name("hourly", start)).await.unwrap();
+    assert_eq!((&found.spec, found.uid()), (&theirs.spec, theirs.uid()));
+    let events: Api<Event> = Api::namespaced(world.client.clone(), &world.namespace);
+    let is_told = |event: WatchEvent<Event>| match event {
+        WatchEvent::Added(event) => event.reason.as_deref() == Some("NameTaken"),
+        _ => false,
+    };
+    let mut seen = events.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    let told = async { while !is_told(seen.try_next().await.unwrap().expect("the watch goes on")) {} };
+    tokio::time::timeout(PATIENCE, told).await.expect("people are told");
+}
+
+#[tokio::test]
+async fn finished_bookings_of_a_schedule_go_when_there_are_too_many() {
+    let world = World::without_operator("history").await;
+    let every = SignedDuration::from_secs(10);
+    let spec = BookingSchedulerSpec {
+        schedule: Some("@every 10s".into()),
+        finished_bookings_limit: Some(0),
+        ..hourly()
+    };
+    // given occurrences of a minute each, the first of which is over in a second or two
+    let first = in_seconds(-58);
+    scheduler(&world, "often", spec, first).await;
+    world.start_operator(&[]);
+    world.booking_when(&name("often", first + every), "there", |_| true).await;
+    let is_gone = |booking: Option<&Booking>| booking.is_none();
+    let first_name = name("often", first);
+    let gone = await_condition(world.bookings(), &first_name, is_gone);
+    tokio::time::timeout(PATIENCE, gone).await.expect("the first goes").unwrap();
+    // then the one after it is there as long as it is not over
+    assert!(world.bookings().get_opt(&name("often", first + every)).await.unwrap().is_some());
+}
