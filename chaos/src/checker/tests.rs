@@ -73,7 +73,7 @@ mod bookings {
             start_at: Some(text(10)),
             end_at: Some(text(40)),
             user_id: Some(user.into()),
-            notifications: None,
+            ..BookingSpec::default()
         };
         let mut booking = Booking::new(user, spec);
         booking.status = Some(BookingStatus {

@@ -69,7 +69,7 @@ impl World {
             start_at: Some(wall(from).to_string()),
             end_at: Some(wall(until).to_string()),
             user_id: Some(format!("user-{user}")),
-            notifications: None,
+            ..BookingSpec::default()
         };
         let mut booking = Booking::new(&name, spec);
         booking.metadata.uid = Some(format!("booking-{number}"));

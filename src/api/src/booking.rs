@@ -42,6 +42,13 @@ pub mod booking_state {
         json_path = ".status.conditions[?(@.type=='Ready')].reason",
         type_ = "string",
         priority = 1
+    ),
+    printcolumn(name = "HOLDER", json_path = ".status.holder", type_ = "string", priority = 1),
+    printcolumn(
+        name = "READY AFTER",
+        json_path = ".status.ready_after_seconds",
+        type_ = "integer",
+        priority = 1
     )
 )]
 #[x_kube(validation = admission::end_after_start())]
@@ -79,6 +86,11 @@ pub struct BookingSpec {
     #[schemars(length(max = 50))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notifications: Option<Vec<Notification>>,
+
+    /// Minutes after its end at which the finished Booking is deleted, 0 to 527040. It stays if this is absent.
+    #[schemars(range(min = 0, max = 527_040))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_minutes_after_finished: Option<i64>,
 }
 
 /// One notification of a Booking.
@@ -123,6 +135,14 @@ pub struct BookingStatus {
     /// End of the window granted to this Booking. Before end_at where another user's window follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_until: Option<String>,
+
+    /// Who holds the group: this Booking's own user while it does, else the one it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+
+    /// Seconds from the start of its window until the whole group first ran and was locked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_after_seconds: Option<i64>,
 
     /// Accepted: the spec is valid. Ready: the whole group runs and is locked for this Booking.
     /// Stalled: the spec is invalid; nothing happens until it is mended.

@@ -26,7 +26,7 @@ mod resource;
 mod scheduler;
 
 pub use booking::{Booking, BookingSpec, BookingStatus, Notification, booking_state};
-pub use monitor::{ResourceMonitor, ResourceMonitorSpec, ResourceMonitorStatus};
+pub use monitor::{DismissedGroup, ResourceMonitor, ResourceMonitorSpec, ResourceMonitorStatus};
 pub use resource::{
     Lock, OnDelete, Resource, ResourceHolder, ResourceSpec, ResourceStatus, WhenIdle, group_state,
 };
@@ -37,6 +37,9 @@ pub const GROUP: &str = "manager.kotaico.de";
 
 /// The finalizer on Resources: their lock tags are removed before they go.
 pub const FINALIZER: &str = "manager.kotaico.de/release-locks";
+
+/// The annotation on Resources that a monitor created: the monitor's name.
+pub const DISCOVERED_BY: &str = "manager.kotaico.de/discovered-by";
 
 /// Resource types that exist in the API.
 pub const RESOURCE_TYPES: [&str; 2] = ["ec2", "rds"];

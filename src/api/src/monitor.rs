@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{RESOURCE_TYPES, admission, root_type};
@@ -17,7 +18,18 @@ use crate::{RESOURCE_TYPES, admission, root_type};
     namespaced,
     status = "ResourceMonitorStatus",
     shortname = "bmon",
-    category = "booking-operator"
+    category = "booking-operator",
+    printcolumn(name = "AGE", json_path = ".metadata.creationTimestamp", type_ = "date"),
+    printcolumn(name = "TYPE", json_path = ".spec.type", type_ = "string", priority = 1),
+    printcolumn(name = "FOUND", json_path = ".status.found", type_ = "integer", priority = 1),
+    printcolumn(name = "VANISHED", json_path = ".status.vanished", type_ = "integer", priority = 1),
+    printcolumn(name = "SWEPT", json_path = ".status.last_sweep", type_ = "string", priority = 1),
+    printcolumn(
+        name = "READY",
+        json_path = ".status.conditions[?(@.type=='Ready')].status",
+        type_ = "string",
+        priority = 1
+    )
 )]
 pub struct ResourceMonitorSpec {
     /// Kind of machines to look for: ec2 or rds.
@@ -25,11 +37,57 @@ pub struct ResourceMonitorSpec {
     #[x_kube(validation = admission::one_of(&RESOURCE_TYPES))]
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
+
+    /// Seconds between two sweeps, 10 to 86400; 60 if it is absent.
+    #[schemars(range(min = 10, max = 86_400))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_seconds: Option<i64>,
+}
+
+/// A group whose Resource a person deleted: it is not created again before its machines change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DismissedGroup {
+    /// Value of the tag resource-booking-application.
+    #[serde(default)]
+    pub tag: String,
+    /// A digest of the ids of its machines.
+    #[serde(default)]
+    pub machines: String,
+    /// When that was noticed, RFC 3339.
+    #[serde(default)]
+    pub since: String,
 }
 
 /// What the operator observed for a ResourceMonitor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 pub struct ResourceMonitorStatus {
+    /// When the machines were last looked for with success, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sweep: Option<String>,
+
+    /// Groups that were found then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<i64>,
+
+    /// Resources that this monitor has created so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<i64>,
+
+    /// Discovered Resources whose group was not found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vanished: Option<i64>,
+
+    /// Tags of the groups found that had a Resource: one that has none any more was deleted by a person.
+    #[schemars(length(max = 20_000))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<String>,
+
+    /// Groups whose Resources persons have deleted, the newest thousand. Remove an entry to have its
+    /// Resource created again.
+    #[schemars(length(max = 1000))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dismissed: Vec<DismissedGroup>,
+
     /// The metadata.generation that this status was computed from.
     #[serde(rename = "observedGeneration", default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

@@ -68,6 +68,13 @@ pub trait Provider: Send + Sync {
     /// When any page fails: half a group must not pass for the whole.
     async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError>;
 
+    /// All machines that carry this tag and one that marks a group, from all pages. A machine appears once;
+    /// terminated ones may appear.
+    ///
+    /// # Errors
+    /// When any page fails.
+    async fn discover(&self, mark: &Tag) -> Result<Vec<Instance>, CloudError>;
+
     /// Starts machines.
     async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results;
 

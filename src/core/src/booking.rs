@@ -1,5 +1,7 @@
 //! What a stored Booking means, or what is wrong with it.
 
+use std::time::Duration;
+
 use booking_api::{Booking, BookingStatus, BookingTemplate, NOTIFICATION_TYPES, Notification};
 use jiff::Timestamp;
 
@@ -20,6 +22,8 @@ pub struct ValidBooking {
     pub granted: Option<Window>,
     /// Order among Bookings seen together.
     pub created: Timestamp,
+    /// When it is deleted, once it has finished.
+    pub expires: Option<Timestamp>,
 }
 
 /// What is wrong with a spec: the field, its value, what is allowed.
@@ -61,6 +65,21 @@ pub fn validate(booking: &Booking) -> Result<ValidBooking, InvalidSpec> {
         window,
         granted: granted_earlier(booking, resource).and_then(|grant| grant.intersection(window)),
         created: created(booking.metadata.creation_timestamp.as_ref()),
+        expires: ttl(spec.ttl_minutes_after_finished)?.map(|ttl| instant::after(end, ttl)),
+    })
+}
+
+/// Longest that a finished Booking is kept: 366 days, in minutes.
+const TTL_MAX: i64 = 527_040;
+
+fn ttl(minutes: Option<i64>) -> Result<Option<Duration>, InvalidSpec> {
+    let Some(minutes) = minutes else {
+        return Ok(None);
+    };
+    let allowed = u64::try_from(minutes).ok().filter(|_| minutes <= TTL_MAX);
+    allowed.map(|minutes| Some(Duration::from_mins(minutes))).ok_or_else(|| {
+        let problem = format!("{minutes} is not allowed; it is minutes, 0 to {TTL_MAX}");
+        InvalidSpec::new("ttl_minutes_after_finished", problem)
     })
 }
 

@@ -114,6 +114,8 @@ pub struct Decision {
     pub clear_trace: Option<Lock>,
     /// Calls to the cloud.
     pub calls: Vec<Call>,
+    /// Bookings to be deleted, by uid: finished, and their time to stay is over.
+    pub expired: Vec<String>,
     /// Events, once the statuses stand.
     pub events: Vec<Note>,
     /// When to decide again, whatever happens.

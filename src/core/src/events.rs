@@ -1,6 +1,7 @@
 //! Kubernetes Events: what a user would want to know, read off what changed in a status.
 
 use booking_api::{BookingStatus, ResourceStatus, booking_state};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::{condition::reason_of, progress::reason};
 
@@ -22,6 +23,8 @@ pub enum Subject {
     Booking(String),
     /// The BookingScheduler of the pass.
     Scheduler,
+    /// The ResourceMonitor of the pass.
+    Monitor,
 }
 
 /// An Event to publish.
@@ -110,11 +113,7 @@ pub(crate) fn resource_events(old: Option<&ResourceStatus>, new: &ResourceStatus
     notes
 }
 
-fn ready_event(
-    subject: Subject,
-    old: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
-    new: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition],
-) -> Option<Note> {
+fn ready_event(subject: Subject, old: &[Condition], new: &[Condition]) -> Option<Note> {
     let condition = new.iter().find(|condition| condition.type_ == "Ready")?;
     if reason_of(old, "Ready") == Some(condition.reason.as_str()) {
         return None;
@@ -122,4 +121,17 @@ fn ready_event(
     let &(reason, type_) = REPORTED.iter().find(|(reason, _)| *reason == condition.reason)?;
     let reason = if reason == crate::progress::reason::HELD { "Ready" } else { reason };
     Some(Note { subject, type_, reason, message: condition.message.clone() })
+}
+
+/// Warns when a Ready condition takes on one of these reasons.
+pub(crate) fn ready_warning(
+    subject: Subject,
+    old: &[Condition],
+    new: &[Condition],
+    reported: &[&'static str],
+) -> Option<Note> {
+    let ready = new.iter().find(|condition| condition.type_ == "Ready")?;
+    let reason = *reported.iter().find(|reason| **reason == ready.reason)?;
+    let is_news = reason_of(old, "Ready") != Some(reason);
+    is_news.then(|| Note { subject, type_: EventType::Warning, reason, message: ready.message.clone() })
 }

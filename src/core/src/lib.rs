@@ -4,7 +4,7 @@
 //! observed of its machines, what this process sent to them lately, and the time: which calls go out,
 //! which statuses are written, and when must the question be asked again? The answer is a value, a
 //! [`Decision`]; the controller carries it out. [`decide_scheduler`] asks a smaller one: which Bookings a
-//! BookingScheduler is to create now.
+//! BookingScheduler is to create now; [`decide_monitor`] another: which Resources a ResourceMonitor is.
 //!
 //! | module | what it decides |
 //! |---|---|
@@ -15,6 +15,7 @@
 //! | [`drive`] | what each machine needs |
 //! | [`progress`] | how far the group is, in words for its conditions |
 //! | [`cron`], [`scheduler`] | when a schedule fires, and which Bookings come of it |
+//! | [`monitor`] | which Resources come of the machines that a sweep finds |
 //! | [`decision`] | the whole, with statuses, Events and the next wake-up |
 
 pub mod attempts;
@@ -30,6 +31,7 @@ pub mod group;
 pub mod hold;
 pub mod instance;
 pub mod instant;
+pub mod monitor;
 mod names;
 mod pass;
 pub mod planted;
@@ -46,5 +48,6 @@ pub use claim::Claim;
 pub use decision::{Call, Decision, Finalizer, Observation, Settings, World, group_to_observe};
 pub use events::{EventType, Note, Subject};
 pub use instance::{Instance, InstanceState};
+pub use monitor::{MonitorDecision, MonitorWorld, decide_monitor};
 pub use pass::decide;
 pub use scheduler::{SchedulerDecision, SchedulerWorld, decide_scheduler};

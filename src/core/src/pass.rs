@@ -68,7 +68,7 @@ pub(crate) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     pub(crate) fn new(world: World<'a>, settings: &'a Settings) -> Self {
-        let mut live = Vec::new();
+        let (mut live, mut expired) = (Vec::new(), Vec::new());
         let mut wake = Wake::new(world.now);
         let mut known = Vec::with_capacity(world.bookings.len());
         for &booking in world.bookings {
@@ -83,7 +83,12 @@ impl<'a> Pass<'a> {
                         live.push(valid.clone());
                     }
                 }
-                Ok(_) => {}
+                Ok(valid) => {
+                    wake.at_some(valid.expires);
+                    if has_expired(booking, valid, world.now) {
+                        expired.extend(booking.metadata.uid.clone());
+                    }
+                }
                 // From its start on, even such a one tells the original's trace from a person's hold.
                 Err(_) => {
                     wake.at_some(booking.spec.start_at.as_deref().and_then(|at| instant::parse(at).ok()));
@@ -91,11 +96,16 @@ impl<'a> Pass<'a> {
             }
             known.push(Known { booking, read, live: place });
         }
-        Self { world, settings, known, live, decision: Decision::default(), wake }
+        let expired = if settings.dry_run { Vec::new() } else { expired };
+        Self { world, settings, known, live, decision: Decision { expired, ..Decision::default() }, wake }
     }
 
     pub(crate) fn finish(self) -> Decision {
-        Decision { wake_at: self.wake.earliest(), ..self.decision }
+        let mut decision = Decision { wake_at: self.wake.earliest(), ..self.decision };
+        // One that still has something to say goes after it has said so.
+        let said = |uid: &String| !decision.booking_statuses.iter().any(|(of, _)| of == uid);
+        decision.expired.retain(said);
+        decision
     }
 
     /// A Resource that acts on its group.
@@ -310,6 +320,14 @@ impl<'a> Pass<'a> {
             self.wake.after(poll_interval(since, self.settings.poll_shortest, self.settings.poll_longest));
         }
     }
+}
+
+/// Whether a Booking is finished, says so, and its time to stay is over.
+fn has_expired(booking: &Booking, valid: &ValidBooking, now: Timestamp) -> bool {
+    let says = booking.status.as_ref().and_then(|status| status.status.as_deref());
+    says == Some(booking_state::FINISHED)
+        && booking.metadata.deletion_timestamp.is_none()
+        && valid.expires.is_some_and(|expires| expires <= now)
 }
 
 fn seen_conditions(tally: &Tally, grace_end: Option<Timestamp>) -> Vec<Draft> {

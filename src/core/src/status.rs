@@ -11,6 +11,7 @@ use crate::{
     hold::{Hold, Ledger},
     instant,
     progress::{Progress, reason},
+    window::Window,
 };
 
 /// How a Booking stands.
@@ -58,12 +59,42 @@ pub(crate) fn booking_status(
         granted_resource: window.and(booking.spec.resource_name.clone()),
         granted_from: window.map(|window| window.from.to_string()),
         granted_until: window.map(|window| window.until.to_string()),
+        holder: holder(valid, standing, finished, now),
+        ready_after_seconds: old.ready_after_seconds.or_else(|| ready_after(&old, standing, window, now)),
         conditions: settle(&old.conditions, drafts, generation, now),
     }
 }
 
+fn holder(
+    valid: Option<&ValidBooking>,
+    standing: &Standing<'_>,
+    finished: bool,
+    now: Timestamp,
+) -> Option<String> {
+    match standing {
+        _ if finished => None,
+        Standing::Holding(_) => valid.map(|valid| valid.user.clone()),
+        Standing::NotHolding { grant, holder } => {
+            waits_for(grant, *holder, now).map(|(user, _)| user.to_owned())
+        }
+        Standing::Invalid(_) | Standing::Blocked(_) => None,
+    }
+}
+
+/// How long it took, the first time that it is ready. What was ready when it was first seen says nothing.
+fn ready_after(
+    old: &BookingStatus,
+    standing: &Standing<'_>,
+    window: Option<Window>,
+    now: Timestamp,
+) -> Option<i64> {
+    let is_ready = matches!(standing, Standing::Holding(progress) if progress.ready);
+    let window = window.filter(|_| is_ready && ready_reason(old).is_some())?;
+    i64::try_from(instant::elapsed(window.from, now).as_secs()).ok()
+}
+
 /// A Booking whose Resource cannot act keeps what it was granted.
-fn kept_grant(old: &BookingStatus, valid: Option<&ValidBooking>) -> Option<crate::window::Window> {
+fn kept_grant(old: &BookingStatus, valid: Option<&ValidBooking>) -> Option<Window> {
     old.granted_from.as_ref().and(valid).and_then(|valid| valid.granted)
 }
 
@@ -148,22 +179,24 @@ fn ready(
 
 /// Waiting, for a window that is in the way or for the hold of now; else scheduled.
 fn not_holding(valid: Option<&ValidBooking>, grant: &Grant, holder: Option<&Hold>, now: Timestamp) -> Draft {
-    let due = grant.window.is_some_and(|window| window.contains(now));
-    if let (true, Some(holder)) = (due, holder) {
-        let message = format!("waits for {} until {}, who holds the group", holder.user, holder.until);
-        return Draft::new("Ready", false, reason::WAITING, message);
-    }
-    let unserved = grant.window.is_none_or(|window| window.until <= now);
-    if let (true, Some(waiting)) = (unserved, &grant.waiting) {
-        let message = format!(
-            "waits for {} until {}; place {} in the queue",
-            waiting.user, waiting.until, waiting.place
-        );
+    if let Some((_, message)) = waits_for(grant, holder, now) {
         return Draft::new("Ready", false, reason::WAITING, message);
     }
     let from = grant.window.or(valid.map(|valid| valid.window)).map(|window| window.from);
     let message = from.map_or_else(String::new, |from| format!("starts at {from}"));
     Draft::new("Ready", false, reason::SCHEDULED, message)
+}
+
+/// Whom a Booking waits for, and what to tell people of it.
+fn waits_for<'a>(grant: &'a Grant, holder: Option<&'a Hold>, now: Timestamp) -> Option<(&'a str, String)> {
+    let due = grant.window.is_some_and(|window| window.contains(now));
+    if let Some(Hold { user, until, .. }) = holder.filter(|_| due) {
+        return Some((user, format!("waits for {user} until {until}, who holds the group")));
+    }
+    let unserved = grant.window.is_none_or(|window| window.until <= now);
+    let waiting = grant.waiting.as_ref().filter(|_| unserved)?;
+    let (user, until, place) = (&waiting.user, waiting.until, waiting.place);
+    Some((user, format!("waits for {user} until {until}; place {place} in the queue")))
 }
 
 /// What a Resource's status is built from.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use booking_api::{Booking, BookingScheduler, Resource};
+use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use booking_cloud::{Ec2, Provider};
 use booking_core::{Settings, instance::TAG_APPLICATION};
 use booking_ring::{
@@ -27,6 +27,7 @@ use crate::{
         queue::WorkQueue,
         report::Reporting,
         spawn_workers,
+        sweep::Sweeps,
         watch::{Gate, WatchHealth, Watched, api, watch},
         write::FIELD_MANAGER,
     },
@@ -177,15 +178,17 @@ struct Watches {
     resources: Arc<WatchHealth>,
     bookings: Arc<WatchHealth>,
     schedulers: Arc<WatchHealth>,
+    monitors: Arc<WatchHealth>,
 }
 
 impl Watches {
-    fn by_name(&self) -> [(&'static str, Arc<WatchHealth>); 3] {
-        let Self { resources, bookings, schedulers } = self;
+    fn by_name(&self) -> [(&'static str, Arc<WatchHealth>); 4] {
+        let Self { resources, bookings, schedulers, monitors } = self;
         [
             ("resources", resources.clone()),
             ("bookings", bookings.clone()),
             ("bookingschedulers", schedulers.clone()),
+            ("resourcemonitors", monitors.clone()),
         ]
     }
 }
@@ -220,6 +223,7 @@ impl Operator {
             cache,
             queue: queue.clone(),
             provider: parts.provider,
+            sweeps: Sweeps::default(),
             ownership,
             settings: settings(config, region),
             clock: parts.clock,
@@ -248,6 +252,7 @@ impl Operator {
             self.watch::<Resource>(namespace, &self.watches.resources, &gate, (&stop, &halt));
             self.watch::<Booking>(namespace, &self.watches.bookings, &gate, (&stop, &halt));
             self.watch::<BookingScheduler>(namespace, &self.watches.schedulers, &gate, (&stop, &halt));
+            self.watch::<ResourceMonitor>(namespace, &self.watches.monitors, &gate, (&stop, &halt));
             self.readiness.waits_for(Some("the first lists of all kinds".to_owned()));
             if stop.run_until_cancelled(self.wait_for_caches()).await.is_some() {
                 gate.open(&self.queue);

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
-use booking_api::{Booking, BookingScheduler, Resource};
+use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use booking_ring::kubernetes as ring;
 use kube::{Client, api::ListParams};
 
@@ -61,7 +61,8 @@ pub async fn wait_for_crds(client: &Client, namespace: Option<&str>, waits_for: 
 async fn find_all(client: &Client, namespace: Option<&str>) -> Result<(), String> {
     find::<Resource>(client, namespace).await?;
     find::<Booking>(client, namespace).await?;
-    find::<BookingScheduler>(client, namespace).await
+    find::<BookingScheduler>(client, namespace).await?;
+    find::<ResourceMonitor>(client, namespace).await
 }
 
 async fn find<K: Watched>(client: &Client, namespace: Option<&str>) -> Result<(), String> {

@@ -144,12 +144,28 @@ async fn a_resource_names_a_group_that_can_exist() {
 }
 
 #[tokio::test]
+async fn a_finished_booking_may_stay_for_a_year_at_most() {
+    let field = "spec.ttl_minutes_after_finished";
+    let cases = [
+        (json!({"ttl_minutes_after_finished": 0}), OK),
+        (json!({"ttl_minutes_after_finished": 527_040}), OK),
+        (json!({"ttl_minutes_after_finished": -1}), &*format!("{field} | greater than or equal to 0")),
+        (json!({"ttl_minutes_after_finished": 527_041}), &format!("{field} | less than or equal to 527040")),
+        (json!({"ttl_minutes_after_finished": "1h"}), &format!("{field} | must be of type integer")),
+    ];
+    creating("Booking", &booking(), &cases).await;
+}
+
+#[tokio::test]
 async fn a_monitor_looks_for_a_known_type() {
     let refused = "spec.type | must be one of: ec2, rds";
     let cases = [
         (json!({}), OK),
         (json!({"type": "rds"}), OK),
         (json!({"type": "mainframe"}), refused),
+        (json!({"interval_seconds": 10}), OK),
+        (json!({"interval_seconds": 9}), "spec.interval_seconds | greater than or equal to 10"),
+        (json!({"interval_seconds": 86_401}), "spec.interval_seconds | less than or equal to 86400"),
         (json!({"type": ""}), refused),
         (json!({"type": null}), "spec.type: Required value"),
     ];

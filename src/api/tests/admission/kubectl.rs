@@ -86,12 +86,17 @@ async fn kubectl_get_lists_all_kinds_by_their_category() {
 async fn kubectl_get_tells_more_of_readiness_only_when_asked_for_wide_output() {
     // given one object of each kind
     let (control_plane, namespace) = one_of_each("wide").await;
-    for (word, count) in [("bookings", 4), ("resources", 6)] {
+    for (word, count, more) in [
+        ("bookings", 4, &["READY", "REASON", "HOLDER", "READY AFTER"][..]),
+        ("resources", 6, &["READY", "REASON"]),
+        ("bookingschedulers", 4, &["SUSPEND", "LAST", "READY", "REASON"]),
+        ("resourcemonitors", 2, &["TYPE", "FOUND", "VANISHED", "SWEPT", "READY"]),
+    ] {
         // when they are listed, wide and not
         let narrow = headers(&answer(control_plane, &["get", word, "-n", &namespace]).await);
         let wide = headers(&answer(control_plane, &["get", word, "-n", &namespace, "-o", "wide"]).await);
-        // then the wide list has two columns more
+        // then the wide list has more columns
         assert_eq!((narrow.len(), &wide[..count]), (count, &narrow[..]));
-        assert_eq!(wide[count..], ["READY", "REASON"]);
+        assert_eq!(wide[count..], *more, "{word}");
     }
 }

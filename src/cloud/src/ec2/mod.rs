@@ -105,11 +105,11 @@ impl Ec2 {
         Self { key, client: Client::from_conf(config), group_tag: group_tag.to_owned() }
     }
 
-    /// All pages for up to [`FILTER_VALUES_MAX`] groups.
-    async fn describe_pages(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
+    /// All pages of the machines that have this tag with one of up to [`FILTER_VALUES_MAX`] values.
+    async fn describe_pages(&self, tag: &str, values: &[String]) -> Result<Vec<Instance>, CloudError> {
         let filter = Filter::builder()
-            .name(format!("tag:{}", self.group_tag))
-            .set_values(Some(groups.iter().map(|group| filter::escape(group)).collect()))
+            .name(format!("tag:{tag}"))
+            .set_values(Some(values.iter().map(|value| filter::escape(value)).collect()))
             .build();
         let mut found = Vec::new();
         let mut token: Option<String> = None;
@@ -231,13 +231,24 @@ impl Provider for Ec2 {
     async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
         let mut all = Vec::new();
         for chunk in groups.chunks(FILTER_VALUES_MAX) {
-            all.extend(self.describe_pages(chunk).await?);
+            all.extend(self.describe_pages(&self.group_tag, chunk).await?);
         }
         // Never act on a machine whose own tag differs, whatever a filter let through.
         let wanted: HashSet<&String> = groups.iter().collect();
         let mut seen = HashSet::new();
         all.retain(|instance| {
             instance.tags.get(&self.group_tag).is_some_and(|tag| wanted.contains(tag))
+                && seen.insert(instance.id.clone())
+        });
+        Ok(all)
+    }
+
+    async fn discover(&self, (key, value): &Tag) -> Result<Vec<Instance>, CloudError> {
+        let mut all = self.describe_pages(key, std::slice::from_ref(value)).await?;
+        let mut seen = HashSet::new();
+        all.retain(|instance| {
+            instance.tags.get(key) == Some(value)
+                && instance.tags.contains_key(&self.group_tag)
                 && seen.insert(instance.id.clone())
         });
         Ok(all)

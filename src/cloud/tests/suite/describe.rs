@@ -13,7 +13,30 @@ on_both![
     more_groups_than_one_filter_takes_are_asked_for_in_several_calls,
     a_group_that_is_asked_for_twice_is_found_once,
     each_state_is_told_and_a_terminated_machine_is_never_told_as_another,
+    discover_finds_the_machines_of_all_groups_that_carry_the_mark,
 ];
+
+async fn discover_finds_the_machines_of_all_groups_that_carry_the_mark(cloud: &impl Backend) {
+    // given a mark that no other test uses, and machines with it and a group, one of them with an odd name
+    let (mark, group) = (format!("{}-managed", cloud.group_tag()), cloud.group_tag());
+    let marked = |value: &str, groups: &[&str]| {
+        let groups = groups.iter().map(|name| tag(group, name));
+        groups.chain([tag(&mark, value)]).collect::<Vec<_>>()
+    };
+    let mut wanted = cloud.add(2, Ec2State::Running, &marked("true", &["web"])).await;
+    wanted.extend(cloud.add(1, Ec2State::Stopped, &marked("true", &["Batch jobs/*"])).await);
+    // and machines with another value of it, without a group, or without the mark
+    cloud.add(1, Ec2State::Running, &marked("false", &["web"])).await;
+    cloud.add(1, Ec2State::Running, &marked("true", &[])).await;
+    member(cloud, "web", Ec2State::Running).await;
+    // when they are discovered
+    let found = cloud.ec2().discover(&tag(&mark, "true")).await.unwrap();
+    // then these are found, with their groups
+    let mut ids: Vec<String> = found.iter().map(|machine| machine.id.clone()).collect();
+    ids.sort();
+    assert_eq!(ids, sorted(wanted));
+    assert_eq!(found.iter().filter(|machine| machine.tags[group] == "Batch jobs/*").count(), 1);
+}
 
 async fn describe_finds_exactly_the_machines_of_the_given_groups(cloud: &impl Backend) {
     // given machines of groups whose names resemble each other, and of none

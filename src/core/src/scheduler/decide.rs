@@ -11,7 +11,7 @@ use super::{
 use crate::{
     booking::{InvalidSpec, created},
     condition::{Draft, reason_of, settle},
-    events::{EventType, Note, Subject},
+    events::{EventType, Note, Subject, ready_warning},
     instant, names,
     progress::reason,
     window::Window,
@@ -170,15 +170,8 @@ fn publish(
     if old == Some(&status) {
         return decision;
     }
-    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
-    decision.events.extend(ready.filter(|ready| reason_of(known, "Ready") != Some(&ready.reason)).and_then(
-        |ready| {
-            let reported = [reason::INVALID, NEVER_FIRES, FIRES_EACH_MINUTE];
-            let reason = reported.into_iter().find(|reason| *reason == ready.reason)?;
-            let message = ready.message.clone();
-            Some(Note { subject: Subject::Scheduler, type_: EventType::Warning, reason, message })
-        },
-    ));
+    let reported = [reason::INVALID, NEVER_FIRES, FIRES_EACH_MINUTE];
+    decision.events.extend(ready_warning(Subject::Scheduler, known, &status.conditions, &reported));
     decision.status = Some(status);
     decision
 }
@@ -192,6 +185,7 @@ fn booking(scheduler: &BookingScheduler, valid: &ValidScheduler<'_>, window: Win
         end_at: Some(window.until.to_string()),
         user_id: template.user_id.clone(),
         notifications: template.notifications.clone(),
+        ttl_minutes_after_finished: None,
     };
     let mut booking = Booking::new(&booking_name(&scheduler.name_any(), window.from), spec);
     booking.metadata.namespace = scheduler.namespace();

@@ -60,7 +60,7 @@ pub fn booking(name: &str, user: &str, from: &str, until: &str) -> Booking {
         start_at: Some(text(from)),
         end_at: Some(text(until)),
         user_id: Some(user.into()),
-        notifications: None,
+        ..BookingSpec::default()
     };
     let mut booking = Booking::new(name, spec);
     booking.metadata.uid = Some(name.into());

@@ -62,17 +62,21 @@ prop_compose! {
         (resource_name, user_id) in (option::weighted(0.9, texts()), option::weighted(0.9, select(vec!["ann", "bob", ""]))),
         (start_at, end_at) in (option::weighted(0.95, times()), option::weighted(0.95, times())),
         kind in option::of(option::of(texts())),
+        ttl in option::weighted(0.3, select(vec![0, 1, 30, 527_040, -1, i64::MAX])),
         status in option::of((option::of(texts()), option::of(times()), option::of(times()), conditions(), option::of(1_i64..3))),
         (uid, created, deleted, generation) in
             (option::weighted(0.95, select(vec!["a", "b", "c"])), option::of(instants()), option::weighted(0.1, instants()), option::of(1_i64..3)),
     ) -> Booking {
         let notifications = kind.map(|type_| vec![Notification { type_: type_.clone(), recipient: type_ }]);
         let resource_name = resource_name.map(|name| if name.is_empty() { "web".into() } else { name });
-        let spec = BookingSpec { resource_name: resource_name.clone(), start_at, end_at, user_id: user_id.map(Into::into), notifications };
+        let spec = BookingSpec {
+            resource_name: resource_name.clone(), start_at, end_at, user_id: user_id.map(Into::into), notifications,
+            ttl_minutes_after_finished: ttl,
+        };
         let mut booking = Booking::new("booking", spec);
         booking.status = status.map(|(word, from, until, conditions, seen)| BookingStatus {
             status: word, granted_resource: resource_name, granted_from: from, granted_until: until, conditions,
-            observed_generation: seen, notification_sent: None,
+            observed_generation: seen, ..Default::default()
         });
         booking.metadata.uid = uid.map(Into::into);
         booking.metadata.creation_timestamp = created.map(Time);

@@ -260,6 +260,9 @@ impl Stage {
         for call in &decision.calls {
             self.send(call)?;
         }
+        for uid in &decision.expired {
+            self.write(|stage| stage.bookings.retain(|booking| booking.metadata.uid.as_ref() != Some(uid)))?;
+        }
         self.events.extend(decision.events.iter().cloned());
         if decision.finalizer == Finalizer::Remove {
             self.write(|stage| {

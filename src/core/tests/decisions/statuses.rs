@@ -121,7 +121,7 @@ fn events_tell_each_turn_once_and_on_whom() {
             let on = match &note.subject {
                 Subject::Resource => "resource",
                 Subject::Booking(uid) => uid,
-                Subject::Scheduler => "scheduler",
+                other => panic!("{other:?}"),
             };
             format!("{on} {}", note.reason)
         })
@@ -179,4 +179,83 @@ fn a_group_that_was_not_looked_at_is_reported_not_guessed() {
     let status = decision.resource_status.unwrap();
     assert_eq!(condition(&status.conditions, "Ready").unwrap().message, "the group has not been observed");
     assert!(decision.calls.is_empty());
+}
+
+#[test]
+fn a_finished_booking_goes_when_its_time_to_stay_is_over_and_any_other_stays() {
+    for (ttl, goes) in [(Some(30), Some("10:30")), (Some(0), Some("10:00")), (None, None)] {
+        let mut stage = Stage::new(&["i-1"]);
+        let mut short = booking("short", "ann", "09:00", "10:00");
+        short.spec.ttl_minutes_after_finished = ttl;
+        stage.book(short);
+        let mut running = booking("running", "ann", "09:00", "12:00");
+        running.spec.ttl_minutes_after_finished = Some(0);
+        stage.book(running);
+        stage.until("09:59:59");
+        assert_eq!(stage.bookings.len(), 2);
+        if let Some(goes) = goes {
+            stage.until(goes);
+        }
+        stage.until("11:59:59");
+        assert_eq!(stage.bookings.len(), if goes.is_some() { 1 } else { 2 }, "{ttl:?}");
+        assert_eq!(stage.state("running"), "IN PROGRESS");
+    }
+}
+
+#[test]
+fn a_booking_says_that_it_is_finished_before_it_goes() {
+    let mut stage = Stage::new(&["i-1"]);
+    let mut late = booking("late", "ann", "05:00", "06:00");
+    late.spec.ttl_minutes_after_finished = Some(0);
+    stage.book(late);
+    // when it is first seen long after its end, then its end is told, and the next pass deletes it
+    let first = stage.pass().unwrap();
+    assert_eq!((first.expired.len(), stage.state("late").as_str()), (0, "FINISHED"));
+    let second = stage.pass().unwrap();
+    assert_eq!(second.expired, ["late"]);
+    assert!(stage.bookings.is_empty());
+}
+
+#[test]
+fn a_dry_run_deletes_nothing() {
+    let mut stage = Stage::new(&["i-1"]);
+    stage.settings.dry_run = true;
+    let mut short = booking("short", "ann", "09:00", "10:00");
+    short.spec.ttl_minutes_after_finished = Some(0);
+    stage.book(short);
+    stage.until("11:00");
+    assert_eq!((stage.bookings.len(), stage.state("short").as_str()), (1, "FINISHED"));
+}
+
+#[test]
+fn a_time_to_stay_that_makes_no_sense_is_refused_with_its_field() {
+    for ttl in [-1, 527_041, i64::MAX] {
+        let mut stage = Stage::new(&["i-1"]);
+        let mut bad = booking("bad", "ann", "09:00", "10:00");
+        bad.spec.ttl_minutes_after_finished = Some(ttl);
+        stage.book(bad);
+        stage.until("09:00");
+        let says =
+            format!("spec.ttl_minutes_after_finished: {ttl} is not allowed; it is minutes, 0 to 527040");
+        assert_eq!(stage.message("bad", "Stalled"), says);
+    }
+}
+
+#[test]
+fn a_status_names_who_holds_the_group_and_how_long_it_took_to_get_ready() {
+    let mut stage = Stage::new(&["i-1"]);
+    stage.book(booking("a", "ann", "09:00", "10:00"));
+    stage.book(booking("b", "bob", "09:30", "11:00"));
+    stage.until("08:59:59");
+    assert_eq!((stage.status("a").holder, stage.status("a").ready_after_seconds), (None, None));
+    stage.until("09:45");
+    let [a, b] = ["a", "b"].map(|name| stage.status(name));
+    assert_eq!((a.holder.as_deref(), b.holder.as_deref()), (Some("ann"), Some("ann")));
+    assert!(a.ready_after_seconds.is_some_and(|seconds| (1..120).contains(&seconds)), "{a:?}");
+    let before = a.ready_after_seconds;
+    stage.until("10:30");
+    let [a, b] = ["a", "b"].map(|name| stage.status(name));
+    assert_eq!((a.holder, a.ready_after_seconds), (None, before), "it is over, and the figure stays");
+    assert_eq!(b.holder.as_deref(), Some("bob"));
+    assert!(b.ready_after_seconds.is_some());
 }

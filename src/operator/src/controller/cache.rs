@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use booking_api::{Booking, BookingScheduler, Resource};
+use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use booking_core::{
     Claim,
     claim::claim,
@@ -43,6 +43,15 @@ pub struct SchedulerSnapshot {
     pub bookings: Vec<Arc<Booking>>,
 }
 
+/// What a pass over a ResourceMonitor works on.
+#[derive(Clone, Debug)]
+pub struct MonitorSnapshot {
+    /// The ResourceMonitor.
+    pub monitor: Arc<ResourceMonitor>,
+    /// All Resources of its namespace.
+    pub resources: Vec<Arc<Resource>>,
+}
+
 /// Namespace and name.
 pub type Name = (String, String);
 
@@ -60,6 +69,7 @@ pub struct State {
     resources: Table<Resource>,
     bookings: Table<Booking>,
     schedulers: Table<BookingScheduler>,
+    monitors: Table<ResourceMonitor>,
     /// Bookings by the Resource that they name, and by the scheduler that owns them.
     bookings_of: HashMap<Key, BTreeSet<String>>,
     /// Resources by what makes their machines the same.
@@ -159,6 +169,18 @@ impl Cache {
         Some(SchedulerSnapshot { bookings: state.bookings_of(key).filter(is_own).collect(), scheduler })
     }
 
+    /// What is known of a ResourceMonitor; none if there is none.
+    pub fn monitor_snapshot(&self, key: &Key) -> Option<MonitorSnapshot> {
+        let state = self.lock();
+        let monitor = state.monitors.objects.get(&(key.namespace.clone(), key.name.clone())).cloned()?;
+        let resources = state.resources.objects.iter();
+        let of_namespace = resources.filter(|((namespace, _), _)| *namespace == key.namespace);
+        Some(MonitorSnapshot {
+            resources: of_namespace.map(|(_, resource)| resource.clone()).collect(),
+            monitor,
+        })
+    }
+
     /// An object was seen. Gives the keys for which something changed.
     pub fn saw<K: Cached>(&self, object: K) -> BTreeSet<Key> {
         let mut state = self.lock();
@@ -235,7 +257,8 @@ impl Cache {
         let named = state.bookings_of.keys().cloned();
         let resources = state.resources.objects.values().map(|resource| Key::of_resource(resource));
         let schedulers = state.schedulers.objects.values().map(|scheduler| Key::of_scheduler(scheduler));
-        let keys: HashSet<Key> = named.chain(resources).chain(schedulers).collect();
+        let monitors = state.monitors.objects.values().map(|monitor| Key::of_monitor(monitor));
+        let keys: HashSet<Key> = named.chain(resources).chain(schedulers).chain(monitors).collect();
         keys.into_iter().collect()
     }
 

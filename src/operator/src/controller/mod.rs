@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The unit of work is a [`Key`]: a Resource together with all Bookings that name it, whether it exists
-//! or not; or a BookingScheduler with the Bookings that it owns. A key is worked on by one pass at a time. A
+//! or not; or a BookingScheduler with the Bookings that it owns; or a ResourceMonitor. A key is worked on by one pass at a time. A
 //! pass needs nothing from the pass before it: what it must know stands in the objects. What a process
 //! remembers beside them (attempts) is a hint.
 //!
@@ -15,8 +15,9 @@
 //! | [`cache`] | objects by key, own writes included | - |
 //! | [`queue`] | keys that are due, now or at an instant | - |
 //! | [`ownership`] | which keys are this process's, and leave to work on them | API server |
-//! | [`pass`] | one pass; its `group` and `scheduler`: what it does for a key of either kind | all below |
+//! | [`pass`] | one pass; its `group`, `scheduler`, `monitor`: what it does for a key of each kind | all below |
 //! | [`observe`] | what the cloud says of a group | cloud |
+//! | [`sweep`] | which groups there are in the cloud, once for all monitors | cloud |
 //! | [`mod@write`] | statuses, finalizer, spec: compare-and-swap | API server |
 //! | [`call`] | mutations | cloud |
 //! | [`report`] | Events | API server |
@@ -28,12 +29,13 @@ pub mod ownership;
 pub mod pass;
 pub mod queue;
 pub mod report;
+pub mod sweep;
 pub mod watch;
 pub mod write;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use booking_api::{Booking, BookingScheduler, Resource};
+use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use futures::FutureExt;
 use kube::{Resource as _, ResourceExt};
 use tokio::time::Instant;
@@ -48,6 +50,8 @@ pub enum Kind {
     Resource,
     /// A BookingScheduler.
     Scheduler,
+    /// A ResourceMonitor.
+    Monitor,
 }
 
 impl Kind {
@@ -56,6 +60,7 @@ impl Kind {
         match self {
             Self::Resource => "resource",
             Self::Scheduler => "scheduler",
+            Self::Monitor => "monitor",
         }
     }
 }
@@ -90,6 +95,11 @@ impl Key {
     /// The key of a BookingScheduler.
     pub fn of_scheduler(scheduler: &BookingScheduler) -> Self {
         Self::new(Kind::Scheduler, scheduler.namespace(), scheduler.name_any())
+    }
+
+    /// The key of a ResourceMonitor.
+    pub fn of_monitor(monitor: &ResourceMonitor) -> Self {
+        Self::new(Kind::Monitor, monitor.namespace(), monitor.name_any())
     }
 
     /// The key of the BookingScheduler that owns a Booking, and its uid.

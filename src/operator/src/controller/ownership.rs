@@ -12,7 +12,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use booking_api::{Booking, BookingScheduler, Resource};
+use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use booking_cloud::{Permit, PermitLapsed, RunningCall, Unlimited};
 use booking_ring::{
     kubernetes::{CallGuard, Change, Changes, RingHandle},
@@ -190,6 +190,7 @@ impl Opener {
     async fn read(&self) -> Result<(), ReadError> {
         self.read_kind::<Resource>().await?;
         self.read_kind::<BookingScheduler>().await?;
+        self.read_kind::<ResourceMonitor>().await?;
         self.read_kind::<Booking>().await
     }
 

@@ -1,6 +1,7 @@
 //! One pass over one key.
 
 mod group;
+mod monitor;
 mod scheduler;
 
 use std::{
@@ -20,6 +21,7 @@ use super::{
     ownership::Ownership,
     queue::WorkQueue,
     report::Reporting,
+    sweep::Sweeps,
     write::{Leave, WriteError, Writer},
 };
 use crate::clock::Clock;
@@ -37,6 +39,8 @@ pub struct Pass {
     pub queue: Arc<WorkQueue>,
     /// The cloud.
     pub provider: Arc<dyn Provider>,
+    /// What was found in the cloud, for monitors.
+    pub sweeps: Sweeps,
     /// Which keys are this process's.
     pub ownership: Arc<dyn Ownership>,
     /// What the operator is set to.
@@ -57,6 +61,7 @@ pub struct Memory(Mutex<HashMap<Key, Remembered>>);
 struct Remembered {
     attempts: Attempts,
     failed_passes: u32,
+    failed_sweeps: u32,
 }
 
 impl Memory {
@@ -97,6 +102,7 @@ impl Pass {
         let Outcome { wake_at, result } = match key.kind {
             Kind::Resource => self.reconcile_group(key, &leave, &mut remembered.attempts).await?,
             Kind::Scheduler => self.reconcile_scheduler(key, &leave).await?,
+            Kind::Monitor => self.reconcile_monitor(key, &leave, &mut remembered.failed_sweeps).await?,
         };
         let outcome = result.as_ref().map_or_else(WriteError::category, |()| "ok");
         let mut again = wake_at.map(|wake_at| self.clock.timer(wake_at));

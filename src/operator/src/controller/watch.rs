@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use booking_api::{Booking, BookingScheduler, Resource};
+use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use booking_core::Backoff;
 use futures::{StreamExt, TryStreamExt};
 use kube::{
@@ -36,6 +36,7 @@ pub trait Watched:
 impl Watched for Resource {}
 impl Watched for Booking {}
 impl Watched for BookingScheduler {}
+impl Watched for ResourceMonitor {}
 
 /// Failures in a row after which a watch begins with a new list: after a restore of the store the version
 /// that it would go on from may never come again.

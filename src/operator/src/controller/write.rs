@@ -2,11 +2,13 @@
 //! from: one made from an old view fails instead of undoing what somebody else wrote. A Booking's end
 //! is such a write, and comes before the stop: an extension that we have not seen yet makes it fail.
 
-mod scheduler;
+mod create;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use booking_api::{Booking, BookingScheduler, BookingStatus, FINALIZER, Lock, Resource, ResourceStatus};
+use booking_api::{
+    Booking, BookingScheduler, BookingStatus, FINALIZER, Lock, Resource, ResourceMonitor, ResourceStatus,
+};
 use booking_cloud::{Permit, PermitLapsed};
 use kube::{
     Api, Client, ResourceExt,
@@ -14,7 +16,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-pub use self::scheduler::Created;
+pub use self::create::Created;
 use super::{
     Key,
     cache::{Cache, Cached},
@@ -66,6 +68,7 @@ pub struct Writer {
     bookings: Api<Booking>,
     resources: Api<Resource>,
     schedulers: Api<BookingScheduler>,
+    monitors: Api<ResourceMonitor>,
     cache: Arc<Cache>,
     queue: Arc<WorkQueue>,
     leave: Leave,
@@ -129,7 +132,8 @@ impl Writer {
         Self {
             bookings: Api::namespaced(client.clone(), namespace),
             resources: Api::namespaced(client.clone(), namespace),
-            schedulers: Api::namespaced(client, namespace),
+            schedulers: Api::namespaced(client.clone(), namespace),
+            monitors: Api::namespaced(client, namespace),
             cache,
             queue,
             leave,

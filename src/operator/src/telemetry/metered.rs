@@ -35,6 +35,13 @@ impl Provider for Metered {
         answer
     }
 
+    async fn discover(&self, mark: &Tag) -> Result<Vec<Instance>, CloudError> {
+        let begun = Instant::now();
+        let answer = self.0.discover(mark).await;
+        record("discover", begun, answer.as_ref().err().into_iter());
+        answer
+    }
+
     async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results {
         let begun = Instant::now();
         recorded("start", begun, self.0.start(permit, ids).await)

@@ -24,7 +24,7 @@ pub struct Readiness {
     client: Client,
     /// What start-up waits for at present, if anything.
     waiting_for: RwLock<Option<String>>,
-    watches: [(&'static str, Arc<WatchHealth>); 3],
+    watches: [(&'static str, Arc<WatchHealth>); 4],
     ring: Option<RingHandle>,
     reached: Mutex<Option<(Instant, Result<(), String>)>>,
 }
@@ -33,7 +33,7 @@ impl Readiness {
     /// Not ready until told.
     pub fn new(
         client: Client,
-        watches: [(&'static str, Arc<WatchHealth>); 3],
+        watches: [(&'static str, Arc<WatchHealth>); 4],
         ring: Option<RingHandle>,
     ) -> Self {
         Self {

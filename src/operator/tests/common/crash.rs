@@ -74,6 +74,10 @@ impl<P: Provider> Provider for Crashing<P> {
     fn key(&self) -> &CloudKey {
         self.inner.key()
     }
+    async fn discover(&self, mark: &Tag) -> Result<Vec<Instance>, CloudError> {
+        self.inner.discover(mark).await
+    }
+
     async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
         self.inner.describe(groups).await
     }

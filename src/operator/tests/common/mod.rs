@@ -224,7 +224,7 @@ impl World {
             user_id: Some(user.into()),
             start_at: Some(window.0.to_string()),
             end_at: Some(window.1.to_string()),
-            notifications: None,
+            ..BookingSpec::default()
         };
         self.bookings().create(&PostParams::default(), &Booking::new(name, spec)).await.unwrap()
     }

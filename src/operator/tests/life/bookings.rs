@@ -1,11 +1,14 @@
 //! What can happen to a Booking.
 
-use booking_api::{ResourceSpec, WhenIdle};
-use kube::api::{Patch, PatchParams};
+use booking_api::{Booking, ResourceSpec, WhenIdle};
+use kube::{
+    api::{Patch, PatchParams},
+    runtime::wait::await_condition,
+};
 use serde_json::json;
 use testbed::ec2::InstanceState;
 
-use crate::common::{World, ec2, for_ms, in_ms, message, reason, state_word, the_hour};
+use crate::common::{PATIENCE, World, ec2, for_ms, in_ms, message, reason, state_word, the_hour};
 
 const TWO_SECONDS: i64 = 2_000_000;
 
@@ -238,4 +241,18 @@ async fn a_status_that_somebody_wipes_is_written_again() {
     world.bookings().patch_status("b", &PatchParams::default(), &wipe).await.unwrap();
     let again = world.booking_with_reason("b", "Held").await;
     assert_eq!(reason(&again), "Held");
+}
+
+#[tokio::test]
+async fn a_finished_booking_goes_when_its_time_to_stay_is_over() {
+    let world = World::new("expires").await;
+    world.machines("web", 1, InstanceState::Stopped);
+    world.resource("web", "web").await;
+    world.book("b", "web", "ann", for_ms(2_000)).await;
+    world.edit_booking("b", json!({ "ttl_minutes_after_finished": 0 })).await;
+    let is_gone = |booking: Option<&Booking>| booking.is_none();
+    let gone = await_condition(world.bookings(), "b", is_gone);
+    tokio::time::timeout(PATIENCE, gone).await.expect("it goes").unwrap();
+    let resource = world.resource_with_reason("web", "Stopped").await;
+    assert_eq!(resource.status.unwrap().holder, None);
 }

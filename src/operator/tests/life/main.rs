@@ -7,4 +7,5 @@ mod common;
 
 mod bookings;
 mod groups;
+mod monitors;
 mod schedulers;

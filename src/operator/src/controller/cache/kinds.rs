@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use booking_api::{
-    Booking, BookingScheduler, BookingSchedulerStatus, BookingStatus, Resource, ResourceStatus, booking_state,
+    Booking, BookingScheduler, BookingSchedulerStatus, BookingStatus, Resource, ResourceMonitor,
+    ResourceMonitorStatus, ResourceStatus, booking_state,
 };
 use kube::ResourceExt;
 
@@ -117,6 +118,30 @@ impl Cached for BookingScheduler {
 
     fn key(&self) -> Key {
         Key::of_scheduler(self)
+    }
+}
+
+impl Cached for ResourceMonitor {
+    type Status = ResourceMonitorStatus;
+
+    fn status(&self) -> Option<&ResourceMonitorStatus> {
+        self.status.as_ref()
+    }
+
+    fn same_spec(&self, other: &Self) -> bool {
+        self.spec == other.spec
+    }
+
+    fn table(state: &mut State) -> &mut Table<Self> {
+        &mut state.monitors
+    }
+
+    fn replaced(_: &mut State, _: &Name, _: Option<&Self>, _: Option<&Self>) -> BTreeSet<Key> {
+        BTreeSet::new()
+    }
+
+    fn key(&self) -> Key {
+        Key::of_monitor(self)
     }
 }
 

@@ -111,6 +111,12 @@ impl Pass {
             outcome.record(key, attempts, self.clock.now());
         }
         refused.write(&writer, &later).await?;
+        let is_expired = |booking: &&Arc<Booking>| {
+            booking.metadata.uid.as_ref().is_some_and(|uid| decision.expired.contains(uid))
+        };
+        for booking in snapshot.bookings.iter().filter(is_expired) {
+            writer.delete_booking(booking).await?;
+        }
         let notes = decision.events.iter().filter(|note| !refused.concerns(&note.subject));
         let notes = notes.filter_map(|note| Some((note, subject(snapshot, &note.subject)?)));
         self.reporting.publish(notes, leave).await;
@@ -180,6 +186,6 @@ fn subject(snapshot: &Snapshot, subject: &Subject) -> Option<ObjectReference> {
             let is_it = |booking: &&Arc<Booking>| booking.metadata.uid.as_ref() == Some(uid);
             snapshot.bookings.iter().find(is_it).map(|booking| booking.object_ref(&()))
         }
-        Subject::Scheduler => None,
+        Subject::Scheduler | Subject::Monitor => None,
     }
 }

@@ -1,20 +1,26 @@
-//! What a BookingScheduler's pass writes.
+//! What the passes of BookingSchedulers and ResourceMonitors write.
 
-use booking_api::{Booking, BookingScheduler, BookingSchedulerStatus};
+use std::fmt::Debug;
+
+use booking_api::{
+    Booking, BookingScheduler, BookingSchedulerStatus, Resource, ResourceMonitor, ResourceMonitorStatus,
+};
 use kube::{
-    ResourceExt,
+    Api, ResourceExt,
     api::{DeleteParams, PostParams, Preconditions},
 };
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{FIELD_MANAGER, READ_TIMEOUT, WriteError, Writer, params, status_patch, without_managed_fields};
+use crate::controller::cache::Cached;
 
 /// What came of a creation.
 #[derive(Debug)]
-pub enum Created {
+pub enum Created<K> {
     /// It was not there before.
     New,
     /// One of its name was.
-    Exists(Box<Booking>),
+    Exists(Box<K>),
 }
 
 impl Writer {
@@ -36,24 +42,59 @@ impl Writer {
         self.written(&self.schedulers, scheduler, answer).await.map(drop)
     }
 
+    /// Writes a ResourceMonitor's status.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn monitor_status(
+        &self,
+        monitor: &ResourceMonitor,
+        status: &ResourceMonitorStatus,
+    ) -> Result<(), WriteError> {
+        let version = monitor.metadata.resource_version.as_deref();
+        let patch = status_patch(version, monitor.status.as_ref(), status)?;
+        self.cache.expect(monitor, status);
+        let name = monitor.name_any();
+        let answer =
+            self.leave.send("monitor_status", self.monitors.patch_status(&name, &params(), &patch)).await;
+        self.written(&self.monitors, monitor, answer).await.map(drop)
+    }
+
     /// Creates a Booking unless one of its name exists.
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn create_booking(&self, booking: &Booking) -> Result<Created, WriteError> {
+    pub async fn create_booking(&self, booking: &Booking) -> Result<Created<Booking>, WriteError> {
+        self.create("booking_create", &self.bookings, booking).await
+    }
+
+    /// Creates a Resource unless one of its name exists.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn create_resource(&self, resource: &Resource) -> Result<Created<Resource>, WriteError> {
+        self.create("resource_create", &self.resources, resource).await
+    }
+
+    async fn create<K>(&self, what: &'static str, api: &Api<K>, object: &K) -> Result<Created<K>, WriteError>
+    where
+        K: Cached + Debug + Serialize + DeserializeOwned,
+    {
         let how = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let creation = async {
-            match self.bookings.create(&how, booking).await {
+            match api.create(&how, object).await {
                 Ok(created) => Ok(Some(created)),
                 Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
                 Err(error) => Err(error),
             }
         };
-        if let Some(created) = self.leave.send("booking_create", creation).await? {
-            self.take_in(created);
+        if let Some(created) = self.leave.send(what, creation).await? {
+            for key in self.cache.saw(without_managed_fields(created)) {
+                self.queue.add(key);
+            }
             return Ok(Created::New);
         }
-        let read = tokio::time::timeout(READ_TIMEOUT, self.bookings.get_opt(&booking.name_any())).await;
+        let read = tokio::time::timeout(READ_TIMEOUT, api.get_opt(&object.name_any())).await;
         match read.map_err(|_| WriteError::Timeout)?? {
             Some(existing) => Ok(Created::Exists(Box::new(existing))),
             // It has gone just now.
@@ -77,11 +118,5 @@ impl Writer {
             }
         };
         self.leave.send("booking_delete", deletion).await
-    }
-
-    fn take_in(&self, booking: Booking) {
-        for key in self.cache.saw(without_managed_fields(booking)) {
-            self.queue.add(key);
-        }
     }
 }

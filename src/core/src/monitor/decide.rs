@@ -1,0 +1,236 @@
+//! The decision about one ResourceMonitor.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use booking_api::{
+    DISCOVERED_BY, DismissedGroup, Resource, ResourceMonitor, ResourceMonitorStatus, ResourceSpec,
+};
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::{
+    Groups, Sweep,
+    name::resource_name,
+    spec::{self, ValidMonitor},
+};
+use crate::{
+    booking::InvalidSpec,
+    condition::{Draft, list, settle},
+    events::{EventType, Note, Subject, ready_warning},
+    group, instant, names,
+    progress::reason,
+};
+
+/// Most groups of which it is remembered that they had a Resource; the API's own bound.
+const KNOWN_MAX: usize = 20_000;
+/// Most groups of which it is remembered that a person deleted their Resource.
+const DISMISSED_MAX: usize = 1000;
+
+/// What a decision is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct MonitorWorld<'a> {
+    /// The ResourceMonitor.
+    pub monitor: &'a ResourceMonitor,
+    /// All Resources of its namespace.
+    pub resources: &'a [&'a Resource],
+    /// What came of the sweep, if one was due.
+    pub sweep: &'a Sweep,
+    /// The operator's own region.
+    pub region: &'a str,
+    /// Kinds of machines that the operator can look for.
+    pub supported: &'a [&'a str],
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MonitorDecision {
+    /// To be created; one that exists is as good.
+    pub create: Vec<Resource>,
+    /// To be written once these exist, if it says anything new.
+    pub status: Option<ResourceMonitorStatus>,
+    /// To tell people.
+    pub events: Vec<Note>,
+    /// When to decide again if nothing happens before.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// Which machines are to be looked for now, if any are.
+pub fn sweep_due<'a>(
+    monitor: &'a ResourceMonitor,
+    supported: &[&str],
+    now: Timestamp,
+) -> Option<ValidMonitor<'a>> {
+    let valid = spec::validate(monitor).ok().filter(|valid| supported.contains(&valid.type_))?;
+    let is_going = monitor.metadata.deletion_timestamp.is_some();
+    (!is_going && next_sweep(monitor, valid.interval, now) <= now).then_some(valid)
+}
+
+/// A `last_sweep` that is no instant, or not yet, counts for none.
+fn next_sweep(monitor: &ResourceMonitor, interval: Duration, now: Timestamp) -> Timestamp {
+    let last = monitor.status.as_ref().and_then(|status| instant::parse(status.last_sweep.as_deref()?).ok());
+    last.filter(|last| *last <= now).map_or(now, |last| instant::after(last, interval))
+}
+
+/// Decides about a ResourceMonitor.
+pub fn decide_monitor(world: &MonitorWorld<'_>) -> MonitorDecision {
+    if world.monitor.metadata.deletion_timestamp.is_some() {
+        return MonitorDecision::default();
+    }
+    let valid = match spec::validate(world.monitor) {
+        Ok(valid) => valid,
+        Err(error) => return refuse(world, &error),
+    };
+    if !world.supported.contains(&valid.type_) {
+        let message =
+            format!("spec.type: {:?} is not set up; {} is", valid.type_, world.supported.join(", "));
+        return stall(world, reason::UNSUPPORTED, &message);
+    }
+    match world.sweep {
+        Sweep::NotDue => MonitorDecision {
+            wake_at: Some(next_sweep(world.monitor, valid.interval, world.now)),
+            ..MonitorDecision::default()
+        },
+        Sweep::Failed { message, retry_at } => {
+            let draft = Draft::new("Ready", false, reason::CLOUD_ERROR, message.clone());
+            let old = world.monitor.status.clone().unwrap_or_default();
+            MonitorDecision { wake_at: Some(*retry_at), ..publish(world, old, vec![draft]) }
+        }
+        Sweep::Found { at, groups } => take_in(world, &valid, *at, groups),
+    }
+}
+
+fn refuse(world: &MonitorWorld<'_>, error: &InvalidSpec) -> MonitorDecision {
+    stall(world, reason::INVALID, &error.to_string())
+}
+
+fn stall(world: &MonitorWorld<'_>, why: &'static str, message: &str) -> MonitorDecision {
+    let drafts = vec![Draft::new("Ready", false, why, message), Draft::new("Stalled", true, why, message)];
+    publish(world, world.monitor.status.clone().unwrap_or_default(), drafts)
+}
+
+fn take_in(
+    world: &MonitorWorld<'_>,
+    valid: &ValidMonitor<'_>,
+    at: Timestamp,
+    groups: &Groups,
+) -> MonitorDecision {
+    let old = world.monitor.status.clone().unwrap_or_default();
+    let there = resources_by_tag(world, valid.type_);
+    let was_known: BTreeSet<&String> = old.known.iter().collect();
+    let mut dismissed: Vec<DismissedGroup> = old.dismissed.clone();
+    // A group that changed is another group.
+    dismissed.retain(|entry| {
+        let as_it_was = groups.get(&entry.tag).is_none_or(|machines| digest(machines) == entry.machines);
+        as_it_was && !there.contains_key(entry.tag.as_str())
+    });
+    let (mut create, mut events) = (vec![], vec![]);
+    let mut known: Vec<String> =
+        groups.keys().filter(|tag| there.contains_key(tag.as_str())).cloned().collect();
+    for (tag, machines) in groups.iter().filter(|(tag, _)| !there.contains_key(tag.as_str())) {
+        if dismissed.iter().any(|entry| entry.tag == *tag) {
+            continue;
+        }
+        // Known, and not dismissed, and its machines as they were: a person has deleted it since.
+        if was_known.contains(tag) {
+            let since = instant::seconds(world.now);
+            dismissed.push(DismissedGroup { tag: tag.clone(), machines: digest(machines), since });
+            events.push(told_of_dismissal(tag));
+        } else {
+            create.push(resource(world.monitor, valid.type_, tag));
+            known.push(tag.clone());
+        }
+    }
+    let surplus = dismissed.len().saturating_sub(DISMISSED_MAX);
+    dismissed.drain(..surplus);
+    known.sort();
+    known.truncate(KNOWN_MAX);
+    let vanished: Vec<&Resource> = there
+        .iter()
+        .filter(|(tag, resource)| !groups.contains_key(**tag) && is_discovered(resource))
+        .map(|(_, resource)| *resource)
+        .collect();
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let status = ResourceMonitorStatus {
+        last_sweep: Some(instant::seconds(at)),
+        found: Some(count(groups.len())),
+        created: Some(old.created.unwrap_or_default().saturating_add(count(create.len()))),
+        vanished: Some(count(vanished.len())),
+        known,
+        dismissed,
+        ..old
+    };
+    let mut decision = publish(world, status, vec![found(groups, &vanished)]);
+    decision.events.extend(events);
+    decision.create = create;
+    decision.wake_at = Some(instant::after(at, valid.interval));
+    decision
+}
+
+fn found(groups: &Groups, vanished: &[&Resource]) -> Draft {
+    let message = match groups.len() {
+        0 => "no machine carries resource-booking-managed=true and resource-booking-application".to_owned(),
+        1 => "found one group".to_owned(),
+        many => format!("found {many} groups"),
+    };
+    if vanished.is_empty() {
+        return Draft::new("Ready", true, "Swept", message);
+    }
+    let names = list(vanished.iter().map(|resource| resource.name_any()));
+    Draft::new("Ready", true, "Swept", format!("{message}; the machines of {names} are gone"))
+}
+
+fn told_of_dismissal(tag: &str) -> Note {
+    let message = format!(
+        "the Resource of group {tag:?} was deleted, and is not created again before its machines change; remove \
+         the entry from status.dismissed to have it back"
+    );
+    Note { subject: Subject::Monitor, type_: EventType::Normal, reason: "Dismissed", message }
+}
+
+/// The Resources of the operator's own account and region for machines of a kind.
+fn resources_by_tag<'a>(world: &MonitorWorld<'a>, type_: &str) -> BTreeMap<&'a str, &'a Resource> {
+    let resources = world.resources.iter().copied().filter(|resource| {
+        group::validate(resource, world.region).is_ok_and(|group| {
+            group.key.type_ == type_ && group.key.region == world.region && group.key.role_arn.is_empty()
+        })
+    });
+    resources.filter_map(|resource| Some((resource.spec.tag.as_deref()?, resource))).collect()
+}
+
+fn is_discovered(resource: &Resource) -> bool {
+    resource.annotations().contains_key(DISCOVERED_BY)
+}
+
+fn digest(machines: &BTreeSet<String>) -> String {
+    names::digest(&machines.iter().map(String::as_str).collect::<Vec<_>>().join(" "))
+}
+
+fn resource(monitor: &ResourceMonitor, type_: &str, tag: &str) -> Resource {
+    let spec =
+        ResourceSpec { type_: Some(type_.to_owned()), tag: Some(tag.to_owned()), ..ResourceSpec::default() };
+    let mut resource = Resource::new(&resource_name(type_, tag), spec);
+    resource.metadata.namespace = monitor.namespace();
+    resource.annotations_mut().insert(DISCOVERED_BY.to_owned(), monitor.name_any());
+    resource
+}
+
+fn publish(world: &MonitorWorld<'_>, status: ResourceMonitorStatus, drafts: Vec<Draft>) -> MonitorDecision {
+    let generation = world.monitor.metadata.generation;
+    let old = world.monitor.status.as_ref();
+    let known = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
+    let conditions = settle(known, drafts, generation, world.now);
+    let status = ResourceMonitorStatus { observed_generation: generation, conditions, ..status };
+    let mut decision = MonitorDecision::default();
+    if old == Some(&status) {
+        return decision;
+    }
+    let reported = [reason::INVALID, reason::UNSUPPORTED, reason::CLOUD_ERROR];
+    decision.events.extend(ready_warning(Subject::Monitor, known, &status.conditions, &reported));
+    decision.status = Some(status);
+    decision
+}
