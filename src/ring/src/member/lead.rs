@@ -289,3 +289,34 @@ impl Member {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(uid: &str, version: u64, holder: &str) -> Stored<LeaderLease> {
+        let value = LeaderLease {
+            holder: Some(Incarnation::new(holder)),
+            duration: Duration::from_secs(15),
+            counter: version,
+        };
+        Stored { uid: uid.into(), version, value: Arc::new(value) }
+    }
+
+    #[test]
+    fn of_the_leaders_lease_the_newest_counts_and_one_in_its_place_counts_anew() {
+        let at = |seconds| Stamp::all(Duration::from_secs(seconds));
+        let mut lead = Lead::default();
+        let mut seen = |uid, version, holder, now| {
+            lead.seen(lease(uid, version, holder), at(now));
+            (lead.holder().unwrap().to_string(), lead.since.as_secs())
+        };
+        assert_eq!(seen("1", 7, "a", 10), ("a".into(), 10));
+        assert_eq!(seen("1", 7, "a", 11), ("a".into(), 10), "as it was");
+        assert_eq!(seen("1", 6, "b", 12), ("a".into(), 10), "older");
+        assert_eq!(seen("1", 8, "b", 13), ("b".into(), 13));
+        assert_eq!(seen("2", 3, "c", 14), ("c".into(), 14), "another one");
+        lead.gone();
+        assert_eq!(lead.holder(), None);
+    }
+}

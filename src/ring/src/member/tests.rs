@@ -2,6 +2,7 @@
 
 mod calls;
 mod details;
+mod edges;
 mod store;
 mod stories;
 mod storms;

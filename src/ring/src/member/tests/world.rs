@@ -1,6 +1,9 @@
 //! A store that answers at once, and members on it. After each event it is checked that no slot may be
 //! worked on by two.
 
+mod looks;
+mod troubles;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -35,6 +38,8 @@ enum Link {
     LosesReplies,
     /// Those about the ring object fail.
     CannotReadRing,
+    /// Those that write to Leases of others fail.
+    CannotWriteToOthers,
 }
 
 struct Node {
@@ -144,22 +149,10 @@ impl World {
         members.chain([leader, Event::LeasesListed, ring, Event::Tick]).collect()
     }
 
-    pub fn kill(&mut self, name: &str) {
-        self.nodes.remove(name);
-    }
-
     /// A process that was not there before.
     pub fn start_another(&mut self) {
         self.started += 1;
         self.start(&format!("n{}", self.started));
-    }
-
-    /// It hands over, and then is no more.
-    pub fn stop(&mut self, name: &str) {
-        let node = self.nodes.get_mut(name).unwrap();
-        node.stopping = true;
-        node.inbox.push_back(Event::Stop);
-        self.settle();
     }
 
     /// Processes whose incarnations have ended go on as others, or end.
@@ -180,29 +173,6 @@ impl World {
         }
     }
 
-    /// The members whose incarnations go on.
-    pub fn running(&self) -> Vec<String> {
-        self.nodes.iter().filter(|(_, node)| node.ended.is_none()).map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Whether what it asks takes effect without its hearing so.
-    pub fn lose_replies(&mut self, name: &str, lose: bool) {
-        if let Some(node) = self.nodes.get_mut(name) {
-            node.link = if lose { Link::LosesReplies } else { Link::Open };
-        }
-    }
-
-    pub fn delete_lead(&mut self) {
-        self.store.leader = None;
-        self.publish(&Event::LeaderGone);
-        self.settle();
-    }
-
-    /// How many member Leases there are.
-    pub fn leases(&self) -> usize {
-        self.store.members.len()
-    }
-
     pub fn event(&mut self, name: &str, event: Event) {
         self.nodes.get_mut(name).unwrap().inbox.push_back(event);
         self.settle();
@@ -215,43 +185,8 @@ impl World {
         self.settle();
     }
 
-    pub fn cut_off(&mut self, name: &str) {
-        let node = self.nodes.get_mut(name).unwrap();
-        node.link = Link::CutOff;
-        node.stalled = true;
-    }
-
-    pub fn mute(&mut self, name: &str) {
-        self.cut_off(name);
-        self.nodes.get_mut(name).unwrap().link = Link::Mute;
-    }
-
-    pub fn cut_off_from_ring(&mut self, name: &str) {
-        self.nodes.get_mut(name).unwrap().link = Link::CannotReadRing;
-    }
-
-    /// Its wall clock is set forward.
-    pub fn set_forward(&mut self, name: &str, by: Duration) {
-        self.nodes.get_mut(name).unwrap().wall_ahead = by;
-        self.event(name, Event::Tick);
-    }
-
     fn clocks(&self, name: &str) -> Stamp {
         Stamp { wall: self.now + self.nodes[name].wall_ahead, ..Stamp::all(self.now) }
-    }
-
-    pub fn stall_watch(&mut self, name: &str) {
-        self.nodes.get_mut(name).unwrap().stalled = true;
-    }
-
-    pub fn reconnect(&mut self, name: &str) {
-        let everything = self.everything();
-        let Some(node) = self.nodes.get_mut(name) else { return };
-        node.link = Link::Open;
-        node.stalled = false;
-        node.held_back.clear();
-        node.inbox.extend(everything);
-        self.settle();
     }
 
     /// A call for the first slot that it owns.
@@ -348,9 +283,13 @@ impl World {
                 let asked = ask(&op);
                 let link = self.nodes[name].link;
                 let of_ring = matches!(op, Op::ReadRing | Op::CreateRing(_) | Op::UpdateRing { .. });
+                let of_another = matches!(
+                    &op, Op::UpdateMember { lease, .. } if lease.incarnation.as_str() != name
+                );
                 let arrives = match link {
                     Link::Open | Link::LosesReplies => true,
                     Link::CannotReadRing => !of_ring,
+                    Link::CannotWriteToOthers => !of_another,
                     Link::CutOff | Link::Mute => false,
                 };
                 let answer = if arrives { self.execute(op) } else { Answer::Failed };
@@ -394,33 +333,6 @@ impl World {
         answer
     }
 
-    pub fn delete_lease(&mut self, name: &str) {
-        let gone = self.store.delete_member(&Incarnation::new(name));
-        self.publish(&gone);
-    }
-
-    /// Somebody writes a name into the leader's Lease.
-    pub fn seize_lead(&mut self, name: &str) {
-        let known = self.store.leader.clone().unwrap();
-        let lease = LeaderLease { holder: Some(Incarnation::new(name)), ..(*known.value).clone() };
-        self.execute(Op::UpdateLeader { uid: known.uid, version: known.version, lease });
-        self.settle();
-    }
-
-    pub fn delete_ring(&mut self) {
-        self.store.ring = None;
-        self.publish(&Event::RingGone);
-        self.settle();
-    }
-
-    pub fn snapshot(&self) -> Store {
-        self.store.clone()
-    }
-
-    pub fn restore(&mut self, store: Store) {
-        self.store = store;
-    }
-
     fn check(&self) {
         for slot in (0..self.slots).map(Slot) {
             let may = |name: &str, node: &Node| {
@@ -432,59 +344,5 @@ impl World {
             );
             assert!(at_work.len() <= 1, "several may be at work on slot {slot}: {at_work:?}");
         }
-    }
-
-    pub fn owners(&self) -> BTreeMap<Slot, Incarnation> {
-        self.store.ring.as_ref().unwrap().value.owners.clone()
-    }
-
-    /// The slots that a node may work on now.
-    pub fn permitted(&self, name: &str) -> usize {
-        let now = Stamp::all(self.now);
-        let member = self.nodes[name].member.as_ref().unwrap();
-        member.owned().filter(|slot| member.permit(*slot, now).is_some()).count()
-    }
-
-    pub fn shares(&self) -> Vec<(&str, usize)> {
-        let running = self.nodes.iter().filter(|(_, node)| node.ended.is_none());
-        running.map(|(name, _)| (name.as_str(), self.permitted(name))).collect()
-    }
-
-    pub fn shares_of_others(&self, name: &str) -> usize {
-        self.shares().iter().filter(|(other, _)| *other != name).map(|(_, count)| count).sum()
-    }
-
-    pub fn ring(&self) -> &Ring {
-        &self.store.ring.as_ref().unwrap().value
-    }
-
-    pub fn leader(&self) -> String {
-        self.store.leader.as_ref().unwrap().value.holder.as_ref().unwrap().to_string()
-    }
-
-    pub fn standing(&self, name: &str) -> Option<Standing> {
-        self.store.members.get(&Incarnation::new(name)).map(|lease| lease.value.standing)
-    }
-
-    pub fn ended(&self, name: &str) -> Option<End> {
-        self.nodes[name].ended
-    }
-
-    pub fn told(&self, name: &str, story: &Story) -> bool {
-        self.nodes[name].told.contains(story)
-    }
-
-    pub fn look(&self, name: &str) -> (&Member, Stamp) {
-        (self.nodes[name].member.as_ref().unwrap(), Stamp::all(self.now))
-    }
-
-    /// Everything that members asked for since the last look, and when; times count from now on anew.
-    pub fn transcript(&mut self) -> String {
-        std::mem::replace(&mut self.transcript, Transcript { since: self.now, text: String::new() }).text
-    }
-
-    /// Writes and reads so far.
-    pub fn requests(&self) -> (usize, usize) {
-        (self.writes, self.reads)
     }
 }
