@@ -140,3 +140,27 @@ fn an_owner_whose_lease_was_wrongly_taken_for_gone_is_read_and_then_sealed() {
     world.run(secs(22));
     assert_eq!(world.standing(dead), Some(Standing::Sealed));
 }
+
+#[test]
+fn members_of_a_ring_that_another_one_replaces_are_over() {
+    let mut world = three();
+    world.replace_ring();
+    world.run(secs(1));
+    assert_eq!(["a", "b", "c"].map(|name| world.ended(name)), [Some(End::RingGone); 3]);
+}
+
+#[test]
+fn who_finds_an_older_ring_than_it_applied_is_over() {
+    // given a ring that goes back unseen while a member cannot read it
+    let mut world = three();
+    let before = world.snapshot();
+    world.start("d");
+    world.run(secs(10));
+    world.cut_off("b");
+    world.restore_ring(before);
+    // when it has lapsed and reads the ring
+    world.run(secs(9));
+    world.reconnect("b");
+    world.run(secs(1));
+    assert_eq!(world.ended("b"), Some(End::WentBack));
+}

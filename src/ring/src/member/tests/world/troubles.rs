@@ -100,6 +100,18 @@ impl World {
         self.settle();
     }
 
+    /// Another ring object takes the place of this one.
+    pub fn replace_ring(&mut self) {
+        self.store.ring = None;
+        self.execute(Op::CreateRing(Ring::new(self.slots)));
+        self.settle();
+    }
+
+    /// The ring object goes back to what it was, and no watch shows it.
+    pub fn restore_ring(&mut self, store: Store) {
+        self.store.ring = store.ring;
+    }
+
     pub fn snapshot(&self) -> Store {
         self.store.clone()
     }
