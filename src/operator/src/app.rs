@@ -15,6 +15,7 @@ use booking_ring::{
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Client, core::DeserializeGuard, runtime::events::EventType};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     clock::Clock,
     controller::{
         cache::Cache,
-        ownership::{Everything, Opener, Ownership, Shards},
+        ownership::{Everything, Opener, Ownership, Shards, Unless},
         pass::{Memory, Pass},
         queue::WorkQueue,
         report::Reporting,
@@ -32,6 +33,7 @@ use crate::{
         write::FIELD_MANAGER,
     },
     crds,
+    original::{self, Original},
     share::Share,
     telemetry::{
         log,
@@ -167,6 +169,7 @@ pub struct Operator {
     queue: Arc<WorkQueue>,
     readiness: Arc<Readiness>,
     watches: Watches,
+    original: watch::Sender<Original>,
     /// Taken when it begins; behind a lock only because a future alone cannot be shared.
     ring: Mutex<Option<RingPart>>,
     tasks: TaskTracker,
@@ -218,6 +221,9 @@ impl Operator {
             }
         };
         let ring_handle = ring.as_ref().map(|ring| ring.handle.clone());
+        let known = if config.ignore_original { Original::Absent } else { Original::Unknown };
+        let original = watch::Sender::new(known);
+        let ownership = Arc::new(Unless { within: ownership, original: original.subscribe() });
         let pass = Arc::new(Pass {
             client: parts.client.clone(),
             cache,
@@ -231,11 +237,17 @@ impl Operator {
             memory: Memory::default(),
         });
         Self {
-            readiness: Arc::new(Readiness::new(parts.client.clone(), watches.by_name(), ring_handle)),
+            readiness: Arc::new(Readiness::new(
+                parts.client.clone(),
+                watches.by_name(),
+                original.subscribe(),
+                ring_handle,
+            )),
             client: parts.client,
             pass,
             queue,
             watches,
+            original,
             ring: Mutex::new(ring),
             tasks: TaskTracker::new(),
         }
@@ -258,6 +270,7 @@ impl Operator {
                 gate.open(&self.queue);
                 left = self.join_ring(namespace, &stop, &halt);
                 self.readiness.waits_for(None);
+                self.look_for_original(config, &stop, &halt);
                 tracing::info!("ready");
                 spawn_workers(&self.tasks, &self.pass, &self.queue, config.concurrency, &halt);
             }
@@ -295,6 +308,34 @@ impl Operator {
                     let note = "the local clock is right again, and used";
                     tracing::info!("{note}");
                     reporting.publish_on(&ring, EventType::Normal, "ClockRight", note).await;
+                }
+            }
+        }));
+    }
+
+    /// Follows the original operator's Lease. Everything is due once it is away.
+    fn look_for_original(&self, config: &Config, stop: &CancellationToken, halt: &CancellationToken) {
+        if config.ignore_original {
+            return;
+        }
+        let (client, clock, state) = (self.client.clone(), self.pass.clock.clone(), self.original.clone());
+        let (namespace, halted) = (config.namespace.clone(), halt.clone());
+        self.spawn_vital(stop, async move {
+            let follows = original::follow(client, namespace.as_deref(), clock, state);
+            halted.run_until_cancelled(follows).await;
+        });
+        let (mut seen, pass, queue) = (self.original.subscribe(), self.pass.clone(), self.queue.clone());
+        self.tasks.spawn(halt.clone().run_until_cancelled_owned(async move {
+            while seen.changed().await.is_ok() {
+                match seen.borrow_and_update().clone() {
+                    Original::Absent => {
+                        tracing::info!("the original operator is not at work");
+                        pass.cache.keys().into_iter().for_each(|key| queue.add(key));
+                    }
+                    Original::AtWork(who) => {
+                        tracing::warn!(who, "the original operator is at work: nothing is done beside it");
+                    }
+                    Original::Unknown => {}
                 }
             }
         }));

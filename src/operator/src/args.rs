@@ -5,11 +5,18 @@
 
 #![allow(clippy::doc_markdown, reason = "field docs are the text of --help, where backticks only disturb")]
 
+mod ring;
+mod values;
+
 use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
 
-use booking_ring::{slot, timing::Timing};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::ArgPredicate};
-use jiff::SignedDuration;
+
+pub use self::ring::RingArgs;
+use self::{
+    ring::{RingFlags, ring},
+    values::{Address, double_dash, parse_address, parse_duration, zap_filter},
+};
 
 /// What to do.
 #[derive(Debug)]
@@ -35,6 +42,8 @@ pub struct Config {
     pub adoption_grace: Duration,
     /// Decide and report only.
     pub dry_run: bool,
+    /// Act even beside the original operator.
+    pub ignore_original: bool,
     /// Shortest and longest time between two looks at machines on their way.
     pub poll: (Duration, Duration),
     /// Time between two looks at a group that is as it should be.
@@ -47,27 +56,6 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// How replicas share the work.
     pub ring: RingArgs,
-}
-
-/// How replicas share the work.
-#[derive(Clone, Debug)]
-pub struct RingArgs {
-    /// Name of the ring object.
-    pub name: String,
-    /// Namespace of the ring object; none means the one of this process.
-    pub namespace: Option<String>,
-    /// Number of slots.
-    pub slots: u16,
-    /// Durations.
-    pub timing: Timing,
-    /// Name of the Pod, or of the machine.
-    pub pod: String,
-    /// Uid of the Pod and name of the container, where they are known.
-    pub container: Option<String>,
-    /// Release of this replica.
-    pub release: String,
-    /// Labels of all replicas' Pods, if their ends are to be looked at.
-    pub pod_labels: Option<String>,
 }
 
 /// How to log.
@@ -142,6 +130,9 @@ struct Run {
     /// Decide, report and write statuses, but send no mutation to the cloud.
     #[arg(long, env = "DRY_RUN", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", global = true)]
     dry_run: bool,
+    /// Act even while the original operator renews its Lease: two operators then work on the same objects.
+    #[arg(long, env = "IGNORE_ORIGINAL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", global = true)]
+    ignore_original: bool,
     /// Shortest time between two looks at machines on their way.
     #[arg(long, env = "POLL_SHORTEST", default_value = "1s", value_parser = parse_duration, global = true)]
     poll_shortest: Duration,
@@ -172,49 +163,6 @@ struct Run {
     original: Original,
 }
 
-/// How replicas share the work.
-#[derive(Debug, Args)]
-struct RingFlags {
-    /// Name of the Ring object that replicas share their work by: each installation has its own.
-    #[arg(long, env = "RING_NAME", default_value = "booking-operator", global = true)]
-    ring_name: String,
-    /// Namespace of the Ring object and its Leases; empty means that of this process.
-    #[arg(long, env = "RING_NAMESPACE", default_value = "", global = true)]
-    ring_namespace: String,
-    /// Number of slots that keys are divided into, 1 to 4096; all replicas must agree.
-    #[arg(long, env = "RING_SLOTS", default_value_t = slot::SLOTS_DEFAULT, value_parser = clap::value_parser!(u16).range(1..=i64::from(slot::SLOTS_MAX)), global = true)]
-    ring_slots: u16,
-    /// How long a replica must have been silent before others take over.
-    #[arg(long, env = "LEASE_DURATION", default_value = "15s", value_parser = parse_duration, global = true)]
-    lease_duration: Duration,
-    /// Time between two signs of life of a replica.
-    #[arg(long, env = "RENEW_INTERVAL", default_value = "3s", value_parser = parse_duration, global = true)]
-    renew_interval: Duration,
-    /// How long after its last sign of life a replica may begin calls and writes.
-    #[arg(long, env = "PERMIT_DURATION", default_value = "8s", value_parser = parse_duration, global = true)]
-    permit_duration: Duration,
-    /// Longest time that such a call or write may take.
-    #[arg(long, env = "CALL_TIMEOUT", default_value = "4s", value_parser = parse_duration, global = true)]
-    call_timeout: Duration,
-    /// Name of this replica's Pod.
-    #[arg(long, env = "POD_NAME", default_value = "", hide = true, global = true)]
-    pod_name: String,
-    /// Uid of this replica's Pod.
-    #[arg(long, env = "POD_UID", default_value = "", hide = true, global = true)]
-    pod_uid: String,
-    /// Name of this replica's container.
-    #[arg(long, env = "CONTAINER_NAME", default_value = "operator", hide = true, global = true)]
-    container_name: String,
-    /// Label selector of the replicas' Pods, for example app=booking-operator: a container that the kubelet
-    /// reports as ended is then followed after --call-timeout. Needs the right to list and watch Pods.
-    #[arg(long, env = "POD_LABELS", default_value = "", global = true)]
-    pod_labels: String,
-    /// Tells replicas of a rolling update apart: slots go from leaving ones to the newest. For example the
-    /// Pod's label pod-template-hash.
-    #[arg(long, env = "RELEASE", default_value = "", global = true)]
-    release: String,
-}
-
 /// Flags of the original operator that mean little or nothing here.
 #[derive(Debug, Args)]
 struct Original {
@@ -237,10 +185,6 @@ struct Original {
     #[arg(long, hide = true, global = true)]
     zap_time_encoding: Option<String>,
 }
-
-/// An address to listen on, or none.
-#[derive(Clone, Copy, Debug)]
-struct Address(Option<SocketAddr>);
 
 /// Reads a command line; the environment fills what it leaves open.
 ///
@@ -266,34 +210,13 @@ fn config(run: Run) -> Result<Config, ParseError> {
         log: LogConfig { format: run.log_format, filter },
         adoption_grace: run.adoption_grace,
         dry_run: run.dry_run,
+        ignore_original: run.ignore_original,
         poll: (run.poll_shortest, run.poll_longest),
         observe_interval: run.observe_interval,
         release_timeout: run.release_timeout,
         concurrency: usize::from(run.concurrency),
         shutdown_timeout: run.shutdown_timeout,
         ring,
-    })
-}
-
-fn ring(flags: RingFlags) -> Result<RingArgs, ParseError> {
-    let timing =
-        Timing::new(flags.lease_duration, flags.renew_interval, flags.permit_duration, flags.call_timeout)
-            .map_err(|error| refused(&error))?;
-    let version = env!("CARGO_PKG_VERSION");
-    let release =
-        if flags.release.is_empty() { version.to_owned() } else { format!("{version}+{}", flags.release) };
-    let known = |text: String| Some(text).filter(|text| !text.is_empty());
-    let container = known(flags.pod_uid).map(|uid| format!("{uid}/{}", flags.container_name));
-    let pod = known(flags.pod_name).or_else(|| std::env::var("HOSTNAME").ok().and_then(known));
-    Ok(RingArgs {
-        name: flags.ring_name,
-        namespace: known(flags.ring_namespace),
-        slots: flags.ring_slots,
-        timing,
-        pod: pod.unwrap_or_else(|| "operator".to_owned()),
-        container,
-        release,
-        pod_labels: known(flags.pod_labels),
     })
 }
 
@@ -305,49 +228,10 @@ fn refused(error: &dyn std::error::Error) -> ParseError {
     ParseError(clap::Error::raw(clap::error::ErrorKind::ValueValidation, text).with_cmd(&command))
 }
 
-/// Go takes `-flag` for `--flag`.
-fn double_dash(arg: OsString) -> OsString {
-    match arg.to_str() {
-        Some(text) if text.len() > 2 && text.starts_with('-') && !text.starts_with("--") => {
-            OsString::from(format!("-{text}"))
-        }
-        _ => arg,
-    }
-}
-
-/// Zap's levels: names, or numbers of which more is more.
-fn zap_filter(level: &str) -> String {
-    match level {
-        "debug" | "info" | "error" => level.to_owned(),
-        "panic" | "fatal" => "error".to_owned(),
-        number if number.parse::<u8>().is_ok_and(|number| number > 1) => "trace".to_owned(),
-        _ => "debug".to_owned(),
-    }
-}
-
-fn parse_address(text: &str) -> Result<Address, String> {
-    if text == "0" || text.is_empty() {
-        return Ok(Address(None));
-    }
-    let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
-    full.parse().map(|address| Address(Some(address))).map_err(|_| {
-        format!("{text:?} is no address; write host:port with an IP address, :port, or 0 for none")
-    })
-}
-
-/// A duration such as 90s, 30m or 1h30m, more than nothing.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let parsed: Option<SignedDuration> = text.parse().ok();
-    parsed
-        .and_then(|duration| Duration::try_from(duration).ok())
-        .filter(|duration| *duration <= Duration::from_hours(366 * 24))
-        .ok_or_else(|| {
-            format!("{text:?} is no duration; write for example 500ms, 90s, 30m or 1h30m, at most 366 days")
-        })
-}
-
 #[cfg(test)]
 mod tests {
+    use booking_ring::timing::Timing;
+
     use super::*;
 
     fn run(args: &[&str]) -> Config {

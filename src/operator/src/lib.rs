@@ -6,6 +6,7 @@
 //! | [`args`] | command line and environment, turned once into a validated [`args::Config`] |
 //! | [`clock`] | the time |
 //! | [`controller`] | watch, queue, pass |
+//! | [`original`] | whether the original operator is still at work |
 //! | [`crds`] | the CRDs: printed, and waited for |
 //! | [`share`] | a process's share of the work |
 //! | [`telemetry`] | logs, metrics, probes |
@@ -15,5 +16,6 @@ pub mod args;
 pub mod clock;
 pub mod controller;
 pub mod crds;
+pub mod original;
 pub mod share;
 pub mod telemetry;

@@ -20,6 +20,7 @@ use booking_ring::{
     slot::Slot,
 };
 use kube::{Client, api::ListParams, core::DeserializeGuard};
+use tokio::sync::watch;
 
 use super::{
     Key,
@@ -27,6 +28,7 @@ use super::{
     queue::WorkQueue,
     watch::{Watched, api, decoded},
 };
+use crate::original::Original;
 
 /// Which keys are this process's.
 pub trait Ownership: Send + Sync {
@@ -41,6 +43,21 @@ pub struct Everything;
 impl Ownership for Everything {
     fn permit(&self, _: &Key) -> Option<Arc<dyn Permit>> {
         Some(Arc::new(Unlimited))
+    }
+}
+
+/// What another one owns, but nothing while the original operator may be at work.
+pub struct Unless {
+    /// Which keys are this process's otherwise.
+    pub within: Arc<dyn Ownership>,
+    /// Whether it is.
+    pub original: watch::Receiver<Original>,
+}
+
+impl Ownership for Unless {
+    fn permit(&self, key: &Key) -> Option<Arc<dyn Permit>> {
+        let absent = *self.original.borrow() == Original::Absent;
+        absent.then(|| self.within.permit(key))?
     }
 }
 

@@ -10,10 +10,16 @@ use axum::{Router, extract::State, http::StatusCode, routing::get};
 use booking_ring::kubernetes::RingHandle;
 use kube::Client;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, sync::Mutex};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, watch},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::controller::{queue::WorkQueue, watch::WatchHealth};
+use crate::{
+    controller::{queue::WorkQueue, watch::WatchHealth},
+    original::{LEASE, Original},
+};
 
 /// How long an answer of the API server counts: probes of several kinds share one read.
 const REACHABLE_FOR: Duration = Duration::from_secs(5);
@@ -25,6 +31,7 @@ pub struct Readiness {
     /// What start-up waits for at present, if anything.
     waiting_for: RwLock<Option<String>>,
     watches: [(&'static str, Arc<WatchHealth>); 4],
+    original: watch::Receiver<Original>,
     ring: Option<RingHandle>,
     reached: Mutex<Option<(Instant, Result<(), String>)>>,
 }
@@ -34,12 +41,14 @@ impl Readiness {
     pub fn new(
         client: Client,
         watches: [(&'static str, Arc<WatchHealth>); 4],
+        original: watch::Receiver<Original>,
         ring: Option<RingHandle>,
     ) -> Self {
         Self {
             client,
             waiting_for: RwLock::new(Some("start".to_owned())),
             watches,
+            original,
             ring,
             reached: Mutex::default(),
         }
@@ -66,6 +75,12 @@ impl Readiness {
             };
             checks.push((format!("watch-{kind}"), state));
         }
+        let original = match &*self.original.borrow() {
+            Original::Absent => Ok(()),
+            Original::Unknown => Err("not looked for yet".to_owned()),
+            Original::AtWork(who) => Err(format!("{who} renews Lease {LEASE}: nothing is done beside it")),
+        };
+        checks.push(("original-operator".to_owned(), original));
         if let Some(ring) = &self.ring {
             let why = || ring.unsupported().unwrap_or_else(|| "not a member of it".to_owned());
             let state = if ring.is_in_ring() { Ok(()) } else { Err(why()) };

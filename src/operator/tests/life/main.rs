@@ -8,4 +8,5 @@ mod common;
 mod bookings;
 mod groups;
 mod monitors;
+mod original;
 mod schedulers;

@@ -1,0 +1,50 @@
+//! Values of flags, as people and the original operator write them.
+
+use std::{ffi::OsString, net::SocketAddr, time::Duration};
+
+use jiff::SignedDuration;
+
+/// An address to listen on, or none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Address(pub(super) Option<SocketAddr>);
+
+/// Go takes `-flag` for `--flag`.
+pub(super) fn double_dash(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some(text) if text.len() > 2 && text.starts_with('-') && !text.starts_with("--") => {
+            OsString::from(format!("-{text}"))
+        }
+        _ => arg,
+    }
+}
+
+/// Zap's levels: names, or numbers of which more is more.
+pub(super) fn zap_filter(level: &str) -> String {
+    match level {
+        "debug" | "info" | "error" => level.to_owned(),
+        "panic" | "fatal" => "error".to_owned(),
+        number if number.parse::<u8>().is_ok_and(|number| number > 1) => "trace".to_owned(),
+        _ => "debug".to_owned(),
+    }
+}
+
+pub(super) fn parse_address(text: &str) -> Result<Address, String> {
+    if text == "0" || text.is_empty() {
+        return Ok(Address(None));
+    }
+    let full = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
+    full.parse().map(|address| Address(Some(address))).map_err(|_| {
+        format!("{text:?} is no address; write host:port with an IP address, :port, or 0 for none")
+    })
+}
+
+/// A duration such as 90s, 30m or 1h30m, more than nothing.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let parsed: Option<SignedDuration> = text.parse().ok();
+    parsed
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .filter(|duration| *duration <= Duration::from_hours(366 * 24))
+        .ok_or_else(|| {
+            format!("{text:?} is no duration; write for example 500ms, 90s, 30m or 1h30m, at most 366 days")
+        })
+}
