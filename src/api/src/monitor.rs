@@ -32,9 +32,12 @@ use crate::{RESOURCE_TYPES, admission, root_type};
     )
 )]
 pub struct ResourceMonitorSpec {
-    /// Kind of machines to look for: ec2 or rds.
+    /// Kind of machines to look for: ec2 or rds. Immutable.
     #[schemars(length(max = 16))]
-    #[x_kube(validation = admission::one_of(&RESOURCE_TYPES))]
+    #[x_kube(
+        validation = admission::one_of(&RESOURCE_TYPES),
+        validation = admission::immutable("create another ResourceMonitor for other machines")
+    )]
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
 

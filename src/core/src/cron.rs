@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::instant;
 use jiff::{
     SignedDuration, Timestamp,
     civil::Date,
@@ -19,6 +20,9 @@ use jiff::{
 const PUT_BACK_MAX: SignedDuration = SignedDuration::from_hours(3);
 /// What has not fired by then never will; as far as robfig looks ahead.
 const HORIZON: SignedDuration = SignedDuration::from_hours(5 * 366 * 24);
+
+/// 9990-01-01T00:00:00Z. The library looks some years ahead, and time ends in 9999.
+const LAST: i64 = 253_086_681_600;
 
 /// A schedule, and the zone whose clocks it goes by.
 #[derive(Clone, Debug)]
@@ -135,7 +139,7 @@ impl Schedule {
             return until;
         };
         let next = next_multiple(anchor, each, until);
-        next.and_then(|next| next.checked_sub(each).ok()).map_or(anchor, |last| last.max(anchor))
+        next.and_then(|next| next.checked_sub(each).ok()).unwrap_or(anchor)
     }
 
     /// The date that the zone's calendars show at an instant.
@@ -165,7 +169,7 @@ fn split_zone(text: &str) -> (Option<&str>, &str) {
 
 /// Go's `Local` is what its container is set to: UTC.
 fn time_zone(name: &str) -> Result<TimeZone, ScheduleError> {
-    if name == "UTC" || name == "Local" {
+    if name.is_empty() || name == "UTC" || name == "Local" {
         return Ok(TimeZone::UTC);
     }
     TimeZone::get(name).map_err(|_| ScheduleError::Zone(name.chars().take(64).collect()))
@@ -194,7 +198,8 @@ fn described(descriptor: &str) -> Result<Fires, ScheduleError> {
 /// A duration as Go writes it, such as `1h30m` or `1.5h`, in whole seconds, at least one.
 fn go_duration(text: &str) -> Option<SignedDuration> {
     let mut seconds = 0.0_f64;
-    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    let is_negative = text.starts_with('-');
+    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
     if rest.is_empty() {
         return None;
     }
@@ -215,8 +220,9 @@ fn go_duration(text: &str) -> Option<SignedDuration> {
         seconds += number.parse::<f64>().ok()? * each;
         rest = tail;
     }
-    let duration = SignedDuration::try_from_secs_f64(seconds.floor()).ok()?;
-    (duration >= SignedDuration::from_secs(1)).then_some(duration)
+    // What is shorter, or negative, is a second to robfig.
+    let signed = if is_negative { -seconds } else { seconds };
+    SignedDuration::try_from_secs_f64(signed.floor()).ok().map(|each| each.max(SignedDuration::from_secs(1)))
 }
 
 impl Field {
@@ -231,11 +237,15 @@ impl Field {
             names: if self.names.is_empty() { "" } else { ", and English names of three letters" },
         };
         let mut numbers = BTreeSet::new();
-        for item in text.split(',') {
+        // robfig overlooks commas too many.
+        for item in text.split(',').filter(|item| !item.is_empty()) {
             match self.item(item).ok_or_else(wrong)? {
                 Item::All => return Ok("*".to_owned()),
                 Item::Some(some) => numbers.extend(some),
             }
+        }
+        if numbers.is_empty() {
+            return Err(wrong());
         }
         let numbers: BTreeSet<u8> =
             numbers.into_iter().map(|number| if self.most == 7 { number % 7 } else { number }).collect();
@@ -244,23 +254,26 @@ impl Field {
 
     fn item(&self, item: &str) -> Option<Item> {
         let (range, step) = match item.split_once('/') {
-            Some((range, step)) => (range, Some(step.parse::<u8>().ok().filter(|step| *step > 0)?)),
+            Some((range, step)) => (range, Some(step.parse::<usize>().ok().filter(|step| *step > 0)?)),
             None => (item, None),
         };
-        let is_star = range == "*" || range == "?";
+        // robfig looks at no more of a range that begins with a star.
+        let is_star = range.split('-').next().is_some_and(|from| from == "*" || from == "?");
         if is_star && step.unwrap_or(1) == 1 {
             return Some(Item::All);
         }
+        // Where a range has no end of its own, Sunday is not the seventh day, too.
+        let end = if self.most == 7 { 6 } else { self.most };
         let (from, to) = match range.split_once('-') {
-            _ if is_star => (self.least, if self.most == 7 { 6 } else { self.most }),
+            _ if is_star => (self.least, end),
             Some((from, to)) => (self.number(from)?, self.number(to)?),
             None => {
                 let from = self.number(range)?;
                 // "N/step" is from N on.
-                (from, if step.is_some() { self.most } else { from })
+                (from, if step.is_some() { end.max(from) } else { from })
             }
         };
-        (from <= to).then(|| Item::Some((from..=to).step_by(usize::from(step.unwrap_or(1))).collect()))
+        (from <= to).then(|| Item::Some((from..=to).step_by(step.unwrap_or(1)).collect()))
     }
 
     fn number(&self, text: &str) -> Option<u8> {
@@ -280,17 +293,19 @@ enum Item {
     Some(Vec<u8>),
 }
 
-/// The first of `anchor`, `anchor + each`, … after an instant.
+/// The first of …, `anchor - each`, `anchor`, `anchor + each`, … after an instant. The anchor is a whole second.
 fn next_multiple(anchor: Timestamp, each: SignedDuration, after: Timestamp) -> Option<Timestamp> {
-    if anchor > after {
-        return Some(anchor);
-    }
-    let passed = after.duration_since(anchor).as_secs() / each.as_secs().max(1);
-    let wait = each.as_secs().checked_mul(passed.checked_add(1)?)?;
+    let each = each.as_secs().max(1);
+    // Down to the second: a fraction after a multiple is after it.
+    let passed = instant::floor(after).duration_since(anchor).as_secs().div_euclid(each);
+    let wait = each.checked_mul(passed.checked_add(1)?)?;
     anchor.checked_add(SignedDuration::from_secs(wait)).ok()
 }
 
 fn next_civil(crontab: &cronexpr::Crontab, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
+    if after.as_second() > LAST {
+        return None;
+    }
     // Civil times are counted as if they were UTC's: the library then knows no changes of clocks.
     let as_utc = |instant: Timestamp| zone.to_datetime(instant).to_zoned(TimeZone::UTC).ok();
     let slack = if is_steady(zone, after) { SignedDuration::ZERO } else { PUT_BACK_MAX };
@@ -299,7 +314,8 @@ fn next_civil(crontab: &cronexpr::Crontab, zone: &TimeZone, after: Timestamp) ->
     let mut best: Option<Timestamp> = None;
     let mut civil = begin;
     loop {
-        civil = crontab.find_next(civil).ok()?.timestamp();
+        let Ok(next) = crontab.find_next(civil) else { return best };
+        civil = next.timestamp();
         // Where clocks are put back a later civil time may be an earlier instant.
         let over = best.and_then(as_utc).and_then(|best| best.timestamp().checked_add(slack).ok());
         if over.is_some_and(|over| civil > over) {
@@ -467,6 +483,40 @@ mod tests {
     }
 
     #[test]
+    fn what_robfig_takes_by_leniency_is_taken_too() {
+        for (odd, plain) in [
+            ("1, 8 * * *", "1 8 * * *"),
+            (",1,,3 8 * * *", "1,3 8 * * *"),
+            ("*-5 8 * * *", "* 8 * * *"),
+            ("*/1440 8 * * *", "0 8 * * *"),
+            ("0 8 * * 1/2", "0 8 * * 1,3,5"),
+            ("0 8 * * sat/3", "0 8 * * 6"),
+            ("TZ= 0 8 * * *", "0 8 * * *"),
+            ("@every 900ms", "@every 1s"),
+            ("@every -1h", "@every 1s"),
+        ] {
+            let [odd, plain] = [odd, plain].map(|text| Schedule::parse(text, None).unwrap());
+            let begin = at("2027-03-05T00:00:00Z");
+            let next = |schedule: &Schedule| {
+                let next = |after: &Timestamp| schedule.next_after(*after, begin);
+                std::iter::successors(Some(begin), next).take(80).collect::<Vec<_>>()
+            };
+            assert_eq!(next(&odd), next(&plain), "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn near_the_end_of_time_nothing_fires_and_nothing_panics() {
+        for text in ["* * * * *", "0 0 29 2 *", "@every 1h", "@yearly"] {
+            let schedule = Schedule::parse(text, None).unwrap();
+            for after in ["9989-06-01T00:00:00Z", "9997-01-01T00:00:00Z", "9999-12-30T00:00:00Z"] {
+                let next = schedule.next_after(at(after), at("2027-03-05T00:00:00Z"));
+                assert!(next.is_none_or(|next| next > at(after)), "{text} {after}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_schedule_is_refused_with_what_is_allowed() {
         for (text, zone, words) in [
             ("", "", "empty"),
@@ -482,14 +532,12 @@ mod tests {
             ("*/0 8 * * *", "", "minute \"*/0\""),
             ("1/2/3 8 * * *", "", "minute \"1/2/3\""),
             ("+5 8 * * *", "", "minute \"+5\""),
-            ("1, 8 * * *", "", "minute \"1,\""),
+            (", 8 * * *", "", "minute \",\""),
             ("0 8 * january *", "", "three letters"),
             ("@reboot", "", "\"@reboot\" is not known"),
             ("@every", "", "\"@every\" is not known"),
             ("@every 5", "", "@every \"5\" is no duration"),
-            ("@every 900ms", "", "is no duration of a second or more"),
             ("@every 1x", "", "is no duration"),
-            ("@every -1h", "", "is no duration"),
             ("0 8 * * *", "Europe/Atlantis", "\"Europe/Atlantis\" is not in the IANA database"),
         ] {
             let error = Schedule::parse(text, Some(zone)).map(|_| "taken").unwrap_err().to_string();

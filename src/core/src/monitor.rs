@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-pub use decide::{MonitorDecision, MonitorWorld, decide_monitor, sweep_due};
+pub use decide::{Creation, MonitorDecision, MonitorWorld, decide_monitor, is_same_group, sweep_due};
 
 /// The groups that a sweep found: the ids of their machines by the value of the group tag. Terminated machines are
 /// not among them.

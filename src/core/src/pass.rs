@@ -1,5 +1,7 @@
 //! The decision in the making: what a Resource and its Bookings come to.
 
+use std::time::Duration;
+
 use booking_api::{Booking, Lock, OnDelete, Resource, ResourceStatus, WhenIdle, booking_state};
 use jiff::Timestamp;
 
@@ -38,6 +40,9 @@ pub fn decide(world: &World<'_>, settings: &Settings) -> Decision {
     }
     pass.finish()
 }
+
+/// How long after a pass has told that a Booking is finished the next may delete it.
+const AFTER_FINISHED: Duration = Duration::from_secs(1);
 
 /// A Booking and what it means.
 pub(crate) struct Known<'a> {
@@ -87,6 +92,9 @@ impl<'a> Pass<'a> {
                     wake.at_some(valid.expires);
                     if has_expired(booking, valid, world.now) {
                         expired.extend(booking.metadata.uid.clone());
+                    } else if valid.expires.is_some_and(|expires| expires <= world.now) {
+                        // It says that it has finished first.
+                        wake.after(AFTER_FINISHED);
                     }
                 }
                 // From its start on, even such a one tells the original's trace from a person's hold.
@@ -104,7 +112,12 @@ impl<'a> Pass<'a> {
         let mut decision = Decision { wake_at: self.wake.earliest(), ..self.decision };
         // One that still has something to say goes after it has said so.
         let said = |uid: &String| !decision.booking_statuses.iter().any(|(of, _)| of == uid);
+        let before = decision.expired.len();
         decision.expired.retain(said);
+        if decision.expired.len() < before {
+            let soon = after(self.world.now, AFTER_FINISHED);
+            decision.wake_at = Some(decision.wake_at.map_or(soon, |wake_at| wake_at.min(soon)));
+        }
         decision
     }
 

@@ -29,6 +29,55 @@ const KNOWN_MAX: usize = 20_000;
 /// Most groups of which it is remembered that a person deleted their Resource.
 const DISMISSED_MAX: usize = 1000;
 
+/// Shortest time between two looks.
+const SOONEST: Duration = Duration::from_secs(1);
+
+/// What came of a creation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// It was created.
+    New,
+    /// It was there: the cache had not shown it yet.
+    Exists,
+    /// It was refused, or its name is taken.
+    Failed(String),
+}
+
+impl MonitorDecision {
+    /// The status to write once it is known what came of the creations, by tag.
+    #[must_use]
+    pub fn status_after(&self, creations: &BTreeMap<String, Creation>) -> Option<ResourceMonitorStatus> {
+        let mut status = self.status.clone()?;
+        let is_there = |creation: &Creation| !matches!(creation, Creation::Failed(_));
+        status.known.extend(creations.iter().filter(|(_, it)| is_there(it)).map(|(tag, _)| tag.clone()));
+        status.known.sort();
+        status.known.truncate(KNOWN_MAX);
+        let new = creations.values().filter(|creation| **creation == Creation::New).count();
+        let new = i64::try_from(new).unwrap_or(i64::MAX);
+        status.created = Some(status.created.unwrap_or_default().saturating_add(new));
+        let failed: Vec<String> = creations
+            .iter()
+            .filter_map(|(tag, creation)| match creation {
+                Creation::Failed(why) => Some(format!("{tag:?}: {why}")),
+                _ => None,
+            })
+            .collect();
+        if !failed.is_empty() {
+            for ready in status.conditions.iter_mut().filter(|condition| condition.type_ == "Ready") {
+                ready.message =
+                    format!("{}; without a Resource: {}", ready.message, list(failed.iter().cloned()));
+            }
+        }
+        Some(status)
+    }
+}
+
+/// Whether two Resources stand for the same machines.
+pub fn is_same_group(one: &Resource, two: &Resource, region: &str) -> bool {
+    let key = |resource| group::validate(resource, region).ok().map(|group| group.key);
+    key(one).is_some() && key(one) == key(two)
+}
+
 /// What a decision is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct MonitorWorld<'a> {
@@ -67,7 +116,10 @@ pub fn sweep_due<'a>(
 ) -> Option<ValidMonitor<'a>> {
     let valid = spec::validate(monitor).ok().filter(|valid| supported.contains(&valid.type_))?;
     let is_going = monitor.metadata.deletion_timestamp.is_some();
-    (!is_going && next_sweep(monitor, valid.interval, now) <= now).then_some(valid)
+    let seen = monitor.status.as_ref().and_then(|status| status.observed_generation);
+    // A spec that was mended has its conditions mended.
+    let is_due = seen != monitor.metadata.generation || next_sweep(monitor, valid.interval, now) <= now;
+    (!is_going && is_due).then_some(valid)
 }
 
 /// A `last_sweep` that is no instant, or not yet, counts for none.
@@ -129,8 +181,7 @@ fn take_in(
         as_it_was && !there.contains_key(entry.tag.as_str())
     });
     let (mut create, mut events) = (vec![], vec![]);
-    let mut known: Vec<String> =
-        groups.keys().filter(|tag| there.contains_key(tag.as_str())).cloned().collect();
+    let known = groups.keys().filter(|tag| there.contains_key(tag.as_str())).take(KNOWN_MAX).cloned();
     for (tag, machines) in groups.iter().filter(|(tag, _)| !there.contains_key(tag.as_str())) {
         if dismissed.iter().any(|entry| entry.tag == *tag) {
             continue;
@@ -142,13 +193,10 @@ fn take_in(
             events.push(told_of_dismissal(tag));
         } else {
             create.push(resource(world.monitor, valid.type_, tag));
-            known.push(tag.clone());
         }
     }
     let surplus = dismissed.len().saturating_sub(DISMISSED_MAX);
     dismissed.drain(..surplus);
-    known.sort();
-    known.truncate(KNOWN_MAX);
     let vanished: Vec<&Resource> = there
         .iter()
         .filter(|(tag, resource)| !groups.contains_key(**tag) && is_discovered(resource))
@@ -158,16 +206,17 @@ fn take_in(
     let status = ResourceMonitorStatus {
         last_sweep: Some(instant::seconds(at)),
         found: Some(count(groups.len())),
-        created: Some(old.created.unwrap_or_default().saturating_add(count(create.len()))),
+        created: Some(old.created.unwrap_or_default()),
         vanished: Some(count(vanished.len())),
-        known,
+        known: known.collect(),
         dismissed,
         ..old
     };
     let mut decision = publish(world, status, vec![found(groups, &vanished)]);
     decision.events.extend(events);
     decision.create = create;
-    decision.wake_at = Some(instant::after(at, valid.interval));
+    // A sweep that others made may be older; never at once, for the same one would serve again.
+    decision.wake_at = Some(instant::after(at, valid.interval).max(instant::after(world.now, SOONEST)));
     decision
 }
 

@@ -16,6 +16,8 @@ struct World {
     groups: Groups,
     now: Timestamp,
     told: Vec<&'static str>,
+    /// Groups whose Resources the API server refuses.
+    refused: BTreeSet<&'static str>,
 }
 
 impl World {
@@ -25,7 +27,14 @@ impl World {
         monitor.metadata.namespace = Some("team".into());
         monitor.metadata.generation = Some(1);
         let now = "2027-03-01T08:00:00Z".parse().unwrap();
-        Self { monitor, resources: BTreeMap::new(), groups: Groups::new(), now, told: vec![] }
+        Self {
+            monitor,
+            resources: BTreeMap::new(),
+            groups: Groups::new(),
+            now,
+            told: vec![],
+            refused: BTreeSet::new(),
+        }
     }
 
     fn machines(&mut self, tag: &str, ids: &[&str]) {
@@ -53,18 +62,24 @@ impl World {
     fn pass_until(&mut self, most: usize) -> Vec<String> {
         let found = || Sweep::Found { at: self.now, groups: self.groups.clone() };
         let sweep = sweep_due(&self.monitor, &["ec2"], self.now).map_or(Sweep::NotDue, |_| found());
-        let decision = self.decide(&sweep);
-        let mut created = vec![];
-        for resource in decision.create {
+        let mut decision = self.decide(&sweep);
+        let (mut created, mut creations) = (vec![], BTreeMap::new());
+        for resource in std::mem::take(&mut decision.create) {
             if created.len() == most {
                 return created;
             }
             let name = resource.metadata.name.clone().unwrap();
+            let tag = resource.spec.tag.clone().unwrap();
+            if self.refused.contains(tag.as_str()) {
+                creations.insert(tag, Creation::Failed("no".into()));
+                continue;
+            }
+            creations.insert(tag, Creation::New);
             created.push(name.clone());
             self.resources.insert(name, resource);
         }
         if created.len() < most
-            && let Some(status) = decision.status
+            && let Some(status) = decision.status_after(&creations)
         {
             self.monitor.status = Some(status);
             self.told.extend(decision.events.into_iter().map(|note| note.reason));
@@ -255,6 +270,34 @@ fn a_spec_that_makes_no_sense_or_is_not_set_up_sweeps_nothing_and_says_so() {
         assert_eq!(world.told, [reason]);
         assert_eq!(world.decide(&Sweep::NotDue).wake_at, None);
     }
+}
+
+#[test]
+fn a_group_whose_resource_is_refused_is_named_and_neither_forgotten_nor_taken_for_deleted() {
+    let mut world = World::new();
+    for tag in ["a", "b", "c"] {
+        world.machines(tag, &["i-1"]);
+    }
+    world.refused.insert("b");
+    for round in 0..3 {
+        world.sweep();
+        assert_eq!(world.ready(), ("Swept", "found 3 groups; without a Resource: \"b\": no"), "{round}");
+        assert_eq!((world.status().created, world.status().dismissed.len()), (Some(2), 0));
+    }
+    world.refused.clear();
+    assert_eq!(world.sweep(), ["ec2.b"]);
+    assert_eq!(world.ready().1, "found 3 groups");
+}
+
+#[test]
+fn a_spec_that_was_mended_is_swept_for_at_once() {
+    let mut world = World::new();
+    world.monitor.spec.interval_seconds = Some(86_400);
+    world.sweep();
+    world.monitor.metadata.generation = Some(2);
+    assert!(sweep_due(&world.monitor, &["ec2"], world.now).is_some());
+    world.pass_until(9);
+    assert!(sweep_due(&world.monitor, &["ec2"], world.now).is_none());
 }
 
 #[test]

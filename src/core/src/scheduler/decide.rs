@@ -54,35 +54,89 @@ pub fn decide_scheduler(world: &SchedulerWorld<'_>) -> SchedulerDecision {
     }
 }
 
+impl SchedulerDecision {
+    /// The status to write where the API server refused some of the Bookings, the first of which is to begin at
+    /// `start`: they are tried again while their windows last.
+    #[must_use]
+    pub fn refused(
+        &self,
+        old: Option<&BookingSchedulerStatus>,
+        start: &str,
+        why: &str,
+    ) -> Option<BookingSchedulerStatus> {
+        let mut status = self.status.clone()?;
+        let stands = old.into_iter().flat_map(|old| &old.conditions).find(|known| known.type_ == "Ready");
+        let before = instant::parse(start).map(occurrences::just_before).ok()?;
+        status.caught_up_to = Some(before.to_string());
+        for ready in status.conditions.iter_mut().filter(|condition| condition.type_ == "Ready") {
+            "False".clone_into(&mut ready.status);
+            BOOKING_REFUSED.clone_into(&mut ready.reason);
+            ready.message = format!("the Booking from {start} on is refused: {why}");
+            if let Some(stands) = stands.filter(|stands| stands.status == "False") {
+                ready.last_transition_time = stands.last_transition_time.clone();
+            }
+        }
+        (old != Some(&status)).then_some(status)
+    }
+}
+
+/// Reason: the API server, a quota or a policy refuses a Booking.
+pub const BOOKING_REFUSED: &str = "BookingRefused";
+
 fn refuse(world: &SchedulerWorld<'_>, error: &InvalidSpec) -> SchedulerDecision {
-    let drafts = vec![
+    let mut drafts = vec![
         Draft::new("Ready", false, reason::INVALID, error.to_string()),
         Draft::new("Stalled", true, reason::INVALID, error.to_string()),
     ];
+    if world.scheduler.spec.suspend == Some(true) || was_suspended(world) {
+        drafts.push(suspended());
+    }
+    publish(world, at_rest(world), drafts)
+}
+
+/// A status that books nothing, and loses nothing of what it was to begin with.
+fn at_rest(world: &SchedulerWorld<'_>) -> BookingSchedulerStatus {
     let old = world.scheduler.status.clone().unwrap_or_default();
-    publish(world, BookingSchedulerStatus { next: None, ..old }, drafts)
+    let to = caught_up(world).recorded(world.now).unwrap_or(world.now);
+    BookingSchedulerStatus { next: None, caught_up_to: Some(to.to_string()), ..old }
+}
+
+fn suspended() -> Draft {
+    Draft::new(SUSPENDED, true, SUSPENDED, "what falls into this time is not made up for")
+}
+
+fn was_suspended(world: &SchedulerWorld<'_>) -> bool {
+    let status = world.scheduler.status.as_ref();
+    status.is_some_and(|status| reason_of(&status.conditions, SUSPENDED).is_some())
+}
+
+fn caught_up(world: &SchedulerWorld<'_>) -> CaughtUp {
+    let born = created(world.scheduler.metadata.creation_timestamp.as_ref());
+    CaughtUp::of(world.scheduler.status.as_ref(), born, world.now)
 }
 
 fn follow(world: &SchedulerWorld<'_>, valid: &ValidScheduler<'_>) -> SchedulerDecision {
     let old = world.scheduler.status.clone().unwrap_or_default();
-    let caught_up = caught_up(world, valid);
+    let caught_up = caught_up(world);
     if valid.suspended {
-        let status = BookingSchedulerStatus { next: None, ..old };
-        let draft = Draft::new("Ready", false, SUSPENDED, "suspend is true: nothing is booked");
-        return publish(world, status, vec![draft]);
+        let ready = Draft::new("Ready", false, SUSPENDED, "suspend is true: nothing is booked");
+        return publish(world, at_rest(world), vec![ready, suspended()]);
+    }
+    if was_suspended(world) {
+        return resume(world, valid, caught_up);
     }
     let due = occurrences::due(valid, caught_up, world.now);
     let status = BookingSchedulerStatus {
         next: due.next.map(|next| next.to_string()),
         last: due.to_book.back().map(|window| window.from.to_string()).or(old.last),
-        caught_up_to: Some(due.caught_up_to.to_string()),
+        caught_up_to: CaughtUp::to(due.caught_up_to).recorded(world.now).map(|to| to.to_string()),
         ..old
     };
     let mut decision = publish(world, status, readiness(world, valid, caught_up, &due));
     decision.create = due.to_book.iter().map(|window| booking(world.scheduler, valid, *window)).collect();
     decision.events.extend(missed(world, valid, caught_up, &due));
     if decision.create.is_empty() {
-        decision.remove = outdated(world.bookings, valid.finished_kept);
+        decision.remove = outdated(world, valid.finished_kept);
     }
     decision.wake_at = if due.more {
         Some(world.now)
@@ -92,16 +146,13 @@ fn follow(world: &SchedulerWorld<'_>, valid: &ValidScheduler<'_>) -> SchedulerDe
     decision
 }
 
-/// What fell into a time of suspension is not made up for.
-fn caught_up(world: &SchedulerWorld<'_>, valid: &ValidScheduler<'_>) -> CaughtUp {
-    let status = world.scheduler.status.as_ref();
-    let born = created(world.scheduler.metadata.creation_timestamp.as_ref());
-    let caught_up = CaughtUp::of(status, born, world.now);
-    let was = status.and_then(|status| reason_of(&status.conditions, "Ready"));
-    if was != Some(SUSPENDED) || valid.suspended {
-        return caught_up;
-    }
-    CaughtUp::to(valid.schedule.passed_over(world.now, caught_up.anchor).max(caught_up.to))
+/// What fell into a time of suspension is not made up for. That is written before anything is booked again: cut
+/// off in between, more would be passed over.
+fn resume(world: &SchedulerWorld<'_>, valid: &ValidScheduler<'_>, caught_up: CaughtUp) -> SchedulerDecision {
+    let to = valid.schedule.passed_over(world.now, caught_up.anchor).max(caught_up.to);
+    let status = BookingSchedulerStatus { caught_up_to: Some(to.to_string()), ..at_rest(world) };
+    let ready = Draft::new("Ready", true, SCHEDULED, "goes on");
+    SchedulerDecision { wake_at: Some(world.now), ..publish(world, status, vec![ready]) }
 }
 
 const SUSPENDED: &str = "Suspended";
@@ -116,20 +167,20 @@ fn readiness(
     caught_up: CaughtUp,
     due: &Due,
 ) -> Vec<Draft> {
-    if due.next.is_none() && !due.more {
-        let never = "the schedule has no occurrence within five years, or all of them are excluded";
+    if due.wake_for.is_none() && !due.more {
+        let never = "the schedule has no occurrence within five years";
         return vec![
             Draft::new("Ready", false, NEVER_FIRES, never),
             Draft::new("Stalled", true, NEVER_FIRES, never),
         ];
     }
-    let gap = occurrences::shortest_gap(valid, world.now, caught_up.anchor);
-    let each_minute = gap.is_some_and(|gap| gap <= MINUTE);
+    let gaps = occurrences::gaps(valid, world.now, caught_up.anchor);
+    let each_minute = gaps.windows(2).any(|two| two.iter().all(|gap| *gap <= MINUTE));
     let mut message = format!("books {} minutes each time", valid.length.as_secs() / 60);
     if each_minute {
         message.push_str("; it fires each minute, is that meant?");
     }
-    if gap.is_some_and(|gap| gap < valid.length) {
+    if gaps.iter().any(|gap| *gap < valid.length) {
         message.push_str("; that is longer than the time between two of them, so they overlap");
     }
     if valid.template.start_at.is_some() || valid.template.end_at.is_some() {
@@ -202,17 +253,24 @@ pub fn booking_name(scheduler: &str, start: Timestamp) -> String {
         return whole;
     }
     let tail = format!("-{}-{second}", names::digest(scheduler));
-    names::cut_to(scheduler, names::NAME_MAX.saturating_sub(tail.len())).to_owned() + &tail
+    let cut = names::cut_to(scheduler, names::NAME_MAX.saturating_sub(tail.len()));
+    cut.trim_end_matches(['.', '-']).to_owned() + &tail
 }
 
 /// The finished Bookings beyond those that are kept: the ones that began first.
-fn outdated(bookings: &[&Booking], kept: usize) -> Vec<String> {
+fn outdated(world: &SchedulerWorld<'_>, kept: usize) -> Vec<String> {
+    // One that was extended since it finished is finished no more, though its status does not say so yet.
     let is_finished = |booking: &&&Booking| {
-        let status = booking.status.as_ref();
-        status.and_then(|status| status.status.as_deref()) == Some(booking_state::FINISHED)
+        let end = booking.spec.end_at.as_deref().and_then(|end| instant::parse(end).ok());
+        let says = |status: &booking_api::BookingStatus| {
+            status.status.as_deref() == Some(booking_state::FINISHED)
+                && status.observed_generation == booking.metadata.generation
+        };
+        booking.status.as_ref().is_some_and(says)
+            && end.is_some_and(|end| end <= world.now)
             && booking.metadata.deletion_timestamp.is_none()
     };
-    let mut finished: Vec<&&Booking> = bookings.iter().filter(is_finished).collect();
+    let mut finished: Vec<&&Booking> = world.bookings.iter().filter(is_finished).collect();
     let began = |booking: &Booking| instant::parse(booking.spec.start_at.as_deref()?).ok();
     finished.sort_by_key(|booking| (began(booking), booking.name_any()));
     let beyond = finished.len().saturating_sub(kept);

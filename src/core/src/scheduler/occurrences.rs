@@ -13,12 +13,14 @@ use crate::{instant, window::Window};
 pub const LEAD: Duration = Duration::from_mins(1);
 /// Most occurrences that are made up for, the newest: what Kubernetes allows a CronJob to have missed.
 pub const CATCH_UP_MAX: usize = 100;
-/// Most occurrences that one decision looks at. The rest comes with the next.
+/// Most occurrences that one decision looks at. It books none before it has seen them all.
 const STEPS_MAX: usize = 10_000;
 /// Most excluded occurrences that are skipped to find the next.
 const EXCLUDED_MAX: usize = 10_000;
-/// A `caught_up_to` further ahead than this was not written by us.
-const AHEAD_MAX: Duration = Duration::from_hours(24);
+/// A `caught_up_to` further ahead than this was written by somebody else, or by a clock that was wrong.
+const AHEAD_MAX: Duration = Duration::from_mins(6);
+/// A `next` further ahead than this, too: what fires has an occurrence in five years.
+const NEXT_MAX: Duration = Duration::from_hours(5 * 366 * 24);
 
 /// Up to where a scheduler has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +54,20 @@ impl CaughtUp {
         let own = status.and_then(|status| status.caught_up_to.as_ref());
         if own.is_some() {
             // What is no instant, or far ahead, would book everything anew, or nothing for years.
-            return Self::to(read(own).filter(|to| *to <= instant::after(now, AHEAD_MAX)).unwrap_or(now));
+            let to = read(own).unwrap_or(now);
+            let sane = if to <= instant::after(now, AHEAD_MAX) { to } else { now };
+            return Self { to: sane, anchor: instant::ceil(to) };
         }
-        match read(status.and_then(|status| status.next.as_ref())) {
+        let next = read(status.and_then(|status| status.next.as_ref()));
+        match next.filter(|next| *next <= instant::after(now, NEXT_MAX)) {
             Some(next) => Self::to(just_before(next)),
             None => Self::to(created.min(now)),
         }
+    }
+
+    /// What may be recorded of it: what lies far ahead would look like somebody else's.
+    pub(super) fn recorded(self, now: Timestamp) -> Option<Timestamp> {
+        Some(self.to).filter(|to| *to <= instant::after(now, AHEAD_MAX))
     }
 
     /// Up to an occurrence, or right before one.
@@ -66,7 +76,7 @@ impl CaughtUp {
     }
 }
 
-fn just_before(instant: Timestamp) -> Timestamp {
+pub(super) fn just_before(instant: Timestamp) -> Timestamp {
     instant.checked_sub(jiff::SignedDuration::from_nanos(1)).unwrap_or(instant)
 }
 
@@ -96,6 +106,11 @@ pub fn due(valid: &ValidScheduler<'_>, caught_up: CaughtUp, now: Timestamp) -> D
             due.to_book.pop_front();
         }
     }
+    if due.more {
+        // The newest are found by going on from here.
+        due.caught_up_to = due.to_book.front().map_or(due.caught_up_to, |window| just_before(window.from));
+        due.to_book.clear();
+    }
     due.next = due.wake_for.and_then(|first| next_booked(valid, first, caught_up.anchor));
     due
 }
@@ -118,10 +133,10 @@ fn is_excluded(valid: &ValidScheduler<'_>, start: Timestamp) -> bool {
     valid.exclusions.contains(&valid.schedule.date_at(start))
 }
 
-/// The shortest time between a few occurrences that follow `after`: none if there are not two. A schedule that
-/// fires each minute of an hour fires so among any four of them.
-pub fn shortest_gap(valid: &ValidScheduler<'_>, after: Timestamp, anchor: Timestamp) -> Option<Duration> {
+/// The times between a few occurrences that follow `after`. A schedule that fires each minute of an hour
+/// has two such gaps in a row among any five.
+pub fn gaps(valid: &ValidScheduler<'_>, after: Timestamp, anchor: Timestamp) -> Vec<Duration> {
     let next = |after: &Timestamp| valid.schedule.next_after(*after, anchor);
-    let starts: Vec<Timestamp> = std::iter::successors(next(&after), next).take(4).collect();
-    starts.iter().zip(starts.iter().skip(1)).map(|(one, two)| instant::elapsed(*one, *two)).min()
+    let starts: Vec<Timestamp> = std::iter::successors(next(&after), next).take(6).collect();
+    starts.iter().zip(starts.iter().skip(1)).map(|(one, two)| instant::elapsed(*one, *two)).collect()
 }

@@ -446,6 +446,114 @@ fn finished_bookings_beyond_the_limit_go_the_oldest_first() {
 }
 
 #[test]
+fn a_suspension_that_ends_with_a_mended_spec_is_not_made_up_for_either() {
+    let mut world = World::new("2027-03-01T09:00:00Z", spec());
+    world.settle();
+    world.edit(|spec| spec.suspend = Some(true));
+    world.settle();
+    world.edit(|spec| spec.schedule = Some("whenever".into()));
+    world.run("2027-03-02T08:30:00Z");
+    assert_eq!(world.ready().0, "Invalid");
+    world.edit(|spec| *spec = self::spec());
+    world.run("2027-03-02T08:40:00Z");
+    assert!(world.bookings.is_empty());
+    world.run("2027-03-03T08:00:00Z");
+    assert_eq!(world.starts(), ["2027-03-03T08:00:00Z"]);
+}
+
+#[test]
+fn a_crash_right_after_a_suspension_loses_no_occurrence() {
+    // given one that goes on half a minute before an occurrence
+    let mut world = World::new("2027-03-01T09:00:00Z", spec());
+    world.edit(|spec| spec.suspend = Some(true));
+    world.run("2027-03-02T07:59:30Z");
+    world.edit(|spec| spec.suspend = None);
+    // when each pass is cut off after one write, and the last comes late
+    world.pass(1);
+    world.now = at("2027-03-02T08:00:05Z");
+    world.settle();
+    assert_eq!(world.starts(), ["2027-03-02T08:00:00Z"]);
+}
+
+#[test]
+fn what_the_original_booked_is_not_booked_again_after_its_spec_was_invalid_or_suspended() {
+    type Edit = fn(&mut BookingSchedulerSpec);
+    let edits: [Edit; 2] = [|spec| spec.duration = Some(0), |spec| spec.suspend = Some(true)];
+    for edit in edits {
+        let long = BookingSchedulerSpec { duration: Some(600), ..spec() };
+        let mut world = World::new("2026-03-01T00:00:00Z", long.clone());
+        world.scheduler.status =
+            Some(BookingSchedulerStatus { next: Some("2027-03-03T08:00:00Z".into()), ..Default::default() });
+        world.edit(edit);
+        world.now = at("2027-03-02T10:00:00Z");
+        world.settle();
+        world.edit(|spec| *spec = long.clone());
+        world.run("2027-03-02T12:00:00Z");
+        assert!(world.bookings.is_empty(), "{:?}", world.starts());
+        world.run("2027-03-03T08:00:00Z");
+        assert_eq!(world.starts(), ["2027-03-03T08:00:00Z"]);
+    }
+}
+
+#[test]
+fn a_next_that_nobody_can_have_meant_neither_panics_nor_silences() {
+    for odd in ["9997-03-01T00:00:00Z", "2999-03-01T00:00:00Z"] {
+        let mut world = World::new("2027-03-01T09:00:00Z", spec());
+        world.scheduler.status =
+            Some(BookingSchedulerStatus { next: Some(odd.into()), ..Default::default() });
+        world.run("2027-03-02T08:00:00Z");
+        assert_eq!(world.starts(), ["2027-03-02T08:00:00Z"], "{odd}");
+    }
+}
+
+#[test]
+fn a_finished_booking_that_was_extended_is_not_removed() {
+    let spec = BookingSchedulerSpec { finished_bookings_limit: Some(0), ..spec() };
+    let mut world = World::new("2027-03-01T09:00:00Z", spec);
+    world.run("2027-03-02T09:30:00Z");
+    let finished = BookingStatus {
+        status: Some(booking_state::FINISHED.into()),
+        observed_generation: Some(1),
+        ..Default::default()
+    };
+    let booking = world.bookings.values_mut().next().unwrap();
+    booking.status = Some(finished);
+    booking.metadata.generation = Some(2);
+    booking.spec.end_at = Some("2027-03-02T10:00:00Z".into());
+    world.settle();
+    assert_eq!(world.bookings.len(), 1);
+    let booking = world.bookings.values_mut().next().unwrap();
+    booking.status.as_mut().unwrap().observed_generation = Some(2);
+    world.settle();
+    assert_eq!(world.bookings.len(), 1, "its end has not come");
+    world.now = at("2027-03-02T10:00:00Z");
+    world.settle();
+    assert!(world.bookings.is_empty());
+}
+
+#[test]
+fn what_is_refused_is_said_and_tried_again_while_it_lasts() {
+    let mut world = World::new("2027-03-01T09:00:00Z", spec());
+    world.run("2027-03-02T07:58:00Z");
+    world.now = at("2027-03-02T07:59:00Z");
+    let decision = world.decide();
+    let start = decision.create[0].spec.start_at.clone().unwrap();
+    let status = decision.refused(world.scheduler.status.as_ref(), &start, "over quota").unwrap();
+    assert_eq!(status.caught_up_to.as_deref(), Some("2027-03-02T07:59:59.999999999Z"));
+    let ready = &status.conditions[0];
+    assert_eq!((ready.reason.as_str(), ready.status.as_str()), ("BookingRefused", "False"));
+    world.scheduler.status = Some(status);
+    // when it is refused again, then that is no news
+    world.now = at("2027-03-02T08:10:00Z");
+    let decision = world.decide();
+    assert_eq!(decision.create.len(), 1);
+    assert_eq!(decision.refused(world.scheduler.status.as_ref(), &start, "over quota"), None);
+    // when it is taken, then all is well
+    world.settle();
+    assert_eq!((world.starts().len(), world.ready().0), (1, "Scheduled"));
+}
+
+#[test]
 fn one_that_is_being_deleted_does_nothing() {
     let mut world = World::new("2027-03-01T09:00:00Z", spec());
     world.scheduler.metadata.deletion_timestamp = Some(Time(world.now));
@@ -471,6 +579,8 @@ fn names_are_valid_and_different_however_long_the_scheduler_is_called() {
     let [one, two] = ["a", "b"].map(|end| booking_name(&format!("{}{end}", "x".repeat(252)), start));
     assert_eq!((one.len(), two.len()), (253, 253));
     assert_ne!(one, two);
+    let dotted = booking_name(&"a.".repeat(126), start);
+    assert!(dotted.split('.').all(|label| !label.is_empty() && !label.starts_with('-')), "{dotted}");
     let names: BTreeSet<String> =
         (0..100).map(|minute| booking_name("x", start + SignedDuration::from_mins(minute))).collect();
     assert_eq!(names.len(), 100);

@@ -259,3 +259,14 @@ fn a_status_names_who_holds_the_group_and_how_long_it_took_to_get_ready() {
     assert_eq!(b.holder.as_deref(), Some("bob"));
     assert!(b.ready_after_seconds.is_some());
 }
+
+#[test]
+fn a_finished_booking_goes_though_its_resource_does_not_exist() {
+    let mut stage = Stage::new(&[]);
+    stage.resource = None;
+    let mut short = booking("short", "ann", "09:00", "10:00");
+    short.spec.ttl_minutes_after_finished = Some(0);
+    stage.book(short);
+    stage.until("10:00:02");
+    assert!(stage.bookings.is_empty());
+}

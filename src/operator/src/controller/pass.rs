@@ -115,7 +115,9 @@ impl Pass {
                     tracing::warn!(%key, %error, failures, "pass cut short");
                 }
                 let retry = Instant::now() + RETRY.wait(failures);
-                again = Some(again.map_or(retry, |again| again.min(retry)));
+                // What is due at once waits for the retry: it is what has just failed.
+                let later = again.filter(|again| *again > Instant::now());
+                again = Some(later.map_or(retry, |later| later.min(retry)));
                 failures
             }
         };

@@ -3,11 +3,13 @@
 //! Resources come first, then the status that says which groups had one: cut off in between, the next pass finds that
 //! they exist.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use booking_api::Resource;
 use booking_core::{
     EventType, MonitorDecision, MonitorWorld, Note, Subject, decide_monitor,
     instant::after,
-    monitor::{Sweep, sweep_due},
+    monitor::{Creation, Sweep, is_same_group, sweep_due},
 };
 use kube::{Resource as _, ResourceExt};
 
@@ -18,6 +20,9 @@ use crate::controller::{
     observe::backoff,
     write::{Created, Leave, WriteError},
 };
+
+/// How long until a sweep under way is asked for again.
+const BUSY: Duration = Duration::from_secs(1);
 
 impl Pass {
     /// Decides about a ResourceMonitor and carries it out; none if there is none. `failed_before` counts the sweeps
@@ -30,7 +35,10 @@ impl Pass {
     ) -> Option<Outcome> {
         // To create a Resource is to stop machines, some time: a dry run does neither.
         let snapshot = self.cache.monitor_snapshot(key).filter(|_| !self.settings.dry_run)?;
-        let sweep = self.sweep(&snapshot, failed_before).await;
+        let Some(sweep) = self.sweep(&snapshot, failed_before).await else {
+            let wake_at = Some(after(self.clock.now(), BUSY));
+            return Some(Outcome { wake_at, result: Ok(()) });
+        };
         let resources: Vec<&Resource> = snapshot.resources.iter().map(AsRef::as_ref).collect();
         let decision = decide_monitor(&MonitorWorld {
             monitor: &snapshot.monitor,
@@ -48,12 +56,13 @@ impl Pass {
         Some(Outcome { wake_at, result })
     }
 
-    async fn sweep(&self, snapshot: &MonitorSnapshot, failed_before: &mut u32) -> Sweep {
+    /// None while another monitor's sweep is under way: it is not waited for by a worker that groups need.
+    async fn sweep(&self, snapshot: &MonitorSnapshot, failed_before: &mut u32) -> Option<Sweep> {
         let now = self.clock.now();
         let Some(due) = sweep_due(&snapshot.monitor, &[&self.provider.key().service], now) else {
-            return Sweep::NotDue;
+            return Some(Sweep::NotDue);
         };
-        match self.sweeps.find(self.provider.as_ref(), due.interval, now).await {
+        Some(match self.sweeps.find(self.provider.as_ref(), due.interval, &self.clock).await? {
             Ok((at, groups)) => {
                 *failed_before = 0;
                 Sweep::Found { at, groups: (*groups).clone() }
@@ -63,7 +72,7 @@ impl Pass {
                 let wait = backoff(&error).wait(*failed_before);
                 Sweep::Failed { message: error.to_string(), retry_at: after(self.clock.now(), wait) }
             }
-        }
+        })
     }
 
     /// Fills `told` with what people are to be told of what was done.
@@ -76,27 +85,28 @@ impl Pass {
         told: &mut Vec<Note>,
     ) -> Result<(), WriteError> {
         let writer = self.writer(key, leave);
+        let mut creations = BTreeMap::new();
         for resource in &decision.create {
             let tag = resource.spec.tag.clone().unwrap_or_default();
             let name = resource.name_any();
-            match writer.create_resource(resource).await? {
-                Created::New => {
-                    told.push(note(
-                        EventType::Normal,
-                        "Discovered",
-                        format!("created Resource {name} for {tag:?}"),
-                    ));
+            let creation = match writer.create_resource(resource).await {
+                Ok(Created::New) => {
+                    let message = format!("created Resource {name} for group {tag:?}");
+                    told.push(note(EventType::Normal, "Discovered", message));
+                    Creation::New
                 }
-                Created::Exists(existing) if existing.spec.tag == resource.spec.tag => {}
-                Created::Exists(_) => {
-                    let message =
-                        format!("group {tag:?} has no Resource: one {name} is there for another group");
-                    told.push(note(EventType::Warning, "NameTaken", message));
+                Ok(Created::Exists(it)) if is_same_group(&it, resource, &self.settings.region) => {
+                    Creation::Exists
                 }
-            }
+                Ok(Created::Exists(_)) => Creation::Failed(format!("{name} stands for another group")),
+                // The others are not to wait for one that a policy forbids.
+                Err(WriteError::Refused(why)) => Creation::Failed(why),
+                Err(error) => return Err(error),
+            };
+            creations.insert(tag, creation);
         }
-        if let Some(status) = &decision.status {
-            writer.monitor_status(&snapshot.monitor, status).await?;
+        if let Some(status) = decision.status_after(&creations) {
+            writer.monitor_status(&snapshot.monitor, &status).await?;
         }
         told.extend(decision.events);
         Ok(())

@@ -4,7 +4,9 @@
 //! next pass creates them by the same names, and finds that they exist.
 
 use booking_api::{Booking, BookingScheduler};
-use booking_core::{EventType, Note, SchedulerDecision, SchedulerWorld, Subject, decide_scheduler};
+use booking_core::{
+    EventType, Note, SchedulerDecision, SchedulerWorld, Subject, decide_scheduler, scheduler::BOOKING_REFUSED,
+};
 use kube::{Resource as _, ResourceExt};
 
 use super::{Outcome, Pass};
@@ -43,25 +45,26 @@ impl Pass {
         told: &mut Vec<Note>,
     ) -> Result<(), WriteError> {
         let (writer, scheduler) = (self.writer(key, leave), &*snapshot.scheduler);
-        let mut refused = None;
+        let mut refused: Option<(String, String)> = None;
         for booking in &decision.create {
             match writer.create_booking(booking).await {
                 Ok(Created::New) => told.push(booked(booking)),
                 Ok(Created::Exists(existing)) => told.extend(check_owner(scheduler, &existing)?),
                 // The others are not to wait for one that a policy forbids.
                 Err(WriteError::Refused(why)) => {
-                    told.push(note(
-                        EventType::Warning,
-                        "BookingRefused",
-                        format!("{}: {why}", booking.name_any()),
-                    ));
-                    refused = Some(WriteError::Refused(why));
+                    let start = booking.spec.start_at.clone().unwrap_or_default();
+                    refused.get_or_insert((start, why));
                 }
                 Err(error) => return Err(error),
             }
         }
-        if let Some(refused) = refused {
-            return Err(refused);
+        if let Some((start, why)) = refused {
+            if let Some(status) = decision.refused(scheduler.status.as_ref(), &start, &why) {
+                writer.scheduler_status(scheduler, &status).await?;
+                let message = format!("the Booking from {start} on is refused: {why}");
+                told.push(note(EventType::Warning, BOOKING_REFUSED, message));
+            }
+            return Err(WriteError::Refused(why));
         }
         if let Some(status) = &decision.status {
             writer.scheduler_status(scheduler, status).await?;
@@ -81,9 +84,9 @@ impl Pass {
 fn check_owner(scheduler: &BookingScheduler, existing: &Booking) -> Result<Option<Note>, WriteError> {
     match Key::of_owner(existing) {
         Some((_, uid)) if Some(uid) == scheduler.uid().as_deref() => Ok(None),
-        Some(_) => Err(WriteError::Conflict),
-        None if existing.metadata.deletion_timestamp.is_some() => Err(WriteError::Conflict),
-        None => {
+        Some((owner, _)) if owner.name == scheduler.name_any() => Err(WriteError::Conflict),
+        _ if existing.metadata.deletion_timestamp.is_some() => Err(WriteError::Conflict),
+        _ => {
             let message =
                 format!("a Booking {} is there that this scheduler has not made", existing.name_any());
             Ok(Some(note(EventType::Warning, "NameTaken", message)))

@@ -88,7 +88,14 @@ impl Writer {
                 Err(error) => Err(error),
             }
         };
-        if let Some(created) = self.leave.send(what, creation).await? {
+        let created = self.leave.send(what, creation).await.map_err(|error| match error {
+            // A quota, a policy, a webhook, or a namespace that is going.
+            WriteError::Api(kube::Error::Api(status)) if status.code == 403 => {
+                WriteError::Refused(status.message)
+            }
+            error => error,
+        })?;
+        if let Some(created) = created {
             for key in self.cache.saw(without_managed_fields(created)) {
                 self.queue.add(key);
             }
