@@ -32,12 +32,9 @@ use crate::{RESOURCE_TYPES, admission, root_type};
     )
 )]
 pub struct ResourceMonitorSpec {
-    /// Kind of machines to look for: ec2 or rds. Immutable.
+    /// Kind of machines to look for: ec2 or rds.
     #[schemars(length(max = 16))]
-    #[x_kube(
-        validation = admission::one_of(&RESOURCE_TYPES),
-        validation = admission::immutable("create another ResourceMonitor for other machines")
-    )]
+    #[x_kube(validation = admission::one_of(&RESOURCE_TYPES))]
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
 
@@ -64,6 +61,10 @@ pub struct DismissedGroup {
 /// What the operator observed for a ResourceMonitor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 pub struct ResourceMonitorStatus {
+    /// The kind of machines that this status is about.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub type_: Option<String>,
+
     /// When the machines were last looked for with success, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_sweep: Option<String>,

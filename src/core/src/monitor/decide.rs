@@ -171,7 +171,11 @@ fn take_in(
     at: Timestamp,
     groups: &Groups,
 ) -> MonitorDecision {
-    let old = world.monitor.status.clone().unwrap_or_default();
+    let mut old = world.monitor.status.clone().unwrap_or_default();
+    if old.type_.as_deref().is_some_and(|type_| type_ != valid.type_) {
+        // Groups of other machines are other groups.
+        old = ResourceMonitorStatus { conditions: old.conditions, ..ResourceMonitorStatus::default() };
+    }
     let there = resources_by_tag(world, valid.type_);
     let was_known: BTreeSet<&String> = old.known.iter().collect();
     let mut dismissed: Vec<DismissedGroup> = old.dismissed.clone();
@@ -204,6 +208,7 @@ fn take_in(
         .collect();
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let status = ResourceMonitorStatus {
+        type_: Some(valid.type_.to_owned()),
         last_sweep: Some(instant::seconds(at)),
         found: Some(count(groups.len())),
         created: Some(old.created.unwrap_or_default()),

@@ -290,6 +290,17 @@ fn a_group_whose_resource_is_refused_is_named_and_neither_forgotten_nor_taken_fo
 }
 
 #[test]
+fn what_is_remembered_of_one_kind_of_machines_does_not_count_for_another() {
+    let mut world = World::new();
+    world.machines("analytics", &["i-1"]);
+    world.sweep();
+    world.resources.clear();
+    world.monitor.status.as_mut().unwrap().type_ = Some("rds".into());
+    assert_eq!(world.sweep(), ["ec2.analytics"]);
+    assert_eq!(world.status().type_.as_deref(), Some("ec2"));
+}
+
+#[test]
 fn a_spec_that_was_mended_is_swept_for_at_once() {
     let mut world = World::new();
     world.monitor.spec.interval_seconds = Some(86_400);

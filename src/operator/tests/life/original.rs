@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use booking_api::ResourceSpec;
 use booking_operator::original::LEASE;
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -12,9 +13,10 @@ use kube::{
     Api,
     api::{Patch, PatchParams},
 };
+use serde_json::json;
 use testbed::ec2::InstanceState;
 
-use crate::common::{World, the_hour};
+use crate::common::{World, ec2, in_ms, the_hour};
 
 /// Renews the original's Lease so many times, as its leader does.
 async fn renew(world: &World, times: usize) {
@@ -63,4 +65,118 @@ async fn a_flag_has_the_original_ignored() {
     renew(&world, 1).await;
     world.start_operator(&["--ignore-original"]);
     tokio::join!(renew(&world, 10), world.settled(&ids, InstanceState::Stopped));
+}
+
+/// A Resource as the original leaves it while somebody has it: the hold in its spec, its machines locked.
+async fn held_by_original(world: &World, tag: &str, user: &str, until: &str) -> Vec<String> {
+    let ids = world.machines(tag, 2, InstanceState::Running);
+    for id in &ids {
+        world.set_lock(id, user, until);
+    }
+    let spec = ResourceSpec { booked_by: Some(user.into()), booked_until: Some(until.into()), ..ec2(tag) };
+    let name = format!("ec2.{tag}");
+    world.resource_with(&name, spec).await;
+    let status = json!({ "status": {
+        "instances": 2, "running": 2, "status": "RUNNING", "locked_by": user, "locked_until": until,
+    } });
+    world.resources().patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    ids
+}
+
+/// A Booking as the original leaves it in the middle of its time.
+async fn in_progress(world: &World, name: &str, tag: &str, user: &str, end: Timestamp) {
+    world.book(name, &format!("ec2.{tag}"), user, (in_ms(-60_000), end)).await;
+    let status = json!({ "status": { "status": "IN PROGRESS", "notification_sent": false } });
+    world.bookings().patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+}
+
+/// A whole second that soon, as people write them.
+fn in_seconds(seconds: i64) -> Timestamp {
+    Timestamp::from_second(in_ms(0).as_second() + seconds).unwrap()
+}
+
+fn power(world: &World) -> usize {
+    world.calls("StartInstances").len() + world.calls("StopInstances").len()
+}
+
+#[tokio::test]
+async fn a_booking_in_the_middle_of_its_time_is_taken_over_untouched_and_ends_on_time() {
+    let world = World::without_operator("swap").await;
+    let end = in_seconds(9);
+    let ids = held_by_original(&world, "web", "ann", &end.to_string()).await;
+    in_progress(&world, "b", "web", "ann", end).await;
+    renew(&world, 2).await;
+    world.start_operator(&[]);
+    // when the original is away, then nothing stops, nothing restarts, nothing is locked anew
+    world.booking_with_reason("b", "Held").await;
+    let locks = world.calls("CreateTags").len() + world.calls("DeleteTags").len();
+    assert_eq!((power(&world), locks), (0, 0));
+    let resource = world.resource_with_reason("ec2.web", "Held").await;
+    assert_eq!(resource.status.unwrap().holder.unwrap().user, "ann");
+    // and it ends on time
+    world.settled(&ids, InstanceState::Stopped).await;
+    let late = world.calls("StopInstances")[0].arrived.wall.unix_micros() - end.as_microsecond();
+    assert!((0..1_000_000).contains(&late), "{late} us");
+    assert_eq!(world.calls("StartInstances").len(), 0);
+}
+
+#[tokio::test]
+async fn what_was_taken_over_is_released_at_once_by_edit_and_by_deletion() {
+    let world = World::without_operator("swap-release").await;
+    let end = in_seconds(3_600);
+    let edited = held_by_original(&world, "one", "ann", &end.to_string()).await;
+    let deleted = held_by_original(&world, "two", "bob", &end.to_string()).await;
+    in_progress(&world, "one", "one", "ann", end).await;
+    in_progress(&world, "two", "two", "bob", end).await;
+    world.start_operator(&[]);
+    world.booking_with_reason("one", "Held").await;
+    world.booking_with_reason("two", "Held").await;
+    world.edit_booking("one", json!({ "end_at": in_ms(0).to_string() })).await;
+    world.delete_booking("two").await;
+    world.settled(&edited, InstanceState::Stopped).await;
+    world.settled(&deleted, InstanceState::Stopped).await;
+}
+
+#[tokio::test]
+async fn a_hold_that_the_original_leaked_holds_nothing_and_a_malformed_one_keeps_what_is() {
+    let world = World::without_operator("swap-leaked").await;
+    let leaked = held_by_original(&world, "leaked", "ann", "2024-01-01T00:00:00Z").await;
+    let malformed = held_by_original(&world, "odd", "ann", "2024-01-01T00:00:00Z").await;
+    // Admission refuses the word today; it was stored when there was none.
+    let spec = json!({ "spec": { "booked_until": "" } });
+    world.resources().patch("ec2.odd", &PatchParams::default(), &Patch::Merge(spec)).await.unwrap();
+    world.start_operator(&["--adoption-grace=1s"]);
+    world.settled(&leaked, InstanceState::Stopped).await;
+    world.resource_with_reason("ec2.odd", "ManualHoldMalformed").await;
+    assert!(malformed.iter().all(|id| world.state(id) == InstanceState::Running));
+}
+
+#[tokio::test]
+async fn an_extension_that_the_original_did_not_write_to_the_locks_is_written() {
+    let world = World::without_operator("swap-extended").await;
+    // given a hold that ends before its Booking does, as that was extended
+    let (before, after) = (in_seconds(4), in_seconds(3_600));
+    let ids = held_by_original(&world, "web", "ann", &before.to_string()).await;
+    in_progress(&world, "b", "web", "ann", after).await;
+    world.start_operator(&[]);
+    world.booking_with_reason("b", "Held").await;
+    // when the hold ends, then the Booking goes on with it
+    let lock = Some(("ann".to_owned(), after.to_string()));
+    world.eventually("locked to the new end", || ids.iter().all(|id| world.lock(id) == lock)).await;
+    assert_eq!(power(&world), 0);
+}
+
+#[tokio::test]
+async fn of_two_bookings_in_progress_the_holder_goes_on_and_the_other_waits() {
+    let world = World::without_operator("swap-two").await;
+    let end = in_seconds(5);
+    held_by_original(&world, "web", "ann", &end.to_string()).await;
+    in_progress(&world, "bob", "web", "bob", in_seconds(3_600)).await;
+    in_progress(&world, "ann", "web", "ann", end).await;
+    world.start_operator(&[]);
+    world.booking_with_reason("ann", "Held").await;
+    world.booking_with_reason("bob", "Waiting").await;
+    // when the holder's time is over, then the group goes over without a stop
+    world.booking_with_reason("bob", "Held").await;
+    assert_eq!(power(&world), 0);
 }
