@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
-    Api, Client, ResourceExt,
+    Client, ResourceExt,
     runtime::{WatchStreamExt, watcher},
 };
 use tokio::{
@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::clock::Clock;
+use crate::{clock::Clock, controller::watch::api};
 
 /// Name of the original's leader election, as its source has it.
 pub const LEASE: &str = "d042a3ce.kotaico.de";
@@ -90,12 +90,8 @@ impl Leases {
 
 /// Follows the original's Leases in a namespace, or in all, for as long as it is polled.
 pub async fn follow(client: Client, namespace: Option<&str>, clock: Clock, state: watch::Sender<Original>) {
-    let api: Api<Lease> = match namespace {
-        Some(namespace) => Api::namespaced(client, namespace),
-        None => Api::all(client),
-    };
     let config = watcher::Config::default().fields(&format!("metadata.name={LEASE}"));
-    let mut events = watcher(api, config).default_backoff().boxed();
+    let mut events = watcher(api::<Lease>(client, namespace), config).default_backoff().boxed();
     let mut leases = Leases::default();
     loop {
         let wake = leases.next(Instant::now()).unwrap_or_else(|| Instant::now() + DURATION_MAX);

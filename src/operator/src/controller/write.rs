@@ -145,13 +145,7 @@ impl Writer {
     /// # Errors
     /// See [`WriteError`].
     pub async fn booking_status(&self, booking: &Booking, status: &BookingStatus) -> Result<(), WriteError> {
-        let name = booking.name_any();
-        let patch =
-            status_patch(booking.metadata.resource_version.as_deref(), booking.status.as_ref(), status)?;
-        self.cache.expect(booking, status);
-        let answer =
-            self.leave.send("booking_status", self.bookings.patch_status(&name, &params(), &patch)).await;
-        self.written(&self.bookings, booking, answer).await.map(drop)
+        self.status("booking_status", &self.bookings, booking, status).await.map(drop)
     }
 
     /// Writes a Resource's status; gives the Resource as it is then.
@@ -163,13 +157,25 @@ impl Writer {
         resource: &Resource,
         status: &ResourceStatus,
     ) -> Result<Resource, WriteError> {
-        let patch =
-            status_patch(resource.metadata.resource_version.as_deref(), resource.status.as_ref(), status)?;
-        self.cache.expect(resource, status);
-        let name = resource.name_any();
-        let answer =
-            self.leave.send("resource_status", self.resources.patch_status(&name, &params(), &patch)).await;
-        self.written(&self.resources, resource, answer).await
+        self.status("resource_status", &self.resources, resource, status).await
+    }
+
+    async fn status<K>(
+        &self,
+        what: &'static str,
+        api: &Api<K>,
+        object: &K,
+        status: &K::Status,
+    ) -> Result<K, WriteError>
+    where
+        K: Cached<Status: serde::Serialize> + std::fmt::Debug + serde::de::DeserializeOwned,
+    {
+        let version = object.meta().resource_version.as_deref();
+        let patch = status_patch(version, object.status(), status)?;
+        self.cache.expect(object, status);
+        let name = object.name_any();
+        let answer = self.leave.send(what, api.patch_status(&name, &params(), &patch)).await;
+        self.written(api, object, answer).await
     }
 
     /// Adds our finalizer; gives the Resource as it is then.

@@ -338,7 +338,8 @@ impl Member {
         let me = &self.me.incarnation;
         let from_me = ring.value.moves.iter().filter(|(slot, _)| ring.value.owners.get(slot) == Some(me));
         let newest = from_me.clone().map(|(_, moving)| moving.since).max().unwrap_or_default();
-        let busy = if planted(Bug::AckWithRunningCalls) { BTreeSet::new() } else { self.permits.busy() };
+        let asks = newest > 0 && !planted(Bug::AckWithRunningCalls);
+        let busy = if asks { self.permits.busy() } else { BTreeSet::new() };
         let draining: BTreeSet<Slot> =
             from_me.map(|(slot, _)| *slot).filter(|slot| busy.contains(slot)).collect();
         if newest > self.own.acked {

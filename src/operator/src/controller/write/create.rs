@@ -11,7 +11,7 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{FIELD_MANAGER, READ_TIMEOUT, WriteError, Writer, params, status_patch, without_managed_fields};
+use super::{FIELD_MANAGER, READ_TIMEOUT, WriteError, Writer, without_managed_fields};
 use crate::controller::cache::Cached;
 
 /// What came of a creation.
@@ -33,13 +33,7 @@ impl Writer {
         scheduler: &BookingScheduler,
         status: &BookingSchedulerStatus,
     ) -> Result<(), WriteError> {
-        let version = scheduler.metadata.resource_version.as_deref();
-        let patch = status_patch(version, scheduler.status.as_ref(), status)?;
-        self.cache.expect(scheduler, status);
-        let name = scheduler.name_any();
-        let answer =
-            self.leave.send("scheduler_status", self.schedulers.patch_status(&name, &params(), &patch)).await;
-        self.written(&self.schedulers, scheduler, answer).await.map(drop)
+        self.status("scheduler_status", &self.schedulers, scheduler, status).await.map(drop)
     }
 
     /// Writes a ResourceMonitor's status.
@@ -51,13 +45,7 @@ impl Writer {
         monitor: &ResourceMonitor,
         status: &ResourceMonitorStatus,
     ) -> Result<(), WriteError> {
-        let version = monitor.metadata.resource_version.as_deref();
-        let patch = status_patch(version, monitor.status.as_ref(), status)?;
-        self.cache.expect(monitor, status);
-        let name = monitor.name_any();
-        let answer =
-            self.leave.send("monitor_status", self.monitors.patch_status(&name, &params(), &patch)).await;
-        self.written(&self.monitors, monitor, answer).await.map(drop)
+        self.status("monitor_status", &self.monitors, monitor, status).await.map(drop)
     }
 
     /// Creates a Booking unless one of its name exists.
