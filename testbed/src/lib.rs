@@ -1,10 +1,18 @@
-//! The world that demo, tests and fault scenarios run in: a real API server and etcd, a simulated EC2,
-//! and operator processes, each started by whoever needs it and gone with it.
+//! The world that demo, tests and fault scenarios run in: a real API server and etcd, a simulated AWS
+//! (EC2, RDS and STS), a mail server, a receiver of webhooks, and operator processes, each started by
+//! whoever needs it and gone with it.
 
 mod cache_dir;
 pub mod control_plane;
 pub mod ec2;
 pub mod guard;
+mod https;
 pub mod moto;
 mod ports;
+pub mod python;
+pub mod rds;
 pub mod replica;
+pub mod smtp;
+mod sts;
+mod tls;
+pub mod webhook;

@@ -3,18 +3,17 @@
 //! It is installed once into this user's cache, with every package pinned by version and checksum
 //! (`testbed/moto/requirements.txt`).
 
-use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::cache_dir::{self, executable, on_path, run, say, staging};
 use crate::guard::{GuardError, Guarded, GuardedCommand};
 use crate::ports::free_port;
+use crate::python::{Environment, PythonError};
 
 /// The version that is installed; the same as in `moto/requirements.txt`.
 pub const MOTO_VERSION: &str = "5.2.5";
@@ -24,11 +23,8 @@ pub const MOTO_REGION: &str = "eu-central-1";
 
 const REQUIREMENTS: &str = include_str!("../moto/requirements.txt");
 
-/// The pins of an installation, in its directory: others, and it is made again.
-const PINS: &str = "requirements.txt";
-
-/// Half a minute on two idle cores, and 60 packages to fetch.
-const INSTALL_LIMIT: Duration = Duration::from_mins(15);
+const ENVIRONMENT: Environment =
+    Environment { name: "moto", version: MOTO_VERSION, requirements: REQUIREMENTS };
 
 /// It takes about 3 s on two idle cores; a machine that also compiles is many times slower.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -41,22 +37,6 @@ const START_ATTEMPTS: usize = 3;
 
 /// How many lines of the log an error shows.
 const TAIL: usize = 20;
-
-/// Makes the environment in one guarded shell, so that an end of the owner ends every step of it.
-/// $1 python3; the directory holds the pins. The versions are those that the pinned packages take.
-const SCRIPT: &str = r#"set -e
-"$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-    echo "$("$1" --version) is too old: install Python 3.11 or newer"
-    exit 1
-}
-"$1" -c 'import ensurepip, venv' || {
-    echo "python3 has no venv or no pip: install them (Debian, Ubuntu: apt-get install python3-venv)"
-    exit 1
-}
-"$1" -m venv venv
-venv/bin/python -m pip install --disable-pip-version-check --no-input --quiet --no-deps \
-    --require-hashes --only-binary :all: --requirement requirements.txt
-mv requirements.txt venv/"#;
 
 /// Why there is no moto.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +93,17 @@ impl MotoError {
     }
 }
 
+impl From<PythonError> for MotoError {
+    fn from(error: PythonError) -> Self {
+        match error {
+            PythonError::NoPython => Self::NoPython,
+            PythonError::NoCache(_) => Self::NoCache,
+            PythonError::Io { what, source } => Self::Io { what, source },
+            PythonError::Install { reason, .. } => Self::Install(reason),
+        }
+    }
+}
+
 /// A running moto server. It ends with this value, or with this process, however that ends.
 #[derive(Debug)]
 pub struct MotoServer {
@@ -127,7 +118,7 @@ impl MotoServer {
     /// # Errors
     /// It can't be installed, or does not become ready; the error shows the end of the log.
     pub async fn start() -> Result<Self, MotoError> {
-        let python = find_or_make().await?;
+        let python = ENVIRONMENT.find_or_make().await?;
         let mut attempt = 1;
         loop {
             match Self::try_start(&python).await {
@@ -215,52 +206,6 @@ impl MotoServer {
             .await?;
         answer.error_for_status().map(drop)
     }
-}
-
-/// The Python of an environment that has moto.
-async fn find_or_make() -> Result<PathBuf, MotoError> {
-    let cache = cache_dir::find().ok_or(MotoError::NoCache)?;
-    let directory = cache.join(format!("moto-{MOTO_VERSION}"));
-    if let Some(python) = installed(&directory) {
-        return Ok(python);
-    }
-    fs::create_dir_all(&cache).map_err(MotoError::io(cache.display()))?;
-    let lock = cache.join(".lock-moto");
-    let _lock = cache_dir::lock(&lock, "moto's installation").await.map_err(MotoError::io(lock.display()))?;
-    // Another process may have filled the cache while this one waited.
-    if let Some(python) = installed(&directory) {
-        return Ok(python);
-    }
-    install(&cache, &directory).await?;
-    installed(&directory).ok_or_else(|| MotoError::Install("no Python in what was installed".to_owned()))
-}
-
-/// The Python of a usable environment: it was made of the pins of today, and the Python that made it
-/// is still there.
-fn installed(directory: &Path) -> Option<PathBuf> {
-    let pins = fs::read_to_string(directory.join(PINS)).ok()?;
-    executable(directory.join("bin/python")).filter(|_| pins == REQUIREMENTS)
-}
-
-async fn install(cache: &Path, directory: &Path) -> Result<(), MotoError> {
-    let python = on_path("python3").ok_or(MotoError::NoPython)?;
-    let staging = staging(cache).map_err(MotoError::Install)?;
-    let at = staging.path();
-    fs::write(at.join(PINS), REQUIREMENTS).map_err(MotoError::io(at.display()))?;
-    let command = GuardedCommand::new("/bin/sh", at.join("log"))
-        .args(["-c", SCRIPT, "install"])
-        .arg(python)
-        .current_dir(at)
-        .remove_at_end(at);
-    let what = format!("installing moto {MOTO_VERSION}");
-    say(&format!("{what} (once; it is then kept in {})", directory.display()));
-    let process = run(command, &what, INSTALL_LIMIT).await.map_err(MotoError::Install)?;
-    if directory.exists() {
-        fs::remove_dir_all(directory).map_err(MotoError::io(directory.display()))?;
-    }
-    let moved = fs::rename(at.join("venv"), directory).map_err(MotoError::io(directory.display()));
-    process.stop().await;
-    moved
 }
 
 #[cfg(test)]

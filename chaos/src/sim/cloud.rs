@@ -95,6 +95,8 @@ impl Cloud {
                     id: id.clone(),
                     state,
                     state_reason: None,
+                    unstoppable: None,
+                    restarts_at: None,
                     lock: LockTag::Absent,
                     owner: None,
                 };

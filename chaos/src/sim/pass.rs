@@ -6,8 +6,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use booking_api::{Booking, BookingStatus, FINALIZER, Resource};
 use booking_core::{
-    Action, Attempts, Backoff, Call, Claim, Decision, Finalizer, Observation, World as Facts, decide,
-    group_to_observe, instant::after,
+    Action, Attempts, Backoff, Call, Claim, Decision, Deliveries, Finalizer, Observation, World as Facts,
+    decide, group_to_observe, instant::after,
 };
 use booking_ring::protocol::Event as RingEvent;
 use jiff::Timestamp;
@@ -308,7 +308,9 @@ fn decided(
 ) -> Decision {
     let bookings: Vec<&Booking> = snapshot.bookings.iter().filter_map(Object::booking).collect();
     let resource = snapshot.resource.as_ref().and_then(Object::resource);
-    let facts = Facts { resource, bookings: &bookings, observation, attempts, claim: Claim::Ours, now };
+    let deliveries = &Deliveries::new();
+    let claim = Claim::Ours;
+    let facts = Facts { resource, bookings: &bookings, observation, attempts, deliveries, claim, now };
     decide(&facts, settings)
 }
 

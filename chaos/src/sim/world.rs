@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use booking_core::Settings;
+use booking_core::{Places, Settings};
 use booking_ring::timing::Timing;
 
 use super::{
@@ -290,7 +290,7 @@ impl World {
 /// As the operator's own defaults, but for a grace that fits into a run.
 fn settings() -> Settings {
     Settings {
-        region: "eu-central-1".into(),
+        places: Arc::new(Places::new("", "eu-central-1", vec![])),
         adoption_grace: Duration::from_mins(2),
         dry_run: false,
         poll_shortest: Duration::from_secs(1),

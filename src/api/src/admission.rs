@@ -100,6 +100,13 @@ pub(crate) fn one_of(allowed: &[&str]) -> Rule {
         .message(format!("must be one of: {}", allowed.join(", ")).as_str())
 }
 
+/// Every value is one of `allowed`.
+pub(crate) fn each_one_of(allowed: &[&str]) -> Rule {
+    let list: Vec<String> = allowed.iter().map(|word| format!("'{word}'")).collect();
+    Rule::new(format!("self.all(word, word in [{}])", list.join(", ")))
+        .message(format!("must be of: {}", allowed.join(", ")).as_str())
+}
+
 /// Every value is a date. Whether there is a 30 February is left to the operator.
 pub(crate) fn dates() -> Rule {
     Rule::new(format!("self.all(date, {})", is_match("date", 10, DATE_PATTERN)))

@@ -2,9 +2,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{NOTIFICATION_TYPES, admission, root_type};
+use crate::{NOTIFICATION_EVENTS, NOTIFICATION_TYPES, admission, root_type};
 
 /// The words of `Booking.status.status`.
 pub mod booking_state {
@@ -91,22 +92,62 @@ pub struct BookingSpec {
     #[schemars(range(min = 0, max = 527_040))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_minutes_after_finished: Option<i64>,
+
+    /// Time zone of the times in notifications, for example Europe/Berlin; the offset of end_at if it is absent.
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = admission::plain_text())]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 /// One notification of a Booking.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct Notification {
-    /// How to notify: email.
+    /// How to notify: email or webhook.
     #[schemars(length(max = 32))]
     #[x_kube(validation = admission::one_of(&NOTIFICATION_TYPES))]
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
 
-    /// Where to send it; for email one address.
-    #[schemars(length(max = 320))]
+    /// Where to send it: for email one address, for webhook an https URL that the operator is allowed to call.
+    #[schemars(length(max = 2048))]
     #[x_kube(validation = admission::plain_text())]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
+
+    /// What to tell: before_end (if this is absent), start, ready, failure.
+    #[schemars(length(max = 4), inner(length(max = 16)))]
+    #[x_kube(validation = admission::each_one_of(&NOTIFICATION_EVENTS))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Vec<String>>,
+
+    /// Minutes before the end at which before_end is told, 1 to 10080; 20 if it is absent.
+    #[schemars(range(min = 1, max = 10_080))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify_before_minutes: Option<i64>,
+}
+
+/// A notification that was sent, or given up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Notified {
+    /// The notification's type.
+    #[serde(rename = "type", default)]
+    pub type_: String,
+    /// Its recipient.
+    #[serde(default)]
+    pub recipient: String,
+    /// What was told.
+    #[serde(default)]
+    pub event: String,
+    /// About which instant, RFC 3339: the end of which before_end tells, else the start of the booking.
+    #[serde(default)]
+    pub about: String,
+    /// When it was sent or given up, RFC 3339.
+    #[serde(default)]
+    pub at: String,
+    /// Why it was given up; absent if it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// What the operator observed and decided for a Booking.
@@ -116,7 +157,7 @@ pub struct BookingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
 
-    /// Whether the notification before the end has been sent.
+    /// Whether everybody has been told of the end that the booking has now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notification_sent: Option<bool>,
 
@@ -143,6 +184,11 @@ pub struct BookingStatus {
     /// Seconds from the start of its window until the whole group first ran and was locked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_after_seconds: Option<i64>,
+
+    /// What was told to whom: nobody is told the same twice.
+    #[schemars(length(max = 256))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notified: Vec<Notified>,
 
     /// Accepted: the spec is valid. Ready: the whole group runs and is locked for this Booking.
     /// Stalled: the spec is invalid; nothing happens until it is mended.

@@ -25,7 +25,7 @@ mod monitor;
 mod resource;
 mod scheduler;
 
-pub use booking::{Booking, BookingSpec, BookingStatus, Notification, booking_state};
+pub use booking::{Booking, BookingSpec, BookingStatus, Notification, Notified, booking_state};
 pub use monitor::{DismissedGroup, ResourceMonitor, ResourceMonitorSpec, ResourceMonitorStatus};
 pub use resource::{
     Lock, OnDelete, Resource, ResourceHolder, ResourceSpec, ResourceStatus, WhenIdle, group_state,
@@ -45,7 +45,9 @@ pub const DISCOVERED_BY: &str = "manager.kotaico.de/discovered-by";
 pub const RESOURCE_TYPES: [&str; 2] = ["ec2", "rds"];
 
 /// Notification types that exist in the API.
-pub const NOTIFICATION_TYPES: [&str; 1] = ["email"];
+pub const NOTIFICATION_TYPES: [&str; 2] = ["email", "webhook"];
+/// The words of `notifications[].on`.
+pub const NOTIFICATION_EVENTS: [&str; 4] = ["before_end", "start", "ready", "failure"];
 
 /// Declares the lenient root type of a kind; the kind's names come from its CRD type.
 macro_rules! root_type {

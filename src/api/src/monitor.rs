@@ -5,7 +5,13 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{RESOURCE_TYPES, admission, root_type};
+use crate::{
+    RESOURCE_TYPES, admission,
+    resource::{REGION_PATTERN, ROLE_PATTERN},
+    root_type,
+};
+
+const WHY_IMMUTABLE: &str = "what it knows of its groups would be wrong; create another ResourceMonitor";
 
 /// What to discover.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -31,6 +37,10 @@ use crate::{RESOURCE_TYPES, admission, root_type};
         priority = 1
     )
 )]
+#[x_kube(
+    validation = admission::optional_immutable("region", WHY_IMMUTABLE),
+    validation = admission::optional_immutable("role_arn", WHY_IMMUTABLE)
+)]
 pub struct ResourceMonitorSpec {
     /// Kind of machines to look for: ec2 or rds.
     #[schemars(length(max = 16))]
@@ -42,6 +52,18 @@ pub struct ResourceMonitorSpec {
     #[schemars(range(min = 10, max = 86_400))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval_seconds: Option<i64>,
+
+    /// Region to look in; absent means the operator's own. Immutable, also from absent to set.
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = admission::matches(REGION_PATTERN, "must be a region, for example eu-central-1"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+
+    /// Role to assume to look; absent means the operator's own account. Immutable, also from absent to set.
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = admission::matches(ROLE_PATTERN, "must be the ARN of an IAM role"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
 }
 
 /// A group whose Resource a person deleted: it is not created again before its machines change.

@@ -17,8 +17,8 @@ pub mod group_state {
     pub const PENDING: &str = "PENDING";
 }
 
-const REGION_PATTERN: &str = r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$";
-const ROLE_PATTERN: &str = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$";
+pub(crate) const REGION_PATTERN: &str = r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$";
+pub(crate) const ROLE_PATTERN: &str = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$";
 const WHY_IMMUTABLE: &str = "another group would be left behind, running and locked; create another Resource";
 
 /// Which machines form the group, and what happens to them while nobody books it.
@@ -201,6 +201,11 @@ pub struct ResourceStatus {
     /// When the last hold ended, RFC 3339; absent while held and before the first hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_since: Option<String>,
+
+    /// When the cloud will start a stopped database of the group by itself, RFC 3339: RDS does so seven days
+    /// after it was stopped. It is stopped again unless somebody holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automatic_restart_at: Option<String>,
 
     /// Ready: observed and as it should be, stopped included. Stalled: the spec is invalid.
     /// IdleStopPending: runs unbooked and will be stopped at the time named. Unmanageable: members

@@ -1,6 +1,7 @@
 //! Every cloud error, classified. No other file reads error codes.
 //!
-//! Codes: "Error codes for the Amazon EC2 API" and "Common Errors" of the EC2 API reference.
+//! Codes: "Error codes for the Amazon EC2 API" and "Common Errors" of the EC2 API reference; the errors of
+//! each action in the RDS and STS API references.
 
 use std::time::Duration;
 
@@ -101,10 +102,22 @@ const CLASSES: [(ErrorClass, &[&str]); 7] = [
             "InsufficientCapacityOnHost",
             "InsufficientCapacity",
             "ReservationCapacityExceeded",
+            "InsufficientDBInstanceCapacity",
+            "InsufficientDBClusterCapacityFault",
+            "InsufficientStorageClusterCapacity",
         ],
     ),
     (ErrorClass::Quota, &["InstanceLimitExceeded", "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded"]),
-    (ErrorClass::Reobserve, &["IncorrectInstanceState", "IncorrectState"]),
+    (
+        ErrorClass::Reobserve,
+        &[
+            "IncorrectInstanceState",
+            "IncorrectState",
+            "InvalidDBInstanceState",
+            "InvalidDBInstanceStateFault",
+            "InvalidDBClusterStateFault",
+        ],
+    ),
     (
         ErrorClass::BadInstance,
         &[
@@ -117,6 +130,16 @@ const CLASSES: [(ErrorClass, &[&str]); 7] = [
             "UnsupportedOperation",
             "OperationNotPermitted",
             "UnsupportedHibernationConfiguration",
+            "DBInstanceNotFound",
+            "DBInstanceNotFoundFault",
+            "DBClusterNotFoundFault",
+            "InvalidParameterCombination",
+            "KMSKeyNotAccessibleFault",
+            "InvalidVPCNetworkStateFault",
+            "InvalidSubnet",
+            "DBSubnetGroupNotFoundFault",
+            "DBSubnetGroupDoesNotCoverEnoughAZs",
+            "AuthorizationNotFound",
         ],
     ),
     (

@@ -9,16 +9,22 @@
 //! | [`provider`] | the trait and its vocabulary |
 //! | [`permit`] | leave to mutate, checked before every attempt |
 //! | [`error`] | every error code, classified; the only place that reads them |
+//! | [`aws`] | accounts, credentials, time-outs: what all of AWS has in common |
 //! | [`ec2`] | EC2 |
+//! | [`rds`] | RDS: DB instances and DB clusters |
 //! | [`isolate`] | one bad id must not fail the rest of a call |
 
+pub mod aws;
 pub mod ec2;
 pub mod error;
 pub mod isolate;
 pub mod permit;
 pub mod provider;
+pub mod rds;
 
+pub use aws::{Aws, Cloud, Clouds, SetupError};
 pub use ec2::Ec2;
 pub use error::{CloudError, ErrorClass};
 pub use permit::{Permit, PermitLapsed, RunningCall, Unlimited};
 pub use provider::{CloudKey, Instance, InstanceState, Provider, Results, Tag};
+pub use rds::Rds;

@@ -1,6 +1,6 @@
 //! The provider trait and its vocabulary.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use async_trait::async_trait;
 
@@ -9,7 +9,7 @@ use crate::{error::CloudError, permit::Permit};
 /// What tells one cloud from another: calls to different clouds share neither tokens nor fate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CloudKey {
-    /// Account or role; empty for the credentials of the process itself.
+    /// ARN of the role to assume; empty for the credentials of the process itself.
     pub account: String,
     /// Region, for example `eu-central-1`.
     pub region: String,
@@ -24,29 +24,40 @@ pub type Tag = (String, String);
 pub type Results = BTreeMap<String, Result<(), CloudError>>;
 
 /// State of a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstanceState {
-    /// Starting.
+    /// On its way to running; unknown states count as this.
+    #[default]
     Pending,
     /// Running.
     Running,
+    /// Running, and at something during which it can be neither started nor stopped.
+    Busy,
     /// On its way to stopped.
     Stopping,
     /// Stopped.
     Stopped,
+    /// Of no use before a person has mended it: neither started nor stopped.
+    Broken,
     /// Shutting down for good, or gone.
     Terminated,
 }
 
 /// A machine, as described.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Instance {
-    /// Its id.
+    /// Its id: EC2's, or the ARN of a database.
     pub id: String,
     /// Its state.
     pub state: InstanceState,
-    /// Why it is in this state, `code: message`.
+    /// Why it is in this state, `code: message`; of a database its status, where the state does not tell it.
     pub state_reason: Option<String>,
+    /// What it is a part of, for people, if it is not started and stopped by itself: "DB cluster web".
+    pub part_of: Option<String>,
+    /// Why it cannot be stopped, for people.
+    pub unstoppable: Option<String>,
+    /// When the cloud will start it by itself.
+    pub restarts_at: Option<SystemTime>,
     /// All its tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -84,6 +95,7 @@ pub trait Provider: Send + Sync {
     /// Sets tags on machines, replacing values of the same keys.
     async fn tag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results;
 
-    /// Removes tags from machines where they hold exactly these values.
+    /// Removes tags from machines where they hold exactly these values. Where the cloud cannot compare by itself
+    /// (RDS), they are looked at right before.
     async fn untag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results;
 }

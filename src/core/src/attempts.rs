@@ -71,7 +71,7 @@ impl Action {
     /// Whether a machine shows the effect.
     fn shows_in(&self, instance: &Instance) -> bool {
         match (self, &instance.lock) {
-            (Self::Start, _) => instance.state == InstanceState::Running,
+            (Self::Start, _) => instance.state.runs(),
             (Self::Stop, _) => instance.state == InstanceState::Stopped,
             (Self::Lock(lock), LockTag::Held { raw, .. }) => same_lock(lock, raw),
             (Self::Unlock(_), tag) => *tag == LockTag::Absent,
@@ -228,7 +228,15 @@ mod tests {
     }
 
     fn machine(state: InstanceState) -> Instance {
-        Instance { id: "i-1".into(), state, state_reason: None, lock: LockTag::Absent, owner: None }
+        Instance {
+            id: "i-1".into(),
+            state,
+            state_reason: None,
+            lock: LockTag::Absent,
+            owner: None,
+            unstoppable: None,
+            restarts_at: None,
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use booking_api::{Booking, BookingStatus, BookingTemplate, NOTIFICATION_TYPES, Notification};
-use jiff::Timestamp;
+use booking_api::{
+    Booking, BookingStatus, BookingTemplate, NOTIFICATION_EVENTS, NOTIFICATION_TYPES, Notification,
+};
+use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{instant, window::Window};
 
@@ -58,6 +60,7 @@ pub fn validate(booking: &Booking) -> Result<ValidBooking, InvalidSpec> {
     let window = Window::new(start, end)
         .ok_or_else(|| InvalidSpec::new("end_at", format!("{end} is not after start_at {start}")))?;
     check_notifications(spec.notifications.as_deref())?;
+    check_zone(spec.time_zone.as_deref())?;
     Ok(ValidBooking {
         uid: booking.metadata.uid.clone().unwrap_or_default(),
         name: booking.metadata.name.clone().unwrap_or_default(),
@@ -123,9 +126,32 @@ fn check_notifications(notifications: Option<&[Notification]>) -> Result<(), Inv
                 format!("{:?} is unknown; known: {}", cut(type_), NOTIFICATION_TYPES.join(", ")),
             ));
         }
-        plain_text("notifications.recipient", notification.recipient.as_deref(), 320)?;
+        plain_text("notifications.recipient", notification.recipient.as_deref(), 2048)?;
+        let unknown = |word: &&String| !NOTIFICATION_EVENTS.contains(&word.as_str());
+        if let Some(word) = notification.on.iter().flatten().find(unknown) {
+            let problem = format!("{:?} is unknown; known: {}", cut(word), NOTIFICATION_EVENTS.join(", "));
+            return Err(InvalidSpec::new("notifications.on", problem));
+        }
+        if let Some(minutes) = notification.notify_before_minutes.filter(|it| !(1..=BEFORE_MAX).contains(it))
+        {
+            let problem = format!("{minutes} is not allowed; it is minutes, 1 to {BEFORE_MAX}");
+            return Err(InvalidSpec::new("notifications.notify_before_minutes", problem));
+        }
     }
     Ok(())
+}
+
+/// Longest time before the end: a week, in minutes.
+const BEFORE_MAX: i64 = 10_080;
+
+fn check_zone(name: Option<&str>) -> Result<(), InvalidSpec> {
+    match name.map(|name| (name, TimeZone::get(name))) {
+        Some((name, Err(_))) => {
+            let problem = format!("{:?} is unknown; write an IANA name such as Europe/Berlin", cut(name));
+            Err(InvalidSpec::new("time_zone", problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn required_instant(field: &'static str, text: Option<&str>) -> Result<Timestamp, InvalidSpec> {

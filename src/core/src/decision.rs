@@ -1,25 +1,27 @@
 //! The vocabulary of a decision: what it depends on, and what it comes to. It is made in `pass`, and told
 //! in `publish`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use booking_api::{Booking, BookingStatus, Lock, Resource, ResourceStatus};
 use jiff::Timestamp;
 
 use crate::{
     attempts::Attempts,
-    booking::{InvalidSpec, cut},
+    booking::InvalidSpec,
     claim::Claim,
     events::Note,
-    group::{self, Group, GroupKey},
+    group::{self, Group, NoGroup},
     instance::Instance,
+    notify::{Deliveries, Notice},
+    places::{NotAllowed, Places},
 };
 
 /// What the operator is set to. Durations of the pass, not of a Booking.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The operator's own region.
-    pub region: String,
+    /// Which accounts and regions there are.
+    pub places: Arc<Places>,
     /// How long what runs unbooked when a Resource is first seen is left running.
     pub adoption_grace: Duration,
     /// Decide and report, but send nothing to the cloud and leave specs and finalizers alone.
@@ -61,6 +63,8 @@ pub struct World<'a> {
     pub observation: &'a Observation,
     /// What this process sent lately.
     pub attempts: &'a Attempts,
+    /// What became of the notices that were handed out.
+    pub deliveries: &'a Deliveries,
     /// Whether this Resource is the one that acts on its group.
     pub claim: Claim,
     /// The time.
@@ -116,6 +120,8 @@ pub struct Decision {
     pub calls: Vec<Call>,
     /// Bookings to be deleted, by uid: finished, and their time to stay is over.
     pub expired: Vec<String>,
+    /// To be told to people who asked to be; some may have been handed out before.
+    pub notices: Vec<Notice>,
     /// Events, once the statuses stand.
     pub events: Vec<Note>,
     /// When to decide again, whatever happens.
@@ -125,43 +131,26 @@ pub struct Decision {
 impl Decision {
     /// Whether nothing is to be done but wait.
     pub fn is_empty(&self) -> bool {
-        Self { wake_at: None, ..self.clone() } == Self::default()
+        Self { wake_at: None, notices: Vec::new(), ..self.clone() } == Self::default()
     }
 }
 
 /// The group that must be observed before a decision, if any.
-///
-/// Only machines of type ec2 in the operator's own account and region are in reach yet.
-pub fn group_to_observe(resource: &Resource, claim: Claim, settings: &Settings) -> Option<GroupKey> {
-    match standing(resource, claim, settings) {
-        Ok(group) => Some(group.key),
-        Err(_) => None,
-    }
+pub fn group_to_observe(resource: &Resource, claim: Claim, settings: &Settings) -> Option<Group> {
+    standing(resource, claim, settings).ok()
 }
 
 /// Why a Resource acts on nothing.
 pub(crate) enum Blocked {
     Invalid(InvalidSpec),
-    Unsupported(String),
+    NotAllowed(NotAllowed),
     Claimed,
 }
 
 pub(crate) fn standing(resource: &Resource, claim: Claim, settings: &Settings) -> Result<Group, Blocked> {
-    let group = group::validate(resource, &settings.region).map_err(Blocked::Invalid)?;
-    let key = &group.key;
-    if key.type_ != "ec2" {
-        return Err(Blocked::Unsupported(format!(
-            "spec.type: {} is not supported yet; supported: ec2",
-            key.type_
-        )));
-    }
-    if !key.role_arn.is_empty() {
-        return Err(Blocked::Unsupported("spec.role_arn: this operator assumes no roles".into()));
-    }
-    if key.region != settings.region {
-        let problem =
-            format!("spec.region: {:?} is not this operator's region {}", cut(&key.region), settings.region);
-        return Err(Blocked::Unsupported(problem));
-    }
+    let group = group::validate(resource, &settings.places).map_err(|why| match why {
+        NoGroup::Invalid(error) => Blocked::Invalid(error),
+        NoGroup::NotAllowed(error) => Blocked::NotAllowed(error),
+    })?;
     if claim == Claim::Other { Err(Blocked::Claimed) } else { Ok(group) }
 }

@@ -63,6 +63,14 @@ pub struct Tally {
     pub malformed: Vec<String>,
     /// Machines that another controller owns: id and owner.
     pub owned: Vec<(String, String)>,
+    /// Machines that cannot be stopped: id and why.
+    pub unstoppable: Vec<(String, String)>,
+    /// Machines that are to be stopped but at something that does not allow it: id and what.
+    pub busy: Vec<(String, String)>,
+    /// Machines that are neither stopped nor of use.
+    pub broken: usize,
+    /// When the cloud will start the first of the stopped ones by itself.
+    pub restarts_at: Option<Timestamp>,
     /// Machines whose last call failed or had no effect: id and what happened.
     pub failing: Vec<(String, String)>,
     /// When the next call that had to be put off may go out.
@@ -106,7 +114,9 @@ fn needs(instance: &Instance, goal: &Goal, standing: &LockStanding) -> Vec<Actio
     match (goal, instance.state) {
         (Goal::Held(_), InstanceState::Stopped) => needs.push(Action::Start),
         // Half a lock may be somebody's: what carries it is not stopped.
-        (Goal::Idle { stop: true }, InstanceState::Running) if *standing != LockStanding::Malformed => {
+        (Goal::Idle { stop: true }, InstanceState::Running)
+            if *standing != LockStanding::Malformed && instance.unstoppable.is_none() =>
+        {
             needs.push(Action::Stop);
         }
         _ => {}
@@ -123,9 +133,11 @@ fn needs(instance: &Instance, goal: &Goal, standing: &LockStanding) -> Vec<Actio
 
 fn is_done(instance: &Instance, goal: &Goal, standing: &LockStanding) -> bool {
     match goal {
-        Goal::Held(_) => instance.state == InstanceState::Running && *standing == LockStanding::AsWanted,
+        Goal::Held(_) => instance.state.runs() && *standing == LockStanding::AsWanted,
         Goal::Idle { stop } => {
-            (!stop || instance.state == InstanceState::Stopped) && *standing == LockStanding::Free
+            let rests = instance.state == InstanceState::Stopped
+                || (instance.unstoppable.is_some() && instance.state.runs());
+            (!stop || rests) && *standing == LockStanding::Free
         }
     }
 }
@@ -179,7 +191,7 @@ impl Tally {
         standing: &LockStanding,
         turning: Option<Timestamp>,
     ) {
-        let runs = instance.state == InstanceState::Running;
+        let runs = instance.state.runs();
         self.total += 1;
         self.running += usize::from(runs);
         if let LockStanding::Foreign(_, until) = standing {
@@ -193,13 +205,39 @@ impl Tally {
         if let Some(until) = turning {
             self.try_again_at(until);
         }
-        self.moving += usize::from(instance.state.is_moving() || turning.is_some());
+        self.count_databases(instance, goal);
+        let waits = *goal == Goal::Idle { stop: true }
+            && instance.state == InstanceState::Busy
+            && instance.unstoppable.is_none();
+        self.moving += usize::from(instance.state.is_moving() || turning.is_some() || waits);
         self.done += usize::from(turning.is_none() && is_done(instance, goal, standing));
         self.stopped += usize::from(turning.is_none() && instance.state == InstanceState::Stopped);
         match standing {
             LockStanding::Foreign(lock, _) => self.foreign.push((instance.id.clone(), lock.clone())),
             LockStanding::Malformed => self.malformed.push(instance.id.clone()),
-            _ => self.idle_running += usize::from(runs),
+            _ => self.idle_running += usize::from(runs && instance.unstoppable.is_none()),
+        }
+    }
+
+    /// What only databases have.
+    fn count_databases(&mut self, instance: &Instance, goal: &Goal) {
+        let named = |what: &str| (instance.id.clone(), what.to_owned());
+        let reason = instance.state_reason.as_deref().unwrap_or("busy");
+        if let Some(why) = &instance.unstoppable {
+            self.unstoppable.push(named(why));
+        } else if instance.state == InstanceState::Busy && *goal == (Goal::Idle { stop: true }) {
+            self.busy.push(named(reason));
+        }
+        match instance.state {
+            InstanceState::Broken => {
+                self.broken += 1;
+                self.failing.push(named(&format!("{reason}: of no use before somebody has mended it")));
+            }
+            InstanceState::Stopped => {
+                let at = [self.restarts_at, instance.restarts_at].into_iter().flatten().min();
+                self.restarts_at = at;
+            }
+            _ => {}
         }
     }
 
@@ -228,7 +266,15 @@ mod tests {
     fn machine(state: InstanceState, locked: bool) -> Instance {
         let held = LockTag::Held { raw: lock(), until: at(3600) };
         let lock = if locked { held } else { LockTag::Absent };
-        Instance { id: "i-1".into(), state, state_reason: Some("User initiated".into()), lock, owner: None }
+        Instance {
+            id: "i-1".into(),
+            state,
+            state_reason: Some("User initiated".into()),
+            lock,
+            owner: None,
+            unstoppable: None,
+            restarts_at: None,
+        }
     }
 
     /// What is said of a machine to which an action was sent twice, the last time just now.

@@ -53,7 +53,7 @@ const REPORTED: [(&str, EventType); 15] = [
     (reason::UNMANAGEABLE, EventType::Warning),
     (reason::GROUP_CLAIMED, EventType::Warning),
     (reason::INVALID, EventType::Warning),
-    (reason::UNSUPPORTED, EventType::Warning),
+    (reason::NOT_ALLOWED, EventType::Warning),
     (reason::MANUAL_HOLD_MALFORMED, EventType::Warning),
     (reason::RESOURCE_NOT_FOUND, EventType::Warning),
     (reason::RESOURCE_INVALID, EventType::Warning),
@@ -110,7 +110,22 @@ pub(crate) fn resource_events(old: Option<&ResourceStatus>, new: &ResourceStatus
             });
         }
     }
+    notes.extend(restarted(old, new));
     notes
+}
+
+/// The cloud has started what it does not leave stopped, though nobody holds it.
+fn restarted(old: Option<&ResourceStatus>, new: &ResourceStatus) -> Option<Note> {
+    let foretold = old?.automatic_restart_at.as_deref()?;
+    let is_undone = new.automatic_restart_at.is_none() && new.holder.is_none() && old?.holder.is_none();
+    is_undone.then(|| Note {
+        subject: Subject::Resource,
+        type_: EventType::Normal,
+        reason: "RestartedByCloud",
+        message: format!(
+            "RDS leaves nothing stopped for ever: a restart was due at {foretold}; stopped again if unbooked"
+        ),
+    })
 }
 
 fn ready_event(subject: Subject, old: &[Condition], new: &[Condition]) -> Option<Note> {

@@ -2,16 +2,19 @@
 
 use booking_api::{OnDelete, RESOURCE_TYPES, Resource, WhenIdle};
 
-use crate::booking::{InvalidSpec, cut, plain_text};
+use crate::{
+    booking::{InvalidSpec, cut, plain_text},
+    places::{NotAllowed, Place, Places},
+};
 
 /// Where a group of machines lives: machines with the same key are the same machines.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupKey {
     /// `ec2` or `rds`.
     pub type_: String,
-    /// Role to assume; empty for the operator's own account.
-    pub role_arn: String,
-    /// Region; the operator's own where the Resource names none.
+    /// Account, 12 digits; empty for that of the operator's own credentials.
+    pub account: String,
+    /// Region.
     pub region: String,
     /// Value of the application tag.
     pub tag: String,
@@ -22,6 +25,8 @@ pub struct GroupKey {
 pub struct Group {
     /// Which machines.
     pub key: GroupKey,
+    /// Where they are, and how to get there.
+    pub place: Place,
     /// What happens to them while nobody holds them; absent is a policy of its own.
     pub when_idle: Option<WhenIdle>,
     /// What happens to them when the Resource goes.
@@ -31,11 +36,40 @@ pub struct Group {
 /// Longest value of an EC2 tag.
 const TAG_MAX_CHARS: usize = 256;
 
-/// Reads a Resource. `region` is the operator's own.
+/// Why a Resource stands for no group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoGroup {
+    /// A field makes no sense.
+    Invalid(InvalidSpec),
+    /// It asks for an account or region that its namespace may not use.
+    NotAllowed(NotAllowed),
+}
+
+/// Reads a Resource.
 ///
 /// # Errors
-/// [`InvalidSpec`] names the first field that makes no sense.
-pub fn validate(resource: &Resource, region: &str) -> Result<Group, InvalidSpec> {
+/// [`NoGroup`] names the first field that makes no sense or is not allowed.
+pub fn validate(resource: &Resource, places: &Places) -> Result<Group, NoGroup> {
+    let (type_, tag) = machines(resource).map_err(NoGroup::Invalid)?;
+    let spec = &resource.spec;
+    let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
+    let place = places.find(namespace, spec.role_arn.as_deref(), spec.region.as_deref());
+    let place = place.map_err(NoGroup::NotAllowed)?;
+    Ok(Group {
+        key: GroupKey {
+            type_: type_.to_owned(),
+            account: place.account.clone(),
+            region: place.region.clone(),
+            tag: tag.to_owned(),
+        },
+        place,
+        when_idle: spec.when_idle,
+        on_delete: spec.on_delete.unwrap_or(OnDelete::Release),
+    })
+}
+
+/// Kind and tag of the machines.
+fn machines(resource: &Resource) -> Result<(&str, &str), InvalidSpec> {
     let spec = &resource.spec;
     let type_ = spec.type_.as_deref().unwrap_or_default();
     if !RESOURCE_TYPES.contains(&type_) {
@@ -43,14 +77,5 @@ pub fn validate(resource: &Resource, region: &str) -> Result<Group, InvalidSpec>
         return Err(InvalidSpec::new("type", problem));
     }
     let tag = plain_text("tag", spec.tag.as_deref(), TAG_MAX_CHARS)?;
-    Ok(Group {
-        key: GroupKey {
-            type_: type_.to_owned(),
-            role_arn: spec.role_arn.clone().unwrap_or_default(),
-            region: spec.region.clone().unwrap_or_else(|| region.to_owned()),
-            tag: tag.to_owned(),
-        },
-        when_idle: spec.when_idle,
-        on_delete: spec.on_delete.unwrap_or(OnDelete::Release),
-    })
+    Ok((type_, tag))
 }

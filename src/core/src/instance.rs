@@ -24,17 +24,21 @@ const OWNER_TAGS: [(&str, &str); 3] = [
     ("karpenter.sh/nodepool", "Karpenter node pool"),
 ];
 
-/// State of a machine, as EC2 names it.
+/// State of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstanceState {
     /// Starting.
     Pending,
     /// Running.
     Running,
+    /// Running, and at something during which it can be neither started nor stopped, such as a backup.
+    Busy,
     /// On its way to stopped.
     Stopping,
     /// Stopped; costs nothing but storage.
     Stopped,
+    /// Of no use before a person has mended it; neither started nor stopped.
+    Broken,
     /// On its way to terminated, or terminated: as good as gone.
     Terminated,
 }
@@ -43,6 +47,11 @@ impl InstanceState {
     /// Whether it turns into another state by itself.
     pub fn is_moving(self) -> bool {
         matches!(self, Self::Pending | Self::Stopping)
+    }
+
+    /// Whether it can be used.
+    pub fn runs(self) -> bool {
+        matches!(self, Self::Running | Self::Busy)
     }
 }
 
@@ -59,6 +68,10 @@ pub struct Instance {
     pub lock: LockTag,
     /// Who else controls it, for people: "Auto Scaling group web".
     pub owner: Option<String>,
+    /// Why it cannot be stopped, for people: "it is a read replica of orders".
+    pub unstoppable: Option<String>,
+    /// When the cloud will start it by itself: RDS does, seven days after it was stopped.
+    pub restarts_at: Option<Timestamp>,
 }
 
 /// What the two lock tags of a machine say.

@@ -13,6 +13,8 @@
 //! | [`hold`] | who holds the group now, and which locks are ours |
 //! | [`claim`] | which of several Resources on one group acts |
 //! | [`drive`] | what each machine needs |
+//! | [`notify`] | whom to tell what, once |
+//! | [`places`] | which accounts and regions a namespace may use |
 //! | [`progress`] | how far the group is, in words for its conditions |
 //! | [`cron`], [`scheduler`] | when a schedule fires, and which Bookings come of it |
 //! | [`monitor`] | which Resources come of the machines that a sweep finds |
@@ -33,7 +35,9 @@ pub mod instance;
 pub mod instant;
 pub mod monitor;
 mod names;
+pub mod notify;
 mod pass;
+pub mod places;
 pub mod planted;
 pub mod progress;
 mod publish;
@@ -49,5 +53,7 @@ pub use decision::{Call, Decision, Finalizer, Observation, Settings, World, grou
 pub use events::{EventType, Note, Subject};
 pub use instance::{Instance, InstanceState};
 pub use monitor::{MonitorDecision, MonitorWorld, decide_monitor};
+pub use notify::{Deliveries, Delivery, Notice};
 pub use pass::decide;
+pub use places::{Place, Places};
 pub use scheduler::{SchedulerDecision, SchedulerWorld, decide_scheduler};

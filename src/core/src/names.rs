@@ -8,7 +8,7 @@ pub(crate) const NAME_MAX: usize = 253;
 const DIGEST_BYTES: usize = 6;
 
 /// A few characters that tell texts apart.
-pub(crate) fn digest(text: &str) -> String {
+pub fn digest(text: &str) -> String {
     Sha256::digest(text)
         .iter()
         .take(DIGEST_BYTES)

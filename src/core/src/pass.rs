@@ -41,6 +41,10 @@ pub fn decide(world: &World<'_>, settings: &Settings) -> Decision {
     pass.finish()
 }
 
+/// Reasons of the condition Unmanageable.
+const OWNED_BY_OTHERS: &str = "OwnedByOthers";
+const CANNOT_BE_STOPPED: &str = "CannotBeStopped";
+
 /// How long after a pass has told that a Booking is finished the next may delete it.
 const AFTER_FINISHED: Duration = Duration::from_secs(1);
 
@@ -68,7 +72,7 @@ pub(crate) struct Pass<'a> {
     /// Bookings that make sense, are not over and are not being deleted, in the order given.
     live: Vec<ValidBooking>,
     pub(crate) decision: Decision,
-    wake: Wake,
+    pub(crate) wake: Wake,
 }
 
 impl<'a> Pass<'a> {
@@ -211,8 +215,8 @@ impl<'a> Pass<'a> {
             Blocked::Invalid(error) => {
                 (Progress::new(false, reason::INVALID, error.to_string()), reason::RESOURCE_INVALID)
             }
-            Blocked::Unsupported(why) => {
-                (Progress::new(false, reason::UNSUPPORTED, why.clone()), reason::RESOURCE_INVALID)
+            Blocked::NotAllowed(why) => {
+                (Progress::new(false, reason::NOT_ALLOWED, why.to_string()), reason::RESOURCE_INVALID)
             }
             Blocked::Claimed => {
                 // Names nothing: the other Resource may live in a namespace that the reader may not see.
@@ -296,12 +300,16 @@ impl<'a> Pass<'a> {
         if let Some(drive) = drive {
             more = seen_conditions(&drive.tally, grace_end);
         } else {
-            let mut seen = vec![("Unmanageable", "OwnedByOthers"), ("LockMalformed", "LockMalformed")];
+            let mut seen = vec![
+                ("Unmanageable", OWNED_BY_OTHERS),
+                ("Unmanageable", CANNOT_BE_STOPPED),
+                ("LockMalformed", "LockMalformed"),
+            ];
             if grace_end.is_some() {
                 seen.insert(0, ("IdleStopPending", "AdoptionGrace"));
             }
             for (type_, reason) in seen {
-                let stands = old.conditions.iter().find(|condition| condition.type_ == type_);
+                let stands = old.conditions.iter().find(|it| it.type_ == type_ && it.reason == reason);
                 more.extend(stands.map(|known| Draft::new(type_, true, reason, known.message.clone())));
             }
         }
@@ -326,6 +334,7 @@ impl<'a> Pass<'a> {
     fn wake_for_machines(&mut self, instances: &[Instance], drive: &Drive) {
         self.wake.at_some(drive.tally.retry_at);
         self.wake.at_some(drive.tally.foreign_until);
+        self.wake.at_some(drive.tally.restarts_at);
         let last = self.world.attempts.last_unseen(instances);
         let sends = !drive.is_empty() && !self.settings.dry_run;
         if drive.tally.moving > 0 || last.is_some() || sends {
@@ -352,8 +361,9 @@ fn seen_conditions(tally: &Tally, grace_end: Option<Timestamp>) -> Vec<Draft> {
         );
         more.push(Draft::new("IdleStopPending", true, "AdoptionGrace", message));
     }
-    if !tally.owned.is_empty() {
-        more.push(Draft::new("Unmanageable", true, "OwnedByOthers", progress::owned(tally)));
+    if !tally.owned.is_empty() || !tally.unstoppable.is_empty() {
+        let reason = if tally.owned.is_empty() { CANNOT_BE_STOPPED } else { OWNED_BY_OTHERS };
+        more.push(Draft::new("Unmanageable", true, reason, progress::unmanageable(tally)));
     }
     if !tally.malformed.is_empty() {
         more.push(Draft::new("LockMalformed", true, "LockMalformed", progress::malformed(tally)));

@@ -30,8 +30,8 @@ pub mod reason {
     pub const GROUP_CLAIMED: &str = "GroupClaimed";
     /// The spec makes no sense.
     pub const INVALID: &str = "Invalid";
-    /// The spec asks for something that this operator is not set up for.
-    pub const UNSUPPORTED: &str = "Unsupported";
+    /// The spec asks for an account or region that the namespace may not use.
+    pub const NOT_ALLOWED: &str = "NotAllowed";
     /// `booked_by` and `booked_until` make no hold.
     pub const MANUAL_HOLD_MALFORMED: &str = "ManualHoldMalformed";
     /// The Resource is being deleted.
@@ -85,8 +85,15 @@ pub fn progress(key: &GroupKey, tally: &Tally, goal: &Goal) -> Progress {
         Goal::Idle { .. } if !tally.malformed.is_empty() => {
             Progress::new(false, reason::FOREIGN_LOCK, malformed(tally))
         }
+        Goal::Idle { .. } if tally.done < tally.managed && !tally.busy.is_empty() => {
+            let busy = list(tally.busy.iter().map(|(id, at)| format!("{id} ({at})")));
+            Progress::new(false, reason::STOPPING, format!("stopped once they can be: {busy}"))
+        }
         Goal::Idle { .. } if tally.done < tally.managed => {
             Progress::new(false, reason::STOPPING, "machines are being stopped and unlocked")
+        }
+        Goal::Idle { stop: true } if !tally.unstoppable.is_empty() => {
+            Progress::new(true, reason::IDLE, format!("nobody holds the group; {}", unstoppable(tally)))
         }
         Goal::Idle { stop } if *stop || tally.stopped == tally.managed => {
             Progress::new(true, reason::STOPPED, "all machines are stopped")
@@ -127,8 +134,17 @@ pub(crate) fn malformed(tally: &Tally) -> String {
     )
 }
 
-/// Machines that other controllers own.
-pub(crate) fn owned(tally: &Tally) -> String {
+/// Machines that are not ours to start and stop, and those that cannot be stopped.
+pub(crate) fn unmanageable(tally: &Tally) -> String {
+    if tally.owned.is_empty() {
+        return unstoppable(tally);
+    }
     let owned = tally.owned.iter().map(|(id, owner)| format!("{id} ({owner})"));
-    format!("neither started nor stopped, nor waited for: {}", list(owned))
+    let owned = format!("neither started nor stopped, nor waited for: {}", list(owned));
+    if tally.unstoppable.is_empty() { owned } else { format!("{owned}; {}", unstoppable(tally)) }
+}
+
+fn unstoppable(tally: &Tally) -> String {
+    let machines = tally.unstoppable.iter().map(|(id, why)| format!("{id} ({why})"));
+    format!("left running, for they cannot be stopped: {}", list(machines))
 }

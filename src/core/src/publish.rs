@@ -1,17 +1,17 @@
 //! What a pass writes, tells and sends: the second half of a [`Pass`].
 
 use booking_api::{Booking, BookingStatus, Resource};
-use jiff::Timestamp;
 
 use crate::{
     booking,
     claim::has_finalizer,
     condition::Draft,
-    decision::{Call, Decision, Finalizer},
+    decision::{Call, Decision, Finalizer, World},
     drive::{Drive, Goal, Tally},
     events::{self, EventType, Note, Subject},
     grant::Grant,
     hold::{Hold, Ledger, ManualHold},
+    notify::{self, Telling},
     pass::{Known, Pass},
     progress::{Progress, reason},
     status::{ResourceFacts, Standing, booking_status, resource_status},
@@ -33,7 +33,7 @@ impl Pass<'_> {
     /// What a Booking gives up is written before anybody else is given it: cut off in between, it could
     /// be claimed back.
     pub(crate) fn publish_bookings(&mut self, grants: &[Grant], hold: Option<&Hold>, progress: &Progress) {
-        let mut front = 0;
+        let (mut front, mut tellings) = (0, Vec::new());
         for known in &self.known {
             let grant = known.live.and_then(|place| grants.get(place));
             let standing = match (grant, &known.read) {
@@ -49,20 +49,33 @@ impl Pass<'_> {
                     Standing::Blocked(Progress::new(false, reason::SCHEDULED, "the Booking is being deleted"))
                 }
             };
-            let status = status_of(known, grant, &standing, self.world.now);
+            let status = status_of(known, grant, &standing, self.world, &mut tellings);
             let first = gives_up(known.booking.status.as_ref(), &status);
             let place = if first { front } else { self.decision.booking_statuses.len() };
             let changed = push_booking(&mut self.decision, known.booking, status, place);
             front += usize::from(first && changed);
         }
+        self.tell(tellings);
     }
 
     /// Every Booking is told why its Resource does nothing for it.
     pub(crate) fn block_bookings(&mut self, why: &Progress) {
+        let mut tellings = Vec::new();
         for known in &self.known {
-            let status = status_of(known, None, &Standing::Blocked(why.clone()), self.world.now);
+            let standing = Standing::Blocked(why.clone());
+            let status = status_of(known, None, &standing, self.world, &mut tellings);
             let place = self.decision.booking_statuses.len();
             push_booking(&mut self.decision, known.booking, status, place);
+        }
+        self.tell(tellings);
+    }
+
+    /// A dry run tells nobody: what it says would not be true.
+    fn tell(&mut self, tellings: Vec<Telling>) {
+        for telling in tellings.into_iter().filter(|_| !self.settings.dry_run) {
+            self.wake.at_some(telling.next);
+            self.decision.notices.extend(telling.notices);
+            self.decision.events.extend(telling.events);
         }
     }
 
@@ -111,11 +124,16 @@ fn status_of(
     known: &Known<'_>,
     grant: Option<&Grant>,
     standing: &Standing<'_>,
-    now: Timestamp,
+    world: World<'_>,
+    tellings: &mut Vec<Telling>,
 ) -> BookingStatus {
     match &known.read {
-        Ok(valid) => booking_status(known.booking, Some(valid), grant, standing, now),
-        Err(error) => booking_status(known.booking, None, None, &Standing::Invalid(error), now),
+        Ok(valid) => {
+            let mut status = booking_status(known.booking, Some(valid), grant, standing, world.now);
+            tellings.push(notify::tell(known.booking, valid, &mut status, world.deliveries, world.now));
+            status
+        }
+        Err(error) => booking_status(known.booking, None, None, &Standing::Invalid(error), world.now),
     }
 }
 

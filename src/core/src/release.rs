@@ -47,7 +47,7 @@ pub(crate) fn release(
         if let Some(shows_by) = shows_by.filter(|shows_by| now < *shows_by) {
             return Release::NotYet(shows_by);
         }
-        let running = instances.iter().filter(|i| i.state == InstanceState::Running).count();
+        let running = instances.iter().filter(|i| i.state.runs()).count();
         return Release::Done { running };
     }
     if now >= deadline { Release::GivenUp } else { Release::NotYet(deadline) }
@@ -59,10 +59,11 @@ fn is_left(instance: &Instance, on_delete: OnDelete, ledger: &Ledger, now: Times
         return false;
     }
     let standing = lock_standing(&instance.lock, None, ledger, now);
-    let runs = matches!(instance.state, InstanceState::Running | InstanceState::Pending);
+    let can_stop = instance.owner.is_none() && instance.unstoppable.is_none();
+    let runs = instance.state.runs() || instance.state == InstanceState::Pending;
     match standing {
         LockStanding::Stale(_) => true,
-        LockStanding::Free => on_delete == OnDelete::Stop && runs && instance.owner.is_none(),
+        LockStanding::Free => on_delete == OnDelete::Stop && runs && can_stop,
         _ => false,
     }
 }

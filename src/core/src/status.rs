@@ -55,6 +55,7 @@ pub(crate) fn booking_status(
     BookingStatus {
         status: state,
         notification_sent: old.notification_sent,
+        notified: old.notified.clone(),
         observed_generation: generation,
         granted_resource: window.and(booking.spec.resource_name.clone()),
         granted_from: window.map(|window| window.from.to_string()),
@@ -251,6 +252,10 @@ pub(crate) fn resource_status(
         released_locks: facts.ledger.released.clone(),
         first_seen_at,
         idle_since: facts.ledger.idle_since.clone(),
+        automatic_restart_at: match facts.tally {
+            Some(tally) => tally.restarts_at.map(instant::seconds),
+            None => old.automatic_restart_at,
+        },
         conditions: settle(&old.conditions, drafts, generation, now),
     }
 }
@@ -263,7 +268,7 @@ pub(crate) fn first_seen(status: &ResourceStatus, now: Timestamp) -> Timestamp {
 
 fn group_word(tally: &Tally) -> &'static str {
     match tally.running {
-        0 if tally.moving == 0 => group_state::STOPPED,
+        0 if tally.moving == 0 && tally.broken == 0 => group_state::STOPPED,
         running if running == tally.total && running > 0 => group_state::RUNNING,
         _ => group_state::PENDING,
     }

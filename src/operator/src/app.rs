@@ -6,8 +6,8 @@ use std::{
 };
 
 use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
-use booking_cloud::{Ec2, Provider};
-use booking_core::{Settings, instance::TAG_APPLICATION};
+use booking_cloud::{Aws, Clouds};
+use booking_core::{Places, Settings, instance::TAG_APPLICATION};
 use booking_ring::{
     kubernetes::{self as ring, RingHandle, clocks},
     time::Stamp,
@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     args::Config,
     clock::Clock,
+    clouds::OpenClouds,
     controller::{
         cache::Cache,
         ownership::{Everything, Opener, Ownership, Shards, Unless},
@@ -33,12 +34,12 @@ use crate::{
         write::FIELD_MANAGER,
     },
     crds,
+    notify::{self, Channels, Outbox},
     original::{self, Original},
+    places,
     share::Share,
     telemetry::{
-        log,
-        metered::Metered,
-        metrics,
+        log, metrics,
         probes::{Readiness, bind, metrics_routes, probe_routes, serve},
     },
 };
@@ -66,7 +67,13 @@ pub enum StartError {
     Ring(#[from] ring::ConfigError),
     /// The way to the cloud.
     #[error("no cloud: {0}")]
-    Cloud(#[from] booking_cloud::ec2::SetupError),
+    Cloud(#[from] booking_cloud::SetupError),
+    /// Accounts and regions.
+    #[error(transparent)]
+    Places(#[from] places::FileError),
+    /// Notifications.
+    #[error("no notifications: {0}")]
+    Notify(#[from] notify::SetupError),
     /// Others would be disturbed.
     #[error(
         "--dry-run writes statuses, and {replica} is at work in ring {namespace}/{ring}; stop it first, or narrow \
@@ -108,13 +115,12 @@ async fn start(config: Config, began: Stamp) -> Result<(), StartError> {
     let clock = Clock::default();
     let own_namespace = kubernetes.default_namespace.clone();
     let client = clock.client(kubernetes).map_err(|error| StartError::Cluster(error.to_string()))?;
-    let ec2 = Ec2::from_env(TAG_APPLICATION, FIELD_MANAGER).await?;
-    let provider = Arc::new(Metered(Arc::new(ec2)));
+    let clouds = Arc::new(Aws::from_env(TAG_APPLICATION, FIELD_MANAGER).await?);
     let handle = metrics::install()?;
     let config = if config.dry_run { apart(config, &client, &own_namespace).await? } else { config };
     let share = Share::in_ring(client.clone(), &config, own_namespace, began)?;
-    let parts = Parts { client, provider, clock, share };
-    let operator = Operator::new(&config, parts);
+    let parts = Parts { client, clouds, clock, share };
+    let operator = Operator::new(&config, parts)?;
     if let Some(address) = config.metrics_address {
         let routes = metrics_routes(handle, operator.queue.clone());
         operator.tasks.spawn(serve(bind(address).await?, routes, stop.clone()));
@@ -125,7 +131,7 @@ async fn start(config: Config, began: Stamp) -> Result<(), StartError> {
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        region = operator.pass.settings.region,
+        region = operator.pass.settings.places.region(),
         namespace = config.namespace.as_deref().unwrap_or("all"),
         dry_run = config.dry_run,
         "started"
@@ -154,8 +160,8 @@ async fn apart(mut config: Config, client: &Client, own_namespace: &str) -> Resu
 pub struct Parts {
     /// The cluster.
     pub client: Client,
-    /// The cloud.
-    pub provider: Arc<dyn Provider>,
+    /// The clouds.
+    pub clouds: Arc<dyn Clouds>,
     /// The time.
     pub clock: Clock,
     /// Which part of the work is its.
@@ -170,6 +176,7 @@ pub struct Operator {
     readiness: Arc<Readiness>,
     watches: Watches,
     original: watch::Sender<Original>,
+    places: watch::Sender<Arc<Places>>,
     /// Taken when it begins; behind a lock only because a future alone cannot be shared.
     ring: Mutex<Option<RingPart>>,
     tasks: TaskTracker,
@@ -207,9 +214,15 @@ struct RingPart {
 
 impl Operator {
     /// Wires an operator.
-    pub fn new(config: &Config, parts: Parts) -> Self {
-        let region = parts.provider.key().region.clone();
-        let cache = Arc::new(Cache::new(&region));
+    ///
+    /// # Errors
+    /// A file that the command line names cannot be read, or what it says makes no sense.
+    pub fn new(config: &Config, parts: Parts) -> Result<Self, StartError> {
+        let tasks = TaskTracker::new();
+        let allowed = config.accounts_file.as_deref().map(places::read).transpose()?.unwrap_or_default();
+        let known = Arc::new(Places::new(&config.role_arn, parts.clouds.region(), allowed));
+        let places = watch::Sender::new(known.clone());
+        let cache = Arc::new(Cache::new(known.clone()));
         let watches = Watches::default();
         let queue = Arc::new(WorkQueue::default());
         let call_timeout = config.ring.timing.call();
@@ -221,22 +234,30 @@ impl Operator {
             }
         };
         let ring_handle = ring.as_ref().map(|ring| ring.handle.clone());
-        let known = if config.ignore_original { Original::Absent } else { Original::Unknown };
-        let original = watch::Sender::new(known);
+        let first = if config.ignore_original { Original::Absent } else { Original::Unknown };
+        let original = watch::Sender::new(first);
         let ownership = Arc::new(Unless { within: ownership, original: original.subscribe() });
         let pass = Arc::new(Pass {
             client: parts.client.clone(),
             cache,
             queue: queue.clone(),
-            provider: parts.provider,
+            clouds: OpenClouds::new(parts.clouds, config.concurrency, queue.clone()),
+            places: places.subscribe(),
             sweeps: Sweeps::default(),
+            settings: settings(config, known),
+            clock: parts.clock.clone(),
+            outbox: Outbox::new(
+                Channels::new(&config.notify)?,
+                ownership.clone(),
+                queue.clone(),
+                parts.clock,
+                tasks.clone(),
+            ),
             ownership,
-            settings: settings(config, region),
-            clock: parts.clock,
             reporting: Reporting::new(parts.client.clone(), config.ring.pod.clone()),
             memory: Memory::default(),
         });
-        Self {
+        Ok(Self {
             readiness: Arc::new(Readiness::new(
                 parts.client.clone(),
                 watches.by_name(),
@@ -248,9 +269,10 @@ impl Operator {
             queue,
             watches,
             original,
+            places,
             ring: Mutex::new(ring),
-            tasks: TaskTracker::new(),
-        }
+            tasks,
+        })
     }
 
     /// Runs until `stop`; then hands over what it owns, and lets running passes end, for a bounded time.
@@ -271,6 +293,7 @@ impl Operator {
                 left = self.join_ring(namespace, &stop, &halt);
                 self.readiness.waits_for(None);
                 self.look_for_original(config, &stop, &halt);
+                self.follow_places(config, &halt);
                 tracing::info!("ready");
                 spawn_workers(&self.tasks, &self.pass, &self.queue, config.concurrency, &halt);
             }
@@ -341,6 +364,22 @@ impl Operator {
         }));
     }
 
+    /// Follows the file of accounts and regions. Everything is due when it changes.
+    fn follow_places(&self, config: &Config, halt: &CancellationToken) {
+        let Some(path) = config.accounts_file.clone() else {
+            return;
+        };
+        let follows = places::follow(path, self.places.clone());
+        self.tasks.spawn(halt.clone().run_until_cancelled_owned(follows));
+        let (mut seen, pass, queue) = (self.places.subscribe(), self.pass.clone(), self.queue.clone());
+        self.tasks.spawn(halt.clone().run_until_cancelled_owned(async move {
+            while seen.changed().await.is_ok() {
+                pass.cache.change_places(seen.borrow_and_update().clone());
+                pass.cache.keys().into_iter().for_each(|key| queue.add(key));
+            }
+        }));
+    }
+
     fn join_ring(
         &self,
         namespace: Option<&str>,
@@ -400,9 +439,9 @@ impl Operator {
     }
 }
 
-fn settings(config: &Config, region: String) -> Settings {
+fn settings(config: &Config, places: Arc<Places>) -> Settings {
     Settings {
-        region,
+        places,
         adoption_grace: config.adoption_grace,
         dry_run: config.dry_run,
         poll_shortest: config.poll.0,

@@ -5,17 +5,18 @@
 
 #![allow(clippy::doc_markdown, reason = "field docs are the text of --help, where backticks only disturb")]
 
+mod notify;
 mod ring;
 mod values;
 
-use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::ArgPredicate};
 
-pub use self::ring::RingArgs;
+pub use self::{notify::NotifyArgs, ring::RingArgs};
 use self::{
     ring::{RingFlags, ring},
-    values::{Address, double_dash, parse_address, parse_duration, zap_filter},
+    values::{Address, double_dash, parse_address, parse_duration, parse_role, zap_filter},
 };
 
 /// What to do.
@@ -56,6 +57,12 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// How replicas share the work.
     pub ring: RingArgs,
+    /// The role of whoever names none; empty for the operator's own credentials.
+    pub role_arn: String,
+    /// The file that says which namespaces may use which accounts and regions.
+    pub accounts_file: Option<PathBuf>,
+    /// How people are told.
+    pub notify: NotifyArgs,
 }
 
 /// How to log.
@@ -151,6 +158,14 @@ struct Run {
     /// How long a shutdown waits for running calls.
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "20s", value_parser = parse_duration, global = true)]
     shutdown_timeout: Duration,
+    /// Role to assume for Resources that name none; empty means none. The original operator's variable.
+    #[arg(long, env = "AWS_ASSUME_ROLE_ARN", default_value = "", value_parser = parse_role, global = true)]
+    assume_role_arn: String,
+    /// File that says which namespaces may use which accounts (roles) and regions; without it only the operator's own.
+    #[arg(long, env = "ACCOUNTS_FILE", global = true)]
+    accounts_file: Option<PathBuf>,
+    #[command(flatten)]
+    notify: NotifyArgs,
     #[command(flatten)]
     ring: RingFlags,
     /// Form of log lines.
@@ -217,6 +232,9 @@ fn config(run: Run) -> Result<Config, ParseError> {
         concurrency: usize::from(run.concurrency),
         shutdown_timeout: run.shutdown_timeout,
         ring,
+        notify: run.notify,
+        role_arn: run.assume_role_arn,
+        accounts_file: run.accounts_file.filter(|path| !path.as_os_str().is_empty()),
     })
 }
 

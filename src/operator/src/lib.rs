@@ -14,8 +14,11 @@
 pub mod app;
 pub mod args;
 pub mod clock;
+pub mod clouds;
 pub mod controller;
 pub mod crds;
+pub mod notify;
 pub mod original;
+pub mod places;
 pub mod share;
 pub mod telemetry;

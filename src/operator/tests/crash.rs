@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use booking_api::BookingScheduler;
 use common::{
-    World,
-    crash::{CrashPoint, Crashing, Side, crashing_client},
-    ec2_provider, in_ms, state_word,
+    World, aws,
+    crash::{CrashPoint, CrashingClouds, Side, crashing_client},
+    in_ms, state_word,
 };
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -34,9 +34,9 @@ async fn life_with_crash(at: Option<(usize, Side)>) -> usize {
     let point = CrashPoint::new(at);
     let config = ControlPlane::shared().await.unwrap().client_config();
     let client = crashing_client(config, point.clone());
-    let provider = Crashing { inner: ec2_provider(&world.ec2.url(), "first"), point: point.clone() };
+    let clouds = CrashingClouds { inner: aws(&world.ec2.url(), "first"), point: point.clone() };
     let stop = CancellationToken::new();
-    world.run_operator(client, Arc::new(provider), &[], stop.clone());
+    world.run_operator(client, Arc::new(clouds), &[], stop.clone());
     world.resource("web", "web").await;
     let (start, end) = (in_ms(1_500), in_ms(4_500));
     world.book("b", "web", "ann", (start, end)).await;
@@ -90,7 +90,7 @@ async fn schedule_with_crash(at: Option<(usize, Side)>) -> usize {
     let point = CrashPoint::new(at);
     let config = ControlPlane::shared().await.unwrap().client_config();
     let client = crashing_client(config, point.clone());
-    let provider = Crashing { inner: ec2_provider(&world.ec2.url(), "first"), point: point.clone() };
+    let clouds = CrashingClouds { inner: aws(&world.ec2.url(), "first"), point: point.clone() };
     let stop = CancellationToken::new();
     // given one that fires each five seconds, and whose next occurrence was four seconds ago
     let first = Timestamp::from_second(in_ms(-4_000).as_second()).unwrap();
@@ -102,7 +102,7 @@ async fn schedule_with_crash(at: Option<(usize, Side)>) -> usize {
     schedulers.create(&PostParams::default(), &often).await.unwrap();
     let next = Patch::Merge(json!({ "status": { "next": first.to_string() } }));
     schedulers.patch_status("often", &PatchParams::default(), &next).await.unwrap();
-    world.run_operator(client, Arc::new(provider), &[], stop.clone());
+    world.run_operator(client, Arc::new(clouds), &[], stop.clone());
     if at.is_some() {
         tokio::time::timeout(common::PATIENCE, point.crashed.cancelled()).await.expect("reaches the crash");
         world.start_operator(&[]);

@@ -22,7 +22,7 @@ use booking_operator::{
     share::Share,
 };
 use booking_ring::kubernetes::{clocks, crd::RingCrd, ranges};
-use common::{World, ec2_provider, for_ms, in_ms, state_word};
+use common::{World, aws, for_ms, in_ms, state_word};
 use kube::{Api, Client, client::ClientBuilder};
 use testbed::{control_plane::ControlPlane, ec2::InstanceState};
 use tokio_util::sync::CancellationToken;
@@ -74,11 +74,12 @@ impl Replica {
         let args = [&[ring.as_str(), &pod, &release], &RING[..]].concat();
         let config = common::config(&world.namespace, &args);
         let share = change(Share::in_ring(client.clone(), &config, String::new(), clocks::now()).unwrap());
-        let provider = Arc::new(ec2_provider(&world.ec2.url(), name));
-        let parts = Parts { client, provider, clock: Clock::default(), share };
+        let clouds = Arc::new(aws(&world.ec2.url(), name));
+        let parts = Parts { client, clouds, clock: Clock::default(), share };
         let stop = CancellationToken::new();
         let stops = stop.clone();
-        let task = tokio::spawn(async move { Operator::new(&config, parts).run(&config, stops).await });
+        let task =
+            tokio::spawn(async move { Operator::new(&config, parts).unwrap().run(&config, stops).await });
         Self { stop, task, requests }
     }
 

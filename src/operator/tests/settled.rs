@@ -7,9 +7,9 @@ mod common;
 use std::{sync::Arc, time::Duration};
 
 use common::{
-    World,
-    crash::{CrashPoint, Crashing, crashing_client},
-    ec2_provider, in_ms, the_hour,
+    World, aws,
+    crash::{CrashPoint, CrashingClouds, crashing_client},
+    in_ms, the_hour,
 };
 use futures::{StreamExt, stream};
 use testbed::{control_plane::ControlPlane, ec2::InstanceState};
@@ -24,11 +24,11 @@ async fn thirty_seconds_in_which_nothing_is_due_cost_no_write_and_no_mutation() 
     let world = World::without_operator("settled").await;
     let writes = CrashPoint::new(None);
     let config = ControlPlane::shared().await.unwrap().client_config();
-    let provider = Crashing { inner: ec2_provider(&world.ec2.url(), "operator"), point: writes.clone() };
+    let clouds = CrashingClouds { inner: aws(&world.ec2.url(), "operator"), point: writes.clone() };
     let stop = CancellationToken::new();
     let client = crashing_client(config, writes.clone());
     let args = ["--observe-interval=5s"];
-    let operator = world.run_operator(client, Arc::new(provider), &args, stop.clone());
+    let operator = world.run_operator(client, Arc::new(clouds), &args, stop.clone());
     stream::iter(0..RESOURCES).for_each_concurrent(8, |n| populate(&world, n)).await;
     for n in 0..RESOURCES {
         match n % 5 {

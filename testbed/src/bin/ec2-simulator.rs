@@ -1,4 +1,4 @@
-//! The simulated EC2 as a process of its own. It prints its URL and serves until it is interrupted.
+//! The simulated EC2, RDS and STS as a process of its own. It prints its URL and serves until it is interrupted.
 
 use std::error::Error;
 
@@ -6,7 +6,7 @@ use clap::Parser;
 use jiff::Timestamp;
 use testbed::ec2::{ClockMode, Ec2Config, Ec2Simulator, Settings};
 
-/// A simulated EC2 API, administered under /_admin
+/// A simulated API of EC2, RDS and STS, administered under /_admin
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Where to listen; port 0 takes a free one
@@ -33,6 +33,12 @@ struct Arguments {
     /// A pending instance can be stopped
     #[arg(long)]
     pending_can_stop: bool,
+    /// How long a database is starting
+    #[arg(long, value_name = "MS", default_value_t = Settings::default().rds_starting_ms)]
+    rds_starting_ms: u64,
+    /// How long a database is stopping
+    #[arg(long, value_name = "MS", default_value_t = Settings::default().rds_stopping_ms)]
+    rds_stopping_ms: u64,
     /// The clock begins at this moment (RFC 3339) and moves only when it is advanced
     #[arg(long, value_name = "TIME")]
     virtual_clock: Option<Timestamp>,
@@ -59,6 +65,9 @@ impl From<Arguments> for Ec2Config {
             lag_ms: arguments.consistency_lag_ms,
             lag_varies: arguments.lag_varies,
             pending_can_stop: arguments.pending_can_stop,
+            rds_starting_ms: arguments.rds_starting_ms,
+            rds_stopping_ms: arguments.rds_stopping_ms,
+            ..Settings::default()
         };
         let accounts = arguments.accounts.into_iter().collect();
         Self { listen: arguments.listen, settings, clock, accounts, ..Self::default() }

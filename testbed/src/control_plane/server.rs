@@ -13,11 +13,12 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::binaries::Binaries;
-use super::certs::{Credentials, write_private};
+use super::certs::Credentials;
 use super::error::ControlPlaneError;
 use super::{Pids, read_kubeconfig};
 use crate::guard::{Guarded, GuardedCommand, log_tail};
 use crate::ports::free_port;
+use crate::tls::write_private;
 
 /// It takes about 5 s on two idle cores; a machine that also compiles is many times slower.
 const READY_LIMIT: Duration = Duration::from_secs(90);

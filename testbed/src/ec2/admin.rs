@@ -17,6 +17,7 @@ use super::model::{
     AddInstances, FallsBack, InstanceQuery, InstanceState, InstanceView, Settings, SettingsPatch,
     StateReason, Tags,
 };
+use crate::{rds, sts};
 
 /// Ids of instances.
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,13 +89,15 @@ pub(crate) fn routes(world: Ec2World) -> Router {
         .route("/_admin/clock", get(clock))
         .route("/_admin/clock/advance", post(advance))
         .route("/_admin/reset", post(reset))
+        .merge(rds::admin::routes())
+        .merge(sts::routes())
         .with_state(world)
 }
 
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::UnknownInstance(_) => StatusCode::NOT_FOUND,
+            Self::UnknownInstance(_) | Self::UnknownDatabase(_) => StatusCode::NOT_FOUND,
             Self::Refused(_) => StatusCode::BAD_REQUEST,
             Self::ClockIsReal => StatusCode::CONFLICT,
         };

@@ -1,11 +1,11 @@
-//! The place of EC2's throttling: every call asks here before anything else happens to it.
+//! The place of the throttling: every call asks here before anything else happens to it.
 
 use std::fmt::Debug;
 
 use super::model::Scope;
 use super::time::SimTime;
 
-/// What throttling knows of a call. EC2 keeps its buckets by account, region and action.
+/// What throttling knows of a call. AWS keeps its buckets by account, region and action.
 #[derive(Clone, Copy, Debug)]
 pub struct AdmissionCall<'a> {
     /// When.
@@ -20,7 +20,7 @@ pub struct AdmissionCall<'a> {
     pub narrowed: bool,
 }
 
-/// The answer to too many calls: `RequestLimitExceeded`.
+/// The answer to too many calls: `RequestLimitExceeded` of EC2, `Throttling` of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttled;
 

@@ -1,4 +1,4 @@
-//! What was called: a bounded record of every call to the EC2 API.
+//! What was called: a bounded record of every call, of any service.
 
 use std::collections::VecDeque;
 
@@ -23,7 +23,8 @@ pub struct CallFacts {
     /// Account and region of the call.
     #[serde(flatten)]
     pub scope: Scope,
-    /// The instances that the call names.
+    /// The instances that the call names; of a call to RDS the identifier or ARN of the database, as it names it; of an
+    /// `AssumeRole` the role.
     pub instance_ids: Vec<String>,
     /// The filters of a describe.
     pub filters: Vec<RawFilter>,

@@ -184,11 +184,11 @@ impl Ec2AdminClient {
         self.tell(Method::POST, "reset", NOTHING).await
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Answer<T> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Answer<T> {
         self.ask(Method::GET, path, NOTHING).await
     }
 
-    async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -197,7 +197,7 @@ impl Ec2AdminClient {
         Ok(self.send(method, path, body).await?.json().await?)
     }
 
-    async fn tell(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Answer<()> {
+    pub(crate) async fn tell(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Answer<()> {
         self.send(method, path, body).await.map(drop)
     }
 

@@ -1,4 +1,4 @@
-//! A call to the EC2 API from arrival to answer: logged, admitted, spoiled if a rule says so, and carried out.
+//! A call of any service from arrival to answer: logged, admitted, spoiled if a rule says so, and carried out.
 
 use std::time::Duration;
 
@@ -7,11 +7,13 @@ use super::admission::AdmissionCall;
 use super::call_log::CallFacts;
 use super::error::ApiError;
 use super::faults::{Plan, Spoiled};
-use super::filter::RawFilter;
 use super::handle::{Core, Ec2World};
 use super::model::Scope;
+use super::service::Service;
+use super::time::SimTime;
 use super::wire::{Call, Request};
 use super::xml;
+use crate::{rds, sts};
 
 /// What goes back over the connection.
 #[derive(Debug)]
@@ -26,21 +28,24 @@ enum Outcome {
     Page(Page),
     Changes(Vec<StateChange>),
     Done,
+    Rds(rds::Answer),
+    Sts(sts::Answer),
 }
 
 /// Takes a call to its end, whether or not the caller still waits: a caller that gave up doesn't undo its call.
 pub(crate) async fn serve(world: Ec2World, call: Call) -> Reply {
     let (number, account, plan) = arrive(&world, &call);
     let Plan { delay_before_ms, delay_after_ms, spoiled_before, spoiled_after, .. } = plan;
+    let service = call.service;
     delay(delay_before_ms).await;
     let request_id = xml::request_id(number);
     if let Some(spoiled) = spoiled_before {
-        return spoil(&world, number, request_id, spoiled);
+        return spoil(&world, (service, number), request_id, spoiled);
     }
     let result = carry_out(&world, number, &account, call);
     delay(delay_after_ms).await;
     if let Some(spoiled) = spoiled_after {
-        return spoil(&world, number, request_id, spoiled);
+        return spoil(&world, (service, number), request_id, spoiled);
     }
     match result {
         Ok((action, outcome)) => {
@@ -48,7 +53,7 @@ pub(crate) async fn serve(world: Ec2World, call: Call) -> Reply {
             complete(&world, number, "OK");
             Reply::Answer { status: 200, request_id, body }
         }
-        Err(error) => refuse(&world, number, request_id, &error),
+        Err(error) => refuse(&world, (service, number), request_id, &error),
     }
 }
 
@@ -63,12 +68,14 @@ fn arrive(world: &Ec2World, call: &Call) -> (u64, String, Plan) {
         instance_ids: facts.instance_ids.len(),
         narrowed: facts.paged || !facts.filters.is_empty() || !facts.instance_ids.is_empty(),
     };
-    let plan = if core.admission.admit(admission).is_err() {
-        let throttled = ApiError::new("RequestLimitExceeded", "Request limit exceeded.");
-        Plan { spoiled_before: Some(Spoiled::Error(throttled)), ..Plan::default() }
+    let refused = |error| Plan { spoiled_before: Some(Spoiled::Error(error)), ..Plan::default() };
+    let plan = if core.roles.is_expired(SimTime::wall_clock(), &facts.access_key_id) {
+        refused(call.service.expired())
+    } else if core.admission.admit(admission).is_err() {
+        refused(call.service.throttled())
     } else {
-        let Core { world, faults, .. } = &mut *core;
-        faults.plan(now, &facts, world)
+        let Core { world, databases, faults, .. } = &mut *core;
+        faults.plan(now, &facts, &(&*world, &*databases))
     };
     let account = facts.scope.account.clone();
     let moment = core.moment();
@@ -81,33 +88,34 @@ fn arrive(world: &Ec2World, call: &Call) -> (u64, String, Plan) {
 
 fn facts(core: &Core, call: &Call) -> CallFacts {
     let caller = &call.caller;
-    let (mut ids, mut filters, mut tags, mut paged): (Vec<String>, Vec<RawFilter>, _, _) =
-        (Vec::new(), Vec::new(), Vec::new(), false);
-    match &call.request {
-        Ok(Request::Describe(describe)) => {
-            ids.clone_from(&describe.ids);
-            filters.clone_from(&describe.filters);
-            paged = describe.max_results.is_some() || describe.next_token.is_some();
-        }
-        Ok(Request::Power(_, named)) => ids.clone_from(named),
-        Ok(Request::Tags(_, named, arguments)) => {
-            ids.clone_from(named);
-            tags.clone_from(arguments);
-        }
-        Err(_) => {}
-    }
-    CallFacts {
+    let mut facts = CallFacts {
         action: call.action.clone(),
         caller: caller.app.clone().unwrap_or_else(|| caller.access_key_id.clone()),
         access_key_id: caller.access_key_id.clone(),
         signed: caller.signed.clone(),
         scope: Scope { account: core.account(&caller.access_key_id), region: caller.region.clone() },
-        instance_ids: ids,
-        filters,
-        tags,
-        paged,
+        instance_ids: Vec::new(),
+        filters: Vec::new(),
+        tags: Vec::new(),
+        paged: false,
         dry_run: call.dry_run,
+    };
+    match &call.request {
+        Ok(Request::Describe(describe)) => {
+            facts.instance_ids.clone_from(&describe.ids);
+            facts.filters.clone_from(&describe.filters);
+            facts.paged = describe.max_results.is_some() || describe.next_token.is_some();
+        }
+        Ok(Request::Power(_, named)) => facts.instance_ids.clone_from(named),
+        Ok(Request::Tags(_, named, arguments)) => {
+            facts.instance_ids.clone_from(named);
+            facts.tags.clone_from(arguments);
+        }
+        Ok(Request::Rds(request)) => request.note(&mut facts),
+        Ok(Request::Sts(request)) => request.note(&mut facts),
+        Err(_) => {}
     }
+    facts
 }
 
 /// The one step that changes the world; its result, with the action's name.
@@ -118,7 +126,7 @@ fn carry_out(
     call: Call,
 ) -> Result<(String, Outcome), ApiError> {
     let scope = Scope { account: account.to_owned(), region: call.caller.region };
-    let mut core = world.core();
+    let core = &mut *world.core();
     let now = core.now();
     let cloud = &mut core.world;
     let outcome = match call.request? {
@@ -137,6 +145,12 @@ fn carry_out(
             cloud.tag_call(now, &scope, (kind, call.dry_run), &ids, &tags)?;
             Outcome::Done
         }
+        Request::Rds(request) => {
+            Outcome::Rds(core.databases.carry_out(now, &scope, request, &cloud.settings)?)
+        }
+        Request::Sts(request) => {
+            Outcome::Sts(core.carry_out_sts(&call.caller.access_key_id, account, &request)?)
+        }
     };
     if let Some(record) = core.log.record(number) {
         record.took_effect = true;
@@ -150,12 +164,14 @@ fn render(action: &str, request_id: &str, account: &str, outcome: &Outcome) -> S
         Outcome::Page(page) => xml::described(request_id, account, page),
         Outcome::Changes(changes) => xml::state_changes(&root, request_id, changes),
         Outcome::Done => xml::done(&root, request_id),
+        Outcome::Rds(answer) => rds::render(action, request_id, answer),
+        Outcome::Sts(answer) => sts::render(action, request_id, answer),
     }
 }
 
-fn spoil(world: &Ec2World, number: u64, request_id: String, spoiled: Spoiled) -> Reply {
+fn spoil(world: &Ec2World, (service, number): (Service, u64), request_id: String, spoiled: Spoiled) -> Reply {
     match spoiled {
-        Spoiled::Error(error) => refuse(world, number, request_id, &error),
+        Spoiled::Error(error) => refuse(world, (service, number), request_id, &error),
         Spoiled::Reset => {
             complete(world, number, "ConnectionReset");
             Reply::Reset
@@ -170,9 +186,14 @@ fn spoil(world: &Ec2World, number: u64, request_id: String, spoiled: Spoiled) ->
     }
 }
 
-fn refuse(world: &Ec2World, number: u64, request_id: String, error: &ApiError) -> Reply {
+fn refuse(
+    world: &Ec2World,
+    (service, number): (Service, u64),
+    request_id: String,
+    error: &ApiError,
+) -> Reply {
     complete(world, number, &error.code);
-    let body = xml::error(&request_id, error);
+    let body = service.error(&request_id, error);
     Reply::Answer { status: error.status, request_id, body }
 }
 

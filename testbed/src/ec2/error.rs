@@ -1,21 +1,21 @@
-//! What can go wrong: for a caller of the EC2 API, and for who administers the simulator.
+//! What can go wrong: for a caller of the APIs, and for who administers the simulator.
 
 use thiserror::Error;
 
-/// A refusal in EC2's words.
+/// A refusal in the words of AWS.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{code}: {message}")]
 pub struct ApiError {
     /// Such as `IncorrectInstanceState`.
     pub code: String,
-    /// For people; names the ids concerned where EC2 does.
+    /// For people; names the ids concerned where AWS does.
     pub message: String,
     /// HTTP status.
     pub status: u16,
 }
 
 impl ApiError {
-    /// With the HTTP status that EC2 gives to `code`.
+    /// With the HTTP status that AWS gives to `code`.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into(), status: status_of(code) }
     }
@@ -50,8 +50,8 @@ impl ApiError {
     }
 }
 
-/// 503: come back later. 500: the server's fault, among which EC2 counts a lack of capacity. 403: who are you. 412: it
-/// would have worked. All else is the caller's fault.
+/// 503: come back later. 500: the server's fault, among which EC2 counts a lack of capacity. 403: who are you. 404:
+/// unknown to RDS. 412: it would have worked. All else is the caller's fault.
 fn status_of(code: &str) -> u16 {
     match code {
         "RequestLimitExceeded" | "EC2ThrottledException" | "Unavailable" | "ServiceUnavailable" => 503,
@@ -62,7 +62,8 @@ fn status_of(code: &str) -> u16 {
         | "InsufficientHostCapacity"
         | "InsufficientCapacityOnHost"
         | "ReservationCapacityExceeded" => 500,
-        "UnauthorizedOperation" | "MissingAuthenticationToken" => 403,
+        "UnauthorizedOperation" | "MissingAuthenticationToken" | "AccessDenied" | "ExpiredToken" => 403,
+        "DBInstanceNotFound" | "DBClusterNotFoundFault" => 404,
         "AuthFailure" => 401,
         "DryRunOperation" => 412,
         _ => 400,
@@ -75,6 +76,9 @@ pub enum AdminError {
     /// No such instance, or it is no longer listed.
     #[error("no instance {0}")]
     UnknownInstance(String),
+    /// No such database instance or cluster.
+    #[error("no database {0}")]
+    UnknownDatabase(String),
     /// What was asked for makes no sense.
     #[error("{0}")]
     Refused(String),

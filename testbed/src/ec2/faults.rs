@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::call_log::CallFacts;
 use super::error::ApiError;
 use super::filter::Pattern;
-use super::instance::Instance;
+use super::model::Tags;
 use super::time::SimTime;
 use super::world::World;
+use crate::rds::Databases;
 
 /// Which calls a rule is about; absent fields exclude nothing.
 ///
+/// An instance may be a database as well: `instance_id` is then the identifier or the ARN, as the call names it.
 /// `instance_id`, `zone` and the tag have to hold for one and the same instance among those that the call names. A call
 /// that names none is picked by a tag when it filters by that tag.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,7 +164,7 @@ impl Faults {
     }
 
     /// Applies the rules to a call, and counts that down.
-    pub(crate) fn plan(&mut self, now: SimTime, call: &CallFacts, world: &World) -> Plan {
+    pub(crate) fn plan(&mut self, now: SimTime, call: &CallFacts, machines: &impl Machines) -> Plan {
         let mut plan = Plan::default();
         let mut decided = false;
         for view in self.rules.values_mut() {
@@ -171,7 +173,7 @@ impl Faults {
             if decided && !is_latency {
                 continue;
             }
-            let Some(ids) = rule.when.picks(now, call, world) else {
+            let Some(ids) = rule.when.picks(now, call, machines) else {
                 continue;
             };
             decided |= !is_latency;
@@ -207,9 +209,26 @@ impl Plan {
     }
 }
 
+/// Where the rules look up what a call names.
+pub(crate) trait Machines {
+    fn place_and_tags(&self, now: SimTime, call: &CallFacts, id: &str) -> Option<(&str, &Tags)>;
+}
+
+impl Machines for World {
+    fn place_and_tags(&self, now: SimTime, _: &CallFacts, id: &str) -> Option<(&str, &Tags)> {
+        self.instance(id).map(|instance| (&*instance.zone, &**instance.tags.at(now).1))
+    }
+}
+
+impl Machines for (&World, &Databases) {
+    fn place_and_tags(&self, now: SimTime, call: &CallFacts, id: &str) -> Option<(&str, &Tags)> {
+        self.0.place_and_tags(now, call, id).or_else(|| self.1.named(call, id))
+    }
+}
+
 impl FaultMatch {
     /// The instances on whose account the rule applies to the call; `None` when it doesn't.
-    fn picks<'a>(&self, now: SimTime, call: &'a CallFacts, world: &World) -> Option<Vec<&'a str>> {
+    fn picks<'a>(&self, now: SimTime, call: &'a CallFacts, machines: &impl Machines) -> Option<Vec<&'a str>> {
         let is =
             |wanted: &Option<String>, actual: &str| wanted.as_ref().is_none_or(|wanted| wanted == actual);
         let about_the_call = is(&self.action, &call.action)
@@ -227,15 +246,14 @@ impl FaultMatch {
         let selected = |id: &&str| {
             is(&self.instance_id, id)
                 && (self.zone.is_none() && any_tag
-                    || world.instance(id).is_some_and(|instance| self.selects(now, instance)))
+                    || machines.place_and_tags(now, call, id).is_some_and(|found| self.selects(found)))
         };
         let ids: Vec<&str> = call.instance_ids.iter().map(String::as_str).filter(selected).collect();
         (!ids.is_empty() || any_place && self.is_filtered_by(call)).then_some(ids)
     }
 
-    fn selects(&self, now: SimTime, instance: &Instance) -> bool {
-        let tags = instance.tags.at(now).1;
-        self.zone.as_ref().is_none_or(|zone| **zone == *instance.zone)
+    fn selects(&self, (place, tags): (&str, &Tags)) -> bool {
+        self.zone.as_ref().is_none_or(|zone| zone == place)
             && self.tag_key.as_ref().is_none_or(|key| {
                 let value = tags.get(key);
                 value.is_some_and(|value| self.tag_value.as_ref().is_none_or(|wanted| wanted == value))

@@ -16,6 +16,8 @@ use super::model::{
 };
 use super::time::{Clock, ClockMode, SimTime};
 use super::world::World;
+use crate::rds::Databases;
+use crate::sts::Roles;
 
 /// How a simulator begins, and begins again when it is reset.
 #[derive(Clone, Debug)]
@@ -76,10 +78,12 @@ pub struct Ec2World {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) world: World,
+    pub(crate) databases: Databases,
+    pub(crate) roles: Roles,
     pub(crate) faults: Faults,
     pub(crate) log: CallLog,
     clock: Clock,
-    accounts: BTreeMap<String, String>,
+    pub(crate) accounts: BTreeMap<String, String>,
     pub(crate) admission: Arc<dyn Admission>,
 }
 
@@ -87,6 +91,8 @@ impl Core {
     fn new(config: &Ec2Config) -> Self {
         Self {
             world: World::new(config.settings.clone()),
+            databases: Databases::default(),
+            roles: Roles::default(),
             faults: Faults::default(),
             log: CallLog::new(config.call_log),
             clock: Clock::new(config.clock),
@@ -282,7 +288,8 @@ impl Ec2World {
         self.core().clock.advance(span).ok_or(AdminError::ClockIsReal)
     }
 
-    /// Begins again as configured: no instances, no faults, the first settings, an empty call log (whose numbers go on).
+    /// Begins again as configured: no instances, no databases, no trusted roles, no faults, the first settings, an empty
+    /// call log (whose numbers go on).
     pub fn reset(&self) {
         let mut core = self.core();
         let mut fresh = Core::new(&self.config);

@@ -1,5 +1,8 @@
 //! A simulated EC2: the Query API as the AWS SDKs speak it, over a world of instances that this process makes up.
 //!
+//! Its one port, with its clock, call log, faults, throttling and accounts, speaks [RDS](crate::rds) and STS as well:
+//! a call says by its version which of them it is for.
+//!
 //! What it has beyond a plain emulator: transitions take time, describes may lag, starts may fall back, any call can be
 //! spoiled by rule, and every call is on record. It holds 100,000 instances and more.
 //!
@@ -11,7 +14,7 @@
 //! Simulated: `DescribeInstances`, `StartInstances`, `StopInstances`, `CreateTags`, `DeleteTags`. Each instance is a
 //! reservation of its own, so a page of so many reservations is one of so many instances.
 
-mod actions;
+pub(crate) mod actions;
 mod admin;
 mod admission;
 mod call_log;
@@ -20,20 +23,21 @@ mod endpoint;
 mod error;
 mod faults;
 mod filter;
-mod handle;
+pub(crate) mod handle;
 mod index;
 mod instance;
 mod model;
 mod server;
-mod tagging;
+mod service;
+pub(crate) mod tagging;
 mod time;
 mod versions;
-mod wire;
-mod world;
-mod xml;
+pub(crate) mod wire;
+pub(crate) mod world;
+pub(crate) mod xml;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use admission::{Admission, AdmissionCall, AdmitAll, Throttled};
 pub use call_log::{CallFacts, CallLogLimits, CallPage, CallQuery, CallRecord, Moment};

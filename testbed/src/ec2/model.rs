@@ -235,6 +235,14 @@ pub struct Settings {
     pub lag_varies: bool,
     /// A pending instance can be stopped. EC2 does either; the default refuses.
     pub pending_can_stop: bool,
+    /// Starting to available, of databases, in milliseconds.
+    pub rds_starting_ms: u64,
+    /// Stopping to stopped, of databases, in milliseconds.
+    pub rds_stopping_ms: u64,
+    /// How long after its stop a database starts by itself, in milliseconds.
+    pub rds_restart_ms: u64,
+    /// The longest that credentials of a role last, whatever a call asks for, in milliseconds of the wall clock.
+    pub credentials_ms: u64,
 }
 
 impl Default for Settings {
@@ -247,6 +255,10 @@ impl Default for Settings {
             lag_ms: 0,
             lag_varies: false,
             pending_can_stop: false,
+            rds_starting_ms: 300_000,
+            rds_stopping_ms: 300_000,
+            rds_restart_ms: 7 * 24 * 60 * 60 * 1_000,
+            credentials_ms: 12 * 60 * 60 * 1_000,
         }
     }
 }
@@ -266,6 +278,18 @@ impl Settings {
 
     pub(crate) fn terminated_listed(&self) -> Duration {
         Duration::from_millis(self.terminated_listed_ms)
+    }
+
+    pub(crate) fn rds_starting(&self) -> Duration {
+        Duration::from_millis(self.rds_starting_ms)
+    }
+
+    pub(crate) fn rds_stopping(&self) -> Duration {
+        Duration::from_millis(self.rds_stopping_ms)
+    }
+
+    pub(crate) fn rds_restart(&self) -> Duration {
+        Duration::from_millis(self.rds_restart_ms)
     }
 
     pub(crate) fn lag(&self) -> Duration {
@@ -292,6 +316,14 @@ pub struct SettingsPatch {
     pub lag_varies: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_can_stop: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rds_starting_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rds_stopping_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rds_restart_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials_ms: Option<u64>,
 }
 
 impl SettingsPatch {
@@ -308,5 +340,9 @@ impl SettingsPatch {
         set(&mut to.lag_ms, self.lag_ms);
         set(&mut to.lag_varies, self.lag_varies);
         set(&mut to.pending_can_stop, self.pending_can_stop);
+        set(&mut to.rds_starting_ms, self.rds_starting_ms);
+        set(&mut to.rds_stopping_ms, self.rds_stopping_ms);
+        set(&mut to.rds_restart_ms, self.rds_restart_ms);
+        set(&mut to.credentials_ms, self.credentials_ms);
     }
 }

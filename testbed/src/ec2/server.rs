@@ -1,4 +1,4 @@
-//! The simulator as a server: a port that speaks the EC2 API to callers and JSON to administrators.
+//! The simulator as a server: a port that speaks the APIs of EC2, RDS and STS to callers and JSON to administrators.
 
 use std::io;
 use std::net::SocketAddr;

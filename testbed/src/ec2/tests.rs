@@ -5,7 +5,7 @@ mod faults;
 mod lifecycle;
 mod scale;
 mod tags;
-mod wire;
+pub(crate) mod wire;
 mod wire_faults;
 
 use std::time::Duration;

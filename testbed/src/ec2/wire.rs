@@ -1,4 +1,4 @@
-//! The EC2 Query protocol, inbound: from a form body and headers to a call.
+//! The Query protocol, inbound: from a form body and headers to a call. Its actions here are those of EC2.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,11 @@ use axum::http::HeaderMap;
 use super::actions::{Describe, Power};
 use super::error::ApiError;
 use super::filter::RawFilter;
+use super::service::Service;
 use super::tagging::{TagArgument, TagCall};
+use crate::{rds, sts};
 
-/// The one version of the API that is served.
+/// The one version of EC2's API that is served.
 pub(crate) const API_VERSION: &str = "2016-11-15";
 
 /// Who calls, as the headers tell.
@@ -29,12 +31,15 @@ pub(crate) enum Request {
     Describe(Describe),
     Power(Power, Vec<String>),
     Tags(TagCall, Vec<String>, Vec<TagArgument>),
+    Rds(rds::Request),
+    Sts(sts::Request),
 }
 
 /// A call as it came in. What is wrong with it is part of it, so that it is logged like any other.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) caller: Caller,
+    pub(crate) service: Service,
     pub(crate) action: String,
     pub(crate) dry_run: bool,
     pub(crate) request: Result<Request, ApiError>,
@@ -44,16 +49,17 @@ impl Call {
     pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
         let params = Params(form_urlencoded::parse(body).into_owned().collect());
         let action = params.text("Action").unwrap_or_default().to_owned();
+        let service = Service::of(params.text("Version").unwrap_or_default(), &action);
         let caller = Caller::read(headers);
         let request = if caller.is_some() {
-            params.request(&action)
+            service.read(&params, &action)
         } else {
             let message = "Request is missing Authentication Token";
             Err(ApiError::new("MissingAuthenticationToken", message))
         };
         let caller = caller.unwrap_or_default();
         let dry_run = params.text("DryRun") == Some("true");
-        Self { caller, action, dry_run, request }
+        Self { caller, service, action, dry_run, request }
     }
 }
 
@@ -72,10 +78,11 @@ impl Caller {
     }
 }
 
-struct Params(BTreeMap<String, String>);
+/// The parameters of a call.
+pub(crate) struct Params(BTreeMap<String, String>);
 
 impl Params {
-    fn request(&self, action: &str) -> Result<Request, ApiError> {
+    pub(crate) fn request(&self, action: &str) -> Result<Request, ApiError> {
         if action.is_empty() {
             let message = "The request must contain the parameter Action";
             return Err(ApiError::new("MissingParameter", message));
@@ -125,18 +132,24 @@ impl Params {
         self.indices("Tag").into_iter().map(tag).collect()
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
+    /// The refusal of RDS and STS.
+    pub(crate) fn no_such_operation(&self, action: &str) -> ApiError {
+        let version = self.text("Version").unwrap_or_default();
+        ApiError::new("InvalidAction", format!("Could not find operation {action} for version {version}"))
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// The values of `name.1`, `name.2` and so on, by number.
-    fn list(&self, name: &str) -> Vec<String> {
+    pub(crate) fn list(&self, name: &str) -> Vec<String> {
         let text = |index| self.text(&format!("{name}.{index}"));
         self.indices(name).into_iter().filter_map(text).map(str::to_owned).collect()
     }
 
     /// The numbers in use after `name.`, in order.
-    fn indices(&self, name: &str) -> Vec<u32> {
+    pub(crate) fn indices(&self, name: &str) -> Vec<u32> {
         let prefix = format!("{name}.");
         let named =
             self.0.range(prefix.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&prefix));

@@ -1,4 +1,4 @@
-//! The EC2 Query protocol, outbound: results and errors as XML.
+//! The Query protocol, outbound: results and errors as XML, those of EC2 and what RDS and STS have in common.
 
 use super::actions::{Page, StateChange};
 use super::error::ApiError;
@@ -9,12 +9,15 @@ use super::wire::API_VERSION;
 use super::world::mix;
 
 /// Writes elements; text is escaped.
-#[derive(Default)]
-struct Xml(String);
+pub(crate) struct Xml(String);
 
 impl Xml {
+    fn begin() -> Self {
+        Self("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned())
+    }
+
     fn document(root: &str, request_id: &str, content: impl FnOnce(&mut Self)) -> String {
-        let mut xml = Self("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned());
+        let mut xml = Self::begin();
         let attributes = format!(" xmlns=\"http://ec2.amazonaws.com/doc/{API_VERSION}/\"");
         xml.open(root, &attributes);
         xml.text("requestId", request_id);
@@ -31,21 +34,39 @@ impl Xml {
         self.0.extend(["</", name, ">"]);
     }
 
-    fn element(&mut self, name: &str, content: impl FnOnce(&mut Self)) {
+    pub(crate) fn element(&mut self, name: &str, content: impl FnOnce(&mut Self)) {
         self.open(name, "");
         content(self);
         self.close(name);
     }
 
     fn items<T>(&mut self, name: &str, items: impl IntoIterator<Item = T>, each: impl Fn(&mut Self, T)) {
+        self.list(name, "item", items, each);
+    }
+
+    /// Elements `item` within an element `name`.
+    pub(crate) fn list<T>(
+        &mut self,
+        name: &str,
+        item: &str,
+        items: impl IntoIterator<Item = T>,
+        each: impl Fn(&mut Self, T),
+    ) {
         self.element(name, |xml| {
-            for item in items {
-                xml.element("item", |xml| each(xml, item));
+            for one in items {
+                xml.element(item, |xml| each(xml, one));
             }
         });
     }
 
-    fn text(&mut self, name: &str, text: &str) {
+    /// An element only where there is a text.
+    pub(crate) fn optional(&mut self, name: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(name, text);
+        }
+    }
+
+    pub(crate) fn text(&mut self, name: &str, text: &str) {
         self.element(name, |xml| {
             for c in text.chars() {
                 match c {
@@ -134,7 +155,7 @@ pub(crate) fn done(root: &str, request_id: &str) -> String {
 }
 
 pub(crate) fn error(request_id: &str, error: &ApiError) -> String {
-    let mut xml = Xml("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned());
+    let mut xml = Xml::begin();
     xml.element("Response", |xml| {
         xml.element("Errors", |xml| {
             xml.element("Error", |xml| {
@@ -144,5 +165,35 @@ pub(crate) fn error(request_id: &str, error: &ApiError) -> String {
         });
         xml.text("RequestID", request_id);
     });
+    xml.0
+}
+
+/// An answer of RDS or STS to a call that worked.
+pub(crate) fn wrapped(
+    action: &str,
+    namespace: &str,
+    request_id: &str,
+    content: impl FnOnce(&mut Xml),
+) -> String {
+    let mut xml = Xml::begin();
+    let root = format!("{action}Response");
+    xml.open(&root, &format!(" xmlns=\"{namespace}\""));
+    content(&mut xml);
+    xml.element("ResponseMetadata", |xml| xml.text("RequestId", request_id));
+    xml.close(&root);
+    xml.0
+}
+
+/// A refusal of RDS or STS.
+pub(crate) fn wrapped_error(namespace: &str, request_id: &str, error: &ApiError) -> String {
+    let mut xml = Xml::begin();
+    xml.open("ErrorResponse", &format!(" xmlns=\"{namespace}\""));
+    xml.element("Error", |xml| {
+        xml.text("Type", if error.status < 500 { "Sender" } else { "Receiver" });
+        xml.text("Code", &error.code);
+        xml.text("Message", &error.message);
+    });
+    xml.text("RequestId", request_id);
+    xml.close("ErrorResponse");
     xml.0
 }

@@ -1,16 +1,8 @@
 //! From the SDK's types to ours.
 
-use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_ec2::{
-    config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
-    types::{Instance as SdkInstance, InstanceState as SdkState},
-};
+use aws_sdk_ec2::types::{Instance as SdkInstance, InstanceState as SdkState};
 
-use crate::{
-    error::CloudError,
-    provider::{Instance, InstanceState},
-};
+use crate::provider::{Instance, InstanceState};
 
 /// A machine; none if it has no id. A state that EC2 does not document counts as terminated: nothing
 /// is done to it.
@@ -26,7 +18,7 @@ pub(super) fn instance(sdk: &SdkInstance) -> Option<Instance> {
         (Some(code), Some(message)) => Some(format!("{code}: {message}")),
         (code, message) => code.or(message).map(ToOwned::to_owned),
     });
-    Some(Instance { id, state: state(code), state_reason, tags })
+    Some(Instance { id, state: state(code), state_reason, tags, ..Instance::default() })
 }
 
 /// Id of a machine, and its zone and type in one word.
@@ -45,55 +37,6 @@ fn state(code: i32) -> InstanceState {
         80 => InstanceState::Stopped,
         _ => InstanceState::Terminated,
     }
-}
-
-/// An error of any operation.
-pub(super) fn error<E>(error: &SdkError<E, HttpResponse>) -> CloudError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    match error {
-        SdkError::TimeoutError(_) => CloudError::timeout(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => CloudError::timeout(),
-        SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => match credentials_error(error) {
-            Some(found) => CloudError::credentials(&chain(found)),
-            None => CloudError::connection(&root(error)),
-        },
-        SdkError::ServiceError(service) => {
-            let status = service.raw().status().as_u16();
-            if let Some(code) = error.code() {
-                return CloudError::from_code(code, error.message().unwrap_or_default(), Some(status));
-            }
-            let message = format!("HTTP status {status} without an error code");
-            CloudError::bad_response(&message, Some(status))
-        }
-        _ => CloudError::from_code("BadRequest", &chain(error), None),
-    }
-}
-
-/// An error and its causes, from the outside in.
-fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
-}
-
-/// The SDK reports a call that could not be signed as one that could not be sent.
-fn credentials_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CredentialsError> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// The innermost cause of a broken connection, without its numbers: they are ports, errnos, seconds.
-fn root(error: &(dyn std::error::Error + 'static)) -> String {
-    let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let words: Vec<&str> = text.split(|c: char| c.is_ascii_digit()).filter(|word| !word.is_empty()).collect();
-    words.join("…")
 }
 
 #[cfg(test)]

@@ -1,38 +1,26 @@
 //! EC2.
 //!
-//! The SDK's own retries are off: they would repeat writes behind our back, and the decision to retry
-//! has one place elsewhere. Every call is bounded: connect, attempt, operation.
+//! A call takes up to a thousand machines; one that cannot follow fails the whole call, and is set apart.
 
 mod convert;
 mod filter;
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use aws_config::{AppName, BehaviorVersion, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ec2::{
     Client,
-    config::IdentityCache,
     types::{Filter, Reservation, Tag as SdkTag},
 };
 
 use crate::{
+    aws,
     error::{CloudError, ErrorClass},
     isolate::Isolation,
     permit::Permit,
     provider::{CloudKey, Instance, Provider, Results, Tag},
 };
 
-/// Longest time one page of a describe may take.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest time to get credentials. Below what a describe may take by more than a mutation's time, so that
-/// a describe says that they are what it waited for. The SDK's default is the time of the describe itself:
-/// then chance decides which of the two errors comes.
-const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Values per filter and call: "Filters" in the EC2 user guide.
 const FILTER_VALUES_MAX: usize = 200;
 /// Largest page of `DescribeInstances`, by its reference.
@@ -50,59 +38,12 @@ pub struct Ec2 {
     group_tag: String,
 }
 
-/// The role that the original operator assumes.
-const ROLE_VARIABLE: &str = "AWS_ASSUME_ROLE_ARN";
-
-/// Why EC2 cannot be set up.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum SetupError {
-    /// No region is configured.
-    #[error("no region: set AWS_REGION, or a region in the AWS profile")]
-    NoRegion,
-    /// Acting in another account than the one asked for would be worse than not acting.
-    #[error(
-        "{ROLE_VARIABLE} is set, but this release assumes no roles: give it credentials of the role's account"
-    )]
-    RoleUnsupported,
-}
-
 impl Ec2 {
-    /// EC2 as environment and profile say: `AWS_REGION`, `AWS_ENDPOINT_URL`, credentials from the
-    /// default chain, refreshed by themselves. `group_tag` is the key of the tag that marks groups.
-    ///
-    /// # Errors
-    /// [`SetupError::NoRegion`].
-    pub async fn from_env(group_tag: &str, app_name: &str) -> Result<Self, SetupError> {
-        if std::env::var(ROLE_VARIABLE).is_ok_and(|role| !role.is_empty()) {
-            return Err(SetupError::RoleUnsupported);
-        }
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        // An invalid name is left out: it only serves whoever reads the account's access log.
-        if let (Err(_), Ok(name)) = (std::env::var("AWS_SDK_UA_APP_ID"), AppName::new(app_name.to_owned())) {
-            loader = loader.app_name(name);
-        }
-        let config = loader.load().await;
-        if config.region().is_none() {
-            return Err(SetupError::NoRegion);
-        }
-        Ok(Self::new(&config, group_tag))
-    }
-
-    /// EC2 with a given configuration.
-    pub fn new(config: &aws_config::SdkConfig, group_tag: &str) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(PAGE_TIMEOUT)
-            .operation_timeout(PAGE_TIMEOUT)
-            .build();
-        let config = aws_sdk_ec2::config::Builder::from(config)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
-            .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS_TIMEOUT).build())
-            .build();
-        let region = config.region().map(ToString::to_string).unwrap_or_default();
-        let key = CloudKey { account: String::new(), region, service: "ec2".to_owned() };
-        Self { key, client: Client::from_conf(config), group_tag: group_tag.to_owned() }
+    /// EC2 in the region and with the credentials of a configuration. `account` names it, see
+    /// [`CloudKey::account`]; `group_tag` is the key of the tag that marks groups.
+    pub fn new(config: &aws_config::SdkConfig, account: &str, group_tag: &str) -> Self {
+        let key = aws::key(config, account, "ec2");
+        Self { key, client: Client::new(&aws::bounded(config)), group_tag: group_tag.to_owned() }
     }
 
     /// All pages of the machines that have this tag with one of up to [`FILTER_VALUES_MAX`] values.
@@ -122,7 +63,7 @@ impl Ec2 {
                 .set_next_token(token)
                 .send()
                 .await
-                .map_err(|error| convert::error(&error))?;
+                .map_err(|error| aws::error(&error))?;
             found.extend(
                 page.reservations().iter().flat_map(Reservation::instances).filter_map(convert::instance),
             );
@@ -169,7 +110,7 @@ impl Ec2 {
                 places.extend(found.filter_map(convert::place));
             }
             Err(error) => {
-                let error = convert::error(&error);
+                let error = aws::error(&error);
                 tracing::debug!(%error, "cannot tell where machines are that lack room");
             }
         }
@@ -181,13 +122,7 @@ impl Ec2 {
         mutation: Mutation<'_>,
         ids: Vec<String>,
     ) -> Result<(), CloudError> {
-        let call = permit.begin()?;
-        let sent = tokio::time::timeout(permit.call_timeout(), self.send(mutation, ids));
-        let answer = sent.await.unwrap_or_else(|_| Err(CloudError::timeout()));
-        if answer.as_ref().err().is_none_or(CloudError::is_over) {
-            call.replied();
-        }
-        answer
+        aws::permitted(permit, self.send(mutation, ids)).await
     }
 
     async fn send(&self, mutation: Mutation<'_>, ids: Vec<String>) -> Result<(), CloudError> {
@@ -196,19 +131,19 @@ impl Ec2 {
         match mutation {
             Mutation::Start => {
                 let answer = client.start_instances().set_instance_ids(ids).send().await;
-                answer.map(drop).map_err(|error| convert::error(&error))
+                answer.map(drop).map_err(|error| aws::error(&error))
             }
             Mutation::Stop => {
                 let answer = client.stop_instances().set_instance_ids(ids).send().await;
-                answer.map(drop).map_err(|error| convert::error(&error))
+                answer.map(drop).map_err(|error| aws::error(&error))
             }
             Mutation::Tag(tags) => {
                 let call = client.create_tags().set_resources(ids).set_tags(Some(sdk_tags(tags)));
-                call.send().await.map(drop).map_err(|error| convert::error(&error))
+                call.send().await.map(drop).map_err(|error| aws::error(&error))
             }
             Mutation::Untag(tags) => {
                 let call = client.delete_tags().set_resources(ids).set_tags(Some(sdk_tags(tags)));
-                call.send().await.map(drop).map_err(|error| convert::error(&error))
+                call.send().await.map(drop).map_err(|error| aws::error(&error))
             }
         }
     }

@@ -21,5 +21,5 @@ pub fn config(url: &str) -> SdkConfig {
 
 /// EC2 at this endpoint.
 pub fn ec2(url: &str, group_tag: &str) -> Ec2 {
-    Ec2::new(&config(url), group_tag)
+    Ec2::new(&config(url), "", group_tag)
 }

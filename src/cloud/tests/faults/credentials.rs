@@ -35,7 +35,7 @@ impl ProvideCredentials for Provides {
 fn ec2(cloud: &Cloud, error: Outcome) -> Ec2 {
     let config = common::config(&cloud.simulator.url()).into_builder();
     let config = config.credentials_provider(SharedCredentialsProvider::new(Provides(error))).build();
-    Ec2::new(&config, GROUP_TAG)
+    Ec2::new(&config, "", GROUP_TAG)
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_configuration_without_any_provider_of_credentials_sends_nothing() {
         .region(aws_config::Region::new(common::REGION))
         .endpoint_url(cloud.simulator.url())
         .build();
-    let ec2 = Ec2::new(&config, GROUP_TAG);
+    let ec2 = Ec2::new(&config, "", GROUP_TAG);
     // when machines are described
     let found = ec2.describe(&[GROUP.to_owned()]).await.unwrap_err();
     // then that fails

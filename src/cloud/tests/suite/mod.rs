@@ -19,6 +19,7 @@ macro_rules! on_both {
 }
 
 mod backend;
+mod databases;
 mod describe;
 mod isolate;
 mod moto;

@@ -21,6 +21,7 @@ use crate::{
     condition::{Draft, list, settle},
     events::{EventType, Note, Subject, ready_warning},
     group, instant, names,
+    places::{Place, Places},
     progress::reason,
 };
 
@@ -73,8 +74,8 @@ impl MonitorDecision {
 }
 
 /// Whether two Resources stand for the same machines.
-pub fn is_same_group(one: &Resource, two: &Resource, region: &str) -> bool {
-    let key = |resource| group::validate(resource, region).ok().map(|group| group.key);
+pub fn is_same_group(one: &Resource, two: &Resource, places: &Places) -> bool {
+    let key = |resource| group::validate(resource, places).ok().map(|group| group.key);
     key(one).is_some() && key(one) == key(two)
 }
 
@@ -87,10 +88,8 @@ pub struct MonitorWorld<'a> {
     pub resources: &'a [&'a Resource],
     /// What came of the sweep, if one was due.
     pub sweep: &'a Sweep,
-    /// The operator's own region.
-    pub region: &'a str,
-    /// Kinds of machines that the operator can look for.
-    pub supported: &'a [&'a str],
+    /// Which accounts and regions there are.
+    pub places: &'a Places,
     /// The present.
     pub now: Timestamp,
 }
@@ -108,18 +107,19 @@ pub struct MonitorDecision {
     pub wake_at: Option<Timestamp>,
 }
 
-/// Which machines are to be looked for now, if any are.
+/// Which machines are to be looked for now, and where, if any are.
 pub fn sweep_due<'a>(
     monitor: &'a ResourceMonitor,
-    supported: &[&str],
+    places: &Places,
     now: Timestamp,
-) -> Option<ValidMonitor<'a>> {
-    let valid = spec::validate(monitor).ok().filter(|valid| supported.contains(&valid.type_))?;
+) -> Option<(ValidMonitor<'a>, Place)> {
+    let valid = spec::validate(monitor).ok()?;
+    let place = spec::place(monitor, places).ok()?;
     let is_going = monitor.metadata.deletion_timestamp.is_some();
     let seen = monitor.status.as_ref().and_then(|status| status.observed_generation);
     // A spec that was mended has its conditions mended.
     let is_due = seen != monitor.metadata.generation || next_sweep(monitor, valid.interval, now) <= now;
-    (!is_going && is_due).then_some(valid)
+    (!is_going && is_due).then_some((valid, place))
 }
 
 /// A `last_sweep` that is no instant, or not yet, counts for none.
@@ -137,11 +137,10 @@ pub fn decide_monitor(world: &MonitorWorld<'_>) -> MonitorDecision {
         Ok(valid) => valid,
         Err(error) => return refuse(world, &error),
     };
-    if !world.supported.contains(&valid.type_) {
-        let message =
-            format!("spec.type: {:?} is not set up; {} is", valid.type_, world.supported.join(", "));
-        return stall(world, reason::UNSUPPORTED, &message);
-    }
+    let place = match spec::place(world.monitor, world.places) {
+        Ok(place) => place,
+        Err(error) => return stall(world, reason::NOT_ALLOWED, &error.to_string()),
+    };
     match world.sweep {
         Sweep::NotDue => MonitorDecision {
             wake_at: Some(next_sweep(world.monitor, valid.interval, world.now)),
@@ -152,7 +151,7 @@ pub fn decide_monitor(world: &MonitorWorld<'_>) -> MonitorDecision {
             let old = world.monitor.status.clone().unwrap_or_default();
             MonitorDecision { wake_at: Some(*retry_at), ..publish(world, old, vec![draft]) }
         }
-        Sweep::Found { at, groups } => take_in(world, &valid, *at, groups),
+        Sweep::Found { at, groups } => take_in(world, &valid, &place, (*at, groups)),
     }
 }
 
@@ -168,15 +167,15 @@ fn stall(world: &MonitorWorld<'_>, why: &'static str, message: &str) -> MonitorD
 fn take_in(
     world: &MonitorWorld<'_>,
     valid: &ValidMonitor<'_>,
-    at: Timestamp,
-    groups: &Groups,
+    place: &Place,
+    (at, groups): (Timestamp, &Groups),
 ) -> MonitorDecision {
     let mut old = world.monitor.status.clone().unwrap_or_default();
     if old.type_.as_deref().is_some_and(|type_| type_ != valid.type_) {
         // Groups of other machines are other groups.
         old = ResourceMonitorStatus { conditions: old.conditions, ..ResourceMonitorStatus::default() };
     }
-    let there = resources_by_tag(world, valid.type_);
+    let there = resources_by_tag(world, valid.type_, place);
     let was_known: BTreeSet<&String> = old.known.iter().collect();
     let mut dismissed: Vec<DismissedGroup> = old.dismissed.clone();
     // A group that changed is another group.
@@ -196,7 +195,7 @@ fn take_in(
             dismissed.push(DismissedGroup { tag: tag.clone(), machines: digest(machines), since });
             events.push(told_of_dismissal(tag));
         } else {
-            create.push(resource(world.monitor, valid.type_, tag));
+            create.push(resource(world, valid.type_, tag, place));
         }
     }
     let surplus = dismissed.len().saturating_sub(DISMISSED_MAX);
@@ -246,11 +245,15 @@ fn told_of_dismissal(tag: &str) -> Note {
     Note { subject: Subject::Monitor, type_: EventType::Normal, reason: "Dismissed", message }
 }
 
-/// The Resources of the operator's own account and region for machines of a kind.
-fn resources_by_tag<'a>(world: &MonitorWorld<'a>, type_: &str) -> BTreeMap<&'a str, &'a Resource> {
+/// The Resources for machines of a kind in a place.
+fn resources_by_tag<'a>(
+    world: &MonitorWorld<'a>,
+    type_: &str,
+    place: &Place,
+) -> BTreeMap<&'a str, &'a Resource> {
     let resources = world.resources.iter().copied().filter(|resource| {
-        group::validate(resource, world.region).is_ok_and(|group| {
-            group.key.type_ == type_ && group.key.region == world.region && group.key.role_arn.is_empty()
+        group::validate(resource, world.places).is_ok_and(|group| {
+            group.key.type_ == type_ && group.key.region == place.region && group.key.account == place.account
         })
     });
     resources.filter_map(|resource| Some((resource.spec.tag.as_deref()?, resource))).collect()
@@ -264,10 +267,17 @@ fn digest(machines: &BTreeSet<String>) -> String {
     names::digest(&machines.iter().map(String::as_str).collect::<Vec<_>>().join(" "))
 }
 
-fn resource(monitor: &ResourceMonitor, type_: &str, tag: &str) -> Resource {
-    let spec =
-        ResourceSpec { type_: Some(type_.to_owned()), tag: Some(tag.to_owned()), ..ResourceSpec::default() };
-    let mut resource = Resource::new(&resource_name(type_, tag), spec);
+fn resource(world: &MonitorWorld<'_>, type_: &str, tag: &str, place: &Place) -> Resource {
+    let monitor = world.monitor;
+    let spec = ResourceSpec {
+        type_: Some(type_.to_owned()),
+        tag: Some(tag.to_owned()),
+        region: monitor.spec.region.clone(),
+        role_arn: monitor.spec.role_arn.clone(),
+        ..ResourceSpec::default()
+    };
+    let abroad = Some(place).filter(|place| !world.places.is_own(place));
+    let mut resource = Resource::new(&resource_name(type_, tag, abroad), spec);
     resource.metadata.namespace = monitor.namespace();
     resource.annotations_mut().insert(DISCOVERED_BY.to_owned(), monitor.name_any());
     resource
@@ -283,7 +293,7 @@ fn publish(world: &MonitorWorld<'_>, status: ResourceMonitorStatus, drafts: Vec<
     if old == Some(&status) {
         return decision;
     }
-    let reported = [reason::INVALID, reason::UNSUPPORTED, reason::CLOUD_ERROR];
+    let reported = [reason::INVALID, reason::NOT_ALLOWED, reason::CLOUD_ERROR];
     decision.events.extend(ready_warning(Subject::Monitor, known, &status.conditions, &reported));
     decision.status = Some(status);
     decision

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use booking_api::{RESOURCE_TYPES, ResourceMonitor};
 
-use crate::booking::{InvalidSpec, cut};
+use crate::{
+    booking::{InvalidSpec, cut},
+    places::{NotAllowed, Place, Places},
+};
 
 /// Seconds between two sweeps.
 const INTERVAL: i64 = 60;
@@ -18,6 +21,15 @@ pub struct ValidMonitor<'a> {
     pub type_: &'a str,
     /// Time between two sweeps.
     pub interval: Duration,
+}
+
+/// Where a ResourceMonitor is to look.
+///
+/// # Errors
+/// [`NotAllowed`] names the field.
+pub fn place(monitor: &ResourceMonitor, places: &Places) -> Result<Place, NotAllowed> {
+    let namespace = monitor.metadata.namespace.as_deref().unwrap_or_default();
+    places.find(namespace, monitor.spec.role_arn.as_deref(), monitor.spec.region.as_deref())
 }
 
 /// Reads a ResourceMonitor.

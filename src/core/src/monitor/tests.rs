@@ -7,8 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
+use crate::places::Places;
 
-const REGION: &str = "eu-central-1";
+fn places() -> Places {
+    Places::new("", "eu-central-1", vec![])
+}
 
 struct World {
     monitor: ResourceMonitor,
@@ -52,8 +55,7 @@ impl World {
             monitor: &self.monitor,
             resources: &resources,
             sweep,
-            region: REGION,
-            supported: &["ec2"],
+            places: &places(),
             now: self.now,
         })
     }
@@ -61,7 +63,7 @@ impl World {
     /// A pass, cut off after so many writes. Gives the names of what it created.
     fn pass_until(&mut self, most: usize) -> Vec<String> {
         let found = || Sweep::Found { at: self.now, groups: self.groups.clone() };
-        let sweep = sweep_due(&self.monitor, &["ec2"], self.now).map_or(Sweep::NotDue, |_| found());
+        let sweep = sweep_due(&self.monitor, &places(), self.now).map_or(Sweep::NotDue, |_| found());
         let mut decision = self.decide(&sweep);
         let (mut created, mut creations) = (vec![], BTreeMap::new());
         for resource in std::mem::take(&mut decision.create) {
@@ -224,17 +226,17 @@ fn a_sweep_that_is_cut_off_after_any_write_is_made_up_for_by_the_next() {
 fn sweeps_come_once_per_interval_also_after_an_odd_time() {
     let mut world = World::new();
     world.monitor.spec.interval_seconds = Some(300);
-    assert!(sweep_due(&world.monitor, &["ec2"], world.now).is_some());
+    assert!(sweep_due(&world.monitor, &places(), world.now).is_some());
     world.pass_until(9);
     world.now += SignedDuration::from_secs(299);
-    assert!(sweep_due(&world.monitor, &["ec2"], world.now).is_none());
+    assert!(sweep_due(&world.monitor, &places(), world.now).is_none());
     let decision = world.decide(&Sweep::NotDue);
     assert_eq!((decision.wake_at, decision.status), (Some("2027-03-01T08:05:00Z".parse().unwrap()), None));
     world.now += SignedDuration::from_secs(1);
-    assert!(sweep_due(&world.monitor, &["ec2"], world.now).is_some());
+    assert!(sweep_due(&world.monitor, &places(), world.now).is_some());
     for odd in ["soon", "2999-01-01T00:00:00Z"] {
         world.monitor.status.as_mut().unwrap().last_sweep = Some(odd.into());
-        assert!(sweep_due(&world.monitor, &["ec2"], world.now).is_some(), "{odd}");
+        assert!(sweep_due(&world.monitor, &places(), world.now).is_some(), "{odd}");
     }
 }
 
@@ -258,7 +260,11 @@ fn a_spec_that_makes_no_sense_or_is_not_set_up_sweeps_nothing_and_says_so() {
         (|spec| spec.type_ = None, "Invalid", "spec.type: \"\" is unknown; known: ec2, rds"),
         (|spec| spec.type_ = Some("gcp".into()), "Invalid", "spec.type: \"gcp\" is unknown"),
         (|spec| spec.interval_seconds = Some(9), "Invalid", "spec.interval_seconds: 9 is not allowed"),
-        (|spec| spec.type_ = Some("rds".into()), "Unsupported", "spec.type: \"rds\" is not set up; ec2 is"),
+        (
+            |spec| spec.region = Some("us-east-1".into()),
+            "NotAllowed",
+            "spec.region: \"us-east-1\" is not allowed for namespace \"team\" with this role; allowed: eu-central-1",
+        ),
     ];
     for (edit, reason, says) in edits {
         let mut world = World::new();
@@ -306,9 +312,9 @@ fn a_spec_that_was_mended_is_swept_for_at_once() {
     world.monitor.spec.interval_seconds = Some(86_400);
     world.sweep();
     world.monitor.metadata.generation = Some(2);
-    assert!(sweep_due(&world.monitor, &["ec2"], world.now).is_some());
+    assert!(sweep_due(&world.monitor, &places(), world.now).is_some());
     world.pass_until(9);
-    assert!(sweep_due(&world.monitor, &["ec2"], world.now).is_none());
+    assert!(sweep_due(&world.monitor, &places(), world.now).is_none());
 }
 
 #[test]
@@ -316,7 +322,7 @@ fn one_that_is_being_deleted_does_nothing() {
     let mut world = World::new();
     world.machines("analytics", &["i-1"]);
     world.monitor.metadata.deletion_timestamp = Some(Time(world.now));
-    assert!(sweep_due(&world.monitor, &["ec2"], world.now).is_none());
+    assert!(sweep_due(&world.monitor, &places(), world.now).is_none());
     assert_eq!(
         world.decide(&Sweep::Found { at: world.now, groups: world.groups.clone() }),
         MonitorDecision::default()

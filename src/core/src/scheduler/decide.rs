@@ -237,6 +237,7 @@ fn booking(scheduler: &BookingScheduler, valid: &ValidScheduler<'_>, window: Win
         user_id: template.user_id.clone(),
         notifications: template.notifications.clone(),
         ttl_minutes_after_finished: None,
+        time_zone: scheduler.spec.time_zone.clone(),
     };
     let mut booking = Booking::new(&booking_name(&scheduler.name_any(), window.from), spec);
     booking.metadata.namespace = scheduler.namespace();

@@ -26,6 +26,7 @@ fn spec() -> BookingSchedulerSpec {
             notifications: Some(vec![Notification {
                 type_: Some("email".into()),
                 recipient: Some("ada@example.org".into()),
+                ..Notification::default()
             }]),
             ..Default::default()
         }),

@@ -26,10 +26,18 @@ fn an_invalid_booking_acts_on_nothing_and_says_why() {
         ("spec.end_at: 2027-03-01T08:00:00Z is not after", |spec| spec.end_at = spec.start_at.clone()),
         ("spec.end_at: 2027-03-01T07:00:00Z is not after start_at", |spec| spec.end_at = Some(text("07:00"))),
         ("spec.notifications.type: \"fax\" is unknown; known: email", |spec| {
-            spec.notifications = Some(vec![Notification { type_: Some("fax".into()), recipient: None }]);
+            spec.notifications = Some(vec![Notification {
+                type_: Some("fax".into()),
+                recipient: None,
+                ..Notification::default()
+            }]);
         }),
         ("spec.notifications.recipient: is missing", |spec| {
-            spec.notifications = Some(vec![Notification { type_: Some("email".into()), recipient: None }]);
+            spec.notifications = Some(vec![Notification {
+                type_: Some("email".into()),
+                recipient: None,
+                ..Notification::default()
+            }]);
         }),
     ];
     for (problem, spoil) in bad {
@@ -60,7 +68,7 @@ fn texts_at_their_limits_are_accepted() {
     stage.book(booking("a", &"ü".repeat(256), "08:00", "10:00"));
     let recipient = Some("a".repeat(320));
     stage.bookings[0].spec.notifications =
-        Some(vec![Notification { type_: Some("email".into()), recipient }]);
+        Some(vec![Notification { type_: Some("email".into()), recipient, ..Notification::default() }]);
     stage.until("08:10");
     assert_eq!(stage.says("a", "Ready"), "True Held");
 }
@@ -93,16 +101,15 @@ fn a_booking_that_was_finished_as_invalid_comes_alive_when_mended() {
 
 #[test]
 fn a_resource_that_makes_no_sense_or_is_out_of_reach_acts_on_nothing_and_says_why() {
-    let bad: [(&str, &str, Spoil<ResourceSpec>); 7] = [
+    let bad: [(&str, &str, Spoil<ResourceSpec>); 6] = [
         ("Invalid", "spec.type: \"\" is unknown; known: ec2, rds", |spec| spec.type_ = None),
         ("Invalid", "spec.type: \"gcp\" is unknown", |spec| spec.type_ = Some("gcp".into())),
         ("Invalid", "spec.tag: is missing or empty", |spec| spec.tag = None),
         ("Invalid", "spec.tag: is longer than 256", |spec| spec.tag = Some("x".repeat(257))),
-        ("Unsupported", "spec.type: rds is not supported yet", |spec| spec.type_ = Some("rds".into())),
-        ("Unsupported", "spec.role_arn", |spec| {
+        ("NotAllowed", "spec.role_arn: \"arn:aws:iam::123456789012:role/x\" is not allowed", |spec| {
             spec.role_arn = Some("arn:aws:iam::123456789012:role/x".into());
         }),
-        ("Unsupported", "spec.region: \"us-east-1\"", |spec| spec.region = Some("us-east-1".into())),
+        ("NotAllowed", "spec.region: \"us-east-1\"", |spec| spec.region = Some("us-east-1".into())),
     ];
     for (reason, problem, spoil) in bad {
         let mut stage = Stage::with([machine("i-1", InstanceState::Running)]);
@@ -134,7 +141,7 @@ fn a_resource_that_makes_no_sense_or_is_out_of_reach_acts_on_nothing_and_says_wh
 fn the_operators_own_region_may_be_spelt_out() {
     let mut stage = Stage::new(&["i-1"]);
     stage.configure(|spec| spec.region = Some("eu-central-1".into()));
-    let key = group_to_observe(stage.resource.as_ref().unwrap(), Claim::Ours, &stage.settings).unwrap();
+    let key = group_to_observe(stage.resource.as_ref().unwrap(), Claim::Ours, &stage.settings).unwrap().key;
     assert_eq!((key.region.as_str(), key.tag.as_str(), key.type_.as_str()), ("eu-central-1", "web", "ec2"));
     stage.until("08:10");
     assert_eq!(stage.resource_says("Ready"), "True Stopped");

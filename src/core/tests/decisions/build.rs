@@ -1,10 +1,10 @@
 //! Builders: the least that a story must say.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use booking_api::{Booking, BookingSpec, Lock, Resource, ResourceSpec, WhenIdle};
 use booking_core::{
-    Instance, InstanceState, Settings,
+    Instance, InstanceState, Places, Settings,
     instance::LockTag,
     instant::{self, after},
 };
@@ -28,7 +28,7 @@ pub fn later(start: Timestamp, seconds: u64) -> Timestamp {
 
 pub fn settings() -> Settings {
     Settings {
-        region: "eu-central-1".into(),
+        places: Arc::new(Places::new("", "eu-central-1", vec![])),
         adoption_grace: Duration::from_mins(30),
         dry_run: false,
         poll_shortest: Duration::from_secs(1),
@@ -80,7 +80,15 @@ pub fn tag(lock: &Lock) -> LockTag {
 }
 
 pub fn machine(id: &str, state: InstanceState) -> Instance {
-    Instance { id: id.into(), state, state_reason: None, lock: LockTag::Absent, owner: None }
+    Instance {
+        id: id.into(),
+        state,
+        state_reason: None,
+        lock: LockTag::Absent,
+        owner: None,
+        unstoppable: None,
+        restarts_at: None,
+    }
 }
 
 pub fn locked(mut machine: Instance, lock: &Lock) -> Instance {

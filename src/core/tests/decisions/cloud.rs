@@ -131,7 +131,7 @@ impl Machine {
                 Ok(())
             }
             (InstanceState::Pending | InstanceState::Running, _) => Ok(()),
-            (InstanceState::Stopping | InstanceState::Terminated, _) => Err("IncorrectInstanceState".into()),
+            _ => Err("IncorrectInstanceState".into()),
         }
     }
 
@@ -142,7 +142,7 @@ impl Machine {
                 Ok(())
             }
             InstanceState::Stopping | InstanceState::Stopped => Ok(()),
-            InstanceState::Pending | InstanceState::Terminated => Err("IncorrectInstanceState".into()),
+            _ => Err("IncorrectInstanceState".into()),
         }
     }
 

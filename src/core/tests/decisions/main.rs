@@ -9,12 +9,14 @@ mod stage;
 
 mod adoption_grace;
 mod blocked;
+mod databases;
 mod deletion;
 mod driving;
 mod dry_run;
 mod grants;
 mod holder;
 mod locks;
+mod notices;
 mod properties;
 mod robustness;
 mod statuses;

@@ -5,7 +5,7 @@ use booking_api::{
     ResourceSpec, ResourceStatus, WhenIdle,
 };
 use booking_core::{
-    Action, Attempts, Claim, Decision, Instance, InstanceState, Observation, World, decide,
+    Action, Attempts, Claim, Decision, Deliveries, Instance, InstanceState, Observation, World, decide,
     instance::{TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
 };
 use jiff::Timestamp;
@@ -67,11 +67,11 @@ prop_compose! {
         (uid, created, deleted, generation) in
             (option::weighted(0.95, select(vec!["a", "b", "c"])), option::of(instants()), option::weighted(0.1, instants()), option::of(1_i64..3)),
     ) -> Booking {
-        let notifications = kind.map(|type_| vec![Notification { type_: type_.clone(), recipient: type_ }]);
+        let notifications = kind.map(|type_| vec![Notification { type_: type_.clone(), recipient: type_, on: None, notify_before_minutes: None }]);
         let resource_name = resource_name.map(|name| if name.is_empty() { "web".into() } else { name });
         let spec = BookingSpec {
             resource_name: resource_name.clone(), start_at, end_at, user_id: user_id.map(Into::into), notifications,
-            ttl_minutes_after_finished: ttl,
+            ttl_minutes_after_finished: ttl, time_zone: None,
         };
         let mut booking = Booking::new("booking", spec);
         booking.status = status.map(|(word, from, until, conditions, seen)| BookingStatus {
@@ -123,7 +123,7 @@ prop_compose! {
         let tags = by.map(|by| (TAG_LOCKED_BY.to_owned(), by.to_owned())).into_iter()
             .chain(until.map(|until| (TAG_LOCKED_UNTIL.to_owned(), until))).collect();
         let lock = booking_core::instance::LockTag::read(&tags);
-        Instance { id: format!("i-{number}"), state, state_reason: None, lock, owner }
+        Instance { id: format!("i-{number}"), state, state_reason: None, lock, owner, unstoppable: None, restarts_at: None }
     }
 }
 
@@ -196,7 +196,7 @@ proptest! {
         }
         let ask = |resource: &Option<Resource>, bookings: &[Booking], now| {
             let bookings: Vec<&Booking> = bookings.iter().collect();
-            let world = World { resource: resource.as_ref(), bookings: &bookings, observation: &observation, attempts: &attempts, claim, now };
+            let world = World { resource: resource.as_ref(), bookings: &bookings, observation: &observation, attempts: &attempts, deliveries: &Deliveries::new(), claim, now };
             decide(&world, &settings)
         };
         // when it is decided upon, and what was decided is written

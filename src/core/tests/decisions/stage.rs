@@ -5,8 +5,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use booking_api::{Booking, BookingSpec, BookingStatus, FINALIZER, Resource, ResourceSpec, ResourceStatus};
 use booking_core::{
-    Action, Attempts, Backoff, Call, Claim, Decision, Finalizer, Instance, InstanceState, Note, Observation,
-    Settings, World, decide, group_to_observe,
+    Action, Attempts, Backoff, Call, Claim, Decision, Deliveries, Delivery, Finalizer, Instance,
+    InstanceState, Note, Notice, Observation, Settings, World, decide, group_to_observe,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -49,6 +49,10 @@ pub struct Stage {
     pub calls: Vec<(Timestamp, Call)>,
     pub events: Vec<Note>,
     pub writes: usize,
+    /// What became of notices; who is in `unreachable` gets none.
+    pub deliveries: Deliveries,
+    pub told: Vec<(Timestamp, Notice)>,
+    pub unreachable: Vec<String>,
     created: u64,
 }
 
@@ -77,6 +81,9 @@ impl Stage {
             calls: Vec::new(),
             events: Vec::new(),
             writes: 0,
+            deliveries: Deliveries::new(),
+            told: Vec::new(),
+            unreachable: Vec::new(),
             created: 0,
         }
     }
@@ -211,6 +218,7 @@ impl Stage {
             bookings: &bookings,
             observation,
             attempts: &self.attempts,
+            deliveries: &self.deliveries,
             claim: self.claim,
             now,
         };
@@ -229,7 +237,22 @@ impl Stage {
             self.attempts.observed(instances, self.now);
         }
         let decision = self.decide_on(&observation, self.now);
-        self.carry_out(&decision).map(|()| decision)
+        self.carry_out(&decision)?;
+        if self.deliver(&decision.notices) { self.pass() } else { Ok(decision) }
+    }
+
+    /// Sends what has not been sent; whether anything was.
+    fn deliver(&mut self, notices: &[Notice]) -> bool {
+        let before = self.deliveries.len();
+        for notice in notices {
+            let problem =
+                self.unreachable.contains(&notice.id.recipient).then(|| "550 no such user".to_owned());
+            if problem.is_none() && !self.deliveries.contains_key(&notice.id) {
+                self.told.push((self.now, notice.clone()));
+            }
+            self.deliveries.entry(notice.id.clone()).or_insert(Delivery { at: self.now, problem });
+        }
+        self.deliveries.len() > before
     }
 
     fn carry_out(&mut self, decision: &Decision) -> Result<(), Cut> {

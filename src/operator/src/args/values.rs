@@ -2,6 +2,7 @@
 
 use std::{ffi::OsString, net::SocketAddr, time::Duration};
 
+use booking_core::places::account;
 use jiff::SignedDuration;
 
 /// An address to listen on, or none.
@@ -36,6 +37,18 @@ pub(super) fn parse_address(text: &str) -> Result<Address, String> {
     full.parse().map(|address| Address(Some(address))).map_err(|_| {
         format!("{text:?} is no address; write host:port with an IP address, :port, or 0 for none")
     })
+}
+
+/// The ARN of a role, or nothing.
+pub(super) fn parse_role(text: &str) -> Result<String, String> {
+    let role = text.trim();
+    // Acting in another account than the one asked for would be worse than not acting.
+    if !role.is_empty() && account(role).is_empty() {
+        return Err(format!(
+            "{text:?} is not the ARN of a role; write for example arn:aws:iam::123456789012:role/booking"
+        ));
+    }
+    Ok(role.to_owned())
 }
 
 /// A duration such as 90s, 30m or 1h30m, more than nothing.

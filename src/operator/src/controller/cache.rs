@@ -14,7 +14,7 @@ use std::{
 
 use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use booking_core::{
-    Claim,
+    Claim, Places,
     claim::claim,
     group::{self, GroupKey},
 };
@@ -64,8 +64,8 @@ pub struct Cache {
 /// Everything that is known, of both kinds.
 #[derive(Debug, Default)]
 pub struct State {
-    /// The operator's own region: that of Resources that name none.
-    region: String,
+    /// Which accounts and regions there are.
+    places: Arc<Places>,
     resources: Table<Resource>,
     bookings: Table<Booking>,
     schedulers: Table<BookingScheduler>,
@@ -135,9 +135,23 @@ pub trait Cached: ResourceExt + Clone + Send + Sync + 'static {
 }
 
 impl Cache {
-    /// An empty cache of an operator in `region`.
-    pub fn new(region: &str) -> Self {
-        Self { state: Mutex::new(State { region: region.to_owned(), ..State::default() }) }
+    /// An empty cache.
+    pub fn new(places: Arc<Places>) -> Self {
+        Self { state: Mutex::new(State { places, ..State::default() }) }
+    }
+
+    /// Other accounts and regions are allowed from now on: Resources may stand for other groups, or for none.
+    pub fn change_places(&self, places: Arc<Places>) {
+        let mut state = self.lock();
+        state.places = places;
+        state.groups.clear();
+        let resources: Vec<(Name, Arc<Resource>)> =
+            state.resources.objects.iter().map(|(name, it)| (name.clone(), it.clone())).collect();
+        for (name, resource) in resources {
+            if let Some(group) = state.group(&resource) {
+                state.groups.entry(group).or_default().insert(name);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -312,7 +326,7 @@ impl State {
 
     /// The group of a Resource; none if its spec makes no sense.
     fn group(&self, resource: &Resource) -> Option<GroupKey> {
-        group::validate(resource, &self.region).ok().map(|group| group.key)
+        group::validate(resource, &self.places).ok().map(|group| group.key)
     }
 
     /// The keys of all Resources on a group.

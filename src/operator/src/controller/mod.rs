@@ -122,7 +122,10 @@ impl std::fmt::Display for Key {
 /// How long a key rests after its pass panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(30);
 
-/// Runs `concurrency` workers until `stop`; a pass that runs then is let end.
+/// Workers for each place that a cloud has: while one or two clouds do not answer, others have some left.
+const WORKERS_PER_PLACE: usize = 4;
+
+/// Runs workers until `stop`; a pass that runs then is let end. At each cloud `concurrency` of them are at once.
 pub fn spawn_workers(
     tasks: &TaskTracker,
     pass: &Arc<Pass>,
@@ -130,7 +133,7 @@ pub fn spawn_workers(
     concurrency: usize,
     stop: &CancellationToken,
 ) {
-    for _ in 0..concurrency {
+    for _ in 0..concurrency * WORKERS_PER_PLACE {
         let (pass, queue, stop) = (pass.clone(), queue.clone(), stop.clone());
         tasks.spawn(async move {
             while let Some(key) = stop.run_until_cancelled(queue.next()).await {

@@ -3,21 +3,17 @@
 use booking_cloud::{CloudError, Provider};
 use booking_core::{
     Attempts, Backoff, Observation,
-    group::GroupKey,
     instance::{self, LockTag},
     instant::after,
 };
 use jiff::Timestamp;
 
-/// Describes one group.
+/// Describes a group of machines by its tag.
 ///
 /// # Errors
 /// Whatever the cloud answers.
-pub async fn describe(
-    provider: &dyn Provider,
-    group: &GroupKey,
-) -> Result<Vec<booking_core::Instance>, CloudError> {
-    let machines = provider.describe(std::slice::from_ref(&group.tag)).await?;
+pub async fn describe(provider: &dyn Provider, tag: &str) -> Result<Vec<booking_core::Instance>, CloudError> {
+    let machines = provider.describe(&[tag.to_owned()]).await?;
     Ok(machines.into_iter().map(read).collect())
 }
 
@@ -53,12 +49,16 @@ fn read(machine: booking_cloud::Instance) -> booking_core::Instance {
         state: match machine.state {
             Cloud::Pending => Core::Pending,
             Cloud::Running => Core::Running,
+            Cloud::Busy => Core::Busy,
+            Cloud::Broken => Core::Broken,
             Cloud::Stopping => Core::Stopping,
             Cloud::Stopped => Core::Stopped,
             Cloud::Terminated => Core::Terminated,
         },
         lock: LockTag::read(&machine.tags),
-        owner: instance::owner(&machine.tags),
+        owner: instance::owner(&machine.tags).or(machine.part_of),
+        unstoppable: machine.unstoppable,
+        restarts_at: machine.restarts_at.and_then(|at| Timestamp::try_from(at).ok()),
         state_reason: machine.state_reason,
         id: machine.id,
     }

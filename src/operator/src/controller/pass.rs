@@ -10,10 +10,9 @@ use std::{
     time::Duration,
 };
 
-use booking_cloud::Provider;
-use booking_core::{Attempts, Backoff, Settings};
+use booking_core::{Attempts, Backoff, Places, Settings};
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Key, Kind,
@@ -24,7 +23,7 @@ use super::{
     sweep::Sweeps,
     write::{Leave, WriteError, Writer},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, clouds::OpenClouds, notify::Outbox};
 
 /// Waits after a pass that could not write.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(30) };
@@ -37,18 +36,22 @@ pub struct Pass {
     pub cache: Arc<Cache>,
     /// Where keys go for which a write of ours changed something.
     pub queue: Arc<WorkQueue>,
-    /// The cloud.
-    pub provider: Arc<dyn Provider>,
+    /// The clouds.
+    pub clouds: OpenClouds,
+    /// Which accounts and regions there are by now.
+    pub places: watch::Receiver<Arc<Places>>,
     /// What was found in the cloud, for monitors.
     pub sweeps: Sweeps,
     /// Which keys are this process's.
     pub ownership: Arc<dyn Ownership>,
-    /// What the operator is set to.
+    /// What the operator is set to; its places as they were at the start.
     pub settings: Settings,
     /// The time.
     pub clock: Clock,
     /// Events.
     pub reporting: Reporting,
+    /// Notifications.
+    pub outbox: Outbox,
     /// What this process remembers of each key: hints, safe to lose.
     pub memory: Memory,
 }
@@ -95,6 +98,7 @@ impl Pass {
         let Some(permit) = self.ownership.permit(key) else {
             // Whoever owns it works on it; if it comes back, it is put on the queue again.
             drop(self.memory.take(key));
+            self.outbox.forget(key);
             return None;
         };
         let leave = Leave(permit);
@@ -127,6 +131,11 @@ impl Pass {
         metrics::histogram!("booking_operator_pass_duration_seconds", "kind" => kind, "outcome" => outcome)
             .record(begun.elapsed().as_secs_f64());
         again
+    }
+
+    /// What the operator is set to by now.
+    fn settings(&self) -> Settings {
+        Settings { places: self.places.borrow().clone(), ..self.settings.clone() }
     }
 
     fn writer(&self, key: &Key, leave: &Leave) -> Writer {

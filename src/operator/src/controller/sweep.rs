@@ -1,28 +1,29 @@
-//! Which groups of machines there are. Monitors of one kind of machines share a sweep, however many they are.
+//! Which groups of machines there are. Monitors of one cloud share a sweep, however many they are; those of
+//! another neither wait for it nor suffer from it.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use booking_cloud::{CloudError, InstanceState, Provider};
+use booking_cloud::{CloudError, CloudKey, InstanceState, Provider};
 use booking_core::{
     instance::{TAG_APPLICATION, TAG_MANAGED},
     instant,
     monitor::Groups,
 };
 use jiff::Timestamp;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
 use crate::clock::Clock;
 
 /// A sweep that is younger than this part of an interval serves for another monitor, too.
 const SHARED_FOR: u32 = 2;
 
-/// The last sweep of each kind of machines.
+/// The last sweep of each cloud; locked while one is under way.
 #[derive(Debug, Default)]
-pub struct Sweeps(Mutex<HashMap<String, Swept>>);
+pub struct Sweeps(Mutex<HashMap<CloudKey, Arc<AsyncMutex<Option<Swept>>>>>);
 
 #[derive(Clone, Debug)]
 struct Swept {
@@ -32,6 +33,11 @@ struct Swept {
 }
 
 impl Sweeps {
+    fn of(&self, cloud: &CloudKey) -> Arc<AsyncMutex<Option<Swept>>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(cloud.clone()).or_default().clone()
+    }
+
     /// The groups that there are, at an instant not longer ago than half an interval. None while a sweep is
     /// under way.
     pub async fn find(
@@ -40,15 +46,15 @@ impl Sweeps {
         interval: Duration,
         clock: &Clock,
     ) -> Option<Result<(Timestamp, Arc<Groups>), CloudError>> {
-        let mut last = self.0.try_lock().ok()?;
+        let of_cloud = self.of(provider.key());
+        let mut last = of_cloud.try_lock().ok()?;
         let now = clock.now();
-        let service = &provider.key().service;
         let is_fresh = |swept: &&Swept| {
             swept.ended.elapsed() < interval / SHARED_FOR
                 && swept.at <= now
                 && instant::elapsed(swept.at, now) < interval
         };
-        if let Some(swept) = last.get(service).filter(is_fresh) {
+        if let Some(swept) = last.as_ref().filter(is_fresh) {
             return Some(Ok((swept.at, swept.groups.clone())));
         }
         let machines = match provider.discover(&(TAG_MANAGED.to_owned(), "true".to_owned())).await {
@@ -62,7 +68,7 @@ impl Sweeps {
             }
         }
         let swept = Swept { ended: Instant::now(), at: now, groups: Arc::new(groups) };
-        last.insert(service.clone(), swept.clone());
+        *last = Some(swept.clone());
         Some(Ok((swept.at, swept.groups)))
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use booking_cloud::{CloudError, CloudKey, Instance, Permit, Provider, Results, Tag};
+use booking_cloud::{Aws, Cloud, CloudError, CloudKey, Clouds, Instance, Permit, Provider, Results, Tag};
 use kube::{Client, client::ClientBuilder};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
@@ -63,14 +63,30 @@ impl CrashPoint {
     }
 }
 
-/// A provider whose mutations are effects.
-pub struct Crashing<P> {
-    pub inner: P,
+/// Clouds whose mutations are effects.
+pub struct CrashingClouds {
+    pub inner: Aws,
     pub point: Arc<CrashPoint>,
 }
 
 #[async_trait]
-impl<P: Provider> Provider for Crashing<P> {
+impl Clouds for CrashingClouds {
+    fn region(&self) -> &str {
+        self.inner.region()
+    }
+
+    async fn open(&self, cloud: &Cloud) -> Arc<dyn Provider> {
+        Arc::new(Crashing { inner: self.inner.open(cloud).await, point: self.point.clone() })
+    }
+}
+
+struct Crashing {
+    inner: Arc<dyn Provider>,
+    point: Arc<CrashPoint>,
+}
+
+#[async_trait]
+impl Provider for Crashing {
     fn key(&self) -> &CloudKey {
         self.inner.key()
     }

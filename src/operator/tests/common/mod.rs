@@ -13,7 +13,7 @@ pub mod crash;
 use std::{sync::Arc, time::Duration};
 
 use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
-use booking_cloud::{Ec2, Provider};
+use booking_cloud::{Aws, Clouds};
 use booking_core::instance::{TAG_APPLICATION, TAG_LOCKED_BY, TAG_LOCKED_UNTIL};
 use booking_operator::{
     app::{Operator, Parts},
@@ -89,8 +89,8 @@ pub fn config(namespace: &str, more: &[&str]) -> Config {
     }
 }
 
-/// EC2 in the simulator, called as `caller`.
-pub fn ec2_provider(ec2_url: &str, caller: &str) -> Ec2 {
+/// AWS in the simulator, called as `caller`.
+pub fn aws(ec2_url: &str, caller: &str) -> Aws {
     use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
     use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
     let config = SdkConfig::builder()
@@ -100,7 +100,7 @@ pub fn ec2_provider(ec2_url: &str, caller: &str) -> Ec2 {
         .app_name(AppName::new(caller.to_owned()).unwrap())
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new("k", "s", None, None, "tests")))
         .build();
-    Ec2::new(&config, TAG_APPLICATION)
+    Aws::new(config, TAG_APPLICATION, caller).unwrap()
 }
 
 pub struct World {
@@ -139,26 +139,28 @@ impl World {
         ec2.world().change_settings(&SettingsPatch {
             pending_ms: Some(150),
             stopping_ms: Some(100),
+            rds_starting_ms: Some(300),
+            rds_stopping_ms: Some(200),
             ..SettingsPatch::default()
         });
         Self { namespace, client, ec2, stop: CancellationToken::new() }
     }
 
     pub fn start_operator(&self, args: &[&str]) {
-        let provider = Arc::new(ec2_provider(&self.ec2.url(), "operator"));
-        self.run_operator(self.client.clone(), provider, args, self.stop.clone());
+        let clouds = Arc::new(aws(&self.ec2.url(), "operator"));
+        self.run_operator(self.client.clone(), clouds, args, self.stop.clone());
     }
 
     pub fn run_operator(
         &self,
         client: Client,
-        provider: Arc<dyn Provider>,
+        clouds: Arc<dyn Clouds>,
         args: &[&str],
         stop: CancellationToken,
     ) -> tokio::task::JoinHandle<()> {
         let config = config(&self.namespace, args);
-        let parts = Parts { client, provider, clock: Clock::default(), share: Share::Everything };
-        tokio::spawn(async move { Operator::new(&config, parts).run(&config, stop).await })
+        let parts = Parts { client, clouds, clock: Clock::default(), share: Share::Everything };
+        tokio::spawn(async move { Operator::new(&config, parts).unwrap().run(&config, stop).await })
     }
 
     /// Adds machines of a group.

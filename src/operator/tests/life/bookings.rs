@@ -219,11 +219,10 @@ async fn an_invalid_booking_acts_on_nothing_says_why_and_does_not_trouble_the_ot
     world.resource("web", "web").await;
     world.book("good", "web", "ann", the_hour()).await;
     world.booking_with_reason("good", "Held").await;
-    // given a Booking for a Resource with an unsupported type, and one for an unknown region
-    world.resource_with("rds", ResourceSpec { type_: Some("rds".into()), ..ec2("db") }).await;
-    world.resource_with_reason("rds", "Unsupported").await;
+    // given a Booking for a Resource in a region that is not allowed
     let abroad = ResourceSpec { region: Some("us-east-1".into()), ..ec2("db") };
     world.resource_with("abroad", abroad).await;
+    world.resource_with_reason("abroad", "NotAllowed").await;
     world.book("b", "abroad", "bob", the_hour()).await;
     let refused = world.booking_with_reason("b", "ResourceInvalid").await;
     assert!(message(&refused, "Ready").contains("us-east-1"), "{}", message(&refused, "Ready"));

@@ -5,8 +5,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod accounts;
+mod bad_input;
 mod bookings;
 mod groups;
 mod monitors;
+mod notifications;
 mod original;
 mod schedulers;

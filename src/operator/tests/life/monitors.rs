@@ -8,7 +8,10 @@ use kube::{
     runtime::wait::await_condition,
 };
 use serde_json::json;
-use testbed::ec2::{AddInstances, FaultEffect, FaultRule, InstanceState};
+use testbed::{
+    ec2::{AddInstances, FaultEffect, FaultRule, InstanceState},
+    rds::AddDbInstance,
+};
 
 use crate::common::{PATIENCE, REGION, World, resource_reason};
 
@@ -17,7 +20,8 @@ fn monitors(world: &World) -> Api<ResourceMonitor> {
 }
 
 async fn monitor(world: &World, name: &str, type_: &str) {
-    let spec = ResourceMonitorSpec { type_: Some(type_.into()), interval_seconds: Some(10) };
+    let spec =
+        ResourceMonitorSpec { type_: Some(type_.into()), interval_seconds: Some(10), ..Default::default() };
     monitors(world).create(&PostParams::default(), &ResourceMonitor::new(name, spec)).await.unwrap();
 }
 
@@ -108,24 +112,26 @@ async fn a_deleted_resource_is_remembered_until_a_person_asks_for_it() {
 }
 
 #[tokio::test]
-async fn monitors_of_one_kind_share_a_sweep_and_one_that_cannot_be_served_says_so() {
+async fn monitors_of_one_cloud_share_a_sweep_and_another_ones_finds_its_own_groups() {
     let world = World::without_operator("shared-sweep").await;
     machines(&world, "web", 1, InstanceState::Stopped);
     for name in ["one", "two", "three"] {
         monitor(&world, name, "ec2").await;
     }
     monitor(&world, "databases", "rds").await;
+    let orders = AddDbInstance::new("orders").tag(TAG_APPLICATION, "web").tag(TAG_MANAGED, "true");
+    world.ec2.world().add_db_instance(&orders).unwrap();
     world.start_operator(&[]);
     for name in ["one", "two", "three"] {
         when(&world, name, |monitor| ready(monitor).0 == "Swept").await;
     }
-    let databases = when(&world, "databases", |monitor| ready(monitor).0 == "Unsupported").await;
-    assert!(ready(&databases).1.contains("rds"));
+    when(&world, "databases", |monitor| ready(monitor).0 == "Swept").await;
     world.resource_with_reason("ec2.web", "Stopped").await;
+    world.resource_with_reason("rds.web", "Idle").await;
     let sweeps = world.calls("DescribeInstances").len();
     // One sweep, and one look at the group.
     assert!(sweeps <= 3, "{sweeps} calls");
-    assert_eq!(world.resources().list(&ListParams::default()).await.unwrap().items.len(), 1);
+    assert_eq!(world.resources().list(&ListParams::default()).await.unwrap().items.len(), 2);
 }
 
 #[tokio::test]

@@ -4,49 +4,57 @@ use std::time::Duration;
 
 use super::super::*;
 
-/// A caller that signs for `region` with key `AKTEST`, by the name of `tester`.
-pub(super) struct Caller {
-    http: reqwest::Client,
-    url: String,
-    pub(super) region: &'static str,
+/// A caller that signs for `region` with `key`, by the name of `tester`, and speaks `version`.
+pub(crate) struct Caller {
+    pub(crate) http: reqwest::Client,
+    pub(crate) url: String,
+    pub(crate) region: &'static str,
+    pub(crate) key: String,
+    pub(crate) version: &'static str,
 }
 
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// What stands between the first `<name>` and its end.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         let (_, rest) = self.body.split_once(&format!("<{name}>"))?;
         Some(rest.split_once(&format!("</{name}>"))?.0)
     }
 
-    fn count(&self, element: &str) -> usize {
+    pub(crate) fn count(&self, element: &str) -> usize {
         self.body.matches(&format!("<{element}>")).count()
     }
 }
 
 impl Caller {
-    pub(super) fn of(simulator: &Ec2Simulator) -> Self {
+    pub(crate) fn of(simulator: &Ec2Simulator) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { http, url: simulator.url(), region: "eu-central-1" }
+        Self {
+            http,
+            url: simulator.url(),
+            region: "eu-central-1",
+            key: "AKTEST".to_owned(),
+            version: "2016-11-15",
+        }
     }
 
-    pub(super) async fn call(&self, action: &str, params: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn call(&self, action: &str, params: &[(&str, &str)]) -> Answer {
         self.try_call(action, params).await.unwrap()
     }
 
-    pub(super) async fn try_call(&self, action: &str, params: &[(&str, &str)]) -> reqwest::Result<Answer> {
+    pub(crate) async fn try_call(&self, action: &str, params: &[(&str, &str)]) -> reqwest::Result<Answer> {
         let body = {
             let mut form = form_urlencoded::Serializer::new(String::new());
-            form.append_pair("Action", action).append_pair("Version", "2016-11-15").extend_pairs(params);
+            form.append_pair("Action", action).append_pair("Version", self.version).extend_pairs(params);
             form.finish()
         };
         let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential=AKTEST/20260101/{}/ec2/aws4_request, SignedHeaders=host, Signature=00",
-            self.region
+            "AWS4-HMAC-SHA256 Credential={}/20260101/{}/any/aws4_request, SignedHeaders=host, Signature=00",
+            self.key, self.region
         );
         let request = self.http.post(&self.url).body(body);
         let request = request.header("content-type", "application/x-www-form-urlencoded");
@@ -56,7 +64,7 @@ impl Caller {
     }
 }
 
-pub(super) async fn simulator() -> Ec2Simulator {
+pub(crate) async fn simulator() -> Ec2Simulator {
     let settings = Settings { pending_ms: 10_000, stopping_ms: 20_000, ..Settings::default() };
     Ec2Simulator::start(Ec2Config { settings, ..Ec2Config::default() }.virtual_clock()).await.unwrap()
 }

@@ -38,7 +38,7 @@ fn names(cache: &Cache, resource: &str) -> Vec<String> {
 
 #[test]
 fn bookings_are_found_under_the_resource_they_name_whether_it_exists_or_not() {
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     assert_eq!(keys(cache.saw(booking("b", "web", 1))), ["web"]);
     assert_eq!(keys(cache.saw(booking("a", "web", 2))), ["web"]);
     assert_eq!(names(&cache, "web"), ["a", "b"]);
@@ -52,7 +52,7 @@ fn bookings_are_found_under_the_resource_they_name_whether_it_exists_or_not() {
 
 #[test]
 fn of_two_versions_the_newer_stays_whichever_comes_last() {
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     cache.saw(with_state(booking("b", "web", 9), "IN PROGRESS"));
     // an older echo, compared as a number: "10" is newer than "9"
     assert!(keys(cache.saw(with_state(booking("b", "web", 8), "SCHEDULED"))).is_empty());
@@ -61,7 +61,7 @@ fn of_two_versions_the_newer_stays_whichever_comes_last() {
 
 #[test]
 fn the_echo_of_an_own_write_is_no_news_but_somebody_elses_status_is() {
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     let before = booking("b", "web", 1);
     let written = with_state(booking("b", "web", 2), "SCHEDULED");
     cache.saw(before.clone());
@@ -75,7 +75,7 @@ fn the_echo_of_an_own_write_is_no_news_but_somebody_elses_status_is() {
 
 #[test]
 fn the_answer_of_a_write_is_seen_at_once_and_brings_nothing_back() {
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     let before = booking("b", "web", 1);
     cache.saw(before.clone());
     cache.wrote(with_state(booking("b", "web", 2), "SCHEDULED"));
@@ -89,7 +89,7 @@ fn the_answer_of_a_write_is_seen_at_once_and_brings_nothing_back() {
 
 #[test]
 fn a_complete_list_drops_what_it_does_not_show() {
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     cache.saw(booking("a", "web", 1));
     cache.saw(booking("b", "db", 2));
     let list_begun_at = cache.newest::<Booking>();
@@ -105,7 +105,7 @@ fn a_complete_list_drops_what_it_does_not_show() {
 #[test]
 fn what_is_gone_is_not_brought_back_by_an_older_list_or_watch() {
     // given a Booking that was seen to go
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     cache.saw(booking("b", "web", 2));
     cache.lost(&booking("b", "web", 5));
     // when a list that began before shows it
@@ -122,7 +122,7 @@ fn what_is_gone_is_not_brought_back_by_an_older_list_or_watch() {
 
 #[test]
 fn a_store_that_went_back_replaces_what_is_known() {
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     cache.saw(booking("a", "web", 10));
     cache.saw(booking("b", "web", 11));
     cache.lost(&booking("c", "web", 12));
@@ -134,7 +134,7 @@ fn a_store_that_went_back_replaces_what_is_known() {
 
 #[test]
 fn the_others_on_a_group_are_asked_anew_when_a_resource_comes_holds_or_goes() {
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     assert_eq!(keys(cache.saw(resource("one", "web", 1))), ["one"]);
     assert_eq!(keys(cache.saw(resource("two", "web", 2))), ["one", "two"]);
     assert_eq!(keys(cache.saw(resource("other", "db", 3))), ["other"]);
@@ -152,7 +152,7 @@ fn the_others_on_a_group_are_asked_anew_when_a_resource_comes_holds_or_goes() {
 
 #[test]
 fn a_resource_that_spells_out_the_operators_own_region_is_on_the_same_group() {
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     let mut spelled = resource("b", "web", 1);
     spelled.spec.region = Some("here-1".into());
     cache.saw(spelled);
@@ -161,7 +161,7 @@ fn a_resource_that_spells_out_the_operators_own_region_is_on_the_same_group() {
 
 #[test]
 fn a_status_that_somebody_wipes_is_news() {
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     cache.saw(with_state(booking("b", "web", 1), "SCHEDULED"));
     assert_eq!(keys(cache.saw(booking("b", "web", 2))), ["web"]);
 }
@@ -169,7 +169,7 @@ fn a_status_that_somebody_wipes_is_news() {
 #[test]
 fn what_a_conflict_brings_to_light_is_news_for_all_it_concerns() {
     // given a write on its way to a Booking that has been retargeted meanwhile
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     let before = booking("b", "web", 1);
     cache.saw(before.clone());
     cache.expect(&before, &BookingStatus::default());
@@ -182,7 +182,7 @@ fn what_a_conflict_brings_to_light_is_news_for_all_it_concerns() {
 
 #[test]
 fn a_resource_replaced_by_another_of_its_name_wakes_the_others_on_the_group() {
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     cache.saw(resource("one", "web", 1));
     cache.saw(resource("two", "web", 2));
     let mut another = resource("two", "web", 3);
@@ -192,7 +192,7 @@ fn a_resource_replaced_by_another_of_its_name_wakes_the_others_on_the_group() {
 
 #[test]
 fn of_two_resources_on_one_group_in_two_namespaces_one_acts() {
-    let cache = Cache::new("here-1");
+    let cache = Cache::new(Arc::new(Places::new("", "here-1", vec![])));
     let mut elsewhere = resource("two", "web", 2);
     elsewhere.metadata.namespace = Some("m".into());
     cache.saw(resource("one", "web", 1));

@@ -5,16 +5,23 @@
 //! something, Events, end of the finalizer.
 //! A lock tag is never written before status says that it is ours.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use booking_api::{Booking, BookingStatus};
+use booking_cloud::Provider;
 use booking_core::{
-    Attempts, Call, Decision, Finalizer, Observation, Subject, World, decide, group_to_observe,
+    Attempts, Call, Decision, Finalizer, Notice, Observation, Settings, Subject, World, decide,
+    group_to_observe, instant::after, notify::NoticeId,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 
 use super::{Outcome, Pass};
+use crate::clouds;
 use crate::controller::{
     Key,
     cache::Snapshot,
@@ -22,12 +29,19 @@ use crate::controller::{
     write::{Leave, WriteError, Writer},
 };
 
+/// How long until notices are offered again that there was no room for.
+const OUTBOX_FULL: Duration = Duration::from_secs(5);
+
 /// What a pass is about.
 #[derive(Clone, Copy)]
 struct Work<'a> {
     key: &'a Key,
     snapshot: &'a Snapshot,
     leave: &'a Leave,
+    /// What the operator is set to, throughout this pass.
+    settings: &'a Settings,
+    /// Where the group lives, if it is to be looked at.
+    provider: Option<&'a dyn Provider>,
 }
 
 impl Pass {
@@ -42,52 +56,85 @@ impl Pass {
         if snapshot.resource.is_none() && snapshot.bookings.is_empty() {
             return None;
         }
-        let work = Work { key, snapshot: &snapshot, leave };
-        let observation = self.observe(&snapshot, attempts).await;
-        let decision = self.decide(&snapshot, &observation, attempts);
+        let settings = self.settings();
+        let resource = snapshot.resource.as_ref();
+        let group = resource.and_then(|resource| group_to_observe(resource, snapshot.claim, &settings));
+        let mut visit = None;
+        let (provider, observation) = match &group {
+            Some(group) => {
+                visit = self.clouds.enter(&clouds::key(&group.place, &group.key.type_), key);
+                if visit.is_none() {
+                    return Some(Outcome { wake_at: None, result: Ok(()) });
+                }
+                let provider = self.clouds.get(&group.place, &group.key.type_).await;
+                let answer = observe::describe(provider.as_ref(), &group.key.tag).await;
+                (Some(provider), observe::observed(answer, attempts, self.clock.now()))
+            }
+            None => (None, Observation::NotNeeded),
+        };
+        let work =
+            Work { key, snapshot: &snapshot, leave, settings: &settings, provider: provider.as_deref() };
+        let decision = self.decide(key, &snapshot, (&observation, attempts), &settings);
+        let notices = decision.notices.clone();
         let result = self.carry_out(work, &observation, &decision, attempts).await;
-        Some(Outcome { wake_at: decision.wake_at, result })
+        drop(visit);
+        let mut wake_at = decision.wake_at;
+        if result.is_ok() && !self.offer(key, notices) {
+            let again = after(self.clock.now(), OUTBOX_FULL);
+            wake_at = Some(wake_at.map_or(again, |wake_at| wake_at.min(again)));
+        }
+        Some(Outcome { wake_at, result })
     }
 
-    fn decide(&self, snapshot: &Snapshot, observation: &Observation, attempts: &Attempts) -> Decision {
+    /// Hands notices out, once the statuses stand. False if there is no room for all.
+    fn offer(&self, key: &Key, notices: Vec<Notice>) -> bool {
+        // What is not asked for any more is recorded, or of no use.
+        let open: HashSet<NoticeId> = notices.iter().map(|notice| notice.id.clone()).collect();
+        self.outbox.recorded(key, |id| !open.contains(id));
+        notices.into_iter().fold(true, |all, notice| self.outbox.offer(key, notice) && all)
+    }
+
+    fn decide(
+        &self,
+        key: &Key,
+        snapshot: &Snapshot,
+        (observation, attempts): (&Observation, &Attempts),
+        settings: &Settings,
+    ) -> Decision {
         let bookings: Vec<_> = snapshot.bookings.iter().map(Arc::as_ref).collect();
         let world = World {
             resource: snapshot.resource.as_deref(),
             bookings: &bookings,
             observation,
             attempts,
+            deliveries: &self.outbox.deliveries(key),
             claim: snapshot.claim,
             now: self.clock.now(),
         };
-        decide(&world, &self.settings)
+        decide(&world, settings)
     }
 
     /// Whether a call would be decided on once more, given what is seen by now: since the pass began somebody
     /// may have booked the group, or, where the API server is slow, a booking may have come to its end.
-    fn still_decided(&self, key: &Key, call: &Call, observation: &Observation, attempts: &Attempts) -> bool {
-        let snapshot = self.cache.snapshot(key, self.clock.now());
-        self.decide(&snapshot, observation, attempts).calls.contains(call)
-    }
-
-    async fn observe(&self, snapshot: &Snapshot, attempts: &mut Attempts) -> Observation {
-        let group = snapshot
-            .resource
-            .as_ref()
-            .and_then(|resource| group_to_observe(resource, snapshot.claim, &self.settings));
-        let Some(group) = group else {
-            return Observation::NotNeeded;
-        };
-        let answer = observe::describe(self.provider.as_ref(), &group).await;
-        observe::observed(answer, attempts, self.clock.now())
+    fn still_decided(
+        &self,
+        work: Work<'_>,
+        call: &Call,
+        observation: &Observation,
+        attempts: &Attempts,
+    ) -> bool {
+        let snapshot = self.cache.snapshot(work.key, self.clock.now());
+        self.decide(work.key, &snapshot, (observation, attempts), work.settings).calls.contains(call)
     }
 
     async fn carry_out(
         &self,
-        Work { key, snapshot, leave }: Work<'_>,
+        work: Work<'_>,
         observation: &Observation,
         decision: &Decision,
         attempts: &mut Attempts,
     ) -> Result<(), WriteError> {
+        let Work { key, snapshot, leave, .. } = work;
         let writer = self.writer(key, leave);
         let mut resource = snapshot.resource.as_deref().cloned();
         if let (Finalizer::Add, Some(known)) = (decision.finalizer, &resource) {
@@ -103,11 +150,13 @@ impl Pass {
             resource = Some(writer.clear_trace(known, trace).await?);
         }
         for call in &decision.calls {
+            // What was not observed is not acted on either.
+            let Some(provider) = work.provider else { break };
             let is_power = matches!(call, Call::Start(_) | Call::Stop(_));
-            if is_power && !self.still_decided(key, call, observation, attempts) {
+            if is_power && !self.still_decided(work, call, observation, attempts) {
                 return Err(WriteError::Conflict);
             }
-            let outcome = call::send(self.provider.as_ref(), leave.0.as_ref(), call).await;
+            let outcome = call::send(provider, leave.0.as_ref(), call).await;
             outcome.record(key, attempts, self.clock.now());
         }
         refused.write(&writer, &later).await?;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use booking_api::Resource;
 use booking_core::{
-    EventType, MonitorDecision, MonitorWorld, Note, Subject, decide_monitor,
+    EventType, MonitorDecision, MonitorWorld, Note, Places, Subject, decide_monitor,
     instant::after,
     monitor::{Creation, Sweep, is_same_group, sweep_due},
 };
@@ -35,7 +35,8 @@ impl Pass {
     ) -> Option<Outcome> {
         // To create a Resource is to stop machines, some time: a dry run does neither.
         let snapshot = self.cache.monitor_snapshot(key).filter(|_| !self.settings.dry_run)?;
-        let Some(sweep) = self.sweep(&snapshot, failed_before).await else {
+        let places = self.places.borrow().clone();
+        let Some(sweep) = self.sweep(&snapshot, &places, failed_before).await else {
             let wake_at = Some(after(self.clock.now(), BUSY));
             return Some(Outcome { wake_at, result: Ok(()) });
         };
@@ -44,25 +45,29 @@ impl Pass {
             monitor: &snapshot.monitor,
             resources: &resources,
             sweep: &sweep,
-            region: &self.settings.region,
-            supported: &[&self.provider.key().service],
+            places: &places,
             now: self.clock.now(),
         });
         let wake_at = decision.wake_at;
         let mut told = vec![];
-        let result = self.discover(key, &snapshot, decision, leave, &mut told).await;
+        let result = self.discover(key, &snapshot, (&places, decision), leave, &mut told).await;
         let subject = snapshot.monitor.object_ref(&());
         self.reporting.publish(told.iter().map(|note| (note, subject.clone())), leave).await;
         Some(Outcome { wake_at, result })
     }
 
     /// None while another monitor's sweep is under way: it is not waited for by a worker that groups need.
-    async fn sweep(&self, snapshot: &MonitorSnapshot, failed_before: &mut u32) -> Option<Sweep> {
-        let now = self.clock.now();
-        let Some(due) = sweep_due(&snapshot.monitor, &[&self.provider.key().service], now) else {
+    async fn sweep(
+        &self,
+        snapshot: &MonitorSnapshot,
+        places: &Places,
+        failed_before: &mut u32,
+    ) -> Option<Sweep> {
+        let Some((due, place)) = sweep_due(&snapshot.monitor, places, self.clock.now()) else {
             return Some(Sweep::NotDue);
         };
-        Some(match self.sweeps.find(self.provider.as_ref(), due.interval, &self.clock).await? {
+        let provider = self.clouds.get(&place, due.type_).await;
+        Some(match self.sweeps.find(provider.as_ref(), due.interval, &self.clock).await? {
             Ok((at, groups)) => {
                 *failed_before = 0;
                 Sweep::Found { at, groups: (*groups).clone() }
@@ -80,7 +85,7 @@ impl Pass {
         &self,
         key: &Key,
         snapshot: &MonitorSnapshot,
-        decision: MonitorDecision,
+        (places, decision): (&Places, MonitorDecision),
         leave: &Leave,
         told: &mut Vec<Note>,
     ) -> Result<(), WriteError> {
@@ -95,9 +100,7 @@ impl Pass {
                     told.push(note(EventType::Normal, "Discovered", message));
                     Creation::New
                 }
-                Ok(Created::Exists(it)) if is_same_group(&it, resource, &self.settings.region) => {
-                    Creation::Exists
-                }
+                Ok(Created::Exists(it)) if is_same_group(&it, resource, places) => Creation::Exists,
                 Ok(Created::Exists(_)) => Creation::Failed(format!("{name} stands for another group")),
                 // The others are not to wait for one that a policy forbids.
                 Err(WriteError::Refused(why)) => Creation::Failed(why),

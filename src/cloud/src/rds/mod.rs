@@ -1,0 +1,287 @@
+//! RDS: DB instances, and DB clusters (Aurora and Multi-AZ), which are started and stopped as one.
+//!
+//! What differs from EC2: describes have no filter for tags, so all databases of the account and region are
+//! listed, once for all who ask meanwhile; a mutation takes one database; an id is an ARN, because that is what
+//! tags are set by, and because a DB instance and a DB cluster may share a name.
+
+mod convert;
+mod status;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Instant as Moment,
+};
+
+use async_trait::async_trait;
+use aws_sdk_rds::{Client, types::Tag as SdkTag};
+use futures::{StreamExt, stream};
+use tokio::sync::Mutex;
+
+use crate::{
+    aws,
+    error::{CloudError, ErrorClass},
+    permit::Permit,
+    provider::{CloudKey, Instance, Provider, Results, Tag},
+};
+
+/// Largest page, by the reference of `DescribeDBInstances`.
+const PAGE_SIZE: i32 = 100;
+/// A listing of more pages than this (a hundred thousand databases) is given up: something repeats itself.
+const PAGES_MAX: usize = 1000;
+/// Calls of one mutation that are under way at once: it has one for each database.
+const CALLS_AT_ONCE: usize = 8;
+
+/// RDS in one account and region.
+#[derive(Debug)]
+pub struct Rds {
+    key: CloudKey,
+    client: Client,
+    group_tag: String,
+    last: Mutex<Option<Listing>>,
+}
+
+/// All databases, and when they were asked for.
+#[derive(Clone, Debug)]
+struct Listing {
+    asked: Moment,
+    found: Arc<Vec<Found>>,
+}
+
+/// A database, and the DB cluster that it is a member of.
+#[derive(Debug)]
+struct Found {
+    instance: Instance,
+    cluster: Option<(String, BTreeMap<String, String>)>,
+}
+
+/// What an ARN stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Database<'a> {
+    Instance(&'a str),
+    Cluster(&'a str),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Mutation<'a> {
+    Start,
+    Stop,
+    Tag(&'a [Tag]),
+    Untag(&'a [Tag]),
+}
+
+impl Rds {
+    /// RDS in the region and with the credentials of a configuration. `account` names it, see
+    /// [`CloudKey::account`]; `group_tag` is the key of the tag that marks groups.
+    pub fn new(config: &aws_config::SdkConfig, account: &str, group_tag: &str) -> Self {
+        let key = aws::key(config, account, "rds");
+        let client = Client::new(&aws::bounded(config));
+        Self { key, client, group_tag: group_tag.to_owned(), last: Mutex::default() }
+    }
+
+    /// All databases, as listed since this was asked for: whoever asks while a listing is under way shares the next.
+    async fn list(&self) -> Result<Arc<Vec<Found>>, CloudError> {
+        let wanted = Moment::now();
+        let mut last = self.last.lock().await;
+        if let Some(listing) = last.as_ref().filter(|listing| listing.asked >= wanted) {
+            return Ok(listing.found.clone());
+        }
+        *last = None;
+        let asked = Moment::now();
+        let (instances, clusters) = tokio::try_join!(self.instances(), self.clusters())?;
+        let tags_of: HashMap<&str, &BTreeMap<String, String>> =
+            clusters.iter().map(|(cluster, name)| (name.as_str(), &cluster.tags)).collect();
+        let members = instances.into_iter().map(|(instance, cluster)| {
+            let tags =
+                |name: &String| tags_of.get(name.as_str()).map(|tags| (*tags).clone()).unwrap_or_default();
+            Found { instance, cluster: cluster.map(|name| (name.clone(), tags(&name))) }
+        });
+        let members: Vec<Found> = members.collect();
+        let clusters = clusters.into_iter().map(|(instance, _)| Found { instance, cluster: None });
+        let found = Arc::new(members.into_iter().chain(clusters).collect::<Vec<_>>());
+        *last = Some(Listing { asked, found: found.clone() });
+        Ok(found)
+    }
+
+    async fn instances(&self) -> Result<Vec<(Instance, Option<String>)>, CloudError> {
+        let (mut found, mut marker) = (Vec::new(), None);
+        for _ in 0..PAGES_MAX {
+            let call = self.client.describe_db_instances().max_records(PAGE_SIZE).set_marker(marker);
+            let page = call.send().await.map_err(|error| aws::error(&error))?;
+            found.extend(page.db_instances().iter().filter_map(convert::instance));
+            marker = page.marker().filter(|marker| !marker.is_empty()).map(ToOwned::to_owned);
+            if marker.is_none() {
+                return Ok(found);
+            }
+        }
+        Err(CloudError::bad_response("DescribeDBInstances does not come to an end", None))
+    }
+
+    async fn clusters(&self) -> Result<Vec<(Instance, String)>, CloudError> {
+        let (mut found, mut marker) = (Vec::new(), None);
+        for _ in 0..PAGES_MAX {
+            let call = self.client.describe_db_clusters().max_records(PAGE_SIZE).set_marker(marker);
+            let page = call.send().await.map_err(|error| aws::error(&error))?;
+            found.extend(page.db_clusters().iter().filter_map(convert::cluster));
+            marker = page.marker().filter(|marker| !marker.is_empty()).map(ToOwned::to_owned);
+            if marker.is_none() {
+                return Ok(found);
+            }
+        }
+        Err(CloudError::bad_response("DescribeDBClusters does not come to an end", None))
+    }
+
+    /// The databases whose tags are `wanted`. The members of a DB cluster that is wanted itself are left out: it
+    /// stands for them. Others say what they are part of.
+    async fn find(
+        &self,
+        wanted: impl Fn(&BTreeMap<String, String>) -> bool,
+    ) -> Result<Vec<Instance>, CloudError> {
+        let mut seen = HashSet::new();
+        let mut all = Vec::new();
+        for Found { instance, cluster } in self.list().await?.iter() {
+            let stands_for_it = cluster.as_ref().is_some_and(|(_, tags)| {
+                wanted(tags) && tags.get(&self.group_tag) == instance.tags.get(&self.group_tag)
+            });
+            if wanted(&instance.tags) && !stands_for_it && seen.insert(&instance.id) {
+                let part_of = cluster.as_ref().map(|(name, _)| format!("DB cluster {name}"));
+                all.push(Instance { part_of, ..instance.clone() });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Sends a mutation, one call for each database.
+    async fn mutate(&self, permit: &dyn Permit, ids: &[String], mutation: Mutation<'_>) -> Results {
+        let distinct: HashSet<String> = ids.iter().cloned().collect();
+        let calls: Vec<_> = distinct.into_iter().map(|id| self.mutate_one(permit, id, mutation)).collect();
+        stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).collect().await
+    }
+
+    async fn mutate_one(
+        &self,
+        permit: &dyn Permit,
+        id: String,
+        mutation: Mutation<'_>,
+    ) -> (String, Result<(), CloudError>) {
+        let sent = match mutation {
+            Mutation::Untag(tags) => self.untag_one(permit, &id, tags).await,
+            _ => aws::permitted(permit, self.send(mutation, &id)).await,
+        };
+        (id, sent)
+    }
+
+    async fn send(&self, mutation: Mutation<'_>, arn: &str) -> Result<(), CloudError> {
+        let client = &self.client;
+        match (mutation, database(arn)?) {
+            (Mutation::Start, Database::Instance(name)) => {
+                let answer = client.start_db_instance().db_instance_identifier(name).send().await;
+                answer.map(drop).map_err(|error| aws::error(&error))
+            }
+            (Mutation::Start, Database::Cluster(name)) => {
+                let answer = client.start_db_cluster().db_cluster_identifier(name).send().await;
+                answer.map(drop).map_err(|error| aws::error(&error))
+            }
+            (Mutation::Stop, Database::Instance(name)) => {
+                let answer = client.stop_db_instance().db_instance_identifier(name).send().await;
+                answer.map(drop).map_err(|error| aws::error(&error))
+            }
+            (Mutation::Stop, Database::Cluster(name)) => {
+                let answer = client.stop_db_cluster().db_cluster_identifier(name).send().await;
+                answer.map(drop).map_err(|error| aws::error(&error))
+            }
+            (Mutation::Tag(tags), _) => {
+                let call = client.add_tags_to_resource().resource_name(arn).set_tags(Some(sdk_tags(tags)));
+                call.send().await.map(drop).map_err(|error| aws::error(&error))
+            }
+            (Mutation::Untag(tags), _) => {
+                let keys = tags.iter().map(|(key, _)| key.clone()).collect();
+                let call = client.remove_tags_from_resource().resource_name(arn).set_tag_keys(Some(keys));
+                call.send().await.map(drop).map_err(|error| aws::error(&error))
+            }
+        }
+    }
+
+    /// RDS removes tags by their keys, whatever they hold: what they hold is looked up first.
+    async fn untag_one(&self, permit: &dyn Permit, arn: &str, tags: &[Tag]) -> Result<(), CloudError> {
+        let listed = self.client.list_tags_for_resource().resource_name(arn).send().await;
+        let listed = listed.map_err(|error| aws::error(&error))?;
+        let is_there = |(key, value): &&Tag| {
+            let is_it = |tag: &SdkTag| tag.key() == Some(key) && tag.value().unwrap_or_default() == value;
+            listed.tag_list().iter().any(is_it)
+        };
+        let there: Vec<Tag> = tags.iter().filter(is_there).cloned().collect();
+        if there.is_empty() {
+            return Ok(());
+        }
+        aws::permitted(permit, self.send(Mutation::Untag(&there), arn)).await
+    }
+}
+
+#[async_trait]
+impl Provider for Rds {
+    fn key(&self) -> &CloudKey {
+        &self.key
+    }
+
+    async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
+        if groups.is_empty() {
+            return Ok(Vec::new());
+        }
+        let groups: HashSet<&String> = groups.iter().collect();
+        self.find(|tags| tags.get(&self.group_tag).is_some_and(|group| groups.contains(group))).await
+    }
+
+    async fn discover(&self, (key, value): &Tag) -> Result<Vec<Instance>, CloudError> {
+        self.find(|tags| tags.get(key) == Some(value) && tags.contains_key(&self.group_tag)).await
+    }
+
+    async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results {
+        self.mutate(permit, ids, Mutation::Start).await
+    }
+
+    async fn stop(&self, permit: &dyn Permit, ids: &[String]) -> Results {
+        self.mutate(permit, ids, Mutation::Stop).await
+    }
+
+    async fn tag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
+        self.mutate(permit, ids, Mutation::Tag(tags)).await
+    }
+
+    async fn untag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
+        self.mutate(permit, ids, Mutation::Untag(tags)).await
+    }
+}
+
+/// What an ARN stands for: `arn:aws:rds:<region>:<account>:db:<name>` or `…:cluster:<name>`.
+fn database(arn: &str) -> Result<Database<'_>, CloudError> {
+    let mut parts = arn.splitn(7, ':').skip(5);
+    match (parts.next(), parts.next()) {
+        (Some("db"), Some(name)) => Ok(Database::Instance(name)),
+        (Some("cluster"), Some(name)) => Ok(Database::Cluster(name)),
+        _ => Err(CloudError {
+            class: ErrorClass::BadInstance,
+            code: "BadRequest".to_owned(),
+            message: format!("{arn:?} is the ARN of neither a DB instance nor a DB cluster"),
+        }),
+    }
+}
+
+fn sdk_tags(tags: &[Tag]) -> Vec<SdkTag> {
+    tags.iter().map(|(key, value)| SdkTag::builder().key(key).value(value).build()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_tells_db_instances_from_db_clusters() {
+        let arn = |kind: &str| format!("arn:aws:rds:eu-central-1:123456789012:{kind}:orders");
+        assert_eq!(database(&arn("db")).unwrap(), Database::Instance("orders"));
+        assert_eq!(database(&arn("cluster")).unwrap(), Database::Cluster("orders"));
+        for other in [arn("snapshot"), "orders".to_owned(), String::new()] {
+            assert_eq!(database(&other).unwrap_err().class, ErrorClass::BadInstance, "{other}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Flags of mail and webhooks. The `SMTP_*` variables are the original operator's.
+
+#![allow(clippy::doc_markdown, reason = "field docs are the text of --help, where backticks only disturb")]
+
+use std::path::PathBuf;
+
+use clap::Args;
+use reqwest::Url;
+
+use crate::notify::{mail::Security, webhook::parse_prefix};
+
+/// How people are told.
+#[derive(Clone, Debug, Args)]
+pub struct NotifyArgs {
+    /// Mail server; without it no mail is sent.
+    #[arg(long, env = "SMTP_HOST", default_value = "", global = true)]
+    pub smtp_host: String,
+    /// Its port.
+    #[arg(long, env = "SMTP_PORT", default_value_t = 587, global = true)]
+    pub smtp_port: u16,
+    /// User to log in as; empty means no login.
+    #[arg(long, env = "SMTP_USER", default_value = "", global = true)]
+    pub smtp_user: String,
+    /// Password; better given by the environment, which no list of processes shows.
+    #[arg(
+        long,
+        env = "SMTP_PASSWORD",
+        default_value = "",
+        hide = true,
+        hide_env_values = true,
+        global = true
+    )]
+    pub smtp_password: String,
+    /// Address that mail is from; empty means the user.
+    #[arg(long, env = "SMTP_SENDER", default_value = "", global = true)]
+    pub smtp_sender: String,
+    /// How the connection is secured.
+    #[arg(long, env = "SMTP_SECURITY", value_enum, default_value = "auto", global = true)]
+    pub smtp_security: Security,
+    /// File with authorities (PEM) to trust beside the system's.
+    #[arg(long, env = "SMTP_CA_FILE", global = true)]
+    pub smtp_ca_file: Option<PathBuf>,
+    /// Domains that mail may go to, divided by commas; empty means all.
+    #[arg(long, env = "MAIL_RECIPIENT_DOMAINS", value_delimiter = ',', global = true)]
+    pub mail_recipient_domains: Vec<String>,
+    /// URLs below which webhooks may be called, divided by commas; empty means that webhooks are off.
+    #[arg(long, env = "WEBHOOK_ALLOW", value_delimiter = ',', value_parser = parse_prefix, global = true)]
+    pub webhook_allow: Vec<Url>,
+    /// File with the key by which webhooks are signed.
+    #[arg(long, env = "WEBHOOK_KEY_FILE", global = true)]
+    pub webhook_key_file: Option<PathBuf>,
+    /// File with authorities (PEM) to trust beside the system's.
+    #[arg(long, env = "WEBHOOK_CA_FILE", global = true)]
+    pub webhook_ca_file: Option<PathBuf>,
+}

@@ -1,0 +1,157 @@
+//! The clouds in use: one provider for each account, region and service, opened when it is first needed.
+//!
+//! Each has so many places for passes, and no more: where a cloud does not answer, its keys wait for a place,
+//! and those of other clouds go on.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
+};
+
+use booking_cloud::{Cloud, CloudKey, Clouds, Provider};
+use booking_core::Place;
+use tokio::sync::Mutex;
+
+use crate::{
+    controller::{Key, queue::WorkQueue},
+    telemetry::metered::Metered,
+};
+
+/// See the module. There are as many as places are allowed, times the kinds of machines.
+pub struct OpenClouds {
+    clouds: Arc<dyn Clouds>,
+    open: Mutex<HashMap<Cloud, Arc<dyn Provider>>>,
+    lanes: Arc<Lanes>,
+}
+
+/// Passes at clouds, and the keys that wait for a place.
+struct Lanes {
+    state: SyncMutex<HashMap<CloudKey, Lane>>,
+    places: usize,
+    queue: Arc<WorkQueue>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    taken: usize,
+    waiting: VecDeque<Key>,
+    waits: HashSet<Key>,
+}
+
+/// A place at a cloud; free again when it is dropped.
+pub struct Visit {
+    lanes: Arc<Lanes>,
+    cloud: CloudKey,
+}
+
+impl Lanes {
+    fn lock(&self) -> MutexGuard<'_, HashMap<CloudKey, Lane>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut lanes = self.lanes.lock();
+        let Some(lane) = lanes.get_mut(&self.cloud) else { return };
+        lane.taken -= 1;
+        if let Some(next) = lane.waiting.pop_front() {
+            lane.waits.remove(&next);
+            self.lanes.queue.add(next);
+        }
+    }
+}
+
+impl OpenClouds {
+    /// None is open yet. Each will have so many places; keys that wait for one come back to `queue`.
+    pub fn new(clouds: Arc<dyn Clouds>, places: usize, queue: Arc<WorkQueue>) -> Self {
+        let lanes = Arc::new(Lanes { state: SyncMutex::default(), places, queue });
+        Self { clouds, open: Mutex::default(), lanes }
+    }
+
+    /// Takes a place for a pass over `key`; if there is none, the key is due again when one is free.
+    pub fn enter(&self, cloud: &CloudKey, key: &Key) -> Option<Visit> {
+        let mut lanes = self.lanes.lock();
+        let lane = lanes.entry(cloud.clone()).or_default();
+        if lane.taken >= self.lanes.places {
+            if lane.waits.insert(key.clone()) {
+                lane.waiting.push_back(key.clone());
+            }
+            return None;
+        }
+        lane.taken += 1;
+        Some(Visit { lanes: self.lanes.clone(), cloud: cloud.clone() })
+    }
+
+    /// The cloud of a place for a kind of machines, `ec2` or `rds`.
+    pub async fn get(&self, place: &Place, service: &str) -> Arc<dyn Provider> {
+        let cloud = Cloud { key: key(place, service), external_id: place.external_id.clone() };
+        let mut open = self.open.lock().await;
+        if let Some(known) = open.get(&cloud) {
+            return known.clone();
+        }
+        // Sends nothing, so nobody waits for a call behind the lock.
+        let provider: Arc<dyn Provider> = Arc::new(Metered(self.clouds.open(&cloud).await));
+        open.insert(cloud, provider.clone());
+        provider
+    }
+}
+
+/// What tells the cloud of a place from others.
+pub fn key(place: &Place, service: &str) -> CloudKey {
+    CloudKey { account: place.role_arn.clone(), region: place.region.clone(), service: service.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use booking_cloud::{Aws, Cloud};
+
+    use super::*;
+    use crate::controller::Kind;
+
+    struct Nowhere;
+
+    #[async_trait::async_trait]
+    impl Clouds for Nowhere {
+        fn region(&self) -> &'static str {
+            "here-1"
+        }
+
+        async fn open(&self, _: &Cloud) -> Arc<dyn Provider> {
+            let config = aws_config::SdkConfig::builder().region(aws_config::Region::new("here-1")).build();
+            Aws::new(config, "group", "tests").unwrap().open(&cloud("x")).await
+        }
+    }
+
+    fn cloud(account: &str) -> Cloud {
+        let key = CloudKey { account: account.into(), region: "here-1".into(), service: "ec2".into() };
+        Cloud { key, external_id: None }
+    }
+
+    fn key(name: &str) -> Key {
+        Key { kind: Kind::Resource, namespace: "n".into(), name: name.into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cloud_without_a_place_keeps_its_own_keys_waiting_and_no_others() {
+        // given two places at each cloud, both taken at one
+        let queue = Arc::new(WorkQueue::default());
+        let clouds = OpenClouds::new(Arc::new(Nowhere), 2, queue.clone());
+        let (bad, good) = (cloud("bad").key, cloud("good").key);
+        let first = clouds.enter(&bad, &key("a")).unwrap();
+        let _second = clouds.enter(&bad, &key("b")).unwrap();
+        // when others come, then those of that cloud wait
+        assert!(clouds.enter(&bad, &key("c")).is_none());
+        assert!(clouds.enter(&bad, &key("c")).is_none());
+        assert!(clouds.enter(&good, &key("d")).is_some());
+        assert_eq!(queue.depth(), 0);
+        // when a place is free, then the first of them is due, once
+        drop(first);
+        assert_eq!(queue.next().await, key("c"));
+        let none = tokio::time::timeout(Duration::from_secs(1), queue.next());
+        assert!(none.await.is_err());
+        assert!(clouds.enter(&bad, &key("c")).is_some());
+    }
+}

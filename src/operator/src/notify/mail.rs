@@ -1,0 +1,164 @@
+//! Mail, by SMTP.
+
+use std::{sync::Arc, time::Duration};
+
+use booking_core::{Notice, notify::text::Text};
+use lettre::{
+    Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    message::{Mailbox, header::ContentType},
+    transport::smtp::{
+        PoolConfig,
+        authentication::Credentials,
+        client::{Certificate, Tls, TlsParameters},
+    },
+};
+
+use super::SendError;
+
+/// Longest time for one command and its answer.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that are kept at most, and for how long.
+const CONNECTIONS: u32 = 4;
+const IDLE: Duration = Duration::from_secs(30);
+/// Longest answer of a server that is shown.
+const ANSWER_MAX_CHARS: usize = 200;
+
+/// How the connection is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Security {
+    /// TLS on port 465, else STARTTLS: required where a password is to be sent to another host, else if it is
+    /// offered. What the original operator does.
+    Auto,
+    /// STARTTLS, or nothing is sent.
+    Starttls,
+    /// TLS from the start.
+    Tls,
+    /// Nothing is encrypted.
+    None,
+}
+
+/// How to reach the mail server.
+#[derive(Clone, Debug)]
+pub struct SmtpSettings {
+    /// Host.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// User and password.
+    pub login: Option<(String, String)>,
+    /// Whom mail is from.
+    pub sender: String,
+    /// How the connection is secured.
+    pub security: Security,
+    /// Authorities to trust beside the system's, PEM.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Domains that mail may go to; empty means all.
+    pub domains: Vec<String>,
+}
+
+/// Why mail cannot be set up.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MailError {
+    /// The sender is no address.
+    #[error("SMTP_SENDER: {0:?} is no mail address")]
+    Sender(String),
+    /// TLS cannot be set up.
+    #[error("mail: {0}")]
+    Tls(String),
+}
+
+/// Sends mail; or says why none can be sent.
+#[derive(Clone, Debug)]
+pub struct Mailer(Option<Arc<Setup>>);
+
+#[derive(Debug)]
+struct Setup {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    sender: Mailbox,
+    domains: Vec<String>,
+}
+
+impl Mailer {
+    /// A mailer; without settings every mail is refused.
+    ///
+    /// # Errors
+    /// [`MailError`].
+    pub fn new(settings: Option<SmtpSettings>) -> Result<Self, MailError> {
+        let Some(settings) = settings else { return Ok(Self(None)) };
+        let sender = settings.sender.parse().map_err(|_| MailError::Sender(settings.sender.clone()))?;
+        let tls = tls(&settings)?;
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.host)
+            .port(settings.port)
+            .tls(tls)
+            .timeout(Some(COMMAND_TIMEOUT))
+            .pool_config(PoolConfig::new().max_size(CONNECTIONS).idle_timeout(IDLE));
+        if let Some((user, password)) = settings.login {
+            builder = builder.credentials(Credentials::new(user, password));
+        }
+        let domains = settings.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
+        Ok(Self(Some(Arc::new(Setup { transport: builder.build(), sender, domains }))))
+    }
+
+    pub(super) async fn send(&self, notice: &Notice, said: &Text) -> Result<(), SendError> {
+        let Some(setup) = &self.0 else {
+            return Err(SendError::Final("no mail server is set up (SMTP_HOST, SMTP_SENDER)".to_owned()));
+        };
+        let message = setup.message(notice, said)?;
+        match setup.transport.send(message).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let text: String = error.to_string().chars().take(ANSWER_MAX_CHARS).collect();
+                if error.is_permanent() { Err(SendError::Final(text)) } else { Err(SendError::Passing(text)) }
+            }
+        }
+    }
+}
+
+impl Setup {
+    /// Headers come from a library that encodes them: nothing that a user wrote ends one.
+    fn message(&self, notice: &Notice, said: &Text) -> Result<Message, SendError> {
+        let recipient = &notice.id.recipient;
+        let bad = |problem: &str| SendError::Final(format!("{recipient:?} {problem}"));
+        let address: Address = recipient.parse().map_err(|_| bad("is no mail address"))?;
+        let domain = address.domain().to_ascii_lowercase();
+        if !self.domains.is_empty() && !self.domains.contains(&domain) {
+            return Err(bad("is in no domain that mail may go to (--mail-recipient-domains)"));
+        }
+        let subject: String = said.subject.chars().filter(|c| !c.is_control()).collect();
+        Message::builder()
+            .from(self.sender.clone())
+            .to(Mailbox::new(None, address))
+            .subject(subject)
+            .message_id(Some(message_id(notice)))
+            .header(ContentType::TEXT_PLAIN)
+            .body(said.body.clone())
+            .map_err(|error| SendError::Final(error.to_string()))
+    }
+}
+
+/// The same for the same notice, whoever sends it.
+pub(super) fn message_id(notice: &Notice) -> String {
+    let id = &notice.id;
+    let whole = format!("{} {} {} {}", id.booking_uid, id.recipient, id.happening.word(), id.about);
+    format!("<{}@booking-operator>", booking_core::notify::digest(&whole))
+}
+
+fn tls(settings: &SmtpSettings) -> Result<Tls, MailError> {
+    let parameters = || {
+        let mut builder = TlsParameters::builder(settings.host.clone());
+        if let Some(pem) = &settings.ca_pem {
+            let authority = Certificate::from_pem(pem).map_err(|error| MailError::Tls(error.to_string()))?;
+            builder = builder.add_root_certificate(authority);
+        }
+        builder.build().map_err(|error| MailError::Tls(error.to_string()))
+    };
+    let is_local = matches!(settings.host.as_str(), "localhost" | "127.0.0.1" | "::1");
+    Ok(match settings.security {
+        Security::None => Tls::None,
+        Security::Tls => Tls::Wrapper(parameters()?),
+        Security::Starttls => Tls::Required(parameters()?),
+        Security::Auto if settings.port == 465 => Tls::Wrapper(parameters()?),
+        Security::Auto if settings.login.is_some() && !is_local => Tls::Required(parameters()?),
+        Security::Auto => Tls::Opportunistic(parameters()?),
+    })
+}

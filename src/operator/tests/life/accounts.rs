@@ -1,0 +1,147 @@
+//! Databases, and accounts and regions beside the operator's own.
+
+use booking_api::{Resource, ResourceSpec, WhenIdle};
+use booking_core::instance::{TAG_APPLICATION, TAG_LOCKED_BY};
+use testbed::{
+    ec2::{AddInstances, FaultEffect, FaultRule, InstanceState, SettingsPatch},
+    rds::{AddDbCluster, AddDbInstance},
+};
+
+use crate::common::{World, ec2, for_ms, in_ms};
+
+const ROLE: &str = "arn:aws:iam::222222222222:role/booking";
+
+fn rds(tag: &str) -> ResourceSpec {
+    ResourceSpec { type_: Some("rds".into()), when_idle: Some(WhenIdle::Stop), ..ec2(tag) }
+}
+
+fn status_of(world: &World, name: &str) -> String {
+    world.ec2.world().db_instances().into_iter().find(|db| db.identifier == name).unwrap().status
+}
+
+#[tokio::test]
+async fn databases_are_started_locked_and_stopped_as_machines_are() {
+    // given a DB instance and a DB cluster of one group
+    let world = World::new("databases").await;
+    let add = |name: &str| AddDbInstance::new(name).tag(TAG_APPLICATION, "orders");
+    world.ec2.world().add_db_instance(&add("orders")).unwrap();
+    let cluster = AddDbCluster::new("web").tag(TAG_APPLICATION, "orders");
+    world.ec2.world().add_db_cluster(&cluster).unwrap();
+    let member = AddDbInstance { cluster: Some("web".into()), ..add("web-1") };
+    world.ec2.world().add_db_instance(&member).unwrap();
+    // when nobody holds it, then it is stopped, and the restart by RDS foretold
+    world.resource_with("db", rds("orders")).await;
+    let stopped = world.resource_with_reason("db", "Stopped").await.status.unwrap();
+    assert_eq!((stopped.instances, stopped.running), (Some(2), Some(0)));
+    assert!(stopped.automatic_restart_at.is_some());
+    assert_eq!(
+        (status_of(&world, "orders"), status_of(&world, "web-1")),
+        ("stopped".into(), "stopped".into())
+    );
+    // when somebody books it, then it runs, locked
+    world.book("b", "db", "ann", (in_ms(0), in_ms(3_000))).await;
+    world.booking_with_reason("b", "Held").await;
+    assert_eq!(status_of(&world, "web-1"), "available");
+    let tags = world.ec2.world().db_clusters().remove(0).tags;
+    assert_eq!(tags[TAG_LOCKED_BY], "ann");
+    // when the booking is over, then it is stopped and unlocked
+    world.resource_with_reason("db", "Stopped").await;
+    assert!(!world.ec2.world().db_clusters().remove(0).tags.contains_key(TAG_LOCKED_BY));
+    assert_eq!(status_of(&world, "orders"), "stopped");
+}
+
+#[tokio::test]
+async fn the_restart_after_seven_days_is_undone() {
+    // given a stopped database, and a cloud whose seven days last two seconds
+    let world = World::without_operator("restart").await;
+    world
+        .ec2
+        .world()
+        .change_settings(&SettingsPatch { rds_restart_ms: Some(2_000), ..SettingsPatch::default() });
+    let orders = AddDbInstance::new("orders").tag(TAG_APPLICATION, "orders");
+    world.ec2.world().add_db_instance(&orders).unwrap();
+    world.start_operator(&[]);
+    world.resource_with("db", rds("orders")).await;
+    world.resource_with_reason("db", "Stopped").await;
+    // when RDS starts it by itself, then it is stopped again
+    world.resource_with_reason("db", "Stopping").await;
+    world.resource_with_reason("db", "Stopped").await;
+    assert!(world.calls("StopDBInstance").len() >= 2);
+}
+
+/// The file, and the flag that names it.
+fn allow(world: &World, text: &str) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("accounts.yaml");
+    std::fs::write(&path, text.replace("NAMESPACE", &world.namespace)).unwrap();
+    let flag = format!("--accounts-file={}", path.display());
+    (directory, flag)
+}
+
+fn abroad(tag: &str) -> ResourceSpec {
+    ResourceSpec { role_arn: Some(ROLE.into()), region: Some("us-east-1".into()), ..ec2(tag) }
+}
+
+fn message(resource: &Resource) -> String {
+    let conditions = &resource.status.as_ref().unwrap().conditions;
+    conditions.iter().find(|condition| condition.type_ == "Ready").unwrap().message.clone()
+}
+
+#[tokio::test]
+async fn a_role_that_is_allowed_is_assumed_with_its_external_id_and_renewed() {
+    // given machines of another account and region, and a role that asks for an external id
+    let world = World::without_operator("accounts").await;
+    world.ec2.world().trust_role(ROLE, Some("team-a")).unwrap();
+    world
+        .ec2
+        .world()
+        .change_settings(&SettingsPatch { credentials_ms: Some(5_000), ..SettingsPatch::default() });
+    let machines = AddInstances::count(1).tag(TAG_APPLICATION, "web").state(InstanceState::Stopped);
+    let machines = AddInstances { account: "222222222222".into(), region: "us-east-1".into(), ..machines };
+    let ids = world.ec2.world().add_instances(&machines).unwrap();
+    let (_file, flag) = allow(
+        &world,
+        &format!(
+            "- namespaces: [NAMESPACE]\n  role_arn: {ROLE}\n  external_id: team-a\n  regions: [us-east-1]\n"
+        ),
+    );
+    world.start_operator(&[&flag]);
+    world.resource_with("far", abroad("web")).await;
+    // when they are booked, then they run
+    world.book("b", "far", "ann", for_ms(6_000)).await;
+    world.booking_with_reason("b", "Held").await;
+    assert_eq!(world.state(&ids[0]), InstanceState::Running);
+    // and are stopped with credentials that were had anew
+    world.resource_with_reason("far", "Stopped").await;
+    assert!(world.calls("AssumeRole").len() >= 2, "{}", world.calls("AssumeRole").len());
+    // and a region that is not allowed is refused, with what is
+    let spec = ResourceSpec { region: Some("eu-west-1".into()), ..abroad("web") };
+    world.resource_with("farther", spec).await;
+    let refused = message(&world.resource_with_reason("farther", "NotAllowed").await);
+    assert!(refused.contains("eu-west-1") && refused.contains("us-east-1"), "{refused}");
+    assert!(!refused.contains("team-a"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_account_that_does_not_answer_slows_no_other() {
+    // given another account whose describes hang, and more groups there than there are workers
+    let world = World::without_operator("bad-account").await;
+    world.ec2.world().trust_role(ROLE, None).unwrap();
+    let mut hangs = FaultRule::on("DescribeInstances", FaultEffect::Hang);
+    hangs.when.account = Some("222222222222".into());
+    world.ec2.world().add_fault(hangs);
+    let (_file, flag) =
+        allow(&world, &format!("- namespaces: [NAMESPACE]\n  role_arn: {ROLE}\n  regions: [us-east-1]\n"));
+    world.machines("web", 1, InstanceState::Stopped);
+    world.resource("web", "web").await;
+    for n in 0..40 {
+        world.resource_with(&format!("far-{n}"), abroad(&format!("far-{n}"))).await;
+    }
+    world.start_operator(&[&flag]);
+    // when a group of our own is booked meanwhile, then it is served at once
+    world.resource_with_reason("web", "Stopped").await;
+    let begun = tokio::time::Instant::now();
+    world.book("b", "web", "ann", for_ms(60_000)).await;
+    world.booking_with_reason("b", "Held").await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+}
