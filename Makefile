@@ -12,7 +12,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: ## one booking from applied to finished, on a real API server and a simulated EC2 (KEEP=1 leaves it up)
+demo: ## discovery, a booking from applied to finished, a mail: on a real API server and a simulated EC2 (KEEP=1 leaves it up)
 	@$(BUILD)
 	@KEEP=$(KEEP) $(BIN)/demo
 

@@ -42,7 +42,7 @@ const CONTROL: &str = "control";
 const READY_LIMIT: Duration = Duration::from_secs(90);
 
 /// How long an order may take, which is nothing but a few system calls.
-const ORDER_LIMIT: Duration = Duration::from_secs(60);
+const ORDER_LIMIT: Duration = Duration::from_mins(1);
 
 /// How often the start is tried when another process took the port that had just been free.
 const START_ATTEMPTS: usize = 3;

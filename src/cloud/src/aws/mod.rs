@@ -17,6 +17,7 @@ use aws_config::{
     sts::AssumeRoleProvider, timeout::TimeoutConfig,
 };
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 
 pub(crate) use self::error::error;
 use crate::{
@@ -92,6 +93,9 @@ impl Aws {
     /// [`SetupError`].
     pub fn new(base: SdkConfig, group_tag: &str, session: &str) -> Result<Self, SetupError> {
         let region = base.region().map(ToString::to_string).ok_or(SetupError::NoRegion)?;
+        // Assuming a role panics without one; a configuration from the environment has it.
+        let time = base.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new()));
+        let base = base.into_builder().time_source(time).build();
         Ok(Self { base, region, session: session.to_owned(), group_tag: group_tag.to_owned() })
     }
 

@@ -45,7 +45,7 @@ const SENT_AT_ONCE: usize = 8;
 const TRY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Waits between tries.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Why a notice was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,7 @@
 //! and never an address of the cluster or the cloud's metadata service, unless that very host is listed as one.
 
 use std::{
+    fmt::Write,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -193,8 +194,11 @@ fn signature(key: &[u8], now: Timestamp, body: &str) -> String {
     // A key of any length will do.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
     mac.update(format!("{}.{body}", now.as_second()).as_bytes());
-    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256={hex}")
+    mac.finalize().into_bytes().iter().fold("sha256=".to_owned(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! `demo`: one booking of a group of three machines, from applied to finished, on a real API server and
-//! a simulated EC2. With KEEP=1 everything stays up until Ctrl-C.
+//! `demo`: a group of three machines is discovered and booked, from applied to finished, on a real API server and
+//! a simulated EC2; a schedule books another, and a mail tells of the end. With KEEP=1 everything stays up until Ctrl-C.
 
+mod extras;
 mod timeline;
 
 use std::{env, error::Error, path::PathBuf, process::ExitCode, time::Duration};
 
-use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
+use booking_api::{Booking, BookingSpec};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Api, Client, api::PostParams};
 use tempfile::TempDir;
@@ -13,6 +14,7 @@ use testbed::{
     control_plane::ControlPlane,
     ec2::{AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, SettingsPatch},
     replica::{QUICK_RING, REGION, Replica, ReplicaConfig, install_crds},
+    smtp::SmtpServer,
 };
 
 /// A start or stop call that goes out later than this fails the demo.
@@ -38,6 +40,7 @@ async fn main() -> ExitCode {
 struct Scene {
     control_plane: ControlPlane,
     ec2: Ec2Simulator,
+    mail: Option<SmtpServer>,
     operator: Replica,
     log: PathBuf,
     _directory: TempDir,
@@ -46,8 +49,13 @@ struct Scene {
 async fn demo() -> Result<(), Failure> {
     let scene = set_up().await?;
     let client = scene.control_plane.client()?;
+    extras::discover(&client).await?;
+    extras::schedule(&client).await?;
     let window = book(&client).await?;
     let ready_at = timeline::follow(&client, BOOKING, RESOURCE, window).await?;
+    if let Some(mail) = &scene.mail {
+        extras::show_mail(mail).await?;
+    }
     let figures = Figures::read(&scene.ec2, window, ready_at)?;
     let verdict = figures.judge();
     if env::var("KEEP").is_ok_and(|keep| !keep.is_empty() && keep != "0") {
@@ -63,19 +71,22 @@ async fn set_up() -> Result<Scene, Failure> {
     let control_plane = ControlPlane::start().await?;
     println!("simulated EC2 with three stopped machines tagged analytics ...");
     let ec2 = simulated_ec2().await?;
+    let mail = extras::mail_server().await;
     println!("CRDs, then the operator ...");
     install_crds(&control_plane).await?;
     let directory = tempfile::tempdir()?;
     let log = directory.path().join("operator.log");
+    let mail_args = extras::mail_args(mail.as_ref());
+    let mail_args: Vec<&str> = mail_args.iter().map(String::as_str).collect();
     let operator = Replica::start(&ReplicaConfig {
         name: "demo-operator",
         kubeconfig: control_plane.kubeconfig(),
         ec2_url: &ec2.url(),
         log: &log,
-        args: &[&["--poll-shortest=250ms"], &QUICK_RING[..]].concat(),
+        args: &[&["--poll-shortest=250ms"], &QUICK_RING[..], &mail_args].concat(),
     })
     .await?;
-    Ok(Scene { control_plane, ec2, operator, log, _directory: directory })
+    Ok(Scene { control_plane, ec2, mail, operator, log, _directory: directory })
 }
 
 async fn simulated_ec2() -> Result<Ec2Simulator, Failure> {
@@ -93,16 +104,8 @@ async fn simulated_ec2() -> Result<Ec2Simulator, Failure> {
     Ok(ec2)
 }
 
-/// Applies a Resource and a Booking of eight seconds; gives its window.
+/// Applies a Booking of eight seconds; gives its window.
 async fn book(client: &Client) -> Result<(Timestamp, Timestamp), Failure> {
-    let resource = ResourceSpec {
-        type_: Some("ec2".into()),
-        tag: Some("analytics".into()),
-        when_idle: Some(WhenIdle::Stop),
-        ..ResourceSpec::default()
-    };
-    let resources: Api<Resource> = Api::namespaced(client.clone(), NAMESPACE);
-    resources.create(&PostParams::default(), &Resource::new(RESOURCE, resource)).await?;
     let second = Timestamp::from_second(Timestamp::now().as_second())?;
     let start = second.checked_add(SignedDuration::from_secs(6))?;
     let end = start.checked_add(SignedDuration::from_secs(8))?;
@@ -111,6 +114,7 @@ async fn book(client: &Client) -> Result<(Timestamp, Timestamp), Failure> {
         start_at: Some(start.to_string()),
         end_at: Some(end.to_string()),
         user_id: Some("ann".into()),
+        notifications: Some(vec![extras::notification()]),
         ..BookingSpec::default()
     };
     let bookings: Api<Booking> = Api::namespaced(client.clone(), NAMESPACE);
@@ -124,7 +128,7 @@ impl Scene {
         let ec2 = self.ec2.url();
         println!("\nall of it stays up until Ctrl-C:");
         println!("  export KUBECONFIG={}", self.control_plane.kubeconfig().display());
-        println!("  kubectl get bookings,resources -o wide; kubectl describe booking {BOOKING}");
+        println!("  kubectl get booking-operator -o wide; kubectl describe booking {BOOKING}");
         println!("  EC2: {ec2} (call log: {ec2}/_admin/calls)");
         println!("  operator: {}, log {}", self.operator.metrics_url(), self.log.display());
         tokio::signal::ctrl_c().await?;

@@ -31,15 +31,15 @@ impl Moto {
     async fn add_to(&self, cluster: Option<&str>, name: &str, tags: &[Tag]) -> String {
         let engine = if cluster.is_some() { "aurora-postgresql" } else { "postgres" };
         let call = self.client.create_db_instance().db_instance_identifier(name).engine(engine);
-        let call = call.db_instance_class("db.t3.micro").allocated_storage(20).set_tags(sdk_tags(tags));
+        let call = call.db_instance_class("db.t3.micro").allocated_storage(20).set_tags(Some(sdk_tags(tags)));
         let call = call.master_username("root").master_user_password("a-long-one");
         let answer = call.set_db_cluster_identifier(cluster.map(ToOwned::to_owned)).send().await.unwrap();
         answer.db_instance().unwrap().db_instance_arn().unwrap().to_owned()
     }
 }
 
-fn sdk_tags(tags: &[Tag]) -> Option<Vec<SdkTag>> {
-    Some(tags.iter().map(|(key, value)| SdkTag::builder().key(key).value(value).build()).collect())
+fn sdk_tags(tags: &[Tag]) -> Vec<SdkTag> {
+    tags.iter().map(|(key, value)| SdkTag::builder().key(key).value(value).build()).collect()
 }
 
 impl Databases for Moto {
@@ -61,7 +61,7 @@ impl Databases for Moto {
 
     async fn add_replica(&self, name: &str, of: &str, tags: &[Tag]) -> String {
         let call = self.client.create_db_instance_read_replica().db_instance_identifier(name);
-        let call = call.source_db_instance_identifier(of).set_tags(sdk_tags(tags));
+        let call = call.source_db_instance_identifier(of).set_tags(Some(sdk_tags(tags)));
         let answer = call.send().await.unwrap();
         answer.db_instance().unwrap().db_instance_arn().unwrap().to_owned()
     }
@@ -69,7 +69,7 @@ impl Databases for Moto {
     async fn add_cluster(&self, name: &str, tags: &[Tag]) -> (String, String) {
         let call = self.client.create_db_cluster().db_cluster_identifier(name).engine("aurora-postgresql");
         let call = call.master_username("root").master_user_password("a-long-one");
-        let answer = call.set_tags(sdk_tags(tags)).send().await.unwrap();
+        let answer = call.set_tags(Some(sdk_tags(tags))).send().await.unwrap();
         let cluster = answer.db_cluster().unwrap().db_cluster_arn().unwrap().to_owned();
         let member = self.add_to(Some(name), &format!("{name}-1"), tags).await;
         (cluster, member)

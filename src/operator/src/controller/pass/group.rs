@@ -91,7 +91,11 @@ impl Pass {
         // What is not asked for any more is recorded, or of no use.
         let open: HashSet<NoticeId> = notices.iter().map(|notice| notice.id.clone()).collect();
         self.outbox.recorded(key, |id| !open.contains(id));
-        notices.into_iter().fold(true, |all, notice| self.outbox.offer(key, notice) && all)
+        let mut has_room = true;
+        for notice in notices {
+            has_room &= self.outbox.offer(key, notice);
+        }
+        has_room
     }
 
     fn decide(
