@@ -309,6 +309,7 @@ impl Operator {
         }
         tracing::info!("stopping: running calls are let end");
         halt.cancel();
+        self.pass.outbox.stop();
         self.tasks.close();
         let rest = config.shutdown_timeout.saturating_sub(stopping.elapsed());
         if tokio::time::timeout(rest, self.tasks.wait()).await.is_err() {

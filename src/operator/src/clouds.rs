@@ -6,6 +6,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use booking_cloud::{Cloud, CloudKey, Clouds, Provider};
@@ -23,6 +24,9 @@ pub struct OpenClouds {
     open: Mutex<HashMap<Cloud, Arc<dyn Provider>>>,
     lanes: Arc<Lanes>,
 }
+
+/// A key that waits for a place asks again by itself after so long.
+pub const LONGEST_TURN: Duration = Duration::from_secs(10);
 
 /// Passes at clouds, and the keys that wait for a place.
 struct Lanes {
@@ -55,9 +59,11 @@ impl Drop for Visit {
         let mut lanes = self.lanes.lock();
         let Some(lane) = lanes.get_mut(&self.cloud) else { return };
         lane.taken -= 1;
-        if let Some(next) = lane.waiting.pop_front() {
-            lane.waits.remove(&next);
-            self.lanes.queue.add(next);
+        while let Some(next) = lane.waiting.pop_front() {
+            if lane.waits.remove(&next) {
+                self.lanes.queue.add(next);
+                break;
+            }
         }
     }
 }
@@ -69,7 +75,8 @@ impl OpenClouds {
         Self { clouds, open: Mutex::default(), lanes }
     }
 
-    /// Takes a place for a pass over `key`; if there is none, the key is due again when one is free.
+    /// Takes a place for a pass over `key`; if there is none, the key is due again when one is free. A key whose turn
+    /// comes may have no use for its place, so nobody relies on that alone: see [`LONGEST_TURN`].
     pub fn enter(&self, cloud: &CloudKey, key: &Key) -> Option<Visit> {
         let mut lanes = self.lanes.lock();
         let lane = lanes.entry(cloud.clone()).or_default();
@@ -79,6 +86,8 @@ impl OpenClouds {
             }
             return None;
         }
+        // It may have come by itself before its turn.
+        lane.waits.remove(key);
         lane.taken += 1;
         Some(Visit { lanes: self.lanes.clone(), cloud: cloud.clone() })
     }
@@ -104,8 +113,6 @@ pub fn key(place: &Place, service: &str) -> CloudKey {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use booking_cloud::{Aws, Cloud};
 
     use super::*;

@@ -9,6 +9,22 @@ use reqwest::Url;
 
 use crate::notify::{mail::Security, webhook::parse_prefix};
 
+/// What no log may show.
+#[derive(Clone, Default)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// The signature that clap asks for.
+#[allow(clippy::unnecessary_wraps, reason = "clap takes parsers that can fail")]
+fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret(text.to_owned()))
+}
+
 /// How people are told.
 #[derive(Clone, Debug, Args)]
 pub struct NotifyArgs {
@@ -26,11 +42,11 @@ pub struct NotifyArgs {
         long,
         env = "SMTP_PASSWORD",
         default_value = "",
-        hide = true,
+        value_parser = secret, hide = true,
         hide_env_values = true,
         global = true
     )]
-    pub smtp_password: String,
+    pub smtp_password: Secret,
     /// Address that mail is from; empty means the user.
     #[arg(long, env = "SMTP_SENDER", default_value = "", global = true)]
     pub smtp_sender: String,

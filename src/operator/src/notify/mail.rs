@@ -37,8 +37,8 @@ pub enum Security {
     None,
 }
 
-/// How to reach the mail server.
-#[derive(Clone, Debug)]
+/// How to reach the mail server. Holds a password, so it is not printed.
+#[derive(Clone)]
 pub struct SmtpSettings {
     /// Host.
     pub host: String,
@@ -68,10 +68,9 @@ pub enum MailError {
 }
 
 /// Sends mail; or says why none can be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Mailer(Option<Arc<Setup>>);
 
-#[derive(Debug)]
 struct Setup {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     sender: Mailbox,

@@ -25,7 +25,7 @@ use booking_core::{
     notify::{NoticeId, text::text},
 };
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     mail::{Mailer, SmtpSettings},
@@ -75,7 +75,7 @@ pub enum SetupError {
 }
 
 /// What it takes to send.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Channels {
     /// Mail.
     pub mailer: Mailer,
@@ -98,7 +98,8 @@ impl Channels {
         let smtp = SmtpSettings {
             host: args.smtp_host.clone(),
             port: args.smtp_port,
-            login: (!args.smtp_user.is_empty()).then(|| (args.smtp_user.clone(), args.smtp_password.clone())),
+            login: (!args.smtp_user.is_empty())
+                .then(|| (args.smtp_user.clone(), args.smtp_password.0.clone())),
             sender: sender.clone(),
             security: args.smtp_security,
             ca_pem: read(args.smtp_ca_file.as_deref())?,
@@ -130,6 +131,7 @@ struct Inner {
     ownership: Arc<dyn Ownership>,
     queue: Arc<WorkQueue>,
     clock: Clock,
+    stop: CancellationToken,
 }
 
 impl Outbox {
@@ -142,7 +144,13 @@ impl Outbox {
         tasks: TaskTracker,
     ) -> Self {
         let sending = Semaphore::new(SENT_AT_ONCE);
-        Self(Arc::new(Inner { channels, state: Mutex::default(), sending, tasks, ownership, queue, clock }))
+        let (state, stop) = (Mutex::default(), CancellationToken::new());
+        Self(Arc::new(Inner { channels, state, sending, tasks, ownership, queue, clock, stop }))
+    }
+
+    /// Lets what is being sent end, and begins nothing more.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, HashMap<NoticeId, Option<Delivery>>>> {
@@ -197,7 +205,8 @@ impl Outbox {
             .without_max_times()
             .build();
         loop {
-            let Ok(turn) = self.0.sending.acquire().await else { return };
+            let turn = self.0.stop.run_until_cancelled(self.0.sending.acquire()).await;
+            let Some(Ok(turn)) = turn else { return };
             // Asked again before each try: another replica may own the key by now, and sends what is left.
             let owns = self
                 .0
@@ -224,7 +233,9 @@ impl Outbox {
                 SendError::Passing(_) if !over => {
                     count(notice, "retried");
                     tracing::warn!(%key, "a notification is tried again in {wait:?}: {problem}");
-                    tokio::time::sleep(wait).await;
+                    if self.0.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                        return;
+                    }
                 }
                 _ => {
                     count(notice, "failed");

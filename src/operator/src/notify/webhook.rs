@@ -21,8 +21,8 @@ use super::{SendError, mail::message_id};
 /// Longest time for one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which URLs may be called, and how calls are signed.
-#[derive(Clone, Debug, Default)]
+/// Which URLs may be called, and how calls are signed. Holds a key, so it is not printed.
+#[derive(Clone, Default)]
 pub struct WebhookSettings {
     /// URL prefixes; none means that webhooks are off.
     pub allow: Vec<Url>,
@@ -33,7 +33,7 @@ pub struct WebhookSettings {
 }
 
 /// Calls webhooks.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Webhooks(Arc<WebhookSettings>);
 
 impl Webhooks {

@@ -64,7 +64,8 @@ impl Pass {
             Some(group) => {
                 visit = self.clouds.enter(&clouds::key(&group.place, &group.key.type_), key);
                 if visit.is_none() {
-                    return Some(Outcome { wake_at: None, result: Ok(()) });
+                    let wake_at = Some(after(self.clock.now(), clouds::LONGEST_TURN));
+                    return Some(Outcome { wake_at, result: Ok(()) });
                 }
                 let provider = self.clouds.get(&group.place, &group.key.type_).await;
                 let answer = observe::describe(provider.as_ref(), &group.key.tag).await;
