@@ -110,7 +110,7 @@ pub struct Notification {
     pub type_: Option<String>,
 
     /// Where to send it: for email one address, for webhook an https URL that the operator is allowed to call.
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 512))]
     #[x_kube(validation = admission::plain_text())]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,

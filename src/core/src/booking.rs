@@ -126,7 +126,7 @@ fn check_notifications(notifications: Option<&[Notification]>) -> Result<(), Inv
                 format!("{:?} is unknown; known: {}", cut(type_), NOTIFICATION_TYPES.join(", ")),
             ));
         }
-        plain_text("notifications.recipient", notification.recipient.as_deref(), 2048)?;
+        plain_text("notifications.recipient", notification.recipient.as_deref(), 512)?;
         let unknown = |word: &&String| !NOTIFICATION_EVENTS.contains(&word.as_str());
         if let Some(word) = notification.on.iter().flatten().find(unknown) {
             let problem = format!("{:?} is unknown; known: {}", cut(word), NOTIFICATION_EVENTS.join(", "));

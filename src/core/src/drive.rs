@@ -206,10 +206,7 @@ impl Tally {
             self.try_again_at(until);
         }
         self.count_databases(instance, goal);
-        let waits = *goal == Goal::Idle { stop: true }
-            && instance.state == InstanceState::Busy
-            && instance.unstoppable.is_none();
-        self.moving += usize::from(instance.state.is_moving() || turning.is_some() || waits);
+        self.moving += usize::from(instance.state.is_moving() || turning.is_some());
         self.done += usize::from(turning.is_none() && is_done(instance, goal, standing));
         self.stopped += usize::from(turning.is_none() && instance.state == InstanceState::Stopped);
         match standing {

@@ -1,9 +1,10 @@
 //! Kubernetes Events: what a user would want to know, read off what changed in a status.
 
 use booking_api::{BookingStatus, ResourceStatus, booking_state};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::{condition::reason_of, progress::reason};
+use crate::{condition::reason_of, instant, progress::reason};
 
 /// Weight of an Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,11 @@ pub(crate) fn booking_events(uid: &str, old: Option<&BookingStatus>, new: &Booki
 }
 
 /// What happened to a Resource between two statuses. Holds are reported on the Booking.
-pub(crate) fn resource_events(old: Option<&ResourceStatus>, new: &ResourceStatus) -> Vec<Note> {
+pub(crate) fn resource_events(
+    old: Option<&ResourceStatus>,
+    new: &ResourceStatus,
+    now: Timestamp,
+) -> Vec<Note> {
     let old_conditions = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
     let mut notes: Vec<Note> = ready_event(Subject::Resource, old_conditions, &new.conditions)
         .into_iter()
@@ -110,14 +115,16 @@ pub(crate) fn resource_events(old: Option<&ResourceStatus>, new: &ResourceStatus
             });
         }
     }
-    notes.extend(restarted(old, new));
+    notes.extend(restarted(old, new, now));
     notes
 }
 
 /// The cloud has started what it does not leave stopped, though nobody holds it.
-fn restarted(old: Option<&ResourceStatus>, new: &ResourceStatus) -> Option<Note> {
+fn restarted(old: Option<&ResourceStatus>, new: &ResourceStatus, now: Timestamp) -> Option<Note> {
     let foretold = old?.automatic_restart_at.as_deref()?;
-    let is_undone = new.automatic_restart_at.is_none() && new.holder.is_none() && old?.holder.is_none();
+    let is_over = instant::parse(foretold).is_ok_and(|at| at <= now);
+    let is_news = new.automatic_restart_at.as_deref() != Some(foretold);
+    let is_undone = is_over && is_news && new.holder.is_none() && old?.holder.is_none();
     is_undone.then(|| Note {
         subject: Subject::Resource,
         type_: EventType::Normal,

@@ -28,6 +28,8 @@ const BEFORE_END: i64 = 20;
 const AFTERMATH: Duration = Duration::from_mins(10);
 /// Records that are kept at most: 50 notifications of four events, and what they were before.
 const RECORDS_MAX: usize = 256;
+/// Longest problem that is kept.
+const PROBLEM_MAX_CHARS: usize = 200;
 /// Reasons of Ready, during a booking, that are a failure to the one who booked.
 const FAILURES: [&str; 10] = [
     reason::CLOUD_ERROR,
@@ -148,6 +150,14 @@ pub(crate) fn tell(
     // The original operator has told of the end that the booking had then.
     let told_by_original =
         old.notification_sent == Some(true) && notified.is_empty() && old.granted_until.is_none();
+    // What was handed out is recorded, whatever is due by now.
+    for (id, delivery) in deliveries.iter().filter(|(id, _)| id.booking_uid == valid.uid) {
+        if !notified.iter().any(|record| is_of(record, id)) {
+            telling.events.extend(failed(id, delivery));
+            notified.push(record(id, delivery));
+        }
+    }
+    let mut asked_for = Vec::new();
     for notification in notifications {
         for happening in Happening::ALL.into_iter().filter(|it| wants(notification, *it)) {
             let Some(due) = due(notification, happening, valid, status) else { continue };
@@ -158,14 +168,12 @@ pub(crate) fn tell(
                 happening,
                 about: due.about,
             };
+            asked_for.push(id.clone());
             if notified.iter().any(|record| is_of(record, &id)) {
                 continue;
             }
             if told_by_original && happening == Happening::BeforeEnd {
                 notified.push(record(&id, &Delivery { at: now, problem: None }));
-            } else if let Some(delivery) = deliveries.get(&id) {
-                telling.events.extend(failed(&id, delivery));
-                notified.push(record(&id, delivery));
             } else if due.from > now {
                 telling.next = Some(telling.next.map_or(due.from, |next| next.min(due.from)));
             } else if now < due.until {
@@ -173,8 +181,13 @@ pub(crate) fn tell(
             }
         }
     }
-    let surplus = notified.len().saturating_sub(RECORDS_MAX);
-    notified.drain(..surplus);
+    // What is asked for stays, or it would be told again.
+    let mut surplus = notified.len().saturating_sub(RECORDS_MAX);
+    notified.retain(|record| {
+        let goes = surplus > 0 && !asked_for.iter().any(|id| is_of(record, id));
+        surplus -= usize::from(goes);
+        !goes
+    });
     status.notification_sent = sent_of_end(notifications, &notified, status).or(old.notification_sent);
     status.notified = notified;
     telling
@@ -271,7 +284,7 @@ fn record(id: &NoticeId, delivery: &Delivery) -> Notified {
         event: id.happening.word().to_owned(),
         about: id.about.clone(),
         at: instant::seconds(delivery.at),
-        problem: delivery.problem.clone(),
+        problem: delivery.problem.as_deref().map(|text| text.chars().take(PROBLEM_MAX_CHARS).collect()),
     }
 }
 

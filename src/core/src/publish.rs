@@ -90,7 +90,11 @@ impl Pass<'_> {
         let facts = ResourceFacts { progress, tally, ledger, more };
         let status = resource_status(resource, facts, self.world.now);
         if resource.status.as_ref() != Some(&status) {
-            self.decision.events.extend(events::resource_events(resource.status.as_ref(), &status));
+            self.decision.events.extend(events::resource_events(
+                resource.status.as_ref(),
+                &status,
+                self.world.now,
+            ));
             self.decision.resource_status = Some(status);
         }
     }

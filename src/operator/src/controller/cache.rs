@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub bookings: Vec<Arc<Booking>>,
     /// Whether the Resource acts on its group.
     pub claim: Claim,
+    /// Which accounts and regions there were for that.
+    pub places: Arc<Places>,
 }
 
 /// What a pass over a BookingScheduler works on.
@@ -169,7 +171,7 @@ impl Cache {
                 state.group(resource).and_then(|group| state.groups.get(&group)).into_iter().flatten();
             claim(resource, names.filter_map(|name| state.resources.objects.get(name)).map(Arc::as_ref), now)
         });
-        Snapshot { bookings: state.bookings_of(key).collect(), resource, claim }
+        Snapshot { bookings: state.bookings_of(key).collect(), resource, claim, places: state.places.clone() }
     }
 
     /// What is known of a BookingScheduler; none if there is none.

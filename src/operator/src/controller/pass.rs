@@ -133,11 +133,6 @@ impl Pass {
         again
     }
 
-    /// What the operator is set to by now.
-    fn settings(&self) -> Settings {
-        Settings { places: self.places.borrow().clone(), ..self.settings.clone() }
-    }
-
     fn writer(&self, key: &Key, leave: &Leave) -> Writer {
         let (client, cache, queue) = (self.client.clone(), self.cache.clone(), self.queue.clone());
         Writer::new(client, &key.namespace, cache, queue, leave.clone())

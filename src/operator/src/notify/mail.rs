@@ -16,12 +16,15 @@ use lettre::{
 use super::SendError;
 
 /// Longest time for one command and its answer.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that looks into mail before it takes it needs its time: one that is cut off then has it twice.
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
 /// Connections that are kept at most, and for how long.
 const CONNECTIONS: u32 = 4;
 const IDLE: Duration = Duration::from_secs(30);
 /// Longest answer of a server that is shown.
 const ANSWER_MAX_CHARS: usize = 200;
+/// Longest recipient that is shown.
+const RECIPIENT_MAX_CHARS: usize = 64;
 
 /// How the connection is secured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -107,17 +110,33 @@ impl Mailer {
             Ok(_) => Ok(()),
             Err(error) => {
                 let text: String = error.to_string().chars().take(ANSWER_MAX_CHARS).collect();
-                if error.is_permanent() { Err(SendError::Final(text)) } else { Err(SendError::Passing(text)) }
+                let code = error.status().map(u16::from);
+                if code.is_some_and(is_final) {
+                    Err(SendError::Final(text))
+                } else {
+                    Err(SendError::Passing(text))
+                }
             }
         }
     }
+}
+
+/// Answers about the recipient or the mail. Others, such as a refused login, may be mended before the notice is of no
+/// use: RFC 5321, section 4.2.3.
+fn is_final(code: u16) -> bool {
+    matches!(code, 501 | 550..=553 | 555)
 }
 
 impl Setup {
     /// Headers come from a library that encodes them: nothing that a user wrote ends one.
     fn message(&self, notice: &Notice, said: &Text) -> Result<Message, SendError> {
         let recipient = &notice.id.recipient;
-        let bad = |problem: &str| SendError::Final(format!("{recipient:?} {problem}"));
+        let bad = |problem: &str| {
+            SendError::Final(format!(
+                "{:?} {problem}",
+                recipient.chars().take(RECIPIENT_MAX_CHARS).collect::<String>()
+            ))
+        };
         let address: Address = recipient.parse().map_err(|_| bad("is no mail address"))?;
         let domain = address.domain().to_ascii_lowercase();
         if !self.domains.is_empty() && !self.domains.contains(&domain) {

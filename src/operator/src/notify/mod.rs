@@ -42,7 +42,7 @@ const WAITING_MAX: usize = 10_000;
 /// Notices that are being sent at once.
 const SENT_AT_ONCE: usize = 8;
 /// Longest time that one try may take.
-const TRY_TIMEOUT: Duration = Duration::from_secs(30);
+const TRY_TIMEOUT: Duration = Duration::from_secs(90);
 /// Waits between tries.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -119,13 +119,28 @@ impl Channels {
     }
 }
 
+/// A notice that was taken.
+struct Entry {
+    /// Tells the task that is at it from an earlier one.
+    number: u64,
+    /// As it was offered last: an extended booking has other figures.
+    notice: Notice,
+    delivery: Option<Delivery>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: HashMap<Key, HashMap<NoticeId, Entry>>,
+    last: u64,
+}
+
 /// See the module. Clones share it.
 #[derive(Clone)]
 pub struct Outbox(Arc<Inner>);
 
 struct Inner {
     channels: Channels,
-    state: Mutex<HashMap<Key, HashMap<NoticeId, Option<Delivery>>>>,
+    state: Mutex<State>,
     sending: Semaphore,
     tasks: TaskTracker,
     ownership: Arc<dyn Ownership>,
@@ -153,114 +168,131 @@ impl Outbox {
         self.0.stop.cancel();
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, HashMap<NoticeId, Option<Delivery>>>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What became of the notices of a key.
     pub fn deliveries(&self, key: &Key) -> Deliveries {
         let state = self.lock();
-        let known = state.get(key).into_iter().flatten();
-        known.filter_map(|(id, delivery)| Some((id.clone(), delivery.clone()?))).collect()
-    }
-
-    /// Forgets all that is recorded by now: of what was done, only the ids in `open` are still asked for.
-    pub fn recorded(&self, key: &Key, recorded: impl Fn(&NoticeId) -> bool) {
-        let mut state = self.lock();
-        if let Some(known) = state.get_mut(key) {
-            known.retain(|id, delivery| delivery.is_none() || !recorded(id));
-            if known.is_empty() {
-                state.remove(key);
-            }
-        }
+        let known = state.entries.get(key).into_iter().flatten();
+        known.filter_map(|(id, entry)| Some((id.clone(), entry.delivery.clone()?))).collect()
     }
 
     /// Whoever owns the key now sends what is left.
     pub fn forget(&self, key: &Key) {
-        self.lock().remove(key);
+        self.lock().entries.remove(key);
     }
 
-    /// Takes a notice, once. False if there is no room: it is to be offered again.
-    pub fn offer(&self, key: &Key, notice: Notice) -> bool {
+    /// All that is to be told of a key by now; the rest is forgotten, for it is recorded, or of no use. Each is taken
+    /// once. False if there is no room for all: they are to be offered again.
+    pub fn offer(&self, key: &Key, notices: Vec<Notice>) -> bool {
         let mut state = self.lock();
-        if state.get(key).is_some_and(|known| known.contains_key(&notice.id)) {
+        if notices.is_empty() {
+            state.entries.remove(key);
             return true;
         }
-        if state.values().map(HashMap::len).sum::<usize>() >= WAITING_MAX {
-            return false;
+        let mut before = state.entries.remove(key).unwrap_or_default();
+        let mut room = WAITING_MAX.saturating_sub(state.entries.values().map(HashMap::len).sum());
+        let mut now: HashMap<NoticeId, Entry> = HashMap::new();
+        let mut has_room = true;
+        for notice in notices {
+            if room == 0 {
+                has_room = false;
+                break;
+            }
+            room -= 1;
+            let id = notice.id.clone();
+            let entry = match before.remove(&id) {
+                Some(known) => Entry { notice, ..known },
+                None => {
+                    state.last += 1;
+                    self.spawn(key, id.clone(), state.last);
+                    Entry { number: state.last, notice, delivery: None }
+                }
+            };
+            now.insert(id, entry);
         }
-        state.entry(key.clone()).or_default().insert(notice.id.clone(), None);
-        drop(state);
+        state.entries.insert(key.clone(), now);
+        has_room
+    }
+
+    fn spawn(&self, key: &Key, id: NoticeId, number: u64) {
         let (outbox, key) = (self.clone(), key.clone());
-        self.0.tasks.spawn(async move { outbox.deliver(&key, &notice).await });
-        true
+        self.0.tasks.spawn(async move { outbox.deliver(&key, &id, number).await });
     }
 
     /// Tries until it is sent, refused for good, or of no use any more.
-    async fn deliver(&self, key: &Key, notice: &Notice) {
+    async fn deliver(&self, key: &Key, id: &NoticeId, number: u64) {
         let mut waits = ExponentialBuilder::default()
             .with_min_delay(FIRST_WAIT)
             .with_max_delay(LONGEST_WAIT)
             .with_jitter()
             .without_max_times()
             .build();
+        let mut last = None;
         loop {
             let turn = self.0.stop.run_until_cancelled(self.0.sending.acquire()).await;
             let Some(Ok(turn)) = turn else { return };
             // Asked again before each try: another replica may own the key by now, and sends what is left.
-            let owns = self
-                .0
-                .ownership
-                .permit(key)
-                .is_some_and(|permit| permit.begin().map(booking_cloud::RunningCall::replied).is_ok());
-            if !owns || !self.is_open(key, &notice.id) {
-                self.give_back(key, &notice.id);
-                return;
+            let permit = self.0.ownership.permit(key);
+            if !permit.is_some_and(|it| it.begin().map(booking_cloud::RunningCall::replied).is_ok()) {
+                return self.give_back(key, id, number);
             }
-            let sent = tokio::time::timeout(TRY_TIMEOUT, self.0.channels.send(notice, &self.0.clock)).await;
+            let Some(notice) = self.open(key, id, number) else { return };
+            if self.0.clock.now() >= notice.deadline {
+                let why = last.unwrap_or_else(|| "its time was over before its turn came".to_owned());
+                count(&notice, "failed");
+                return self.done(key, id, number, Some(why));
+            }
+            let sent = tokio::time::timeout(TRY_TIMEOUT, self.0.channels.send(&notice, &self.0.clock)).await;
             drop(turn);
             let late = || SendError::Passing(format!("no answer within {} s", TRY_TIMEOUT.as_secs()));
-            let problem = match sent.unwrap_or_else(|_| Err(late())) {
+            match sent.unwrap_or_else(|_| Err(late())) {
                 Ok(()) => {
-                    count(notice, "sent");
-                    return self.done(key, &notice.id, None);
+                    count(&notice, "sent");
+                    return self.done(key, id, number, None);
                 }
-                Err(error) => error,
-            };
-            let wait = waits.next().unwrap_or(LONGEST_WAIT);
-            let over = self.0.clock.now() + wait > notice.deadline;
-            match problem {
-                SendError::Passing(_) if !over => {
-                    count(notice, "retried");
+                Err(SendError::Final(problem)) => {
+                    count(&notice, "failed");
+                    tracing::warn!(%key, "a notification was given up: {problem}");
+                    return self.done(key, id, number, Some(problem));
+                }
+                Err(SendError::Passing(problem)) => {
+                    let wait = waits.next().unwrap_or(LONGEST_WAIT);
+                    count(&notice, "retried");
                     tracing::warn!(%key, "a notification is tried again in {wait:?}: {problem}");
+                    last = Some(problem);
                     if self.0.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                         return;
                     }
                 }
-                _ => {
-                    count(notice, "failed");
-                    tracing::warn!(%key, "a notification was given up: {problem}");
-                    return self.done(key, &notice.id, Some(problem.to_string()));
-                }
             }
         }
     }
 
-    fn is_open(&self, key: &Key, id: &NoticeId) -> bool {
-        self.lock().get(key).is_some_and(|known| known.get(id) == Some(&None))
+    /// The notice, if it is still this task's to send.
+    fn open(&self, key: &Key, id: &NoticeId, number: u64) -> Option<Notice> {
+        let state = self.lock();
+        let entry = state.entries.get(key)?.get(id)?;
+        (entry.number == number && entry.delivery.is_none()).then(|| entry.notice.clone())
     }
 
-    fn give_back(&self, key: &Key, id: &NoticeId) {
-        if let Some(known) = self.lock().get_mut(key) {
-            known.remove(id);
+    fn give_back(&self, key: &Key, id: &NoticeId, number: u64) {
+        if let Some(known) = self.lock().entries.get_mut(key) {
+            known.retain(|of, entry| of != id || entry.number != number);
         }
     }
 
-    fn done(&self, key: &Key, id: &NoticeId, problem: Option<String>) {
-        let delivery = Delivery { at: self.0.clock.now(), problem };
-        if let Some(known) = self.lock().get_mut(key) {
-            known.insert(id.clone(), Some(delivery));
+    fn done(&self, key: &Key, id: &NoticeId, number: u64, problem: Option<String>) {
+        let at = self.0.clock.now();
+        let mut state = self.lock();
+        if let Some(entry) = state.entries.get_mut(key).and_then(|known| known.get_mut(id))
+            && entry.number == number
+        {
+            entry.delivery = Some(Delivery { at, problem });
         }
+        drop(state);
         self.0.queue.add(key.clone());
     }
 }

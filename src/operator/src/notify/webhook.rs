@@ -79,7 +79,8 @@ impl Webhooks {
         if self.0.allow.is_empty() {
             return Err(SendError::Final("webhooks are off (--webhook-allow)".to_owned()));
         }
-        let url = Url::parse(recipient).map_err(|_| SendError::Final(format!("{recipient:?} is no URL")))?;
+        let url =
+            Url::parse(recipient).map_err(|_| SendError::Final("what is given is no URL".to_owned()))?;
         if self.0.allow.iter().any(|prefix| is_below(&url, prefix)) {
             return Ok(url);
         }
@@ -141,11 +142,15 @@ pub fn parse_prefix(text: &str) -> Result<Url, String> {
 fn is_below(url: &Url, prefix: &Url) -> bool {
     let base = prefix.path().trim_end_matches('/');
     let rest = url.path().strip_prefix(base);
+    // Some servers decode these before they resolve dots.
+    let path = url.path().to_ascii_lowercase();
+    let hides = ["%2f", "%5c", "%25"].iter().any(|hidden| path.contains(hidden));
     url.scheme() == prefix.scheme()
         && url.host_str() == prefix.host_str()
         && url.port_or_known_default() == prefix.port_or_known_default()
         && url.username().is_empty()
         && url.password().is_none()
+        && !hides
         && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
@@ -153,7 +158,7 @@ fn is_below(url: &Url, prefix: &Url) -> bool {
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
+            let [a, b, c, _] = v4.octets();
             let is_shared = a == 100 && (64..128).contains(&b);
             !(v4.is_loopback()
                 || v4.is_private()
@@ -164,12 +169,15 @@ fn is_public(address: IpAddr) -> bool {
                 || is_shared
                 || a == 0
                 || a >= 240
+                || (a == 192 && b == 0 && c == 0)
                 || (a == 198 && (b == 18 || b == 19)))
         }
         IpAddr::V6(v6) => {
             let [first, second, ..] = v6.segments();
-            // Global unicast is 2000::/3; 2001:db8::/32 is for documentation, 2002::/16 and 64:ff9b::/96 hold IPv4.
-            first & 0xe000 == 0x2000 && !(first == 0x2001 && second == 0xdb8) && first != 0x2002
+            // Global unicast is 2000::/3; 2001:db8::/32 is for documentation, 2001::/32, 2002::/16 and 64:ff9b::/96 hold IPv4.
+            first & 0xe000 == 0x2000
+                && !(first == 0x2001 && (second == 0xdb8 || second == 0))
+                && first != 0x2002
         }
     }
 }
@@ -213,6 +221,7 @@ mod tests {
             ("https://hooks.example.com/team", true),
             ("https://hooks.example.com/teamwork", false),
             ("https://hooks.example.com/team/../other", false),
+            ("https://hooks.example.com/team/..%2fother", false),
             ("https://hooks.example.com.evil.org/team/a", false),
             ("https://user@hooks.example.com/team/a", false),
             ("https://hooks.example.com:8443/team/a", false),

@@ -162,7 +162,7 @@ async fn a_webhook_is_called_signed_and_tried_again_but_never_redirected() {
 const BOOKINGS: usize = 20;
 const RECIPIENTS: usize = 50;
 /// Connections that a server which goes down may cut between taking a mail and saying so.
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 8;
 
 async fn held_within(world: &World, name: &str) -> Duration {
     let begun = tokio::time::Instant::now();

@@ -5,17 +5,13 @@
 //! something, Events, end of the finalizer.
 //! A lock tag is never written before status says that it is ours.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use booking_api::{Booking, BookingStatus};
 use booking_cloud::Provider;
 use booking_core::{
-    Attempts, Call, Decision, Finalizer, Notice, Observation, Settings, Subject, World, decide,
-    group_to_observe, instant::after, notify::NoticeId,
+    Attempts, Call, Decision, Finalizer, Observation, Settings, Subject, World, decide, group_to_observe,
+    instant::after,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
@@ -54,9 +50,11 @@ impl Pass {
     ) -> Option<Outcome> {
         let snapshot = self.cache.snapshot(key, self.clock.now());
         if snapshot.resource.is_none() && snapshot.bookings.is_empty() {
+            self.outbox.forget(key);
             return None;
         }
-        let settings = self.settings();
+        // Claims were told by the same places.
+        let settings = Settings { places: snapshot.places.clone(), ..self.settings.clone() };
         let resource = snapshot.resource.as_ref();
         let group = resource.and_then(|resource| group_to_observe(resource, snapshot.claim, &settings));
         let mut visit = None;
@@ -80,23 +78,11 @@ impl Pass {
         let result = self.carry_out(work, &observation, &decision, attempts).await;
         drop(visit);
         let mut wake_at = decision.wake_at;
-        if result.is_ok() && !self.offer(key, notices) {
+        if result.is_ok() && !self.outbox.offer(key, notices) {
             let again = after(self.clock.now(), OUTBOX_FULL);
             wake_at = Some(wake_at.map_or(again, |wake_at| wake_at.min(again)));
         }
         Some(Outcome { wake_at, result })
-    }
-
-    /// Hands notices out, once the statuses stand. False if there is no room for all.
-    fn offer(&self, key: &Key, notices: Vec<Notice>) -> bool {
-        // What is not asked for any more is recorded, or of no use.
-        let open: HashSet<NoticeId> = notices.iter().map(|notice| notice.id.clone()).collect();
-        self.outbox.recorded(key, |id| !open.contains(id));
-        let mut has_room = true;
-        for notice in notices {
-            has_room &= self.outbox.offer(key, notice);
-        }
-        has_room
     }
 
     fn decide(

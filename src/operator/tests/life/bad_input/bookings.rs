@@ -142,7 +142,7 @@ pub fn rows() -> Vec<Row> {
         ("a notification has an empty recipient", booking(json!({"notifications": [{"type": "email", "recipient": ""}]})), Refused(RECIPIENT)),
         ("a recipient forges a header", booking(json!({"notifications": [{"type": "email", "recipient": "a@example.com\r\nBcc: b@example.com"}]})), Refused(RECIPIENT)),
         ("a recipient is written right to left", booking(json!({"notifications": [{"type": "email", "recipient": "\u{202e}moc.elpmaxe@a"}]})), Refused(RECIPIENT)),
-        ("a recipient is 321 characters", booking(json!({"notifications": [{"type": "email", "recipient": x("x", 321)}]})), Refused("spec.notifications[0].recipient | may not be more than 320")),
+        ("a recipient is 513 characters", booking(json!({"notifications": [{"type": "email", "recipient": x("x", 513)}]})), Refused("spec.notifications[0].recipient | may not be more than 512")),
         ("there are 51 notifications", booking(json!({"notifications": times(51, &json!({"type": "email", "recipient": "a@example.com"}))})), Refused("spec.notifications | must have at most 50 items")),
         ("the notifications are a text", booking(json!({"notifications": "a@example.com"})), Refused("spec.notifications | must be of type array")),
         ("the notifications are a map", booking(json!({"notifications": {"type": "email", "recipient": "a@example.com"}})), Refused("unknown field \"spec.notifications.type\"")),
