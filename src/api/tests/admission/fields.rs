@@ -65,7 +65,7 @@ async fn notifications_have_a_known_type_and_a_plain_recipient() {
         (many(51), "spec.notifications | must have at most 50 items"),
         (
             one("email", &"x".repeat(513)),
-            "spec.notifications[0].recipient | Too long: may not be more than 320",
+            "spec.notifications[0].recipient | Too long: may not be more than 512",
         ),
         (one("email", "a@b.example\r\nBcc: c@d.example"), &recipient),
         (one("email", "\u{202e}elpmaxe.b@a"), &recipient),
