@@ -2,7 +2,7 @@
 
 use booking_api::{Booking, BookingStatus, Notification};
 use booking_core::{
-    InstanceState,
+    Delivery, InstanceState,
     notify::{Happening, text},
 };
 
@@ -91,7 +91,8 @@ fn one_who_cannot_be_reached_is_reported_and_keeps_nobody_else_from_being_told()
     stage.until("11:00");
     assert_eq!(told(&stage), [("ann@x".into(), "before_end", 100)]);
     let status = stage.status("a");
-    assert_eq!(status.notified[0].problem.as_deref(), Some("550 no such user"));
+    let refused = status.notified.iter().find(|record| record.recipient == "bob@x").unwrap();
+    assert_eq!(refused.problem.as_deref(), Some("550 no such user"));
     assert_eq!(status.notification_sent, Some(false));
     assert_eq!(stage.event_reasons().iter().filter(|reason| **reason == "NotificationFailed").count(), 1);
 }
@@ -112,6 +113,25 @@ fn what_the_original_has_told_is_not_told_again_but_another_end_is() {
     stage.edit("a", |spec| spec.end_at = Some(instant("09:00")));
     stage.until("09:30");
     assert_eq!(told(&stage), [("ann@x".into(), "before_end", 40)]);
+}
+
+#[test]
+fn what_was_sent_is_recorded_though_it_is_not_due_any_more() {
+    // given a failure that was told, and over before that was recorded
+    let mut stage = Stage::new(&["i-1"]);
+    stage.book(telling(booking("a", "ann", "08:00", "10:00"), &[("ann@x", &["failure"])]));
+    stage.blind = true;
+    let told_of = stage.decide().notices;
+    assert_eq!(told_of.len(), 1);
+    let delivery = Delivery { at: stage.now, problem: None };
+    stage.deliveries.insert(told_of[0].id.clone(), delivery);
+    stage.blind = false;
+    // when the next pass finds all well, then it is recorded, and the same failure not told again
+    stage.until("08:30");
+    assert_eq!(stage.status("a").notified.len(), 1);
+    stage.blind = true;
+    stage.until("08:40");
+    assert!(stage.told.is_empty());
 }
 
 #[test]
