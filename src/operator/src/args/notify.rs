@@ -19,6 +19,18 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// A URL prefix; none where a list is empty.
+#[derive(Clone, Debug)]
+pub struct Prefix(pub Option<Url>);
+
+fn prefix(text: &str) -> Result<Prefix, String> {
+    if text.trim().is_empty() {
+        Ok(Prefix(None))
+    } else {
+        parse_prefix(text.trim()).map(|url| Prefix(Some(url)))
+    }
+}
+
 /// The signature that clap asks for.
 #[allow(clippy::unnecessary_wraps, reason = "clap takes parsers that can fail")]
 fn secret(text: &str) -> Result<Secret, String> {
@@ -60,8 +72,8 @@ pub struct NotifyArgs {
     #[arg(long, env = "MAIL_RECIPIENT_DOMAINS", value_delimiter = ',', global = true)]
     pub mail_recipient_domains: Vec<String>,
     /// URLs below which webhooks may be called, divided by commas; empty means that webhooks are off.
-    #[arg(long, env = "WEBHOOK_ALLOW", value_delimiter = ',', value_parser = parse_prefix, global = true)]
-    pub webhook_allow: Vec<Url>,
+    #[arg(long, env = "WEBHOOK_ALLOW", value_delimiter = ',', value_parser = prefix, global = true)]
+    pub webhook_allow: Vec<Prefix>,
     /// File with the key by which webhooks are signed.
     #[arg(long, env = "WEBHOOK_KEY_FILE", global = true)]
     pub webhook_key_file: Option<PathBuf>,

@@ -72,7 +72,7 @@ pub enum MailError {
 
 /// Sends mail; or says why none can be sent.
 #[derive(Clone)]
-pub struct Mailer(Option<Arc<Setup>>);
+pub struct Mailer(Result<Arc<Setup>, String>);
 
 struct Setup {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -86,7 +86,9 @@ impl Mailer {
     /// # Errors
     /// [`MailError`].
     pub fn new(settings: Option<SmtpSettings>) -> Result<Self, MailError> {
-        let Some(settings) = settings else { return Ok(Self(None)) };
+        let Some(settings) = settings else {
+            return Ok(Self::refusing("no mail server is set up (SMTP_HOST, SMTP_SENDER)"));
+        };
         let sender = settings.sender.parse().map_err(|_| MailError::Sender(settings.sender.clone()))?;
         let tls = tls(&settings)?;
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.host)
@@ -98,13 +100,16 @@ impl Mailer {
             builder = builder.credentials(Credentials::new(user, password));
         }
         let domains = settings.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
-        Ok(Self(Some(Arc::new(Setup { transport: builder.build(), sender, domains }))))
+        Ok(Self(Ok(Arc::new(Setup { transport: builder.build(), sender, domains }))))
+    }
+
+    /// One that refuses every mail, with a reason.
+    pub fn refusing(why: &str) -> Self {
+        Self(Err(why.to_owned()))
     }
 
     pub(super) async fn send(&self, notice: &Notice, said: &Text) -> Result<(), SendError> {
-        let Some(setup) = &self.0 else {
-            return Err(SendError::Final("no mail server is set up (SMTP_HOST, SMTP_SENDER)".to_owned()));
-        };
+        let setup = self.0.as_ref().map_err(|why| SendError::Final(why.clone()))?;
         let message = setup.message(notice, said)?;
         match setup.transport.send(message).await {
             Ok(_) => Ok(()),

@@ -61,9 +61,6 @@ pub enum SendError {
 /// Why notifications cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Mail.
-    #[error(transparent)]
-    Mail(#[from] mail::MailError),
     /// A file cannot be read.
     #[error("{path}: {source}")]
     File {
@@ -90,7 +87,7 @@ impl Channels {
     /// [`SetupError`].
     pub fn new(args: &NotifyArgs) -> Result<Self, SetupError> {
         let webhooks = WebhookSettings {
-            allow: args.webhook_allow.clone(),
+            allow: args.webhook_allow.iter().filter_map(|prefix| prefix.0.clone()).collect(),
             key: read(args.webhook_key_file.as_deref())?.map(|key| key.trim_ascii().to_vec()),
             ca_pem: read(args.webhook_ca_file.as_deref())?,
         };
@@ -105,7 +102,11 @@ impl Channels {
             ca_pem: read(args.smtp_ca_file.as_deref())?,
             domains: args.mail_recipient_domains.iter().filter(|it| !it.is_empty()).cloned().collect(),
         };
-        let mailer = Mailer::new(Some(smtp).filter(|smtp| !smtp.host.is_empty()))?;
+        // Bookings do not end because mail cannot be sent.
+        let mailer = Mailer::new(Some(smtp).filter(|smtp| !smtp.host.is_empty())).unwrap_or_else(|error| {
+            tracing::error!(%error, "no mail is sent");
+            Mailer::refusing(&error.to_string())
+        });
         Ok(Self { mailer, webhooks: Webhooks::new(webhooks) })
     }
 
@@ -203,13 +204,12 @@ impl Outbox {
             }
             room -= 1;
             let id = notice.id.clone();
-            let entry = match before.remove(&id) {
-                Some(known) => Entry { notice, ..known },
-                None => {
-                    state.last += 1;
-                    self.spawn(key, id.clone(), state.last);
-                    Entry { number: state.last, notice, delivery: None }
-                }
+            let entry = if let Some(known) = before.remove(&id) {
+                Entry { notice, ..known }
+            } else {
+                state.last += 1;
+                self.spawn(key, id.clone(), state.last);
+                Entry { number: state.last, notice, delivery: None }
             };
             now.insert(id, entry);
         }
@@ -236,7 +236,7 @@ impl Outbox {
             let Some(Ok(turn)) = turn else { return };
             // Asked again before each try: another replica may own the key by now, and sends what is left.
             let permit = self.0.ownership.permit(key);
-            if !permit.is_some_and(|it| it.begin().map(booking_cloud::RunningCall::replied).is_ok()) {
+            if permit.is_none_or(|it| it.begin().map(booking_cloud::RunningCall::replied).is_err()) {
                 return self.give_back(key, id, number);
             }
             let Some(notice) = self.open(key, id, number) else { return };
