@@ -4,7 +4,7 @@ Its one argument is a JSON file with its settings. The owner listens on the Unix
 
 * to the owner goes, as a line of JSON, `done` once mail can be delivered, then each message, before its
   sender is told that it was taken, and the outcome of each order;
-* from the owner come `taken`, for each message, and the orders `up`, `down` and `hang`.
+* from the owner come `taken`, for each message, and the orders `up`, `down`, `cut` and `hang`.
 
 The process ends with this connection.
 """
@@ -25,6 +25,9 @@ from aiosmtpd.smtp import SMTP, AuthResult
 # The longest message in bytes, and how many are taken: the owner keeps them all.
 MESSAGE_LIMIT = 1024 * 1024
 MESSAGES_LIMIT = 10_000
+
+# How long a server that goes down waits for messages that are on their way, in seconds.
+DOWN_LIMIT = 10
 
 
 def decoded(raw):
@@ -90,6 +93,7 @@ class Handler:
         self.auth = settings["auth"]
         self.refused = set(settings["refused"])
         self.greylisted = set(settings["greylisted"])
+        self.slow = settings["slow_ms"] / 1000
         self.messages = 0
 
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
@@ -124,6 +128,7 @@ class Handler:
         }
         self.messages += 1
         await self.owner.hand_over(mail)
+        await asyncio.sleep(self.slow)
         return "250 OK"
 
     def authenticate(self, server, session, envelope, mechanism, login):
@@ -153,6 +158,9 @@ class Speaking(SMTP):
         self.connections = connections
         # Two after STARTTLS: the plain one, and the one through it.
         self.transports = set()
+        # Set while no message is being taken.
+        self.rests = asyncio.Event()
+        self.rests.set()
 
     def connection_made(self, transport):
         self.transports.add(transport)
@@ -161,7 +169,15 @@ class Speaking(SMTP):
 
     def connection_lost(self, error):
         self.connections.difference_update(self.transports)
+        self.rests.set()
         super().connection_lost(error)
+
+    async def smtp_DATA(self, arg):
+        self.rests.clear()
+        try:
+            await super().smtp_DATA(arg)
+        finally:
+            self.rests.set()
 
 
 class Server:
@@ -190,13 +206,20 @@ class Server:
         self.port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
     async def switch(self, order):
-        """Goes up, down or mute; cuts what connections there are."""
-        protocols = {"up": self.speaking, "hang": lambda: Mute(self.connections), "down": None}
+        """Goes up, down or mute; ends what connections there are."""
+        protocols = {
+            "up": self.speaking,
+            "hang": lambda: Mute(self.connections),
+            "down": None,
+            "cut": None,
+        }
         protocol = protocols[order]
         if self.listener:
             self.listener.close()
             self.listener = None
             self.reserve()
+        if order == "down":
+            await self.finish()
         for connection in list(self.connections):
             connection.abort()
         if protocol:
@@ -205,6 +228,19 @@ class Server:
             tls = self.tls if self.mode == "tls" and order == "up" else None
             loop = asyncio.get_running_loop()
             self.listener = await loop.create_server(protocol, sock=self.port, ssl=tls)
+
+    async def finish(self):
+        """Takes the messages that are on their way, and says so to their senders, as a server does that is stopped."""
+        busy = [transport.get_protocol() for transport in self.connections]
+        rests = [protocol.rests.wait() for protocol in busy if isinstance(protocol, Speaking)]
+        try:
+            await asyncio.wait_for(asyncio.gather(*rests), DOWN_LIMIT)
+        except asyncio.TimeoutError:
+            pass
+        for connection in list(self.connections):
+            # What was said still goes out.
+            connection.close()
+        self.connections.clear()
 
     def speaking(self):
         auth = self.settings["auth"] is not None

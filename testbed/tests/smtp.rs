@@ -147,6 +147,36 @@ async fn down_refuses_hang_is_silent_and_up_serves_on_the_same_port() {
 }
 
 #[tokio::test]
+async fn down_ends_what_is_being_taken_and_cut_does_not() {
+    for is_cut in [false, true] {
+        // given a sender in the middle of a message
+        let server = SmtpServer::start(SmtpConfig::default()).await.unwrap();
+        let mut sender = call(&server).await;
+        sender
+            .talk([
+                ("EHLO here", "250-"),
+                ("MAIL FROM:<op@example.test>", "250 "),
+                ("RCPT TO:<ann@example.test>", "250 "),
+                ("DATA", "354 "),
+            ])
+            .await;
+        // when the server goes away
+        let (order, rest) = if is_cut {
+            (server.cut().await, sender.say("Subject: x\r\n\r\nlate\r\n.").await)
+        } else {
+            tokio::join!(server.down(), sender.say("Subject: x\r\n\r\nlate\r\n."))
+        };
+        order.unwrap();
+        // then the message is taken and its sender told so, or neither
+        assert_eq!(
+            (rest.starts_with("250 "), server.messages().len()),
+            (!is_cut, usize::from(!is_cut)),
+            "{rest}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn starttls_and_a_login_can_be_required() {
     // given a server that takes mail only through TLS, from one user
     let server = SmtpServer::start(only_for_op(SmtpMode::StarttlsRequired)).await.unwrap();

@@ -8,7 +8,7 @@
 //! it anew. The exception, `spec_stays`, looks at nothing that a status write changes.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
-use kube::core::Rule;
+use kube::core::{Message, Rule};
 
 /// RFC 3339 as Go's `time.Parse(time.RFC3339, …)` takes it, days checked against month and leap year,
 /// so that CEL's `timestamp()` cannot fail on a match (with `IN_RANGE`). RE2 syntax.
@@ -32,6 +32,12 @@ const IN_RANGE: &str = "{} >= '1970' && ({} < '9999-12-31' || {}.endsWith('Z'))"
 /// name, and CR LF in a recipient would forge mail headers. RE2 syntax.
 pub const PLAIN_TEXT_PATTERN: &str =
     r"^[^\p{Cc}\p{Zl}\p{Zp}\x{061C}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2066}-\x{2069}]+$";
+
+/// Characters that are not seen: two names that differ in one of them look alike. RE2 syntax.
+pub const USER_PATTERN: &str = r"^[^\x{00AD}\x{200B}\x{FEFF}\x{2060}-\x{2064}]*$";
+
+/// Something that is seen. RE2 syntax.
+const NOT_BLANK_PATTERN: &str = r"[^\p{Z}]";
 
 /// Longest accepted instant: date, time, nine digits of fraction, offset.
 pub const INSTANT_MAX_LENGTH: u32 = 35;
@@ -78,13 +84,21 @@ pub(crate) fn end_after_start() -> Rule {
         is_instant("self.start_at"),
         is_instant("self.end_at"),
     ))
-    .message("end_at must be after start_at")
+    .message(Message::Expression("'end_at ' + self.end_at + ' must be after start_at ' + self.start_at".to_owned()))
 }
 
 /// The value is not empty and has no control characters.
 pub(crate) fn plain_text() -> Rule {
     Rule::new(is_plain_text())
         .message("must not be empty, nor hold control characters or marks that reorder text")
+}
+
+/// The value is who somebody is: not blank, and nothing in it that is not seen.
+pub(crate) fn user() -> Rule {
+    let seen = format!("self.matches(r'{USER_PATTERN}') && self.matches(r'{NOT_BLANK_PATTERN}')");
+    // What is no plain text says its own rule.
+    Rule::new(format!("!({}) || ({seen})", is_plain_text()))
+        .message("must not be blank, nor hold characters that are not seen")
 }
 
 /// The value is empty or has no control characters.
@@ -151,7 +165,7 @@ mod tests {
 
     #[test]
     fn patterns_hold_no_quote_that_would_end_the_cel_literal() {
-        for pattern in [INSTANT_PATTERN, DATE_PATTERN, PLAIN_TEXT_PATTERN] {
+        for pattern in [INSTANT_PATTERN, DATE_PATTERN, PLAIN_TEXT_PATTERN, USER_PATTERN, NOT_BLANK_PATTERN] {
             assert!(!pattern.contains('\''), "{pattern}");
         }
     }

@@ -78,6 +78,7 @@ pub struct BookingSpec {
     #[schemars(length(max = 256))]
     #[x_kube(
         validation = admission::plain_text(),
+        validation = admission::user(),
         validation = admission::immutable("delete the Booking and create one for the other user")
     )]
     #[serde(default, skip_serializing_if = "Option::is_none")]

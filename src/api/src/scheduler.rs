@@ -102,7 +102,7 @@ pub struct BookingTemplate {
 
     /// Who holds the group meanwhile.
     #[schemars(length(max = 256))]
-    #[x_kube(validation = admission::plain_text())]
+    #[x_kube(validation = admission::plain_text(), validation = admission::user())]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
 

@@ -54,11 +54,10 @@ pub(crate) const USER_MAX_CHARS: usize = 256;
 pub fn validate(booking: &Booking) -> Result<ValidBooking, InvalidSpec> {
     let spec = &booking.spec;
     let resource = plain_text("resource_name", spec.resource_name.as_deref(), 253)?;
-    let user = plain_text("user_id", spec.user_id.as_deref(), USER_MAX_CHARS)?;
+    let user = user_name("user_id", spec.user_id.as_deref())?;
     let start = required_instant("start_at", spec.start_at.as_deref())?;
     let end = required_instant("end_at", spec.end_at.as_deref())?;
-    let window = Window::new(start, end)
-        .ok_or_else(|| InvalidSpec::new("end_at", format!("{end} is not after start_at {start}")))?;
+    let window = Window::new(start, end).ok_or_else(|| not_after(booking, end))?;
     check_notifications(spec.notifications.as_deref())?;
     check_zone(spec.time_zone.as_deref())?;
     Ok(ValidBooking {
@@ -70,6 +69,13 @@ pub fn validate(booking: &Booking) -> Result<ValidBooking, InvalidSpec> {
         created: created(booking.metadata.creation_timestamp.as_ref()),
         expires: ttl(spec.ttl_minutes_after_finished)?.map(|ttl| instant::after(end, ttl)),
     })
+}
+
+fn not_after(booking: &Booking, end: Timestamp) -> InvalidSpec {
+    let of = |text: &Option<String>| cut(text.as_deref().unwrap_or_default());
+    let (start, text) = (of(&booking.spec.start_at), of(&booking.spec.end_at));
+    let last = if end == Timestamp::MAX { ", for time ends at 9999-12-30T22:00:00Z" } else { "" };
+    InvalidSpec::new("end_at", format!("{text} is not after start_at {start}{last}"))
 }
 
 /// Longest that a finished Booking is kept: 366 days, in minutes.
@@ -113,7 +119,7 @@ pub(crate) fn granted_window(status: &BookingStatus) -> Option<Window> {
 /// [`InvalidSpec`], as of a Booking.
 pub(crate) fn validate_template(template: &BookingTemplate) -> Result<(), InvalidSpec> {
     plain_text("bookingTemplate.resource_name", template.resource_name.as_deref(), 253)?;
-    plain_text("bookingTemplate.user_id", template.user_id.as_deref(), USER_MAX_CHARS)?;
+    user_name("bookingTemplate.user_id", template.user_id.as_deref())?;
     check_notifications(template.notifications.as_deref())
 }
 
@@ -144,9 +150,15 @@ fn check_notifications(notifications: Option<&[Notification]>) -> Result<(), Inv
 /// Longest time before the end: a week, in minutes.
 const BEFORE_MAX: i64 = 10_080;
 
+/// A zone of the IANA database. Files that lie beside it, such as `localtime`, are none.
+pub(crate) fn time_zone(name: &str) -> Option<TimeZone> {
+    let is_zone = !["factory", "localtime", "posixrules"].iter().any(|it| name.eq_ignore_ascii_case(it));
+    is_zone.then(|| TimeZone::get(name).ok())?
+}
+
 fn check_zone(name: Option<&str>) -> Result<(), InvalidSpec> {
-    match name.map(|name| (name, TimeZone::get(name))) {
-        Some((name, Err(_))) => {
+    match name.map(|name| (name, time_zone(name))) {
+        Some((name, None)) => {
             let problem = format!("{:?} is unknown; write an IANA name such as Europe/Berlin", cut(name));
             Err(InvalidSpec::new("time_zone", problem))
         }
@@ -177,6 +189,22 @@ pub(crate) fn plain_text<'a>(
         return Err(InvalidSpec::new(field, problem));
     }
     Ok(text)
+}
+
+/// Who holds a group: a plain text that looks like no other one's.
+pub(crate) fn user_name<'a>(field: &'static str, text: Option<&'a str>) -> Result<&'a str, InvalidSpec> {
+    let name = plain_text(field, text, USER_MAX_CHARS)?;
+    if name.chars().any(is_unseen) || name.chars().all(char::is_whitespace) {
+        let problem = format!("{:?} is blank, or holds characters that are not seen", cut(name));
+        return Err(InvalidSpec::new(field, problem));
+    }
+    Ok(name)
+}
+
+/// The characters that `booking_api::admission::USER_PATTERN` refuses beside. Those that join letters stay:
+/// names of some languages need them.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{00AD}' | '\u{200B}' | '\u{FEFF}' | '\u{2060}'..='\u{2064}')
 }
 
 /// The characters that `booking_api::admission::PLAIN_TEXT_PATTERN` refuses.

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::instant;
+use crate::{booking, instant};
 use jiff::{
     SignedDuration, Timestamp,
     civil::Date,
@@ -20,6 +20,9 @@ use jiff::{
 const PUT_BACK_MAX: SignedDuration = SignedDuration::from_hours(3);
 /// What has not fired by then never will; as far as robfig looks ahead.
 const HORIZON: SignedDuration = SignedDuration::from_hours(5 * 366 * 24);
+
+/// Shortest time between two occurrences.
+const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
 
 /// 9990-01-01T00:00:00Z. The library looks some years ahead, and time ends in 9999.
 const LAST: i64 = 253_086_681_600;
@@ -35,7 +38,8 @@ pub struct Schedule {
 enum Fires {
     /// At civil times.
     At(Box<cronexpr::Crontab>),
-    /// Each so often.
+    /// Each so often, a minute at least: a Booking lasts no shorter, and the original looked at schedules
+    /// once a minute.
     Every(SignedDuration),
 }
 
@@ -142,6 +146,11 @@ impl Schedule {
         next.and_then(|next| next.checked_sub(each).ok()).unwrap_or(anchor)
     }
 
+    /// The IANA name of its zone; none of UTC.
+    pub fn zone_name(&self) -> Option<&str> {
+        self.zone.iana_name().filter(|name| *name != "UTC")
+    }
+
     /// The date that the zone's calendars show at an instant.
     pub fn date_at(&self, instant: Timestamp) -> Date {
         self.zone.to_datetime(instant).date()
@@ -172,7 +181,7 @@ fn time_zone(name: &str) -> Result<TimeZone, ScheduleError> {
     if name.is_empty() || name == "UTC" || name == "Local" {
         return Ok(TimeZone::UTC);
     }
-    TimeZone::get(name).map_err(|_| ScheduleError::Zone(name.chars().take(64).collect()))
+    booking::time_zone(name).ok_or_else(|| ScheduleError::Zone(name.chars().take(64).collect()))
 }
 
 fn described(descriptor: &str) -> Result<Fires, ScheduleError> {
@@ -188,7 +197,7 @@ fn described(descriptor: &str) -> Result<Fires, ScheduleError> {
                 return Err(ScheduleError::Descriptor(text));
             };
             return go_duration(duration.trim())
-                .map(Fires::Every)
+                .map(|each| Fires::Every(each.max(SHORTEST)))
                 .ok_or_else(|| ScheduleError::Every(duration.chars().take(64).collect()));
         }
     };
@@ -202,6 +211,10 @@ fn go_duration(text: &str) -> Option<SignedDuration> {
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
     if rest.is_empty() {
         return None;
+    }
+    // The only number without a unit that Go takes.
+    if rest == "0" {
+        rest = "0s";
     }
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
@@ -281,9 +294,10 @@ impl Field {
             let index = self.names.iter().position(|name| name.eq_ignore_ascii_case(text))?;
             u8::try_from(index).ok().map(|index| index + self.least)
         };
-        // Digits alone: Rust would also take a sign.
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = if digits { text.parse().ok() } else { named() };
+        // A plus sign is as good to Go as it is to Rust; a minus sign ends a range.
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = if is_number { digits.parse().ok() } else { named() };
         number.filter(|number| (self.least..=self.most).contains(number))
     }
 }

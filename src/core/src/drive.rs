@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     attempts::{Action, Attempts, Permission},
-    hold::{Ledger, LockStanding, lock_standing},
+    hold::{Ledger, LockStanding, is_unexpired, lock_standing},
     instance::{Instance, InstanceState},
 };
 
@@ -97,7 +97,9 @@ pub fn drive(
         let turning = attempts.turning_until(instance, now);
         drive.tally.count(instance, goal, &standing, turning);
         let needs = match (&instance.owner, &standing) {
-            (Some(_), LockStanding::Stale(lock)) => vec![Action::Unlock(lock.clone())],
+            (Some(_), LockStanding::Stale(lock)) if ledger.is_ours(lock) || !is_unexpired(lock, now) => {
+                vec![Action::Unlock(lock.clone())]
+            }
             (Some(_), _) | (None, LockStanding::Foreign(..)) => vec![],
             (None, _) => needs(instance, goal, &standing),
         };

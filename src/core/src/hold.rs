@@ -9,7 +9,7 @@ use booking_api::{Booking, Lock, Resource, ResourceHolder, ResourceStatus};
 use jiff::Timestamp;
 
 use crate::{
-    booking::{USER_MAX_CHARS, ValidBooking, cut, plain_text},
+    booking::{ValidBooking, cut, user_name},
     grant::Grant,
     instance::{LockTag, same_lock},
     instant,
@@ -81,7 +81,7 @@ pub fn manual_hold(resource: &Resource, bookings: &[&Booking], now: Timestamp) -
         Ok(_) if lock.user.is_empty() => {
             ManualHold::Malformed("spec.booked_until is set, but spec.booked_by is empty".into())
         }
-        Ok(until) => match plain_text("booked_by", Some(&lock.user), USER_MAX_CHARS) {
+        Ok(until) => match user_name("booked_by", Some(&lock.user)) {
             Ok(user) => ManualHold::Held(Hold { user: user.to_owned(), until, booking: None }),
             Err(error) => ManualHold::Malformed(error.to_string()),
         },
@@ -158,6 +158,8 @@ pub struct Ledger {
     pub released: Vec<Lock>,
     /// When the last hold ended.
     pub idle_since: Option<String>,
+    /// Whether the holder held the group at the pass before, too.
+    pub stands: bool,
 }
 
 impl Ledger {
@@ -186,8 +188,15 @@ impl Ledger {
                 (None, Some(since)) => Some(since.clone()),
                 (None, None) => ended.then(|| instant::seconds(now)),
             },
+            stands: holder.is_some() && holder == status.holder,
             holder,
         }
+    }
+
+    /// Whether a lock tag is the holder's with another end: somebody altered it. Right after a hold began or changed, it
+    /// may as well be another installation's, and is respected.
+    fn is_altered(&self, wanted: Option<&Lock>, lock: &Lock) -> bool {
+        self.stands && wanted.is_some_and(|wanted| wanted.user == lock.user)
     }
 
     /// Whether a lock tag is one that we wrote or took over.
@@ -222,7 +231,8 @@ pub enum LockStanding {
     Free,
     /// The wanted lock.
     AsWanted,
-    /// A lock of ours that is not wanted, or anybody's that has expired: may be replaced or removed.
+    /// A lock of ours that is not wanted, one of the holder's that somebody altered, or anybody's that has
+    /// expired: may be replaced or removed.
     Stale(Lock),
     /// Somebody else's lock, in force.
     Foreign(Lock, Timestamp),
@@ -238,7 +248,9 @@ pub fn lock_standing(tag: &LockTag, wanted: Option<&Lock>, ledger: &Ledger, now:
         LockTag::Held { raw, .. } if wanted.is_some_and(|wanted| same_lock(wanted, raw)) => {
             LockStanding::AsWanted
         }
-        LockTag::Held { raw, until } if *until <= now || ledger.is_ours(raw) => {
+        LockTag::Held { raw, until }
+            if *until <= now || ledger.is_ours(raw) || ledger.is_altered(wanted, raw) =>
+        {
             LockStanding::Stale(raw.clone())
         }
         LockTag::Held { raw, until } => LockStanding::Foreign(raw.clone(), *until),

@@ -12,7 +12,7 @@ use booking_api::{Booking, BookingStatus, Notification, Notified, booking_state}
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
-    booking::{ValidBooking, granted_window},
+    booking::{ValidBooking, granted_window, time_zone},
     condition::reason_of,
     events::{EventType, Note, Subject},
     instant::{self, after},
@@ -193,6 +193,20 @@ pub(crate) fn tell(
     telling
 }
 
+/// The status of a Booking once it records what became of a notice; none if it does already, or has no status.
+pub fn recorded(booking: &Booking, id: &NoticeId, delivery: &Delivery) -> Option<BookingStatus> {
+    let old = booking.status.as_ref()?;
+    if old.notified.iter().any(|record| is_of(record, id)) {
+        return None;
+    }
+    let mut status = old.clone();
+    status.notified.push(record(id, delivery));
+    let notifications = booking.spec.notifications.as_deref().unwrap_or_default();
+    status.notification_sent =
+        sent_of_end(notifications, &status.notified, &status).or(old.notification_sent);
+    Some(status)
+}
+
 /// When a notice is of use, and what it is about.
 struct Due {
     from: Timestamp,
@@ -261,7 +275,7 @@ fn notice(
 
 /// The Booking's time zone; else the offset in which its end was written.
 fn zone(booking: &Booking) -> TimeZone {
-    let named = booking.spec.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok());
+    let named = booking.spec.time_zone.as_deref().and_then(time_zone);
     let offset = || {
         let end: jiff::fmt::temporal::Pieces<'_> =
             jiff::fmt::temporal::Pieces::parse(booking.spec.end_at.as_deref()?).ok()?;

@@ -29,8 +29,7 @@ pub fn decide(world: &World<'_>, settings: &Settings) -> Decision {
     let mut pass = Pass::new(*world, settings);
     match world.resource {
         None => {
-            let message = "no Resource of this name exists in the namespace";
-            pass.block_bookings(&Progress::new(false, reason::RESOURCE_NOT_FOUND, message));
+            pass.block_bookings(&Progress::new(false, reason::RESOURCE_NOT_FOUND, no_resource(world)));
         }
         Some(resource) => match standing(resource, world.claim, settings) {
             Ok(group) if resource.metadata.deletion_timestamp.is_some() => pass.let_go(resource, &group),
@@ -115,7 +114,10 @@ impl<'a> Pass<'a> {
     pub(crate) fn finish(self) -> Decision {
         let mut decision = Decision { wake_at: self.wake.earliest(), ..self.decision };
         // One that still has something to say goes after it has said so.
-        let said = |uid: &String| !decision.booking_statuses.iter().any(|(of, _)| of == uid);
+        let said = |uid: &String| {
+            !decision.booking_statuses.iter().any(|(of, _)| of == uid)
+                && !decision.notices.iter().any(|notice| notice.id.booking_uid == *uid)
+        };
         let before = decision.expired.len();
         decision.expired.retain(said);
         if decision.expired.len() < before {
@@ -230,7 +232,8 @@ impl<'a> Pass<'a> {
             more.push(Draft::new("Stalled", true, progress.reason, progress.message.clone()));
         }
         let old = resource.status.clone().unwrap_or_default();
-        let ledger = Ledger { holder: old.holder, released: old.released_locks, idle_since: old.idle_since };
+        let (holder, released, idle_since) = (old.holder, old.released_locks, old.idle_since);
+        let ledger = Ledger { holder, released, idle_since, stands: false };
         self.publish_resource(resource, &progress, None, &ledger, more);
         if resource.metadata.deletion_timestamp.is_some() && has_finalizer(resource) {
             self.remove_finalizer(EventType::Normal, "nothing of it is left to do".to_owned());
@@ -342,6 +345,15 @@ impl<'a> Pass<'a> {
             self.wake.after(poll_interval(since, self.settings.poll_shortest, self.settings.poll_longest));
         }
     }
+}
+
+/// All Bookings of a key name the same one.
+fn no_resource(world: &World<'_>) -> String {
+    let name = world.bookings.first().and_then(|booking| booking.spec.resource_name.as_deref());
+    format!(
+        "spec.resource_name: no Resource {:?} exists in the namespace",
+        booking::cut(name.unwrap_or_default())
+    )
 }
 
 /// Whether a Booking is finished, says so, and its time to stay is over.

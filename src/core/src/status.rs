@@ -61,7 +61,7 @@ pub(crate) fn booking_status(
         granted_from: window.map(|window| window.from.to_string()),
         granted_until: window.map(|window| window.until.to_string()),
         holder: holder(valid, standing, finished, now),
-        ready_after_seconds: old.ready_after_seconds.or_else(|| ready_after(&old, standing, window, now)),
+        ready_after_seconds: old.ready_after_seconds.or_else(|| ready_after(&old, standing, valid, now)),
         conditions: settle(&old.conditions, drafts, generation, now),
     }
 }
@@ -82,16 +82,18 @@ fn holder(
     }
 }
 
-/// How long it took, the first time that it is ready. What was ready when it was first seen says nothing.
+/// How long it took, the first time that it is ready, since it could be: since its start, or its creation if that is
+/// later. What was ready when it was first seen says nothing.
 fn ready_after(
     old: &BookingStatus,
     standing: &Standing<'_>,
-    window: Option<Window>,
+    valid: Option<&ValidBooking>,
     now: Timestamp,
 ) -> Option<i64> {
     let is_ready = matches!(standing, Standing::Holding(progress) if progress.ready);
-    let window = window.filter(|_| is_ready && ready_reason(old).is_some())?;
-    i64::try_from(instant::elapsed(window.from, now).as_secs()).ok()
+    let valid = valid.filter(|_| is_ready && ready_reason(old).is_some())?;
+    let since = valid.window.from.max(valid.created);
+    i64::try_from(instant::elapsed(since, now).as_secs()).ok()
 }
 
 /// A Booking whose Resource cannot act keeps what it was granted.
@@ -192,7 +194,10 @@ fn not_holding(valid: Option<&ValidBooking>, grant: &Grant, holder: Option<&Hold
 fn waits_for<'a>(grant: &'a Grant, holder: Option<&'a Hold>, now: Timestamp) -> Option<(&'a str, String)> {
     let due = grant.window.is_some_and(|window| window.contains(now));
     if let Some(Hold { user, until, .. }) = holder.filter(|_| due) {
-        return Some((user, format!("waits for {user} until {until}, who holds the group")));
+        return Some((
+            user,
+            format!("waits for {user} until {until}, who holds the group; place 1 in the queue"),
+        ));
     }
     let unserved = grant.window.is_none_or(|window| window.until <= now);
     let waiting = grant.waiting.as_ref().filter(|_| unserved)?;

@@ -247,14 +247,14 @@ impl Operator {
             settings: settings(config, known),
             clock: parts.clock.clone(),
             outbox: Outbox::new(
-                Channels::new(&config.notify)?,
+                (parts.client.clone(), Channels::new(&config.notify)?),
                 ownership.clone(),
                 queue.clone(),
-                parts.clock,
+                parts.clock.clone(),
                 tasks.clone(),
             ),
             ownership,
-            reporting: Reporting::new(parts.client.clone(), config.ring.pod.clone()),
+            reporting: Reporting::new(parts.client.clone(), config.ring.pod.clone(), parts.clock.clone()),
             memory: Memory::default(),
         });
         Ok(Self {
@@ -299,6 +299,8 @@ impl Operator {
             }
         }
         stop.cancelled().await;
+        // Nothing more is sent: what is on its way is recorded before its key is handed over.
+        self.pass.outbox.stop();
         let stopping = tokio::time::Instant::now();
         if let Some(ring) = left {
             tracing::info!("stopping: what is owned is handed over");
@@ -309,7 +311,6 @@ impl Operator {
         }
         tracing::info!("stopping: running calls are let end");
         halt.cancel();
-        self.pass.outbox.stop();
         self.tasks.close();
         let rest = config.shutdown_timeout.saturating_sub(stopping.elapsed());
         if tokio::time::timeout(rest, self.tasks.wait()).await.is_err() {

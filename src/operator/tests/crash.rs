@@ -92,11 +92,11 @@ async fn schedule_with_crash(at: Option<(usize, Side)>) -> usize {
     let client = crashing_client(config, point.clone());
     let clouds = CrashingClouds { inner: aws(&world.ec2.url(), "first"), point: point.clone() };
     let stop = CancellationToken::new();
-    // given one that fires each five seconds, and whose next occurrence was four seconds ago
-    let first = Timestamp::from_second(in_ms(-4_000).as_second()).unwrap();
+    // given one that fires each minute, and whose next occurrence was twelve minutes ago
+    let first = Timestamp::from_second(in_ms(-12 * 60_000 - 4_000).as_second()).unwrap();
     let schedulers: Api<BookingScheduler> = Api::namespaced(world.client.clone(), &world.namespace);
     let spec = json!({
-        "schedule": "@every 5s", "duration": 1, "bookingTemplate": { "resource_name": "web", "user_id": "ann" },
+        "schedule": "@every 1m", "duration": 60, "bookingTemplate": { "resource_name": "web", "user_id": "ann" },
     });
     let often = BookingScheduler::new("often", serde_json::from_value(spec).unwrap());
     schedulers.create(&PostParams::default(), &often).await.unwrap();
@@ -107,12 +107,12 @@ async fn schedule_with_crash(at: Option<(usize, Side)>) -> usize {
         tokio::time::timeout(common::PATIENCE, point.crashed.cancelled()).await.expect("reaches the crash");
         world.start_operator(&[]);
     }
-    // when everything up to a minute ahead is dealt with
-    let a_minute_ahead = first + SignedDuration::from_mins(1);
+    // when everything up to now is dealt with
+    let now = first + SignedDuration::from_mins(12);
     let has_caught_up = |scheduler: Option<&BookingScheduler>| {
         let status = scheduler.and_then(|scheduler| scheduler.status.as_ref());
         let caught_up = status.and_then(|status| status.caught_up_to.as_ref());
-        caught_up.is_some_and(|to| to.parse::<Timestamp>().unwrap() >= a_minute_ahead)
+        caught_up.is_some_and(|to| to.parse::<Timestamp>().unwrap() >= now)
     };
     let waits = await_condition(schedulers.clone(), "often", has_caught_up);
     tokio::time::timeout(common::PATIENCE, waits).await.expect("catches up").unwrap();
@@ -123,7 +123,7 @@ async fn schedule_with_crash(at: Option<(usize, Side)>) -> usize {
         bookings.iter().map(|booking| booking.spec.start_at.as_ref().unwrap().parse().unwrap()).collect();
     starts.sort();
     let expected: Vec<Timestamp> =
-        (0..starts.len()).map(|n| first + SignedDuration::from_secs(5) * i32::try_from(n).unwrap()).collect();
+        (0..starts.len()).map(|n| first + SignedDuration::from_mins(1) * i32::try_from(n).unwrap()).collect();
     assert_eq!(starts, expected, "{at:?}");
     assert!(starts.len() >= 13, "{at:?}: {}", starts.len());
     point.effects()

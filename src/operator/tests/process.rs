@@ -6,13 +6,20 @@ mod common;
 
 use std::{path::PathBuf, time::Duration};
 
+use booking_core::instance::TAG_APPLICATION;
+use booking_operator::original::LEASE;
 use booking_ring::kubernetes::crd::RingCrd;
 use common::{World, in_ms, install_crds, state_word};
-use kube::Api;
+use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
 use tempfile::TempDir;
 use testbed::{
     control_plane::ControlPlane,
-    ec2::{FaultEffect, FaultRule, InstanceState},
+    ec2::{AddInstances, FaultEffect, FaultRule, InstanceState},
     replica::{QUICK_RING, Replica, ReplicaConfig, ReplicaError},
 };
 
@@ -122,6 +129,73 @@ async fn without_crds_it_waits_says_so_and_goes_on_once_they_are_there() {
     install_crds(client).await;
     eventually("ready", async || replica.is_ready().await).await;
     assert_eq!(replica.stop().await, Some(0));
+    control_plane.stop().await;
+}
+
+#[tokio::test]
+async fn beside_the_original_operator_it_is_not_ready_and_says_who_is_at_work() {
+    // given the original's Lease, renewed again and again
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let world = World::without_operator("beside").await;
+    let leases: Api<Lease> = Api::namespaced(world.client.clone(), &world.namespace);
+    let renewals = tokio::spawn(async move {
+        loop {
+            let lease: Lease = serde_json::from_value(json!({
+                "metadata": { "name": LEASE },
+                "spec": {
+                    "holderIdentity": "original-5d4_1",
+                    "leaseDurationSeconds": 2,
+                    "renewTime": MicroTime(jiff::Timestamp::now()),
+                },
+            }))
+            .unwrap();
+            let apply = PatchParams::apply("original").force();
+            leases.patch(LEASE, &apply, &Patch::Apply(&lease)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    // when a process starts, then it lives, is not ready and names who is at work
+    let replica = Process::of(&world, control_plane).spawn(&[]).unwrap();
+    eventually("says who is at work", async || {
+        let (status, text) = get(&replica.readiness_url()).await;
+        status == 503
+            && text.contains("original-operator failed")
+            && text.contains("original-5d4_1 renews Lease")
+    })
+    .await;
+    // when the original has gone, then it is ready
+    renewals.abort();
+    eventually("ready", async || replica.is_ready().await).await;
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn all_namespaces_are_served_unless_one_is_named() {
+    // given a server of its own with groups in two namespaces
+    let control_plane = ControlPlane::start().await.unwrap();
+    let client = control_plane.client().unwrap();
+    install_crds(client.clone()).await;
+    let worlds = [World::on(client.clone(), "one").await, World::on(client, "two").await];
+    for (world, tag) in worlds.iter().zip(["web", "db"]) {
+        // Both namespaces are of one account.
+        let machines = AddInstances::count(1).tag(TAG_APPLICATION, tag).state(InstanceState::Stopped);
+        let machines = AddInstances { region: common::REGION.into(), ..machines };
+        worlds[0].ec2.world().add_instances(&machines).unwrap();
+        world.resource("group", tag).await;
+        world.book("b", "group", "ann", common::the_hour()).await;
+    }
+    let mut process = Process::of(&worlds[0], &control_plane);
+    let ring = process.namespaces[1].clone();
+    // when a process is told of one of them, then the other one's booking is not seen
+    let narrowed = process.start(&[]).await;
+    worlds[0].booking_with_reason("b", "Held").await;
+    assert!(worlds[1].bookings().get("b").await.unwrap().status.is_none());
+    narrowed.stop().await;
+    // when it is told of none, then both are held
+    process.namespaces = [ring.clone(), ring];
+    let whole = process.start(&[]).await;
+    worlds[1].booking_with_reason("b", "Held").await;
+    whole.stop().await;
     control_plane.stop().await;
 }
 

@@ -1,10 +1,11 @@
 //! The simulated EC2, RDS and STS as a process of its own. It prints its URL and serves until it is interrupted.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use clap::Parser;
 use jiff::Timestamp;
-use testbed::ec2::{ClockMode, Ec2Config, Ec2Simulator, Settings};
+use testbed::ec2::{Admission, AdmitAll, ClockMode, Ec2Config, Ec2Simulator, Settings, TokenBuckets};
 
 /// A simulated API of EC2, RDS and STS, administered under /_admin
 #[derive(Debug, Parser)]
@@ -33,6 +34,9 @@ struct Arguments {
     /// A pending instance can be stopped
     #[arg(long)]
     pending_can_stop: bool,
+    /// Calls are throttled as EC2 documents it
+    #[arg(long)]
+    throttle: bool,
     /// How long a database is starting
     #[arg(long, value_name = "MS", default_value_t = Settings::default().rds_starting_ms)]
     rds_starting_ms: u64,
@@ -70,7 +74,9 @@ impl From<Arguments> for Ec2Config {
             ..Settings::default()
         };
         let accounts = arguments.accounts.into_iter().collect();
-        Self { listen: arguments.listen, settings, clock, accounts, ..Self::default() }
+        let admission: Arc<dyn Admission> =
+            if arguments.throttle { Arc::new(TokenBuckets::default()) } else { Arc::new(AdmitAll) };
+        Self { listen: arguments.listen, settings, clock, accounts, admission, ..Self::default() }
     }
 }
 

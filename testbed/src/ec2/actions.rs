@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::error::ApiError;
 use super::filter::{Filter, RawFilter};
 use super::index::{Candidates, ScopeIndex, Slot};
-use super::instance::Seen;
+use super::instance::{Instance, Seen};
 use super::model::{InstanceState, Scope};
 use super::time::SimTime;
 use super::world::{World, mix};
@@ -99,6 +99,9 @@ impl World {
         if !refused.is_empty() {
             return Err(ApiError::wrong_state(&refused, power.participle()));
         }
+        if power == Power::Start {
+            self.find_room(now, &slots)?;
+        }
         if dry_run {
             return Err(would_have_succeeded());
         }
@@ -108,6 +111,24 @@ impl World {
             }
         }
         Ok(changes)
+    }
+
+    /// A call that lacks room in one zone fails for all of its instances.
+    fn find_room(&self, now: SimTime, starting: &[Slot]) -> Result<(), ApiError> {
+        for (zone, capacity) in &self.settings.zone_capacity {
+            let is_in = |instance: &&Instance| *instance.zone == **zone;
+            let takes_room = |instance: &&Instance| {
+                use InstanceState::{Pending, Running, Stopping};
+                matches!(instance.state_at(now), Pending | Running | Stopping)
+            };
+            let starting = starting.iter().filter_map(|slot| self.instances.get(slot)).filter(is_in);
+            let new = starting.filter(|instance| !takes_room(instance)).count();
+            let taken = self.instances.values().filter(is_in).filter(takes_room).count();
+            if new > 0 && taken + new > *capacity {
+                return Err(ApiError::no_room(zone));
+            }
+        }
+        Ok(())
     }
 
     /// Describes instances as they were at `as_of`, in the order of creation (explicit ids: as asked for).

@@ -37,6 +37,14 @@ impl ApiError {
         Self::new("InvalidInstanceID.NotFound", message)
     }
 
+    pub(crate) fn no_room(zone: &str) -> Self {
+        let message = format!(
+            "We currently do not have sufficient capacity in the Availability Zone you requested ({zone}). Our system \
+             will be working on provisioning additional capacity."
+        );
+        Self::new("InsufficientInstanceCapacity", message)
+    }
+
     /// `done` is the participle of the verb: started, stopped.
     pub(crate) fn wrong_state(ids: &[&str], done: &str) -> Self {
         let message = match ids {

@@ -17,6 +17,7 @@
 pub(crate) mod actions;
 mod admin;
 mod admission;
+mod buckets;
 mod call_log;
 mod client;
 mod endpoint;
@@ -40,6 +41,7 @@ pub(crate) mod xml;
 pub(crate) mod tests;
 
 pub use admission::{Admission, AdmissionCall, AdmitAll, Throttled};
+pub use buckets::{ActionLimits, Rate, TokenBuckets};
 pub use call_log::{CallFacts, CallLogLimits, CallPage, CallQuery, CallRecord, Moment};
 pub use client::{AdminClientError, Ec2AdminClient};
 pub use error::{AdminError, ApiError};

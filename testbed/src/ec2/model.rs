@@ -235,6 +235,9 @@ pub struct Settings {
     pub lag_varies: bool,
     /// A pending instance can be stopped. EC2 does either; the default refuses.
     pub pending_can_stop: bool,
+    /// How many instances can run in an availability zone, of all accounts together: a start beyond that fails for lack of
+    /// capacity. Zones that are not named have room for all.
+    pub zone_capacity: BTreeMap<String, usize>,
     /// Starting to available, of databases, in milliseconds.
     pub rds_starting_ms: u64,
     /// Stopping to stopped, of databases, in milliseconds.
@@ -255,6 +258,7 @@ impl Default for Settings {
             lag_ms: 0,
             lag_varies: false,
             pending_can_stop: false,
+            zone_capacity: BTreeMap::new(),
             rds_starting_ms: 300_000,
             rds_stopping_ms: 300_000,
             rds_restart_ms: 7 * 24 * 60 * 60 * 1_000,
@@ -317,6 +321,8 @@ pub struct SettingsPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_can_stop: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone_capacity: Option<BTreeMap<String, usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rds_starting_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rds_stopping_ms: Option<u64>,
@@ -328,11 +334,12 @@ pub struct SettingsPatch {
 
 impl SettingsPatch {
     pub(crate) fn apply(&self, to: &mut Settings) {
-        fn set<T: Copy>(to: &mut T, value: Option<T>) {
+        fn set<T: Clone>(to: &mut T, value: Option<T>) {
             if let Some(value) = value {
                 *to = value;
             }
         }
+        set(&mut to.zone_capacity, self.zone_capacity.clone());
         set(&mut to.pending_ms, self.pending_ms);
         set(&mut to.stopping_ms, self.stopping_ms);
         set(&mut to.shutting_down_ms, self.shutting_down_ms);

@@ -90,6 +90,8 @@ pub struct SmtpConfig {
     pub refused: Vec<String>,
     /// Recipients that are refused the first time (450), as they are written.
     pub greylisted: Vec<String>,
+    /// How long a sender waits for the answer to a message that is taken, in milliseconds.
+    pub slow_ms: u64,
 }
 
 /// A message that the server took.
@@ -194,7 +196,8 @@ impl SmtpServer {
         }
     }
 
-    /// Refuses connections from now on, and cuts those there are.
+    /// Refuses connections from now on, and ends those there are once the messages on their way are taken and
+    /// their senders told so: as a server does that is stopped.
     ///
     /// # Errors
     /// The server is gone.
@@ -202,7 +205,15 @@ impl SmtpServer {
         self.order("down").await
     }
 
-    /// Serves again, after [`SmtpServer::down`] or [`SmtpServer::hang`].
+    /// Refuses connections from now on, and cuts those there are: as a server that crashes.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub async fn cut(&self) -> Result<(), SmtpError> {
+        self.order("cut").await
+    }
+
+    /// Serves again, after [`SmtpServer::down`], [`SmtpServer::cut`] or [`SmtpServer::hang`].
     ///
     /// # Errors
     /// The server is gone, or cannot listen.
@@ -283,6 +294,7 @@ fn write_files(at: &Path, config: &SmtpConfig, port: u16) -> Result<Option<PathB
         "auth_without_tls": config.auth_without_tls,
         "refused": config.refused,
         "greylisted": config.greylisted,
+        "slow_ms": config.slow_ms,
         "control": CONTROL,
         "certificate": "server.pem",
         "key": "server.key",

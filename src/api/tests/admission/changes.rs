@@ -9,7 +9,7 @@ use crate::common::{KINDS, api, object, refusal, served};
 #[tokio::test]
 async fn a_booking_keeps_its_user_and_may_change_all_else() {
     let none = || json!({});
-    let order = "end_at must be after start_at";
+    let order = "must be after start_at";
     let cases = [
         (none(), json!({"user_id": "a1b2c3d4e5"}), OK),
         (

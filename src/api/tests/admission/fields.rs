@@ -20,9 +20,13 @@ async fn texts_are_short_and_plain() {
             (set(&"x".repeat(1 << 20)), too_long.as_str()),
             (json!({field: 5}), "must be of type string"),
         ];
-        let plain =
-            ["x", "*", "Zoë O'Neill", "a\\b \"c\"", "用户", "משה", "👩\u{200d}💻", "a@b.example", " "];
+        let plain = ["x", "*", "Zoë O'Neill", "a\\b \"c\"", "用户", "משה", "👩\u{200d}💻", "a@b.example"];
         cases.extend(plain.iter().map(|text| (set(text), OK)));
+        // What looks like nothing, or like another one's name, names nobody; a tag may be so.
+        let seen = format!("spec.{field} | must not be blank, nor hold characters that are not seen");
+        let unseen = [" ", "\u{3000}", "a\u{200b}", "\u{ad}a", "\u{feff}a", "a\u{2060}"];
+        let unseen_are = if field == "user_id" { seen.as_str() } else { OK };
+        cases.extend(unseen.iter().map(|text| (set(text), unseen_are)));
         let marks = [
             "",
             "\n",

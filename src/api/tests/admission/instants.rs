@@ -130,7 +130,7 @@ async fn booked_until_takes_instants_and_the_empty_string_and_nothing_else() {
 #[tokio::test]
 async fn a_booking_ends_after_it_starts() {
     let window = |start: &str, end: &str| json!({"start_at": start, "end_at": end});
-    let refused = "spec | end_at must be after start_at";
+    let refused = "spec | end_at | must be after start_at";
     let cases = [
         (window("2027-03-01T10:00:00+02:00", "2027-03-01T09:00:00Z"), OK),
         (window("2027-03-01T10:00:00Z", "2027-03-01T09:00:00-02:00"), OK),

@@ -30,6 +30,11 @@ fn all_that_live_schedules_are_written_in_is_read() {
         ("@yearly", "2027-03-05T00:00:00Z", "2028-01-01T00:00:00Z"),
         ("@annually", "2027-03-05T00:00:00Z", "2028-01-01T00:00:00Z"),
         ("0 0 29 2 *", "2028-03-01T00:00:00Z", "2032-02-29T00:00:00Z"),
+        ("+5 +8 * * *", "2027-03-05T08:04:00Z", "2027-03-05T08:05:00Z"),
+        // shorter than a minute is a minute
+        ("@every 0", "2027-03-05T08:00:00Z", "2027-03-05T08:01:00Z"),
+        ("@every 10s", "2027-03-05T08:00:00Z", "2027-03-05T08:01:00Z"),
+        ("@every 90s", "2027-03-05T08:00:00Z", "2027-03-05T08:01:30Z"),
     ] {
         assert_eq!(next(schedule, "", after), expected, "{schedule}");
     }
@@ -182,7 +187,9 @@ fn what_is_no_schedule_is_refused_with_what_is_allowed() {
         ("0 8 * * 5-1", "", "day of week \"5-1\""),
         ("*/0 8 * * *", "", "minute \"*/0\""),
         ("1/2/3 8 * * *", "", "minute \"1/2/3\""),
-        ("+5 8 * * *", "", "minute \"+5\""),
+        ("+-5 8 * * *", "", "minute \"+-5\""),
+        ("0 8 * * *", "localtime", "\"localtime\" is not in the IANA database"),
+        ("0 8 * * *", "Factory", "\"Factory\" is not in the IANA database"),
         (", 8 * * *", "", "minute \",\""),
         ("0 8 * january *", "", "three letters"),
         ("@reboot", "", "\"@reboot\" is not known"),

@@ -199,7 +199,14 @@ fn take_in(
         }
     }
     let surplus = dismissed.len().saturating_sub(DISMISSED_MAX);
-    dismissed.drain(..surplus);
+    // What has vanished would be discovered anew anyway, if it came back with other machines.
+    let mut gone = surplus;
+    dismissed.retain(|entry| {
+        let goes = gone > 0 && !groups.contains_key(&entry.tag);
+        gone -= usize::from(goes);
+        !goes
+    });
+    dismissed.drain(..gone);
     let vanished: Vec<&Resource> = there
         .iter()
         .filter(|(tag, resource)| !groups.contains_key(**tag) && is_discovered(resource))

@@ -340,4 +340,11 @@ fn of_very_many_dismissed_groups_the_newest_are_remembered() {
     world.sweep();
     assert_eq!(world.status().dismissed.len(), 1000);
     assert_eq!(world.status().dismissed.last().unwrap().tag, "g1099");
+    // Those that have vanished make room first.
+    world.groups.retain(|tag, _| tag.as_str() != "g0999");
+    world.machines("g2000", &["i-1"]);
+    world.sweep();
+    world.resources.clear();
+    world.sweep();
+    assert!(world.status().dismissed.iter().all(|entry| entry.tag != "g0999"));
 }

@@ -9,7 +9,7 @@ use super::{
     spec::{self, ValidScheduler},
 };
 use crate::{
-    booking::{InvalidSpec, created},
+    booking::{InvalidSpec, created, cut},
     condition::{Draft, reason_of, settle},
     events::{EventType, Note, Subject, ready_warning},
     instant, names,
@@ -168,9 +168,10 @@ fn readiness(
     due: &Due,
 ) -> Vec<Draft> {
     if due.wake_for.is_none() && !due.more {
-        let never = "the schedule has no occurrence within five years";
+        let schedule = world.scheduler.spec.schedule.as_deref().map(cut).unwrap_or_default();
+        let never = format!("spec.schedule: {schedule:?} has no occurrence within five years");
         return vec![
-            Draft::new("Ready", false, NEVER_FIRES, never),
+            Draft::new("Ready", false, NEVER_FIRES, never.clone()),
             Draft::new("Stalled", true, NEVER_FIRES, never),
         ];
     }
@@ -237,7 +238,7 @@ fn booking(scheduler: &BookingScheduler, valid: &ValidScheduler<'_>, window: Win
         user_id: template.user_id.clone(),
         notifications: template.notifications.clone(),
         ttl_minutes_after_finished: None,
-        time_zone: scheduler.spec.time_zone.clone(),
+        time_zone: valid.schedule.zone_name().map(str::to_owned),
     };
     let mut booking = Booking::new(&booking_name(&scheduler.name_any(), window.from), spec);
     booking.metadata.namespace = scheduler.namespace();

@@ -370,6 +370,7 @@ fn a_schedule_that_fires_each_minute_or_overlaps_itself_says_so() {
     for (schedule, duration, reason, says) in [
         ("* * * * *", 1, "FiresEachMinute", "it fires each minute"),
         ("* 8 * * 1", 1, "FiresEachMinute", "it fires each minute"),
+        ("@every 10s", 1, "FiresEachMinute", "it fires each minute"),
         ("0 * * * *", 61, "Scheduled", "overlap"),
         ("0 * * * *", 60, "Scheduled", ""),
     ] {
@@ -381,6 +382,32 @@ fn a_schedule_that_fires_each_minute_or_overlaps_itself_says_so() {
         assert_eq!(found, reason, "{schedule}");
         assert!(message.contains(says), "{message}");
         assert_eq!(message.contains("overlap"), says == "overlap", "{message}");
+    }
+}
+
+#[test]
+fn a_booking_tells_times_in_the_zone_of_its_schedule_wherever_that_is_named() {
+    for (schedule, zone, expected) in [
+        ("0 8 * * *", None, None),
+        ("0 8 * * *", Some(""), None),
+        ("0 8 * * *", Some("UTC"), None),
+        ("0 8 * * *", Some("Local"), None),
+        ("0 8 * * *", Some("Europe/Berlin"), Some("Europe/Berlin")),
+        ("CRON_TZ=Europe/Berlin 0 8 * * *", None, Some("Europe/Berlin")),
+    ] {
+        let spec = BookingSchedulerSpec {
+            schedule: Some(schedule.into()),
+            time_zone: zone.map(Into::into),
+            ..spec()
+        };
+        let mut world = World::new("2027-03-01T00:00:00Z", spec);
+        world.run("2027-03-02T00:00:00Z");
+        let zones: Vec<_> =
+            world.bookings.values().map(|booking| booking.spec.time_zone.as_deref()).collect();
+        assert!(
+            !zones.is_empty() && zones.iter().all(|zone| *zone == expected),
+            "{schedule} {zone:?}: {zones:?}"
+        );
     }
 }
 

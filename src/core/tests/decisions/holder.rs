@@ -187,7 +187,10 @@ fn a_manual_hold_starts_and_locks_goes_before_bookings_and_ends_to_the_second() 
     assert_eq!(stage.machine("i-1").lock, tag(&lock("bob", "09:40")));
     assert_eq!(stage.resource_status().holder.unwrap().booking_uid, None);
     assert_eq!((stage.state("a"), stage.says("a", "Ready")), ("IN PROGRESS".into(), "False Waiting".into()));
-    assert_eq!(stage.message("a", "Ready"), "waits for bob until 2027-03-01T09:40:00Z, who holds the group");
+    assert_eq!(
+        stage.message("a", "Ready"),
+        "waits for bob until 2027-03-01T09:40:00Z, who holds the group; place 1 in the queue"
+    );
     // and the booking has it again afterwards
     stage.until("09:40");
     assert_eq!((stage.holder().as_deref(), stage.stops()), (Some("ann"), 0));

@@ -86,13 +86,14 @@ fn a_malformed_lock_keeps_no_booking_out() {
 }
 
 #[test]
-fn a_lock_that_somebody_removed_or_replaced_by_an_older_one_of_ours_is_written_again() {
+fn a_lock_that_somebody_removed_or_altered_is_written_again() {
     let mut stage = Stage::new(&["i-1"]);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("09:30");
     stage.edit("a", |spec| spec.end_at = Some(text("10:30")));
     stage.until("09:40");
-    for meddled in [LockTag::Absent, tag(&lock("ann", "10:00"))] {
+    let half = LockTag::Malformed { by: None, until: Some(text("10:30")) };
+    for meddled in [LockTag::Absent, tag(&lock("ann", "10:00")), tag(&lock("ann", "23:00")), half] {
         let now = stage.now;
         stage.cloud.meddle("i-1", now, |machine| machine.lock = meddled);
         stage.live_until(crate::build::later(now, 60), |_, _| ());

@@ -4,28 +4,40 @@
 use std::time::Duration;
 
 use booking_core::{EventType, Note};
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event as PlainEvent},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
 use kube::{
-    Client,
+    Api, Client,
+    api::PostParams,
     runtime::events::{Event, EventType as KubeEventType, Recorder, Reporter},
 };
 
 use super::write::{FIELD_MANAGER, Leave};
+use crate::clock::Clock;
 
 /// Longest note an Event may carry: the API server's limit.
 const NOTE_MAX_BYTES: usize = 1024;
+/// Longest name of an object whose Events the recorder can name: 253 less a dot and 16 digits.
+const NAME_MAX: usize = 236;
 /// Longest time that all Events of a pass may take: what is due next must not wait for them.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Publishes Events.
 #[derive(Clone)]
-pub struct Reporting(Recorder);
+pub struct Reporting {
+    recorder: Recorder,
+    client: Client,
+    instance: String,
+    clock: Clock,
+}
 
 impl Reporting {
     /// Publishes as `booking-operator`; `instance` is the name of this process.
-    pub fn new(client: Client, instance: String) -> Self {
-        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(instance) };
-        Self(Recorder::new(client, reporter))
+    pub fn new(client: Client, instance: String, clock: Clock) -> Self {
+        let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(instance.clone()) };
+        Self { recorder: Recorder::new(client.clone(), reporter), client, instance, clock }
     }
 
     /// Publishes notes, each about an object.
@@ -45,7 +57,9 @@ impl Reporting {
         let (reason, note) = (reason.to_owned(), Some(cut(note)));
         let event = Event { type_, reason, note, action: "Clock".to_owned(), secondary: None };
         // Two replicas with wrong clocks do no harm to each other by saying so: no permit is needed.
-        if let Ok(Err(error)) = tokio::time::timeout(PUBLISH_TIMEOUT, self.0.publish(&event, ring)).await {
+        if let Ok(Err(error)) =
+            tokio::time::timeout(PUBLISH_TIMEOUT, self.recorder.publish(&event, ring)).await
+        {
             tracing::debug!(%error, reason = event.reason, "event not published");
         }
     }
@@ -62,9 +76,38 @@ impl Reporting {
             secondary: None,
         };
         // A namespace that is going takes no new objects.
-        if let Err(error) = leave.send("event", self.0.publish(&event, about)).await {
+        if let Err(error) = leave.send("event", self.record(&event, about)).await {
             tracing::debug!(%error, reason = note.reason, "event not published");
         }
+    }
+
+    /// The recorder names an Event after its object, at any length, and repeats it as a series.
+    async fn record(&self, event: &Event, about: &ObjectReference) -> Result<(), kube::Error> {
+        let name = about.name.as_deref().unwrap_or_default();
+        if name.len() <= NAME_MAX {
+            return self.recorder.publish(event, about).await;
+        }
+        let namespace = about.namespace.clone().unwrap_or_default();
+        let events: Api<PlainEvent> = Api::namespaced(self.client.clone(), &namespace);
+        let type_ = if event.type_ == KubeEventType::Normal { "Normal" } else { "Warning" };
+        let begin = name.get(..name.floor_char_boundary(NAME_MAX)).unwrap_or_default();
+        let plain = PlainEvent {
+            metadata: ObjectMeta {
+                generate_name: Some(format!("{}.", begin.trim_end_matches(['.', '-']))),
+                namespace: Some(namespace),
+                ..ObjectMeta::default()
+            },
+            action: Some(event.action.clone()),
+            reason: Some(event.reason.clone()),
+            note: event.note.clone(),
+            type_: Some(type_.to_owned()),
+            event_time: Some(MicroTime(self.clock.now())),
+            regarding: Some(about.clone()),
+            reporting_controller: Some(FIELD_MANAGER.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            ..PlainEvent::default()
+        };
+        events.create(&PostParams::default(), &plain).await.map(drop)
     }
 }
 

@@ -112,7 +112,7 @@ impl Leave {
         match answer {
             // 404: gone, and with it the version that was to be swapped.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Err(WriteError::Conflict),
-            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 422) => {
+            Err(kube::Error::Api(status)) if matches!(status.code, 400 | 413 | 422) => {
                 Err(WriteError::Refused(status.message))
             }
             answer => answer.map_err(WriteError::from),
@@ -287,7 +287,7 @@ fn params() -> PatchParams {
 
 /// A merge patch that turns one status into another if the object is still at `version`. Fields that
 /// this release does not know stay as they are.
-fn status_patch<S: serde::Serialize>(
+pub(crate) fn status_patch<S: serde::Serialize>(
     version: Option<&str>,
     old: Option<&S>,
     new: &S,

@@ -5,11 +5,14 @@
 //! ```
 //!
 //! A notice is offered by every pass until its status records what became of it; here it is taken once. What is
-//! remembered is lost with the process, or with the ownership of its key: then whoever comes next sends what is
-//! not recorded. So each notice is sent at least once; twice if a process ends between the answer of the mail
-//! server and the record. Its `Message-ID` is the same both times.
+//! remembered is lost with the process: then whoever comes next sends what is not recorded. So each notice is sent at
+//! least once; twice if a process dies between the answer of the mail server and the record. Its `Message-ID` is the
+//! same both times. The key is not handed over in between (for as long as a call may take): sending and recording are
+//! one call to the ring.
 
+mod lanes;
 pub mod mail;
+mod record;
 pub mod webhook;
 
 use std::{
@@ -24,10 +27,12 @@ use booking_core::{
     Deliveries, Delivery, Notice,
     notify::{NoticeId, text::text},
 };
-use tokio::sync::Semaphore;
+use kube::Client;
+use tokio::{sync::oneshot, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    lanes::Lanes,
     mail::{Mailer, SmtpSettings},
     webhook::{WebhookSettings, Webhooks},
 };
@@ -39,8 +44,6 @@ use crate::{
 
 /// Notices that wait at most: some 20 MB. Others are offered again later.
 const WAITING_MAX: usize = 10_000;
-/// Notices that are being sent at once.
-const SENT_AT_ONCE: usize = 8;
 /// Longest time that one try may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(90);
 /// Waits between tries.
@@ -69,6 +72,12 @@ pub enum SetupError {
         /// Why.
         source: std::io::Error,
     },
+    /// With an empty key anybody could sign.
+    #[error("{path}: the webhooks' key is empty")]
+    EmptyKey {
+        /// Which file.
+        path: String,
+    },
 }
 
 /// What it takes to send.
@@ -86,6 +95,11 @@ impl Channels {
     /// # Errors
     /// [`SetupError`].
     pub fn new(args: &NotifyArgs) -> Result<Self, SetupError> {
+        if let Some(path) = args.webhook_key_file.as_deref().filter(|path| !path.as_os_str().is_empty())
+            && read(Some(path))?.is_none_or(|key| key.trim_ascii().is_empty())
+        {
+            return Err(SetupError::EmptyKey { path: path.display().to_string() });
+        }
         let webhooks = WebhookSettings {
             allow: args.webhook_allow.iter().filter_map(|prefix| prefix.0.clone()).collect(),
             key: read(args.webhook_key_file.as_deref())?.map(|key| key.trim_ascii().to_vec()),
@@ -100,7 +114,12 @@ impl Channels {
             sender: sender.clone(),
             security: args.smtp_security,
             ca_pem: read(args.smtp_ca_file.as_deref())?,
-            domains: args.mail_recipient_domains.iter().filter(|it| !it.is_empty()).cloned().collect(),
+            domains: args
+                .mail_recipient_domains
+                .iter()
+                .map(|domain| domain.trim().to_owned())
+                .filter(|domain| !domain.is_empty())
+                .collect(),
         };
         // Bookings do not end because mail cannot be sent.
         let mailer = Mailer::new(Some(smtp).filter(|smtp| !smtp.host.is_empty())).unwrap_or_else(|error| {
@@ -127,6 +146,15 @@ struct Entry {
     /// As it was offered last: an extended booking has other figures.
     notice: Notice,
     delivery: Option<Delivery>,
+    /// Hears of the record; dropped unused, it says that no pass will make one.
+    recorded: Option<oneshot::Sender<()>>,
+}
+
+impl Entry {
+    fn tell_recorded(self) {
+        // The task may have given up.
+        let _ = self.recorded.map(|recorded| recorded.send(()));
+    }
 }
 
 #[derive(Default)]
@@ -140,9 +168,10 @@ struct State {
 pub struct Outbox(Arc<Inner>);
 
 struct Inner {
+    client: Client,
     channels: Channels,
     state: Mutex<State>,
-    sending: Semaphore,
+    lanes: Lanes,
     tasks: TaskTracker,
     ownership: Arc<dyn Ownership>,
     queue: Arc<WorkQueue>,
@@ -153,15 +182,24 @@ struct Inner {
 impl Outbox {
     /// An empty one; its tasks are tracked by `tasks`.
     pub fn new(
-        channels: Channels,
+        (client, channels): (Client, Channels),
         ownership: Arc<dyn Ownership>,
         queue: Arc<WorkQueue>,
         clock: Clock,
         tasks: TaskTracker,
     ) -> Self {
-        let sending = Semaphore::new(SENT_AT_ONCE);
         let (state, stop) = (Mutex::default(), CancellationToken::new());
-        Self(Arc::new(Inner { channels, state, sending, tasks, ownership, queue, clock, stop }))
+        Self(Arc::new(Inner {
+            client,
+            channels,
+            state,
+            lanes: Lanes::default(),
+            tasks,
+            ownership,
+            queue,
+            clock,
+            stop,
+        }))
     }
 
     /// Lets what is being sent end, and begins nothing more.
@@ -190,7 +228,8 @@ impl Outbox {
     pub fn offer(&self, key: &Key, notices: Vec<Notice>) -> bool {
         let mut state = self.lock();
         if notices.is_empty() {
-            state.entries.remove(key);
+            let known = state.entries.remove(key).unwrap_or_default();
+            known.into_values().for_each(Entry::tell_recorded);
             return true;
         }
         let mut before = state.entries.remove(key).unwrap_or_default();
@@ -209,10 +248,11 @@ impl Outbox {
             } else {
                 state.last += 1;
                 self.spawn(key, id.clone(), state.last);
-                Entry { number: state.last, notice, delivery: None }
+                Entry { number: state.last, notice, delivery: None, recorded: None }
             };
             now.insert(id, entry);
         }
+        before.into_values().for_each(Entry::tell_recorded);
         state.entries.insert(key.clone(), now);
         has_room
     }
@@ -232,35 +272,33 @@ impl Outbox {
             .build();
         let mut last = None;
         loop {
-            let turn = self.0.stop.run_until_cancelled(self.0.sending.acquire()).await;
-            let Some(Ok(turn)) = turn else { return };
+            let turn = self.0.stop.run_until_cancelled(self.0.lanes.turn(id)).await;
+            let Some(turn) = turn else { return };
             // Asked again before each try: another replica may own the key by now, and sends what is left.
-            let permit = self.0.ownership.permit(key);
-            if permit.is_none_or(|it| it.begin().map(booking_cloud::RunningCall::replied).is_err()) {
-                return self.give_back(key, id, number);
-            }
-            let Some(notice) = self.open(key, id, number) else { return };
-            if self.0.clock.now() >= notice.deadline {
-                let why = last.unwrap_or_else(|| "its time was over before its turn came".to_owned());
-                count(&notice, "failed");
-                return self.done(key, id, number, Some(why));
-            }
-            let sent = tokio::time::timeout(TRY_TIMEOUT, self.0.channels.send(&notice, &self.0.clock)).await;
+            let Some(permit) = self.0.ownership.permit(key) else { return self.give_back(key, id, number) };
+            let Ok(call) = permit.begin() else { return self.give_back(key, id, number) };
+            let last_moment = Instant::now() + permit.call_timeout();
+            let Some(notice) = self.open(key, id, number) else { return call.replied() };
+            let outcome = if self.0.clock.now() >= notice.deadline {
+                Outcome::Over(Some(
+                    last.unwrap_or_else(|| "its time was over before its turn came".to_owned()),
+                ))
+            } else {
+                self.send(&notice).await
+            };
             drop(turn);
-            let late = || SendError::Passing(format!("no answer within {} s", TRY_TIMEOUT.as_secs()));
-            match sent.unwrap_or_else(|_| Err(late())) {
-                Ok(()) => {
-                    count(&notice, "sent");
-                    return self.done(key, id, number, None);
+            count(&notice, outcome.word());
+            match outcome {
+                Outcome::Over(problem) => {
+                    if let Some(problem) = &problem {
+                        tracing::warn!(%key, "a notification was given up: {problem}");
+                    }
+                    self.done(key, &notice, number, (problem, last_moment)).await;
+                    return call.replied();
                 }
-                Err(SendError::Final(problem)) => {
-                    count(&notice, "failed");
-                    tracing::warn!(%key, "a notification was given up: {problem}");
-                    return self.done(key, id, number, Some(problem));
-                }
-                Err(SendError::Passing(problem)) => {
+                Outcome::Again(problem) => {
+                    call.replied();
                     let wait = waits.next().unwrap_or(LONGEST_WAIT);
-                    count(&notice, "retried");
                     tracing::warn!(%key, "a notification is tried again in {wait:?}: {problem}");
                     last = Some(problem);
                     if self.0.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
@@ -268,6 +306,16 @@ impl Outbox {
                     }
                 }
             }
+        }
+    }
+
+    async fn send(&self, notice: &Notice) -> Outcome {
+        let sent = tokio::time::timeout(TRY_TIMEOUT, self.0.channels.send(notice, &self.0.clock)).await;
+        let late = || SendError::Passing(format!("no answer within {} s", TRY_TIMEOUT.as_secs()));
+        match sent.unwrap_or_else(|_| Err(late())) {
+            Ok(()) => Outcome::Over(None),
+            Err(SendError::Final(problem)) => Outcome::Over(Some(problem)),
+            Err(SendError::Passing(problem)) => Outcome::Again(problem),
         }
     }
 
@@ -284,16 +332,64 @@ impl Outbox {
         }
     }
 
-    fn done(&self, key: &Key, id: &NoticeId, number: u64, problem: Option<String>) {
-        let at = self.0.clock.now();
-        let mut state = self.lock();
-        if let Some(entry) = state.entries.get_mut(key).and_then(|known| known.get_mut(id))
-            && entry.number == number
-        {
-            entry.delivery = Some(Delivery { at, problem });
-        }
-        drop(state);
+    /// Has the next pass record what became of a notice; if none comes in time, it is recorded here.
+    async fn done(
+        &self,
+        key: &Key,
+        notice: &Notice,
+        number: u64,
+        (problem, last_moment): (Option<String>, Instant),
+    ) {
+        let (id, delivery) = (&notice.id, Delivery { at: self.0.clock.now(), problem });
+        let recorded = self.keep(key, id, number, &delivery);
         self.0.queue.add(key.clone());
+        // What is left of the call is halved: the record is a part of it.
+        let patience = last_moment.saturating_duration_since(Instant::now()) / 2;
+        if let Ok(Ok(())) = tokio::time::timeout(patience, recorded).await {
+            return;
+        }
+        // A pass that comes yet records it, too: the same thing, once.
+        let written = record::record(&self.0.client, key, (&notice.booking, id), &delivery);
+        match tokio::time::timeout_at(last_moment, written).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%key, %error, "a notification that was sent is not recorded yet")
+            }
+            Err(_) => tracing::debug!(%key, "a notification that was sent is left to a pass to record"),
+        }
+    }
+}
+
+impl Outbox {
+    /// Keeps what became of a notice for the next pass; hears of its record.
+    fn keep(&self, key: &Key, id: &NoticeId, number: u64, delivery: &Delivery) -> oneshot::Receiver<()> {
+        let (tell, recorded) = oneshot::channel();
+        let mut state = self.lock();
+        let entry = state.entries.get_mut(key).and_then(|known| known.get_mut(id));
+        if let Some(entry) = entry.filter(|entry| entry.number == number) {
+            entry.delivery = Some(delivery.clone());
+            entry.recorded = Some(tell);
+        }
+        recorded
+    }
+}
+
+/// What came of a try.
+enum Outcome {
+    /// It was sent, or will never be: why.
+    Over(Option<String>),
+    /// Another try may do.
+    Again(String),
+}
+
+impl Outcome {
+    /// A stable word, for metrics.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Over(None) => "sent",
+            Self::Over(Some(_)) => "failed",
+            Self::Again(_) => "retried",
+        }
     }
 }
 

@@ -94,20 +94,7 @@ impl Webhooks {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let found = tokio::net::lookup_host((bare, port)).await;
         let found = found.map_err(|_| SendError::Passing(format!("{host:?} cannot be looked up")))?;
-        let listed_as_such = bare.parse::<IpAddr>().is_ok() || bare == "localhost";
-        let mut is_inside = false;
-        for address in found {
-            if listed_as_such || is_public(address.ip()) {
-                return Ok(address);
-            }
-            is_inside = true;
-        }
-        if is_inside {
-            return Err(SendError::Final(format!(
-                "{host:?} is an address inside: list it as an address to allow it"
-            )));
-        }
-        Err(SendError::Passing(format!("{host:?} has no address")))
+        choose(bare, found)
     }
 
     fn client(&self, url: &Url, address: SocketAddr) -> Result<Client, SendError> {
@@ -123,6 +110,23 @@ impl Webhooks {
         }
         builder.build().map_err(|error| SendError::Final(error.to_string()))
     }
+}
+
+/// The address to call, of those that a name has: none inside, unless it is listed as that very address.
+fn choose(host: &str, found: impl Iterator<Item = SocketAddr>) -> Result<SocketAddr, SendError> {
+    let listed_as_such = host.parse::<IpAddr>().is_ok() || host == "localhost";
+    let mut is_inside = false;
+    for address in found {
+        if listed_as_such || is_public(address.ip()) {
+            return Ok(address);
+        }
+        is_inside = true;
+    }
+    if is_inside {
+        let inside = format!("{host:?} is an address inside: list it as an address to allow it");
+        return Err(SendError::Final(inside));
+    }
+    Err(SendError::Passing(format!("{host:?} has no address")))
 }
 
 /// Reads an entry of the list.
@@ -257,6 +261,19 @@ mod tests {
         for public in ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111"] {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
+    }
+
+    #[test]
+    fn a_name_that_stands_for_an_address_inside_is_refused_and_a_listed_address_is_not() {
+        let address = |text: &str| SocketAddr::new(text.parse().unwrap(), 443);
+        let call = |host: &str, found: &[&str]| choose(host, found.iter().map(|text| address(text)));
+        let evil = "hooks.example.com";
+        for inside in ["127.0.0.1", "169.254.169.254", "10.0.0.7", "::1", "::ffff:10.0.0.7", "fd00::1"] {
+            assert!(matches!(call(evil, &[inside]), Err(SendError::Final(_))), "{inside}");
+        }
+        assert_eq!(call(evil, &["10.0.0.7", "203.0.114.1"]).unwrap(), address("203.0.114.1"));
+        assert_eq!(call("10.0.0.7", &["10.0.0.7"]).unwrap(), address("10.0.0.7"));
+        assert!(matches!(call(evil, &[]), Err(SendError::Passing(_))));
     }
 
     #[test]

@@ -123,6 +123,33 @@ async fn a_role_that_is_allowed_is_assumed_with_its_external_id_and_renewed() {
 }
 
 #[tokio::test]
+async fn a_role_and_a_region_hold_for_databases_as_they_do_for_machines() {
+    // given databases of one group here and in another account
+    let world = World::without_operator("db-role").await;
+    world.ec2.world().trust_role(ROLE, None).unwrap();
+    let here = AddDbInstance::new("here").tag(TAG_APPLICATION, "orders").status("stopped");
+    let far = AddDbInstance {
+        account: "222222222222".into(),
+        region: "us-east-1".into(),
+        ..AddDbInstance::new("far").tag(TAG_APPLICATION, "orders").status("stopped")
+    };
+    world.ec2.world().add_db_instance(&here).unwrap();
+    world.ec2.world().add_db_instance(&far).unwrap();
+    let (_file, flag) =
+        allow(&world, &format!("- namespaces: [NAMESPACE]\n  role_arn: {ROLE}\n  regions: [us-east-1]\n"));
+    world.start_operator(&[&flag]);
+    let abroad = ResourceSpec { type_: Some("rds".into()), ..abroad("orders") };
+    world.resource_with("far", abroad).await;
+    // when those abroad are booked, then they alone are started, as the role
+    world.book("b", "far", "ann", for_ms(600_000)).await;
+    world.booking_with_reason("b", "Held").await;
+    assert_eq!((status_of(&world, "far"), status_of(&world, "here")), ("available".into(), "stopped".into()));
+    let started = world.calls("StartDBInstance");
+    assert!(started.iter().all(|call| call.facts.scope.account == "222222222222"), "{started:?}");
+    assert!(!world.calls("AssumeRole").is_empty());
+}
+
+#[tokio::test]
 async fn an_account_that_does_not_answer_slows_no_other() {
     // given another account whose describes hang, and more groups there than there are workers
     let world = World::without_operator("bad-account").await;

@@ -161,8 +161,8 @@ async fn a_webhook_is_called_signed_and_tried_again_but_never_redirected() {
 /// Bookings of the storm, and recipients of each.
 const BOOKINGS: usize = 20;
 const RECIPIENTS: usize = 50;
-/// Connections that a server which goes down may cut between taking a mail and saying so.
-const CONNECTIONS: usize = 8;
+/// Mails on their way at once.
+const SENT_AT_ONCE: usize = 8;
 
 async fn held_within(world: &World, name: &str) -> Duration {
     let begun = tokio::time::Instant::now();
@@ -212,14 +212,69 @@ async fn a_thousand_mails_outlast_a_server_that_is_away_and_hold_up_no_booking()
         let failed: Vec<_> = status.notified.iter().filter(|record| record.problem.is_some()).collect();
         assert_eq!(failed.len(), usize::from(n == 0), "{failed:?}");
     }
-    let mails: Vec<ReceivedMail> = server.messages();
-    let mut times: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for mail in &mails {
-        *times.entry((&mail.recipients[0], mail.message_id.as_deref().unwrap())).or_default() += 1;
-    }
-    assert_eq!(times.len(), wanted);
-    assert!(mails.len() <= wanted + CONNECTIONS, "{} mails", mails.len());
+    let mails = server.messages();
+    assert_eq!((copies(&mails).len(), mails.len()), (wanted, wanted));
     println!("{} mails, {before:?} to Held before, {meanwhile:?} while the server was away", mails.len());
+}
+
+/// How often each mail came, by recipient and Message-ID.
+fn copies(mails: &[ReceivedMail]) -> BTreeMap<(&str, &str), usize> {
+    let mut copies: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for mail in mails {
+        *copies.entry((&mail.recipients[0], mail.message_id.as_deref().unwrap())).or_default() += 1;
+    }
+    copies
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_server_that_crashes_costs_copies_of_what_was_under_way_and_no_more() {
+    // given two hundred mails due at once
+    let server = SmtpServer::start(SmtpConfig::default()).await.unwrap();
+    let world = World::without_operator("mail-crash").await;
+    world.machines("web", 1, InstanceState::Stopped);
+    world.resource("web", "web").await;
+    start(&world, &args(&server));
+    for n in 0..4 {
+        let all = (0..RECIPIENTS).map(|k| to("email", &format!("u{n}-{k}@example.com"))).collect();
+        book(&world, &format!("b-{n}"), "web", all).await;
+    }
+    // when the server's connections are cut in between
+    server.wait_for(50, PATIENCE).await.unwrap();
+    server.cut().await.unwrap();
+    server.up().await.unwrap();
+    // then everybody is told, and a mail that came twice says that it is the same
+    for n in 0..4 {
+        told(&world, &format!("b-{n}"), RECIPIENTS).await;
+    }
+    let mails = server.messages();
+    let copies = copies(&mails);
+    assert_eq!(copies.len(), 4 * RECIPIENTS);
+    assert!(mails.len() <= 4 * RECIPIENTS + SENT_AT_ONCE, "{} mails", mails.len());
+    assert!(copies.values().all(|times| *times <= 2), "{copies:?}");
+}
+
+#[tokio::test]
+async fn a_mail_that_is_on_its_way_when_the_process_stops_is_recorded_and_not_sent_again() {
+    // given a mail that the server is about to take
+    let server = SmtpServer::start(SmtpConfig { slow_ms: 1_000, ..SmtpConfig::default() }).await.unwrap();
+    let world = World::without_operator("mail-stop").await;
+    world.machines("web", 1, InstanceState::Stopped);
+    world.resource("web", "web").await;
+    let (args, stop) = (args(&server), tokio_util::sync::CancellationToken::new());
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let clouds = std::sync::Arc::new(crate::common::aws(&world.ec2.url(), "first"));
+    let first = world.run_operator(world.client.clone(), clouds, &args, stop.clone());
+    book(&world, "b", "web", vec![to("email", "ann@example.com")]).await;
+    server.wait_for(1, PATIENCE).await.unwrap();
+    // when the process is told to stop before it has the answer
+    stop.cancel();
+    first.await.unwrap();
+    // then the mail is recorded all the same, and whoever comes next sends none
+    told(&world, "b", 1).await;
+    world.start_operator(&args);
+    book(&world, "c", "web", vec![to("email", "bob@example.com")]).await;
+    told(&world, "c", 1).await;
+    assert_eq!(server.messages().len(), 2);
 }
 
 #[tokio::test]

@@ -150,9 +150,9 @@ async fn a_name_that_somebody_elses_booking_has_is_told_and_left_alone() {
 #[tokio::test]
 async fn finished_bookings_of_a_schedule_go_when_there_are_too_many() {
     let world = World::without_operator("history").await;
-    let every = SignedDuration::from_secs(10);
+    let every = SignedDuration::from_mins(1);
     let spec = BookingSchedulerSpec {
-        schedule: Some("@every 10s".into()),
+        schedule: Some("@every 1m".into()),
         finished_bookings_limit: Some(0),
         ..hourly()
     };

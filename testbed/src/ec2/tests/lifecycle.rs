@@ -203,3 +203,28 @@ fn instances_are_added_all_or_none() {
         assert_eq!(world.instances.len(), 1);
     }
 }
+
+#[test]
+fn a_zone_without_room_fails_the_whole_start_and_has_room_again_after_a_stop() {
+    // given a zone for two, with one running, and another zone
+    let mut world = World::new(settings());
+    let zone = |name: &str| Some(name.to_owned());
+    let small = AddInstances::ids([id(1), id(2), id(3)]).state(Stopped);
+    world.add(at(0), &AddInstances { zone: zone("small"), ..small }).unwrap();
+    let large = AddInstances::ids([id(4)]).state(Stopped);
+    world.add(at(0), &AddInstances { zone: zone("large"), ..large }).unwrap();
+    world.settings.zone_capacity.insert("small".to_owned(), 2);
+    let mut start = |at_ms: u64, ids: &[String], power| {
+        world.power(at(at_ms), &scope(), ids, power, false).map_err(|error| error.code)
+    };
+    start(0, &[id(1)], Power::Start).unwrap();
+    // when two more are started there, then none of the call is
+    let lacking = start(20_000, &[id(2), id(3), id(4)], Power::Start).unwrap_err();
+    assert_eq!(lacking, "InsufficientInstanceCapacity");
+    // when as many as there is room for are, then they start; so does what runs already
+    start(20_000, &[id(1), id(2), id(4)], Power::Start).unwrap();
+    assert!(start(20_000, &[id(3)], Power::Start).is_err());
+    // when one has stopped, then there is room
+    start(40_000, &[id(1)], Power::Stop).unwrap();
+    start(80_000, &[id(3)], Power::Start).unwrap();
+}

@@ -10,7 +10,8 @@ use super::{
 
 const START: &str = "spec.start_at | must be an RFC 3339 instant with an offset, of the years 1970 to 9999";
 const END: &str = "spec.end_at | must be an RFC 3339 instant with an offset, of the years 1970 to 9999";
-const ORDER: &str = "end_at must be after start_at";
+const ORDER: &str = "end_at 2099-03-01T | must be after start_at 2099-03-0";
+const SEEN: &str = "spec.user_id | must not be blank, nor hold characters that are not seen";
 const USER: &str = "spec.user_id | must not be empty, nor hold control characters or marks that reorder text";
 const RESOURCE: &str = "spec.resource_name | must not be empty, nor hold control characters";
 const RECIPIENT: &str = "spec.notifications[0].recipient | must not be empty, nor hold control characters";
@@ -95,6 +96,11 @@ pub fn rows() -> Vec<Row> {
         ("the user holds a line separator", booking(json!({"user_id": "ann\u{2028}ben"})), Refused(USER)),
         ("the user holds a next line", booking(json!({"user_id": "ann\u{85}"})), Refused(USER)),
         ("the user is a delete", booking(json!({"user_id": "\u{7f}"})), Refused(USER)),
+        ("the user is blanks", booking(json!({"user_id": "  "})), Refused(SEEN)),
+        ("the user is a blank of another script", booking(json!({"user_id": "\u{3000}"})), Refused(SEEN)),
+        ("the user holds a blank of no width", booking(json!({"user_id": "ann\u{200b}"})), Refused(SEEN)),
+        ("the user holds a soft hyphen", booking(json!({"user_id": "a\u{ad}nn"})), Refused(SEEN)),
+        ("the user begins with a mark of byte order", booking(json!({"user_id": "\u{feff}ann"})), Refused(SEEN)),
         ("the user is changed", edited(booking(json!({})), json!({"user_id": "ben"})), Refused("spec.user_id | is immutable: delete the Booking and create one")),
         ("the user is changed to a list", edited(booking(json!({})), json!({"user_id": ["ann"]})), Refused("spec.user_id | must be of type string")),
         ("the Resource is empty", booking(json!({"resource_name": ""})), Refused(RESOURCE)),
@@ -114,13 +120,12 @@ pub fn rows() -> Vec<Row> {
         ("a field is in camel case", booking(json!({"startAt": "2099-03-01T08:00:00Z"})), Refused("unknown field \"spec.startAt\"")),
         ("a field is in upper case", booking(json!({"USER_ID": "ann"})), Refused("unknown field \"spec.USER_ID\"")),
         // told by a condition
-        ("the Resource does not exist", booking(json!({})), Condition("Ready", NOT_FOUND, "")),
-        ("the Resource can be no name", booking(json!({"resource_name": "../../Web*"})), Condition("Ready", NOT_FOUND, "")),
-        ("the Resource is a blank", booking(json!({"resource_name": " "})), Condition("Ready", NOT_FOUND, "")),
-        ("the Resource is 253 umlauts", booking(json!({"resource_name": x("ü", 253)})), Condition("Ready", NOT_FOUND, "")),
+        ("the Resource does not exist", booking(json!({})), Condition("Ready", NOT_FOUND, "spec.resource_name: no Resource")),
+        ("the Resource can be no name", booking(json!({"resource_name": "../../Web*"})), Condition("Ready", NOT_FOUND, "spec.resource_name: no Resource")),
+        ("the Resource is a blank", booking(json!({"resource_name": " "})), Condition("Ready", NOT_FOUND, "spec.resource_name: no Resource")),
+        ("the Resource is 253 umlauts", booking(json!({"resource_name": x("ü", 253)})), Condition("Ready", NOT_FOUND, "spec.resource_name: no Resource")),
         ("a field is there twice: to kubectl the last one counts", text(Booking, "resource_name: free, resource_name: busy"), Condition("Ready", "Waiting", "waits for ann")),
-        ("the user is a blank", booking(json!({"user_id": " "})), Condition("Ready", NOT_FOUND, "")),
-        ("the Resource is moved to one that does not exist", edited(booking(json!({"resource_name": "free"})), json!({"resource_name": "gone"})), Condition("Ready", NOT_FOUND, "")),
+        ("the Resource is moved to one that does not exist", edited(booking(json!({"resource_name": "free"})), json!({"resource_name": "gone"})), Condition("Ready", NOT_FOUND, "spec.resource_name: no Resource")),
         ("the Resource has no machines", booking(json!({"resource_name": "empty"})), Condition("Ready", "Scheduled", "")),
         ("the Resource has no machines, and the time has come", booking(json!({"resource_name": "empty", "start_at": "2020-01-01T00:00:00Z"})), Condition("Ready", "NoInstances", "")),
         ("the Resource is the second of its group", booking(json!({"resource_name": "second"})), Condition("Ready", "GroupClaimed", "another Resource acts on the same group")),
@@ -129,7 +134,7 @@ pub fn rows() -> Vec<Row> {
         ("the time is long over", booking(json!({"resource_name": "free", "start_at": "1970-01-01T00:00:00Z", "end_at": "1970-01-01T00:00:01Z"})), Condition("Ready", "NeverHeld", "the booking is over")),
         ("the time is over and the Resource does not exist", booking(json!({"start_at": "2020-01-01T00:00:00Z", "end_at": "2020-01-01T00:00:01Z"})), Condition("Ready", "NeverHeld", "the booking is over")),
         ("the time is a nanosecond", booking(json!({"resource_name": "free", "end_at": "2099-03-01T08:00:00.000000001Z"})), Condition("Ready", "Scheduled", "2099-03-01T08:00:00Z")),
-        ("the time begins on the last day of the year 9999, after the end of time", booking(json!({"resource_name": "free", "start_at": "9999-12-31T23:00:00Z", "end_at": "9999-12-31T23:59:59.999999999Z"})), Condition("Stalled", "Invalid", "spec.end_at | is not after start_at")),
+        ("the time begins on the last day of the year 9999, after the end of time", booking(json!({"resource_name": "free", "start_at": "9999-12-31T23:00:00Z", "end_at": "9999-12-31T23:59:59.999999999Z"})), Condition("Stalled", "Invalid", "spec.end_at | is not after start_at 9999-12-31T23:00:00Z | time ends")),
         ("the time begins in the local gap of a change of clocks", booking(json!({"resource_name": "free", "start_at": "2099-03-29T02:30:00+01:00", "end_at": "2099-03-29T02:30:00+00:00"})), Condition("Ready", "Scheduled", "2099-03-29T01:30:00Z")),
         // what depends on how the operator is set up: regions, roles
         ("the Resource is one that the operator cannot serve", booking(json!({"resource_name": "elsewhere"})), Condition("Ready", "ResourceInvalid", "spec.region")),
@@ -149,6 +154,6 @@ pub fn rows() -> Vec<Row> {
         ("a notification is a text", booking(json!({"notifications": ["a@example.com"]})), Refused("spec.notifications[0] | must be of type object")),
         ("a notification is null", booking(json!({"notifications": [null]})), Refused("spec.notifications[0]")),
         ("a notification has a field that is none", booking(json!({"notifications": [{"type": "email", "recipient": "a@example.com", "cc": "b@example.com"}]})), Refused("unknown field \"spec.notifications[0].cc\"")),
-        ("a recipient has no @", booking(json!({"notifications": [{"type": "email", "recipient": "ann"}]})), Condition("Ready", NOT_FOUND, "")),
+        ("a recipient has no @", booking(json!({"notifications": [{"type": "email", "recipient": "ann"}]})), Condition("Ready", NOT_FOUND, "spec.resource_name: no Resource")),
     ]
 }
