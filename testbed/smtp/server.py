@@ -70,6 +70,9 @@ class Owner:
         await taken
 
     async def obey(self, server):
+        orders = asyncio.Queue()
+        # Beside: a server that goes down waits for messages to be taken.
+        follower = asyncio.create_task(self.follow(orders, server))
         while line := await self.reader.readline():
             order = line.decode().strip()
             if order == "taken":
@@ -77,7 +80,13 @@ class Owner:
                 # The sender may have hung up.
                 if not taken.done():
                     taken.set_result(None)
-                continue
+            else:
+                orders.put_nowait(order)
+        follower.cancel()
+
+    async def follow(self, orders, server):
+        while True:
+            order = await orders.get()
             try:
                 await server.switch(order)
                 self.tell({"event": "done"})

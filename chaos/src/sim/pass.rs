@@ -1,5 +1,5 @@
-//! One pass over one key, in the order of the operator's own: finalizer, statuses that others rely on,
-//! the Resource's status, calls, statuses that only tell something, end of the finalizer. Each effect
+//! One pass over one key, in the order of the operator's own: finalizer, starts that rest on what is stored, statuses
+//! that others rely on, the Resource's status, other calls, statuses that only tell something, end of the finalizer. Each effect
 //! is an event of its own, and asks for leave right before.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -88,7 +88,7 @@ impl World {
         }
         self.stats.decisions += 1;
         let decision = decided(&self.settings, &pass.snapshot, &pass.observation, &key.attempts, time);
-        pass.wake_at = decision.wake_at;
+        pass.wake_at = decision.next();
         pass.known.clone_from(&pass.snapshot.resource);
         pass.steps = steps(&pass.snapshot, decision);
         self.advance(id, number);
@@ -320,6 +320,9 @@ fn steps(snapshot: &Snapshot, decision: Decision) -> VecDeque<Step> {
     if decision.finalizer == Finalizer::Add {
         steps.push_back(Step::Finalizer(true));
     }
+    let (first, calls): (Vec<Call>, Vec<Call>) =
+        decision.calls.into_iter().partition(|call| decision.starts_first && matches!(call, Call::Start(_)));
+    steps.extend(first.into_iter().map(Step::Call));
     let mut later = Vec::new();
     for (uid, status) in decision.booking_statuses {
         let is_it = |object: &&Object| {
@@ -335,7 +338,7 @@ fn steps(snapshot: &Snapshot, decision: Decision) -> VecDeque<Step> {
         }
     }
     steps.extend(decision.resource_status.map(|status| Step::Resource(Box::new(status))));
-    steps.extend(decision.calls.into_iter().map(Step::Call));
+    steps.extend(calls.into_iter().map(Step::Call));
     steps.extend(later);
     if decision.finalizer == Finalizer::Remove {
         steps.push_back(Step::Finalizer(false));

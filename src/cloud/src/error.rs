@@ -10,6 +10,8 @@ use crate::permit::PermitLapsed;
 /// What an error calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ErrorClass {
+    /// Its turn in the account's budget has not come: nothing was sent.
+    Queued,
     /// Too many calls: slow down, never split the batch.
     Throttled,
     /// Passing trouble, time-outs and broken connections included; the call may have taken effect.
@@ -34,6 +36,7 @@ impl ErrorClass {
     /// A stable word, for metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Queued => "queued",
             Self::Throttled => "throttled",
             Self::Transient => "transient",
             Self::Capacity => "capacity",
@@ -51,7 +54,7 @@ impl ErrorClass {
         let seconds = |first, longest| (Duration::from_secs(first), Duration::from_secs(longest));
         match self {
             Self::Throttled => seconds(2, 60),
-            Self::Transient | Self::Reobserve | Self::PermitLapsed => seconds(1, 30),
+            Self::Queued | Self::Transient | Self::Reobserve | Self::PermitLapsed => seconds(1, 30),
             Self::Unknown | Self::BadInstance => seconds(10, 300),
             Self::Capacity => seconds(60, 300),
             Self::Quota | Self::Configuration => seconds(30, 300),
@@ -65,11 +68,13 @@ impl ErrorClass {
 pub struct CloudError {
     /// What it calls for.
     pub class: ErrorClass,
-    /// The cloud's code; of our own: `Timeout`, `ConnectionFailed`, `CredentialsFailed`, `PermitLapsed`,
+    /// The cloud's code; of our own: `Queued`, `Timeout`, `ConnectionFailed`, `CredentialsFailed`, `PermitLapsed`,
     /// `BadRequest`, `BadResponse`.
     pub code: String,
     /// The cloud's words, without what changes from try to try.
     pub message: String,
+    /// When to ask again, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 const CLASSES: [(ErrorClass, &[&str]); 7] = [
@@ -184,9 +189,11 @@ impl CloudError {
             ErrorClass::BadInstance | ErrorClass::Reobserve | ErrorClass::Capacity => true,
             ErrorClass::Configuration => self.code == "UnauthorizedOperation",
             ErrorClass::Unknown => self.code != BAD_RESPONSE,
-            ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Quota | ErrorClass::PermitLapsed => {
-                false
-            }
+            ErrorClass::Queued
+            | ErrorClass::Throttled
+            | ErrorClass::Transient
+            | ErrorClass::Quota
+            | ErrorClass::PermitLapsed => false,
         }
     }
 
@@ -207,28 +214,38 @@ impl CloudError {
             (ErrorClass::Unknown, Some(500..=599)) => ErrorClass::Transient,
             (class, _) => class,
         };
-        Self { class, code: code.to_owned(), message: stable(message) }
+        Self::new(class, code, &stable(message))
     }
 
     /// No answer in time: the call may have taken effect.
     pub fn timeout() -> Self {
-        Self { class: ErrorClass::Transient, code: "Timeout".into(), message: "no answer in time".into() }
+        Self::new(ErrorClass::Transient, "Timeout", "no answer in time")
     }
 
     /// The connection failed or broke: the call may have taken effect.
     pub fn connection(message: &str) -> Self {
-        Self { class: ErrorClass::Transient, code: "ConnectionFailed".into(), message: stable(message) }
+        Self::new(ErrorClass::Transient, "ConnectionFailed", &stable(message))
     }
 
     /// No credentials could be had.
     pub fn credentials(message: &str) -> Self {
-        Self { class: ErrorClass::Configuration, code: "CredentialsFailed".into(), message: stable(message) }
+        Self::new(ErrorClass::Configuration, "CredentialsFailed", &stable(message))
+    }
+
+    /// The account's budget has no room for it now; its turn is expected after so long.
+    pub fn queued(wait: Duration) -> Self {
+        let queued = Self::new(ErrorClass::Queued, "Queued", "waits for its turn in the account's budget");
+        Self { retry_after: Some(wait), ..queued }
+    }
+
+    fn new(class: ErrorClass, code: &str, message: &str) -> Self {
+        Self { class, code: code.to_owned(), message: message.to_owned(), retry_after: None }
     }
 }
 
 impl From<PermitLapsed> for CloudError {
     fn from(lapsed: PermitLapsed) -> Self {
-        Self { class: ErrorClass::PermitLapsed, code: "PermitLapsed".into(), message: lapsed.to_string() }
+        Self::new(ErrorClass::PermitLapsed, "PermitLapsed", &lapsed.to_string())
     }
 }
 

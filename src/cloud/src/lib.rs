@@ -12,9 +12,13 @@
 //! | [`aws`] | accounts, credentials, time-outs: what all of AWS has in common |
 //! | [`ec2`] | EC2 |
 //! | [`rds`] | RDS: DB instances and DB clusters |
+//! | [`dispatch`] | what many want at the same time becomes few calls |
+//! | [`budget`] | token buckets, and whose turn it is |
 //! | [`isolate`] | one bad id must not fail the rest of a call |
 
 pub mod aws;
+pub mod budget;
+pub mod dispatch;
 pub mod ec2;
 pub mod error;
 pub mod isolate;
@@ -23,6 +27,7 @@ pub mod provider;
 pub mod rds;
 
 pub use aws::{Aws, Cloud, Clouds, SetupError};
+pub use dispatch::{Dispatcher, Mutation, Request};
 pub use ec2::Ec2;
 pub use error::{CloudError, ErrorClass};
 pub use permit::{Permit, PermitLapsed, RunningCall, Unlimited};

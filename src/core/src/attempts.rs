@@ -90,6 +90,15 @@ struct Attempt {
     backoff: Backoff,
     not_before: Timestamp,
     error: Option<String>,
+    /// Nothing was sent: its turn comes at `not_before`.
+    is_queued: bool,
+}
+
+impl Attempt {
+    /// Whether it was sent and taken.
+    fn was_taken(&self) -> bool {
+        self.error.is_none() && !self.is_queued
+    }
 }
 
 /// Whether an action may be sent now.
@@ -124,6 +133,32 @@ impl Attempts {
         self.record(id, action, now, Some(error), backoff);
     }
 
+    /// An action was not sent, for its turn in the cloud's budget comes later.
+    pub fn queued(&mut self, id: &str, action: Action, now: Timestamp, turn: Timestamp) {
+        let backoff = Backoff { base: Duration::ZERO, cap: Duration::ZERO };
+        let key = (id.to_owned(), action.topic());
+        let attempt =
+            Attempt { action, at: now, count: 0, backoff, not_before: turn, error: None, is_queued: true };
+        self.by_instance.insert(key, attempt);
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.by_instance.is_empty() && self.moving_since.is_empty() && self.observe_failures == 0
+    }
+
+    /// When something was last sent, or put off.
+    pub fn last(&self) -> Option<Timestamp> {
+        self.by_instance.values().map(|attempt| attempt.at).max()
+    }
+
+    /// When the turn of an action comes that waits for one.
+    pub fn turn_of(&self, id: &str, action: &Action, now: Timestamp) -> Option<Timestamp> {
+        self.of(id, action)
+            .filter(|attempt| attempt.is_queued && attempt.not_before > now)
+            .map(|it| it.not_before)
+    }
+
     fn record(&mut self, id: &str, action: Action, now: Timestamp, error: Option<String>, backoff: Backoff) {
         let key = (id.to_owned(), action.topic());
         // Errors of another kind begin to count anew: what is short of capacity was not so often before.
@@ -131,7 +166,8 @@ impl Attempts {
         let before = self.by_instance.get(&key).filter(same);
         let count = before.map_or(0, |attempt| attempt.count).saturating_add(1);
         let not_before = after(now, backoff.wait(count));
-        self.by_instance.insert(key, Attempt { action, at: now, count, backoff, not_before, error });
+        self.by_instance
+            .insert(key, Attempt { action, at: now, count, backoff, not_before, error, is_queued: false });
     }
 
     /// The group could not be observed, that many times in a row with this one.
@@ -181,7 +217,7 @@ impl Attempts {
     /// How often this action was taken without effect so far; 0 after an error.
     pub fn fruitless(&self, id: &str, action: &Action, now: Timestamp) -> u32 {
         self.of(id, action)
-            .filter(|attempt| attempt.error.is_none())
+            .filter(|attempt| attempt.was_taken())
             .map_or(0, |attempt| attempt.count - u32::from(attempt.not_before > now))
     }
 
@@ -194,7 +230,7 @@ impl Attempts {
             (Action::Start, InstanceState::Stopped) | (Action::Stop, InstanceState::Running)
         );
         let shows_by = after(attempt.at, SETTLE.base);
-        (turns && attempt.error.is_none() && now < shows_by).then_some(shows_by)
+        (turns && attempt.was_taken() && now < shows_by).then_some(shows_by)
     }
 
     fn of(&self, id: &str, action: &Action) -> Option<&Attempt> {
@@ -210,7 +246,7 @@ impl Attempts {
             .flat_map(|instance| [Topic::Power, Topic::Lock].map(|topic| (instance, topic)))
             .filter_map(|(instance, topic)| {
                 let attempt = self.by_instance.get(&(instance.id.clone(), topic))?;
-                (attempt.error.is_none() && !attempt.action.shows_in(instance)).then_some(attempt.at)
+                (attempt.was_taken() && !attempt.action.shows_in(instance)).then_some(attempt.at)
             })
             .chain(instances.iter().filter_map(|instance| self.moving_since.get(&instance.id).copied()))
             .max()
@@ -398,6 +434,23 @@ mod tests {
         assert_eq!(attempts.permission("i-1", &Action::Start, at(164)), Permission::Now { times: 1 });
         attempts.observed(&[machine(InstanceState::Stopped)], at(165));
         assert_eq!(attempts.permission("i-1", &Action::Start, at(165)), Permission::Now { times: 0 });
+    }
+
+    #[test]
+    fn what_waits_for_its_turn_was_not_sent_and_may_be_when_that_comes() {
+        let mut attempts = Attempts::default();
+        attempts.queued("i-1", Action::Start, at(100), at(160));
+        let stopped = [machine(InstanceState::Stopped)];
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(159)), Permission::Later(at(160)));
+        assert_eq!(attempts.turn_of("i-1", &Action::Start, at(159)), Some(at(160)));
+        assert_eq!(attempts.turn_of("i-1", &Action::Start, at(160)), None);
+        assert_eq!(attempts.turning_until(&stopped[0], at(101)), None);
+        assert_eq!(attempts.last_unseen(&stopped), None);
+        assert_eq!(attempts.fruitless("i-1", &Action::Start, at(170)), 0);
+        // and what is sent then is the first time
+        attempts.succeeded("i-1", Action::Start, at(160));
+        assert_eq!(attempts.fruitless("i-1", &Action::Start, at(161)), 0);
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(161)), Permission::Later(at(165)));
     }
 
     #[test]

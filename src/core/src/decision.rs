@@ -118,6 +118,10 @@ pub struct Decision {
     pub clear_trace: Option<Lock>,
     /// Calls to the cloud.
     pub calls: Vec<Call>,
+    /// The starts among them rest on what is stored already: they need not wait for any write.
+    pub starts_first: bool,
+    /// Where the calls stand among others'.
+    pub turn: Turn,
     /// Bookings to be deleted, by uid: finished, and their time to stay is over.
     pub expired: Vec<String>,
     /// To be told to people who asked to be; some may have been handed out before.
@@ -126,12 +130,30 @@ pub struct Decision {
     pub events: Vec<Note>,
     /// When to decide again, whatever happens.
     pub wake_at: Option<Timestamp>,
+    /// When to look at the group again, if nothing calls for it before.
+    pub look_by: Option<Timestamp>,
+}
+
+/// Where the calls of a decision stand among those of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Since when they are due.
+    pub due: Timestamp,
+    /// For whom; empty for nobody.
+    pub user: String,
+    /// What was as it should be has got out of order.
+    pub is_repair: bool,
 }
 
 impl Decision {
     /// Whether nothing is to be done but wait.
     pub fn is_empty(&self) -> bool {
-        Self { wake_at: None, notices: Vec::new(), ..self.clone() } == Self::default()
+        Self { wake_at: None, look_by: None, notices: Vec::new(), ..self.clone() } == Self::default()
+    }
+
+    /// When to decide or to look again.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.wake_at.into_iter().chain(self.look_by).min()
     }
 }
 
@@ -153,4 +175,22 @@ pub(crate) fn standing(resource: &Resource, claim: Claim, settings: &Settings) -
         NoGroup::NotAllowed(error) => Blocked::NotAllowed(error),
     })?;
     if claim == Claim::Other { Err(Blocked::Claimed) } else { Ok(group) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// What a test's operator is set to: a look each five minutes.
+    pub(crate) fn settings() -> Settings {
+        Settings {
+            places: Arc::default(),
+            adoption_grace: Duration::from_mins(30),
+            dry_run: false,
+            poll_shortest: Duration::from_secs(1),
+            poll_longest: Duration::from_secs(10),
+            observe_interval: Duration::from_mins(5),
+            release_timeout: Duration::from_mins(5),
+        }
+    }
 }

@@ -73,6 +73,8 @@ pub struct Tally {
     pub restarts_at: Option<Timestamp>,
     /// Machines whose last call failed or had no effect: id and what happened.
     pub failing: Vec<(String, String)>,
+    /// When the last of the machines gets its turn that wait for one in the cloud's budget.
+    pub queued_until: Option<Timestamp>,
     /// When the next call that had to be put off may go out.
     pub retry_at: Option<Timestamp>,
     /// When the first foreign lock expires.
@@ -159,6 +161,11 @@ impl Drive {
             self.tally.failing.push((id.clone(), fell_back(instance, &action)));
         }
         if let Permission::Later(time) = attempts.permission(id, &action, now) {
+            // A lock that waits keeps nobody from the machine.
+            let power = matches!(action, Action::Start | Action::Stop);
+            if let Some(turn) = attempts.turn_of(id, &action, now).filter(|_| power) {
+                self.tally.queued_until = self.tally.queued_until.max(Some(turn));
+            }
             self.tally.try_again_at(time);
             return;
         }

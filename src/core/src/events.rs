@@ -43,7 +43,8 @@ pub struct Note {
 
 /// Reasons that are reported when a Ready condition takes them on, with their weight. Scheduled,
 /// Stopping and the like are steps on the way: they stand in the condition only.
-const REPORTED: [(&str, EventType); 15] = [
+const REPORTED: [(&str, EventType); 16] = [
+    (reason::QUEUED_FOR_CLOUD_BUDGET, EventType::Warning),
     (reason::HELD, EventType::Normal),
     (reason::WAITING, EventType::Normal),
     (reason::FINISHED, EventType::Normal),

@@ -13,6 +13,7 @@
 //! | [`hold`] | who holds the group now, and which locks are ours |
 //! | [`claim`] | which of several Resources on one group acts |
 //! | [`drive`] | what each machine needs |
+//! | [`look`] | whether the group must be looked at before |
 //! | [`notify`] | whom to tell what, once |
 //! | [`places`] | which accounts and regions a namespace may use |
 //! | [`progress`] | how far the group is, in words for its conditions |
@@ -33,6 +34,7 @@ pub mod group;
 pub mod hold;
 pub mod instance;
 pub mod instant;
+pub mod look;
 pub mod monitor;
 mod names;
 pub mod notify;
@@ -49,7 +51,7 @@ pub mod window;
 
 pub use attempts::{Action, Attempts, Backoff};
 pub use claim::Claim;
-pub use decision::{Call, Decision, Finalizer, Observation, Settings, World, group_to_observe};
+pub use decision::{Call, Decision, Finalizer, Observation, Settings, Turn, World, group_to_observe};
 pub use events::{EventType, Note, Subject};
 pub use instance::{Instance, InstanceState};
 pub use monitor::{MonitorDecision, MonitorWorld, decide_monitor};

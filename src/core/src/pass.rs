@@ -9,7 +9,7 @@ use crate::{
     booking::{self, InvalidSpec, ValidBooking},
     claim::has_finalizer,
     condition::Draft,
-    decision::{Blocked, Decision, Observation, Settings, World, standing},
+    decision::{Blocked, Decision, Observation, Settings, Turn, World, standing},
     drive::{Drive, Goal, Tally, drive},
     events::EventType,
     grant::{Grant, grant},
@@ -43,6 +43,9 @@ pub fn decide(world: &World<'_>, settings: &Settings) -> Decision {
 /// Reasons of the condition Unmanageable.
 const OWNED_BY_OTHERS: &str = "OwnedByOthers";
 const CANNOT_BE_STOPPED: &str = "CannotBeStopped";
+
+/// How long before a window begins its group is looked at.
+pub(crate) const LOOK_AHEAD: Duration = Duration::from_secs(10);
 
 /// How long after a pass has told that a Booking is finished the next may delete it.
 const AFTER_FINISHED: Duration = Duration::from_secs(1);
@@ -164,8 +167,48 @@ impl<'a> Pass<'a> {
         self.take_over(&manual);
         if let Some(drive) = drive {
             self.send(resource, drive, &goal);
+            if !self.decision.calls.is_empty() {
+                self.decision.starts_first = self.rests_on_stored(&grants, hold.as_ref());
+                self.decision.turn = self.turn(&old, hold.as_ref(), &grants, &ledger);
+            }
         }
-        self.wake.after(self.settings.observe_interval);
+        self.look_later();
+    }
+
+    /// When to look at a group again that nothing happens to.
+    fn look_later(&mut self) {
+        let later = after(self.world.now, self.settings.observe_interval);
+        self.decision.look_by = Some(later).filter(|later| *later > self.world.now);
+    }
+
+    /// Whether the hold of now rests on what is stored: a manual hold stands in the spec, a granted window in its
+    /// Booking's status. Then a start need not wait for the statuses that tell of it: cut off in between, the next pass
+    /// decides the same.
+    fn rests_on_stored(&self, grants: &[Grant], hold: Option<&Hold>) -> bool {
+        let Some(hold) = hold else { return false };
+        let Some((uid, _)) = &hold.booking else { return true };
+        self.known.iter().any(|known| {
+            let is_it = known.booking.metadata.uid.as_ref() == Some(uid);
+            let granted = known.live.and_then(|place| grants.get(place)).and_then(|grant| grant.window);
+            let stored = known.read.as_ref().ok().and_then(|valid| valid.granted);
+            is_it && granted.is_some() && granted == stored
+        })
+    }
+
+    /// Where the calls stand among others'. What was ready before is being repaired.
+    fn turn(&self, old: &ResourceStatus, hold: Option<&Hold>, grants: &[Grant], ledger: &Ledger) -> Turn {
+        let was_ready = crate::condition::reason_of(&old.conditions, "Ready")
+            .is_some_and(|reason| [reason::HELD, reason::STOPPED].contains(&reason));
+        let Some(hold) = hold else {
+            let since = ledger.idle_since.as_deref().and_then(|text| instant::parse(text).ok());
+            let due = since.filter(|_| !was_ready).unwrap_or(self.world.now);
+            return Turn { due, user: String::new(), is_repair: was_ready };
+        };
+        let begun = grants.iter().filter_map(|grant| grant.window).filter(|it| it.contains(self.world.now));
+        let held_before = old.holder.as_ref().is_some_and(|holder| holder.user == hold.user);
+        let is_repair = was_ready && held_before;
+        let due = begun.map(|window| window.from).min().filter(|_| !is_repair);
+        Turn { due: due.unwrap_or(self.world.now), user: hold.user.clone(), is_repair }
     }
 
     /// Whether an idle group that has come to rest shows none of these locks: they need not be remembered.
@@ -208,7 +251,7 @@ impl<'a> Pass<'a> {
                 self.remove_finalizer(EventType::Warning, text.to_owned());
             }
         }
-        self.wake.after(self.settings.observe_interval);
+        self.look_later();
     }
 
     /// A Resource that acts on nothing.
@@ -328,6 +371,8 @@ impl<'a> Pass<'a> {
         for window in grants.iter().filter_map(|grant| grant.window) {
             self.wake.at(window.from);
             self.wake.at(window.until);
+            // What is known by then is young enough to start by at once.
+            self.wake.at(window.from.checked_sub(LOOK_AHEAD).unwrap_or(window.from));
         }
         if let ManualHold::Held(hold) = manual {
             self.wake.at(hold.until);

@@ -4,7 +4,9 @@ use crate::{
     condition::list,
     drive::{Goal, Tally},
     group::GroupKey,
+    instant,
 };
+use jiff::Timestamp;
 
 /// Reasons of the Ready condition, of Bookings and Resources alike.
 pub mod reason {
@@ -18,6 +20,8 @@ pub mod reason {
     pub const STOPPED: &str = "Stopped";
     /// Nobody holds the group; machines that run are left alone.
     pub const IDLE: &str = "Idle";
+    /// The account's budget of calls is used up: others come first.
+    pub const QUEUED_FOR_CLOUD_BUDGET: &str = "QueuedForCloudBudget";
     /// The cloud refuses something; the message says what.
     pub const CLOUD_ERROR: &str = "CloudError";
     /// Machines carry somebody else's lock, or one that makes no sense.
@@ -75,6 +79,13 @@ pub fn progress(key: &GroupKey, tally: &Tally, goal: &Goal) -> Progress {
     if !tally.failing.is_empty() {
         return Progress::new(false, reason::CLOUD_ERROR, failing(tally));
     }
+    if let Some(turn) = tally.queued_until {
+        let message = format!(
+            "the account's budget of calls is used up, others come first; its turn is expected by {}",
+            instant::seconds(whole_minute(turn))
+        );
+        return Progress::new(false, reason::QUEUED_FOR_CLOUD_BUDGET, message);
+    }
     match goal {
         Goal::Held(_) if tally.done == tally.managed => {
             Progress::new(true, reason::HELD, "all machines run and are locked for the holder")
@@ -102,6 +113,12 @@ pub fn progress(key: &GroupKey, tally: &Tally, goal: &Goal) -> Progress {
             Progress::new(true, reason::IDLE, "nobody holds the group; machines that run are left running")
         }
     }
+}
+
+/// The minute that begins at an instant, or after it: what is expected moves, and each change would be a write.
+fn whole_minute(instant: Timestamp) -> Timestamp {
+    let second = instant.as_second();
+    Timestamp::from_second(second + (60 - second.rem_euclid(60)) % 60).unwrap_or(instant)
 }
 
 fn nothing_to_manage(key: &GroupKey, tally: &Tally) -> Progress {

@@ -15,7 +15,7 @@ use booking_ring::{
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Client, core::DeserializeGuard, runtime::events::EventType};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -24,14 +24,15 @@ use crate::{
     clouds::OpenClouds,
     controller::{
         cache::Cache,
+        observations::sweep,
         ownership::{Everything, Opener, Ownership, Shards, Unless},
         pass::{Memory, Pass},
         queue::WorkQueue,
         report::Reporting,
-        spawn_workers,
+        run_passes,
         sweep::Sweeps,
         watch::{Gate, WatchHealth, Watched, api, watch},
-        write::FIELD_MANAGER,
+        write::{FIELD_MANAGER, WRITES_AT_ONCE},
     },
     crds,
     notify::{self, Channels, Outbox},
@@ -241,7 +242,9 @@ impl Operator {
             client: parts.client.clone(),
             cache,
             queue: queue.clone(),
-            clouds: OpenClouds::new(parts.clouds, config.concurrency, queue.clone()),
+            clouds: Arc::new(OpenClouds::new(parts.clouds, config.concurrency, queue.clone())),
+            observations: Arc::default(),
+            writes: Arc::new(Semaphore::new(WRITES_AT_ONCE)),
             places: places.subscribe(),
             sweeps: Sweeps::default(),
             settings: settings(config, known),
@@ -295,7 +298,7 @@ impl Operator {
                 self.look_for_original(config, &stop, &halt);
                 self.follow_places(config, &halt);
                 tracing::info!("ready");
-                spawn_workers(&self.tasks, &self.pass, &self.queue, config.concurrency, &halt);
+                self.work(config, &stop, &halt);
             }
         }
         stop.cancelled().await;
@@ -316,6 +319,19 @@ impl Operator {
         if tokio::time::timeout(rest, self.tasks.wait()).await.is_err() {
             tracing::warn!("some calls did not end in time");
         }
+    }
+
+    /// Runs passes, and looks at groups at rest.
+    fn work(&self, config: &Config, stop: &CancellationToken, halt: &CancellationToken) {
+        let (tasks, pass, queue) = (self.tasks.clone(), self.pass.clone(), self.queue.clone());
+        self.spawn_vital(stop, run_passes(tasks, pass, queue, config.concurrency, halt.clone()));
+        let (observations, clouds) = (self.pass.observations.clone(), self.pass.clouds.clone());
+        let looks =
+            sweep(observations, clouds, self.queue.clone(), self.pass.clock.clone(), config.observe_interval);
+        let halt = halt.clone();
+        self.spawn_vital(stop, async move {
+            halt.run_until_cancelled(looks).await;
+        });
     }
 
     /// Tells people when the local clock turns out to be off, and when it is right again.

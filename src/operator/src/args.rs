@@ -152,8 +152,8 @@ struct Run {
     /// How long the deletion of a Resource waits for a cloud that does not answer.
     #[arg(long, env = "RELEASE_TIMEOUT", default_value = "5m", value_parser = parse_duration, global = true)]
     release_timeout: Duration,
-    /// How many groups are worked on at once, 1 to 256.
-    #[arg(long, env = "CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256), global = true)]
+    /// How many groups of one account are looked at and worked on at once, 1 to 4096. They share calls.
+    #[arg(long, env = "CONCURRENCY", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4096), global = true)]
     concurrency: u16,
     /// How long a shutdown waits for running calls.
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "20s", value_parser = parse_duration, global = true)]
@@ -345,6 +345,6 @@ mod tests {
         let text = refusal(&["--metrics-bind-address", "nowhere"]);
         assert!(text.contains("host:port"), "{text}");
         let text = refusal(&["--concurrency", "0"]);
-        assert!(text.contains("1..=256"), "{text}");
+        assert!(text.contains("1..=4096"), "{text}");
     }
 }

@@ -1,7 +1,7 @@
-//! The clouds in use: one provider for each account, region and service, opened when it is first needed.
+//! The clouds in use: one dispatcher for each account, region and service, opened when it is first needed.
 //!
-//! Each has so many places for passes, and no more: where a cloud does not answer, its keys wait for a place,
-//! and those of other clouds go on.
+//! Each account has so many places for passes, and no more: where one does not answer, its keys wait for a place, and
+//! those of others go on.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use booking_cloud::{Cloud, CloudKey, Clouds, Provider};
-use booking_core::Place;
+use booking_cloud::{Cloud, CloudKey, Clouds, Dispatcher};
+use booking_core::{Place, instance::TAG_APPLICATION};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
 /// See the module. There are as many as places are allowed, times the kinds of machines.
 pub struct OpenClouds {
     clouds: Arc<dyn Clouds>,
-    open: Mutex<HashMap<Cloud, Arc<dyn Provider>>>,
+    open: Mutex<HashMap<Cloud, Arc<Dispatcher>>>,
     lanes: Arc<Lanes>,
 }
 
@@ -30,7 +30,8 @@ pub const LONGEST_TURN: Duration = Duration::from_secs(10);
 
 /// Passes at clouds, and the keys that wait for a place.
 struct Lanes {
-    state: SyncMutex<HashMap<CloudKey, Lane>>,
+    /// By account: its role.
+    state: SyncMutex<HashMap<String, Lane>>,
     places: usize,
     queue: Arc<WorkQueue>,
 }
@@ -42,14 +43,14 @@ struct Lane {
     waits: HashSet<Key>,
 }
 
-/// A place at a cloud; free again when it is dropped.
+/// A place at an account; free again when it is dropped.
 pub struct Visit {
     lanes: Arc<Lanes>,
-    cloud: CloudKey,
+    account: String,
 }
 
 impl Lanes {
-    fn lock(&self) -> MutexGuard<'_, HashMap<CloudKey, Lane>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Lane>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,7 +58,7 @@ impl Lanes {
 impl Drop for Visit {
     fn drop(&mut self) {
         let mut lanes = self.lanes.lock();
-        let Some(lane) = lanes.get_mut(&self.cloud) else { return };
+        let Some(lane) = lanes.get_mut(&self.account) else { return };
         lane.taken -= 1;
         while let Some(next) = lane.waiting.pop_front() {
             if lane.waits.remove(&next) {
@@ -79,7 +80,7 @@ impl OpenClouds {
     /// comes may have no use for its place, so nobody relies on that alone: see [`LONGEST_TURN`].
     pub fn enter(&self, cloud: &CloudKey, key: &Key) -> Option<Visit> {
         let mut lanes = self.lanes.lock();
-        let lane = lanes.entry(cloud.clone()).or_default();
+        let lane = lanes.entry(cloud.account.clone()).or_default();
         if lane.taken >= self.lanes.places {
             if lane.waits.insert(key.clone()) {
                 lane.waiting.push_back(key.clone());
@@ -89,20 +90,26 @@ impl OpenClouds {
         // It may have come by itself before its turn.
         lane.waits.remove(key);
         lane.taken += 1;
-        Some(Visit { lanes: self.lanes.clone(), cloud: cloud.clone() })
+        Some(Visit { lanes: self.lanes.clone(), account: cloud.account.clone() })
     }
 
     /// The cloud of a place for a kind of machines, `ec2` or `rds`.
-    pub async fn get(&self, place: &Place, service: &str) -> Arc<dyn Provider> {
+    pub async fn get(&self, place: &Place, service: &str) -> Arc<Dispatcher> {
         let cloud = Cloud { key: key(place, service), external_id: place.external_id.clone() };
         let mut open = self.open.lock().await;
         if let Some(known) = open.get(&cloud) {
             return known.clone();
         }
         // Sends nothing, so nobody waits for a call behind the lock.
-        let provider: Arc<dyn Provider> = Arc::new(Metered(self.clouds.open(&cloud).await));
-        open.insert(cloud, provider.clone());
-        provider
+        let provider = Arc::new(Metered(self.clouds.open(&cloud).await));
+        let dispatcher = Arc::new(Dispatcher::new(provider, TAG_APPLICATION));
+        open.insert(cloud, dispatcher.clone());
+        dispatcher
+    }
+
+    /// Those that are open.
+    pub async fn all(&self) -> Vec<Arc<Dispatcher>> {
+        self.open.lock().await.values().cloned().collect()
     }
 }
 
@@ -113,7 +120,7 @@ pub fn key(place: &Place, service: &str) -> CloudKey {
 
 #[cfg(test)]
 mod tests {
-    use booking_cloud::{Aws, Cloud};
+    use booking_cloud::{Aws, Cloud, Provider};
 
     use super::*;
     use crate::controller::Kind;

@@ -263,6 +263,7 @@ fn database(arn: &str) -> Result<Database<'_>, CloudError> {
             class: ErrorClass::BadInstance,
             code: "BadRequest".to_owned(),
             message: format!("{arn:?} is the ARN of neither a DB instance nor a DB cluster"),
+            retry_after: None,
         }),
     }
 }

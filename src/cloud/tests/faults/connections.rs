@@ -22,7 +22,12 @@ async fn describe(ec2: &Ec2) -> CloudError {
 }
 
 fn connection_failed(message: &str) -> CloudError {
-    CloudError { class: ErrorClass::Transient, code: "ConnectionFailed".into(), message: message.into() }
+    CloudError {
+        class: ErrorClass::Transient,
+        code: "ConnectionFailed".into(),
+        message: message.into(),
+        retry_after: None,
+    }
 }
 
 /// EC2 at a server that gives this answer, once the request's head is there, and closes the connection.

@@ -106,7 +106,7 @@ fn a_cloud_that_refuses_to_unlock_holds_it_up_for_the_stated_time_only() {
     stage.faults.extend([Fault::Fails; 200]);
     let mut released_at = None;
     for _ in 0..200 {
-        let wake = stage.pass().map(|decision| decision.wake_at).unwrap_or_default();
+        let wake = stage.pass().map(|decision| decision.next()).unwrap_or_default();
         if stage.resource.is_none() {
             released_at = Some(stage.now);
             break;

@@ -179,7 +179,7 @@ fn a_start_that_nobody_wants_any_more_is_not_looked_for_without_end() {
     stage.until("09:10");
     // then the next look is the ordinary one
     let decision = stage.pass().unwrap();
-    assert_eq!(decision.wake_at, Some(later(stage.now, 300)));
+    assert_eq!(decision.next(), Some(later(stage.now, 300)));
     assert_eq!(stage.resource_says("Ready"), "True Stopped");
 }
 
@@ -199,7 +199,7 @@ fn while_the_cloud_does_not_say_nothing_is_sent_and_the_figures_stand() {
     );
     assert_eq!(stage.resource_message("Ready"), "RequestLimitExceeded");
     // and it is asked again when it said
-    assert_eq!(stage.decide().wake_at, Some(later(stage.now, 7)));
+    assert_eq!(stage.decide().next(), Some(later(stage.now, 7)));
     stage.blind = false;
     stage.until("09:01");
     assert_eq!(stage.says("a", "Ready"), "True Held");

@@ -310,7 +310,7 @@ fn wake_up_is_not_late(stage: &Stage) {
     let mut stage = stage.clone();
     stage.settings.observe_interval = Duration::from_hours(100_000);
     let observation = stage.observe(stage.now);
-    let end = stage.decide().wake_at.unwrap_or(later(stage.now, 360_000));
+    let end = stage.decide().next().unwrap_or(later(stage.now, 360_000));
     let span = end.duration_since(stage.now).as_millis();
     for part in [1, span / 1000, span / 7, span / 3, span / 2, span * 4 / 5, span - 1] {
         let then =

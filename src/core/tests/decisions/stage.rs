@@ -261,6 +261,11 @@ impl Stage {
                 stage.resource.as_mut().unwrap().metadata.finalizers = Some(vec![FINALIZER.into()]);
             })?;
         }
+        let (first, rest): (Vec<&Call>, Vec<&Call>) =
+            decision.calls.iter().partition(|call| decision.starts_first && matches!(call, Call::Start(_)));
+        for call in first {
+            self.send(call)?;
+        }
         for (uid, status) in &decision.booking_statuses {
             self.write(|stage| {
                 let booking = stage.bookings.iter_mut().find(|b| b.metadata.uid.as_ref() == Some(uid));
@@ -280,7 +285,7 @@ impl Stage {
                 resource.metadata.generation = resource.metadata.generation.map(|g| g + 1);
             })?;
         }
-        for call in &decision.calls {
+        for call in rest {
             self.send(call)?;
         }
         for uid in &decision.expired {
@@ -354,7 +359,7 @@ impl Stage {
             let before = self.clone();
             let due = match self.pass() {
                 // What a pass wrote comes back by the watch only if somebody else wrote it.
-                Ok(decision) => decision.wake_at,
+                Ok(decision) => decision.next(),
                 Err(Cut) => Some(later(self.now, 1)),
             };
             watch(&before, self);

@@ -1,10 +1,16 @@
 //! Mutations: a decision's calls, sent to the cloud with a permit.
 
 use booking_api::Lock;
-use booking_cloud::{ErrorClass, Permit, Provider, Results, Tag};
+use std::sync::Arc;
+
+use booking_cloud::{
+    Dispatcher, ErrorClass, Mutation, Permit, Request, Results, Tag,
+    budget::{self, Rank},
+};
 use booking_core::{
-    Action, Attempts, Call,
+    Action, Attempts, Call, Turn,
     instance::{TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
+    instant::after,
 };
 use jiff::Timestamp;
 
@@ -19,20 +25,31 @@ pub struct Outcome {
     results: Results,
 }
 
-/// Sends one call.
-pub async fn send(provider: &dyn Provider, permit: &dyn Permit, call: &Call) -> Outcome {
-    match call {
-        Call::Start(ids) => Outcome { action: Action::Start, results: provider.start(permit, ids).await },
-        Call::Stop(ids) => Outcome { action: Action::Stop, results: provider.stop(permit, ids).await },
-        Call::Lock(lock, ids) => Outcome {
-            action: Action::Lock(lock.clone()),
-            results: provider.tag(permit, ids, &tags(lock)).await,
+/// Sends one call, with those of others.
+pub async fn send(
+    cloud: &Dispatcher,
+    key: &Key,
+    permit: &Arc<dyn Permit>,
+    (call, turn): (&Call, &Turn),
+) -> Outcome {
+    let (action, mutation) = match call {
+        Call::Start(_) => (Action::Start, Mutation::Start),
+        Call::Stop(_) => (Action::Stop, Mutation::Stop),
+        Call::Lock(lock, _) => (Action::Lock(lock.clone()), Mutation::Tag(tags(lock).into())),
+        Call::Unlock(lock, _) => (Action::Unlock(lock.clone()), Mutation::Untag(tags(lock).into())),
+    };
+    let turn = budget::Turn {
+        rank: if turn.is_repair { Rank::Repair } else { Rank::Due },
+        due: turn.due.into(),
+        user: turn.user.as_str().into(),
+        // A group may have locks of several kinds to remove.
+        asker: match call {
+            Call::Unlock(lock, _) => format!("{key} {} {}", lock.user, lock.until).into(),
+            _ => key.to_string().into(),
         },
-        Call::Unlock(lock, ids) => Outcome {
-            action: Action::Unlock(lock.clone()),
-            results: provider.untag(permit, ids, &tags(lock)).await,
-        },
-    }
+    };
+    let request = Request { mutation, ids: call.ids().to_vec(), turn, permit: permit.clone() };
+    Outcome { action, results: cloud.mutate(request).await }
 }
 
 fn tags(lock: &Lock) -> [Tag; 2] {
@@ -53,6 +70,10 @@ impl Outcome {
                 // Nothing was sent: whoever owns the group now will.
                 Err(error) if error.class == ErrorClass::PermitLapsed => {
                     tracing::warn!(%key, verb, machine = id, "not sent: {error}");
+                }
+                Err(error) if error.class == ErrorClass::Queued => {
+                    let turn = after(now, error.retry_after.unwrap_or_default());
+                    attempts.queued(&id, self.action.clone(), now, turn);
                 }
                 Err(error) => {
                     tracing::warn!(%key, verb, machine = id, class = error.class.as_str(), "{error}");

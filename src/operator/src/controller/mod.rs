@@ -17,6 +17,7 @@
 //! | [`ownership`] | which keys are this process's, and leave to work on them | API server |
 //! | [`pass`] | one pass; its `group`, `scheduler`, `monitor`: what it does for a key of each kind | all below |
 //! | [`observe`] | what the cloud says of a group | cloud |
+//! | [`observations`] | what was last seen of each group; routine looks | cloud |
 //! | [`sweep`] | which groups there are in the cloud, once for all monitors | cloud |
 //! | [`mod@write`] | statuses, finalizer, spec: compare-and-swap | API server |
 //! | [`call`] | mutations | cloud |
@@ -24,6 +25,7 @@
 
 pub mod cache;
 pub mod call;
+pub mod observations;
 pub mod observe;
 pub mod ownership;
 pub mod pass;
@@ -38,7 +40,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use futures::FutureExt;
 use kube::{Resource as _, ResourceExt};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{pass::Pass, queue::WorkQueue};
@@ -122,29 +124,32 @@ impl std::fmt::Display for Key {
 /// How long a key rests after its pass panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(30);
 
-/// Workers for each place that a cloud has: while one or two clouds do not answer, others have some left.
-const WORKERS_PER_PLACE: usize = 4;
+/// Accounts whose places may all be taken, by clouds that do not answer, before others wait as well.
+const ACCOUNTS: usize = 8;
 
-/// Runs workers until `stop`; a pass that runs then is let end. At each cloud `concurrency` of them are at once.
-pub fn spawn_workers(
-    tasks: &TaskTracker,
-    pass: &Arc<Pass>,
-    queue: &Arc<WorkQueue>,
-    concurrency: usize,
-    stop: &CancellationToken,
+/// Runs passes until `stop`; those that run then are let end. For each account `places` of them run at once.
+///
+/// A pass has a task of its own while it runs: most of its time it waits for a call that it shares with others.
+pub async fn run_passes(
+    tasks: TaskTracker,
+    pass: Arc<Pass>,
+    queue: Arc<WorkQueue>,
+    places: usize,
+    stop: CancellationToken,
 ) {
-    for _ in 0..concurrency * WORKERS_PER_PLACE {
-        let (pass, queue, stop) = (pass.clone(), queue.clone(), stop.clone());
+    let room = Arc::new(Semaphore::new(places.saturating_mul(ACCOUNTS)));
+    while let Some(key) = stop.run_until_cancelled(queue.next()).await {
+        let Some(Ok(place)) = stop.run_until_cancelled(room.clone().acquire_owned()).await else { return };
+        let (pass, queue) = (pass.clone(), queue.clone());
         tasks.spawn(async move {
-            while let Some(key) = stop.run_until_cancelled(queue.next()).await {
-                // A panic is a bug; it must cost neither a worker nor a key.
-                let again = AssertUnwindSafe(pass.run(&key)).catch_unwind().await.unwrap_or_else(|_| {
-                    tracing::error!(%key, "a pass panicked; it is repeated in {} s", AFTER_PANIC.as_secs());
-                    pass::count(&key, "panic");
-                    Some(Instant::now() + AFTER_PANIC)
-                });
-                queue.done(&key, again);
-            }
+            let _place = place;
+            // A panic is a bug; it must cost neither a place nor a key.
+            let again = AssertUnwindSafe(pass.run(&key)).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!(%key, "a pass panicked; it is repeated in {} s", AFTER_PANIC.as_secs());
+                pass::count(&key, "panic");
+                Some(Instant::now() + AFTER_PANIC)
+            });
+            queue.done(&key, again);
         });
     }
 }

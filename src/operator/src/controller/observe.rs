@@ -1,6 +1,6 @@
 //! What the cloud says of a group, read for what it means to bookings.
 
-use booking_cloud::{CloudError, Provider};
+use booking_cloud::{CloudError, Dispatcher};
 use booking_core::{
     Attempts, Backoff, Observation,
     instance::{self, LockTag},
@@ -12,9 +12,8 @@ use jiff::Timestamp;
 ///
 /// # Errors
 /// Whatever the cloud answers.
-pub async fn describe(provider: &dyn Provider, tag: &str) -> Result<Vec<booking_core::Instance>, CloudError> {
-    let machines = provider.describe(&[tag.to_owned()]).await?;
-    Ok(machines.into_iter().map(read).collect())
+pub async fn describe(cloud: &Dispatcher, tag: &str) -> Result<Vec<booking_core::Instance>, CloudError> {
+    Ok(cloud.describe(tag).await?.into_iter().map(read).collect())
 }
 
 /// What a describe means for the decision, and for what is remembered.
@@ -30,7 +29,8 @@ pub fn observed(
         }
         Err(error) => {
             let failures = attempts.observe_failed();
-            let retry_at = after(now, backoff(&error).wait(failures));
+            let wait = backoff(&error).wait(failures);
+            let retry_at = after(now, error.retry_after.map_or(wait, |after| after.max(wait)));
             Observation::Failed { message: error.to_string(), retry_at }
         }
     }
@@ -42,7 +42,8 @@ pub fn backoff(error: &CloudError) -> Backoff {
     Backoff { base, cap }
 }
 
-fn read(machine: booking_cloud::Instance) -> booking_core::Instance {
+/// A machine as decisions know it.
+pub fn read(machine: booking_cloud::Instance) -> booking_core::Instance {
     use booking_cloud::InstanceState as Cloud;
     use booking_core::InstanceState as Core;
     booking_core::Instance {

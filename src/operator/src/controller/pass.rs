@@ -12,11 +12,15 @@ use std::{
 
 use booking_core::{Attempts, Backoff, Places, Settings};
 use jiff::Timestamp;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 
 use super::{
     Key, Kind,
     cache::Cache,
+    observations::Observations,
     ownership::Ownership,
     queue::WorkQueue,
     report::Reporting,
@@ -37,7 +41,11 @@ pub struct Pass {
     /// Where keys go for which a write of ours changed something.
     pub queue: Arc<WorkQueue>,
     /// The clouds.
-    pub clouds: OpenClouds,
+    pub clouds: Arc<OpenClouds>,
+    /// What was last seen of each group.
+    pub observations: Arc<Observations>,
+    /// Writes that are under way at once.
+    pub writes: Arc<Semaphore>,
     /// Which accounts and regions there are by now.
     pub places: watch::Receiver<Arc<Places>>,
     /// What was found in the cloud, for monitors.
@@ -67,12 +75,22 @@ struct Remembered {
     failed_sweeps: u32,
 }
 
+impl Remembered {
+    fn is_empty(&self) -> bool {
+        self.attempts.is_empty() && self.failed_passes == 0 && self.failed_sweeps == 0
+    }
+}
+
 impl Memory {
     fn take(&self, key: &Key) -> Remembered {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default()
     }
 
     fn put(&self, key: &Key, remembered: Remembered) {
+        // Most keys rest, with nothing to remember.
+        if remembered.is_empty() {
+            return;
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), remembered);
     }
 }
@@ -99,9 +117,10 @@ impl Pass {
             // Whoever owns it works on it; if it comes back, it is put on the queue again.
             drop(self.memory.take(key));
             self.outbox.forget(key);
+            self.observations.forget(key);
             return None;
         };
-        let leave = Leave(permit);
+        let leave = Leave { permit, writes: self.writes.clone() };
         let mut remembered = self.memory.take(key);
         let Outcome { wake_at, result } = match key.kind {
             Kind::Resource => self.reconcile_group(key, &leave, &mut remembered.attempts).await?,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use booking_cloud::{CloudError, CloudKey, InstanceState, Provider};
+use booking_cloud::{CloudError, CloudKey, Dispatcher, InstanceState};
 use booking_core::{
     instance::{TAG_APPLICATION, TAG_MANAGED},
     instant,
@@ -42,11 +42,11 @@ impl Sweeps {
     /// under way.
     pub async fn find(
         &self,
-        provider: &dyn Provider,
+        cloud: &Dispatcher,
         interval: Duration,
         clock: &Clock,
     ) -> Option<Result<(Timestamp, Arc<Groups>), CloudError>> {
-        let of_cloud = self.of(provider.key());
+        let of_cloud = self.of(cloud.key());
         let mut last = of_cloud.try_lock().ok()?;
         let now = clock.now();
         let is_fresh = |swept: &&Swept| {
@@ -57,7 +57,7 @@ impl Sweeps {
         if let Some(swept) = last.as_ref().filter(is_fresh) {
             return Some(Ok((swept.at, swept.groups.clone())));
         }
-        let machines = match provider.discover(&(TAG_MANAGED.to_owned(), "true".to_owned())).await {
+        let machines = match cloud.discover(&(TAG_MANAGED.to_owned(), "true".to_owned())).await {
             Ok(machines) => machines,
             Err(error) => return Some(Err(error)),
         };

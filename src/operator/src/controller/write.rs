@@ -15,6 +15,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 pub use self::create::Created;
 use super::{
@@ -74,9 +75,17 @@ pub struct Writer {
     leave: Leave,
 }
 
+/// Writes to the API server that are under way at once: more make it slower for everybody.
+pub const WRITES_AT_ONCE: usize = 32;
+
 /// Leave to write, asked before each write.
 #[derive(Clone)]
-pub struct Leave(pub Arc<dyn Permit>);
+pub struct Leave {
+    /// Leave to work on the key.
+    pub permit: Arc<dyn Permit>,
+    /// Shared by all passes.
+    pub writes: Arc<Semaphore>,
+}
 
 impl Leave {
     /// Sends a write, if there still is leave, and waits for its reply.
@@ -96,8 +105,9 @@ impl Leave {
     }
 
     async fn bounded<T>(&self, write: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
-        let call = self.0.begin()?;
-        let Ok(answer) = tokio::time::timeout(self.0.call_timeout(), write).await else {
+        let _turn = self.writes.acquire().await;
+        let call = self.permit.begin()?;
+        let Ok(answer) = tokio::time::timeout(self.permit.call_timeout(), write).await else {
             return Err(WriteError::Timeout);
         };
         // Without a reply, or with one that somebody between gave, the write may still be under way.

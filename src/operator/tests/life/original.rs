@@ -169,7 +169,7 @@ async fn an_extension_that_the_original_did_not_write_to_the_locks_is_written() 
 #[tokio::test]
 async fn of_two_bookings_in_progress_the_holder_goes_on_and_the_other_waits() {
     let world = World::without_operator("swap-two").await;
-    let end = in_seconds(5);
+    let end = in_seconds(15);
     held_by_original(&world, "web", "ann", &end.to_string()).await;
     in_progress(&world, "bob", "web", "bob", in_seconds(3_600)).await;
     in_progress(&world, "ann", "web", "ann", end).await;

@@ -1,27 +1,30 @@
 //! A pass over a Resource and all Bookings that name it.
 //!
 //! The order of its effects matters, for it may be cut off between any two of them:
-//! finalizer, statuses (they hold the grants and the holder), spec, calls, statuses that only tell
+//! finalizer, starts that rest on what is stored, statuses (they hold the grants and the holder), spec, other calls, statuses that only tell
 //! something, Events, end of the finalizer.
 //! A lock tag is never written before status says that it is ours.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use booking_api::{Booking, BookingStatus};
-use booking_cloud::Provider;
+use booking_cloud::Dispatcher;
 use booking_core::{
     Attempts, Call, Decision, Finalizer, Observation, Settings, Subject, World, decide, group_to_observe,
-    instant::after,
+    instant::after, look::must_look,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
+use tokio::time::Instant;
 
 use super::{Outcome, Pass};
 use crate::clouds;
 use crate::controller::{
     Key,
     cache::Snapshot,
-    call, observe,
+    call,
+    observations::Seen,
+    observe,
     write::{Leave, WriteError, Writer},
 };
 
@@ -37,7 +40,7 @@ struct Work<'a> {
     /// What the operator is set to, throughout this pass.
     settings: &'a Settings,
     /// Where the group lives, if it is to be looked at.
-    provider: Option<&'a dyn Provider>,
+    cloud: Option<&'a Arc<Dispatcher>>,
 }
 
 impl Pass {
@@ -51,38 +54,77 @@ impl Pass {
         let snapshot = self.cache.snapshot(key, self.clock.now());
         if snapshot.resource.is_none() && snapshot.bookings.is_empty() {
             self.outbox.forget(key);
+            self.observations.forget(key);
             return None;
         }
         // Claims were told by the same places.
         let settings = Settings { places: snapshot.places.clone(), ..self.settings.clone() };
         let resource = snapshot.resource.as_ref();
         let group = resource.and_then(|resource| group_to_observe(resource, snapshot.claim, &settings));
-        let mut visit = None;
-        let (provider, observation) = match &group {
-            Some(group) => {
-                visit = self.clouds.enter(&clouds::key(&group.place, &group.key.type_), key);
-                if visit.is_none() {
-                    let wake_at = Some(after(self.clock.now(), clouds::LONGEST_TURN));
-                    return Some(Outcome { wake_at, result: Ok(()) });
-                }
-                let provider = self.clouds.get(&group.place, &group.key.type_).await;
-                let answer = observe::describe(provider.as_ref(), &group.key.tag).await;
-                (Some(provider), observe::observed(answer, attempts, self.clock.now()))
-            }
-            None => (None, Observation::NotNeeded),
+        let Some(group) = group else {
+            self.observations.forget(key);
+            let work = Work { key, snapshot: &snapshot, leave, settings: &settings, cloud: None };
+            let observation = Observation::NotNeeded;
+            let decision = self.decide(key, &snapshot, (&observation, attempts), &settings);
+            return Some(self.finish(work, &observation, decision, attempts).await);
         };
-        let work =
-            Work { key, snapshot: &snapshot, leave, settings: &settings, provider: provider.as_deref() };
+        let cloud = self.clouds.get(&group.place, &group.key.type_).await;
+        let work = Work { key, snapshot: &snapshot, leave, settings: &settings, cloud: Some(&cloud) };
+        if let Some((observation, decision)) = self.by_what_is_known(work, &group.key.tag, attempts) {
+            return Some(self.finish(work, &observation, decision, attempts).await);
+        }
+        let visit = self.clouds.enter(&clouds::key(&group.place, &group.key.type_), key);
+        if visit.is_none() {
+            let wake_at = Some(after(self.clock.now(), clouds::LONGEST_TURN));
+            return Some(Outcome { wake_at, result: Ok(()) });
+        }
+        let (at, asked) = (self.clock.now(), Instant::now());
+        let answer = observe::describe(&cloud, &group.key.tag).await;
+        if let Ok(instances) = &answer {
+            let seen = Seen { instances: Arc::new(instances.clone()), at };
+            self.observations.put(key, (cloud.key(), &group.key.tag), seen, asked);
+        }
+        let observation = observe::observed(answer, attempts, self.clock.now());
         let decision = self.decide(key, &snapshot, (&observation, attempts), &settings);
+        Some(self.finish(work, &observation, decision, attempts).await)
+    }
+
+    /// A decision on what was seen before, if that will do.
+    fn by_what_is_known(
+        &self,
+        work: Work<'_>,
+        tag: &str,
+        attempts: &mut Attempts,
+    ) -> Option<(Observation, Decision)> {
+        let seen = self.observations.get(work.cloud?.key(), tag)?;
+        let now = self.clock.now();
+        // A routine look since then tells what came of it, too.
+        if attempts.last().is_some_and(|last| last < seen.at) {
+            attempts.observed(&seen.instances, now);
+        }
+        let observation = Observation::Seen(seen.instances.to_vec());
+        let decision = self.decide(work.key, work.snapshot, (&observation, attempts), work.settings);
+        let known = (seen.instances.as_slice(), seen.at);
+        (!must_look(&decision, known, attempts, work.settings, now)).then_some((observation, decision))
+    }
+
+    async fn finish(
+        &self,
+        work: Work<'_>,
+        observation: &Observation,
+        decision: Decision,
+        attempts: &mut Attempts,
+    ) -> Outcome {
         let notices = decision.notices.clone();
-        let result = self.carry_out(work, &observation, &decision, attempts).await;
-        drop(visit);
-        let mut wake_at = decision.wake_at;
-        if result.is_ok() && !self.outbox.offer(key, notices) {
+        let result = self.carry_out(work, observation, &decision, attempts).await;
+        // What is remembered is looked after; all else the routine looks find.
+        let look_by = decision.look_by.filter(|_| work.cloud.is_none() || !attempts.is_empty());
+        let mut wake_at = decision.wake_at.into_iter().chain(look_by).min();
+        if result.is_ok() && !self.outbox.offer(work.key, notices) {
             let again = after(self.clock.now(), OUTBOX_FULL);
             wake_at = Some(wake_at.map_or(again, |wake_at| wake_at.min(again)));
         }
-        Some(Outcome { wake_at, result })
+        Outcome { wake_at, result }
     }
 
     fn decide(
@@ -131,6 +173,10 @@ impl Pass {
         if let (Finalizer::Add, Some(known)) = (decision.finalizer, &resource) {
             resource = Some(writer.add_finalizer(known).await?);
         }
+        let is_start = |call: &&Call| matches!(call, Call::Start(_));
+        let (starts, calls): (Vec<&Call>, Vec<&Call>) =
+            decision.calls.iter().partition(|call| decision.starts_first && is_start(call));
+        self.send(work, &starts, (decision, observation), attempts).await?;
         let (first, later) = by_weight(snapshot, decision);
         let mut refused = Refused::default();
         refused.write(&writer, &first).await?;
@@ -140,16 +186,7 @@ impl Pass {
         if let (Some(trace), Some(known)) = (&decision.clear_trace, &resource) {
             resource = Some(writer.clear_trace(known, trace).await?);
         }
-        for call in &decision.calls {
-            // What was not observed is not acted on either.
-            let Some(provider) = work.provider else { break };
-            let is_power = matches!(call, Call::Start(_) | Call::Stop(_));
-            if is_power && !self.still_decided(work, call, observation, attempts) {
-                return Err(WriteError::Conflict);
-            }
-            let outcome = call::send(provider, leave.0.as_ref(), call).await;
-            outcome.record(key, attempts, self.clock.now());
-        }
+        self.send(work, &calls, (decision, observation), attempts).await?;
         refused.write(&writer, &later).await?;
         let is_expired = |booking: &&Arc<Booking>| {
             booking.metadata.uid.as_ref().is_some_and(|uid| decision.expired.contains(uid))
@@ -164,6 +201,29 @@ impl Pass {
             writer.remove_finalizer(known).await?;
         }
         refused.into_result()
+    }
+}
+
+impl Pass {
+    /// Sends calls, one after the other.
+    async fn send(
+        &self,
+        work: Work<'_>,
+        calls: &[&Call],
+        (decision, observation): (&Decision, &Observation),
+        attempts: &mut Attempts,
+    ) -> Result<(), WriteError> {
+        // What was not observed is not acted on either.
+        let Some(cloud) = work.cloud else { return Ok(()) };
+        for call in calls {
+            let is_power = matches!(call, Call::Start(_) | Call::Stop(_));
+            if is_power && !self.still_decided(work, call, observation, attempts) {
+                return Err(WriteError::Conflict);
+            }
+            let sent = call::send(cloud, work.key, &work.leave.permit, (call, &decision.turn)).await;
+            sent.record(work.key, attempts, self.clock.now());
+        }
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ use booking_core::{
 use kube::{Resource as _, ResourceExt};
 
 use super::{Outcome, Pass};
+use crate::clouds;
 use crate::controller::{
     Key,
     cache::MonitorSnapshot,
@@ -56,7 +57,7 @@ impl Pass {
         Some(Outcome { wake_at, result })
     }
 
-    /// None while another monitor's sweep is under way: it is not waited for by a worker that groups need.
+    /// None while another monitor's sweep is under way, or the account has no place: it is not waited for here.
     async fn sweep(
         &self,
         snapshot: &MonitorSnapshot,
@@ -66,8 +67,10 @@ impl Pass {
         let Some((due, place)) = sweep_due(&snapshot.monitor, places, self.clock.now()) else {
             return Some(Sweep::NotDue);
         };
-        let provider = self.clouds.get(&place, due.type_).await;
-        Some(match self.sweeps.find(provider.as_ref(), due.interval, &self.clock).await? {
+        let _visit =
+            self.clouds.enter(&clouds::key(&place, due.type_), &Key::of_monitor(&snapshot.monitor))?;
+        let cloud = self.clouds.get(&place, due.type_).await;
+        Some(match self.sweeps.find(&cloud, due.interval, &self.clock).await? {
             Ok((at, groups)) => {
                 *failed_before = 0;
                 Sweep::Found { at, groups: (*groups).clone() }

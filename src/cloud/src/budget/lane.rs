@@ -1,0 +1,214 @@
+//! One action at one cloud: who may go now, in which calls, and when the others may.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    bucket::Bucket,
+    limits::Limits,
+    turns::{Turn, Turns},
+};
+
+/// Most machines of a call: `CreateTags` takes 1,000; of starts and stops no limit is documented.
+pub const MACHINES_PER_CALL: usize = 1000;
+/// A request for more machines than a bucket can ever hold goes in parts, each as large as this part of the bucket.
+const NEARLY_FULL: f64 = 0.9;
+const ALMOST: f64 = 1e-6;
+
+/// What somebody wants.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Where it stands among others.
+    pub turn: Turn,
+    /// Machines.
+    pub machines: usize,
+    /// Requests of the same kind can share a call.
+    pub kind: usize,
+}
+
+/// What an [`Ask`] gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes now, for so many of its machines: all, unless a bucket cannot hold as many.
+    Go(usize),
+    /// Its turn is expected after so long.
+    Wait(Duration),
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Lane {
+    calls: Option<Bucket>,
+    machines: Option<Bucket>,
+    turns: Turns,
+}
+
+/// What is left of two buckets while requests are judged, and what of it those before need who do not go now.
+struct Left {
+    calls: f64,
+    machines: f64,
+    behind_calls: f64,
+    behind_machines: f64,
+    is_blocked: bool,
+    /// Calls that are made now.
+    taken_calls: f64,
+    /// Room in the last call of each kind.
+    room: HashMap<usize, usize>,
+}
+
+impl Lane {
+    /// Full buckets, all ours.
+    pub fn new(limits: Limits, now: Instant) -> Self {
+        let full = |rate| Bucket::full(rate, now);
+        Self { calls: limits.calls.map(full), machines: limits.machines.map(full), turns: Turns::default() }
+    }
+
+    /// Judges all that is asked for now. One verdict for each, in the order given.
+    pub fn admit(&mut self, asks: &[Ask], now: Instant) -> Vec<Verdict> {
+        self.turns.leave(&[], now);
+        for ask in asks {
+            self.turns.ask(&ask.turn, ask.machines, now);
+        }
+        let by_asker: HashMap<&str, usize> =
+            asks.iter().enumerate().map(|(place, ask)| (&*ask.turn.asker, place)).collect();
+        let mut left = self.left(now);
+        let mut verdicts = vec![Verdict::Wait(Duration::ZERO); asks.len()];
+        for place in self.turns.clone().in_order() {
+            let Some(index) = by_asker.get(&*place.asker) else {
+                self.reserve(&mut left, place.machines);
+                continue;
+            };
+            if let (Some(ask), Some(verdict)) = (asks.get(*index), verdicts.get_mut(*index)) {
+                *verdict = self.judge(ask, &mut left);
+            }
+        }
+        self.settle(asks, &verdicts, &left, now);
+        verdicts
+    }
+
+    fn left(&mut self, now: Instant) -> Left {
+        let level = |bucket: &mut Option<Bucket>| bucket.as_mut().map_or(f64::INFINITY, |it| it.level(now));
+        Left {
+            calls: level(&mut self.calls),
+            machines: level(&mut self.machines),
+            behind_calls: 0.0,
+            behind_machines: 0.0,
+            is_blocked: false,
+            taken_calls: 0.0,
+            room: HashMap::new(),
+        }
+    }
+
+    /// Keeps what somebody needs who was told to come later, and has not yet.
+    fn reserve(&self, left: &mut Left, machines: usize) {
+        if self.machines.is_some() {
+            left.behind_machines += count(machines);
+        } else {
+            left.behind_calls += 1.0;
+        }
+        left.is_blocked |= left.behind_machines > left.machines || left.behind_calls > left.calls;
+    }
+
+    fn judge(&self, ask: &Ask, left: &mut Left) -> Verdict {
+        let room = left.room.get(&ask.kind).copied().unwrap_or_default();
+        let calls = if room >= ask.machines { 0.0 } else { 1.0 };
+        let capacity = self.machines.as_ref().map_or(f64::INFINITY, Bucket::capacity);
+        let wanted = count(ask.machines);
+        let free = left.machines - left.behind_machines + ALMOST;
+        let part = if wanted <= capacity {
+            (free >= wanted).then_some(ask.machines)
+        } else {
+            (free >= capacity * NEARLY_FULL).then(|| whole(free, ask.machines))
+        };
+        let may_call = left.calls - left.behind_calls + ALMOST >= calls;
+        if let Some(machines) = part.filter(|_| !left.is_blocked && may_call) {
+            left.calls -= calls;
+            left.taken_calls += calls;
+            left.machines -= count(machines);
+            let room = if calls > 0.0 { MACHINES_PER_CALL } else { room };
+            left.room.insert(ask.kind, room.saturating_sub(machines));
+            return Verdict::Go(machines);
+        }
+        left.is_blocked = true;
+        left.behind_machines += wanted;
+        // Who waits for machines shares the call that comes then.
+        left.behind_calls = if self.machines.is_some() { 1.0 } else { left.behind_calls + 1.0 };
+        let wait = |bucket: &Option<Bucket>, missing: f64| {
+            bucket.as_ref().map_or(Duration::ZERO, |bucket| bucket.time_for(missing))
+        };
+        let machines = wait(&self.machines, left.behind_machines - left.machines);
+        Verdict::Wait(machines.max(wait(&self.calls, left.behind_calls - left.calls)))
+    }
+
+    /// Takes what was given, and keeps the places of those who wait.
+    fn settle(&mut self, asks: &[Ask], verdicts: &[Verdict], left: &Left, now: Instant) {
+        let mut gone = Vec::new();
+        let mut machines = 0;
+        for (ask, verdict) in asks.iter().zip(verdicts) {
+            match verdict {
+                Verdict::Go(part) => {
+                    machines += part;
+                    if *part == ask.machines {
+                        gone.push(ask.turn.asker.clone());
+                    } else {
+                        self.turns.keep(&ask.turn.asker, ask.machines - part, now);
+                    }
+                }
+                Verdict::Wait(wait) => {
+                    let at = now.checked_add(*wait).unwrap_or(now);
+                    self.turns.keep(&ask.turn.asker, ask.machines, at);
+                }
+            }
+        }
+        self.turns.leave(&gone, now);
+        if let Some(bucket) = &mut self.machines {
+            bucket.take(count(machines), now);
+        }
+        if let Some(bucket) = &mut self.calls {
+            bucket.take(left.taken_calls, now);
+        }
+    }
+
+    /// More calls were made than were foreseen: bad machines were set apart.
+    pub fn spend_calls(&mut self, calls: usize, now: Instant) {
+        if let Some(bucket) = &mut self.calls {
+            let there = bucket.level(now);
+            bucket.take(count(calls).min(there), now);
+        }
+    }
+
+    /// The cloud said that we are too fast.
+    pub fn throttled(&mut self, now: Instant) {
+        for bucket in [&mut self.calls, &mut self.machines].into_iter().flatten() {
+            bucket.throttled(now);
+        }
+    }
+
+    /// Another part of the buckets is ours.
+    pub fn set_share(&mut self, share: f64, now: Instant) {
+        for bucket in [&mut self.calls, &mut self.machines].into_iter().flatten() {
+            bucket.set_share(share, now);
+        }
+    }
+
+    /// Machines, or calls where machines cost nothing, that wait for tokens.
+    pub fn demand(&self) -> usize {
+        if self.machines.is_some() { self.turns.machines() } else { self.turns.len() }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "machines are fewer than 2^52")]
+fn count(machines: usize) -> f64 {
+    machines as f64
+}
+
+/// Whole tokens, at most as many as are wanted.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tokens are few and not negative")]
+fn whole(tokens: f64, wanted: usize) -> usize {
+    (tokens.floor().max(0.0) as usize).min(wanted)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Who goes when, by the documented buckets.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::*;
+use crate::budget::{
+    limits::{Action, limits},
+    turns::{Rank, Turn},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn ask(asker: &str, machines: usize) -> Ask {
+    of_kind(asker, machines, 0)
+}
+
+fn of_kind(asker: &str, machines: usize, kind: usize) -> Ask {
+    let (due, user) = (UNIX_EPOCH, "ann".into());
+    Ask { turn: Turn { rank: Rank::Due, due, user, asker: asker.into() }, machines, kind }
+}
+
+fn ec2(action: Action) -> (Lane, Instant) {
+    let now = Instant::now();
+    (Lane::new(limits("ec2", action), now), now)
+}
+
+#[test]
+fn a_thousand_starts_share_one_call() {
+    let (mut lane, now) = ec2(Action::Start);
+    let asks: Vec<Ask> = (0..1000).map(|n| ask(&format!("b-{n}"), 1)).collect();
+    assert!(lane.admit(&asks, now).iter().all(|verdict| *verdict == Verdict::Go(1)));
+    // four calls are left, but no machine
+    assert_eq!(lane.admit(&[ask("late", 1)], now), [Verdict::Wait(SECOND / 2)]);
+    assert_eq!(lane.admit(&[ask("late", 1)], now + SECOND / 2), [Verdict::Go(1)]);
+}
+
+#[test]
+fn calls_run_out_before_machines_do_where_each_comes_alone() {
+    let (mut lane, now) = ec2(Action::Start);
+    let verdicts: Vec<Verdict> = (0..7).flat_map(|n| lane.admit(&[ask(&format!("b-{n}"), 1)], now)).collect();
+    assert!(verdicts[..5].iter().all(|verdict| *verdict == Verdict::Go(1)));
+    // those that wait share the call that comes next
+    assert_eq!(verdicts[5..], [Verdict::Wait(SECOND / 2), Verdict::Wait(SECOND / 2)]);
+}
+
+#[test]
+fn who_waits_is_told_when_in_the_order_of_turns_and_is_not_overtaken() {
+    // given ten groups of ten more than there are tokens for
+    let (mut lane, now) = ec2(Action::Start);
+    let asks: Vec<Ask> = (0..110).map(|n| ask(&format!("g-{n:03}"), 10)).collect();
+    let verdicts = lane.admit(&asks, now);
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Go(10)).count(), 100);
+    let waits: Vec<Verdict> = (1..=10).map(|n| Verdict::Wait(SECOND * 5 * n)).collect();
+    assert_eq!(verdicts[100..], waits);
+    // when somebody comes who is no sooner due, then after them
+    let later = now + SECOND * 5;
+    assert_eq!(lane.admit(&[ask("new", 1)], later), [Verdict::Wait(SECOND / 2 * 91)]);
+    // and the first of them gets what was kept
+    assert_eq!(lane.admit(&[ask("g-100", 10)], later), [Verdict::Go(10)]);
+    assert_eq!(lane.demand(), 91);
+}
+
+#[test]
+fn a_group_larger_than_the_bucket_goes_in_parts() {
+    let (mut lane, now) = ec2(Action::Start);
+    lane.set_share(0.4, now);
+    assert_eq!(lane.admit(&[ask("huge", 560)], now), [Verdict::Go(400)]);
+    let Verdict::Wait(wait) = lane.admit(&[ask("huge", 160)], now)[0] else { panic!() };
+    // four tenths of two tokens a second
+    assert!(wait.abs_diff(SECOND * 200) < SECOND, "{wait:?}");
+}
+
+#[test]
+fn tags_of_the_same_kind_share_a_call_and_others_cost_one_each() {
+    let (mut lane, now) = ec2(Action::Tag);
+    let same: Vec<Ask> = (0..500).map(|n| ask(&format!("b-{n}"), 3)).collect();
+    assert!(lane.admit(&same, now).iter().all(|verdict| *verdict == Verdict::Go(3)));
+    // fifteen hundred machines took two calls: 98 are left
+    let others: Vec<Ask> = (0..120).map(|n| of_kind(&format!("c-{n}"), 3, n + 1)).collect();
+    let verdicts = lane.admit(&others, now);
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Go(3)).count(), 98);
+    assert_eq!(verdicts[98], Verdict::Wait(SECOND / 10));
+    assert_eq!(verdicts[119], Verdict::Wait(SECOND / 10 * 22));
+}
+
+#[test]
+fn databases_cost_a_call_each() {
+    let now = Instant::now();
+    let mut lane = Lane::new(limits("rds", Action::Start), now);
+    let asks: Vec<Ask> = (0..60).map(|n| ask(&format!("db-{n}"), 1)).collect();
+    let verdicts = lane.admit(&asks, now);
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Go(1)).count(), 50);
+    assert_eq!(verdicts[59], Verdict::Wait(SECOND * 2));
+}
+
+#[test]
+fn throttling_makes_everybody_wait_longer_than_planned() {
+    let (mut lane, now) = ec2(Action::Stop);
+    lane.throttled(now);
+    let Verdict::Wait(wait) = lane.admit(&[ask("a", 1)], now)[0] else { panic!("nothing is left") };
+    assert!(wait > SECOND / 5, "{wait:?}");
+}
+
+#[test]
+fn who_does_not_come_again_holds_nobody_up_for_long() {
+    let (mut lane, now) = ec2(Action::Start);
+    assert_eq!(lane.admit(&[ask("all", 1000)], now), [Verdict::Go(1000)]);
+    assert_eq!(lane.admit(&[ask("gone", 10)], now), [Verdict::Wait(SECOND * 5)]);
+    assert_eq!(lane.admit(&[ask("b", 10)], now + SECOND * 9), [Verdict::Wait(SECOND)]);
+    assert_eq!(lane.admit(&[ask("b", 10)], now + SECOND * 21), [Verdict::Go(10)]);
+}

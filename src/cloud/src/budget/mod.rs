@@ -1,0 +1,19 @@
+//! What clouds let an account do, as far as we know: token buckets by account, region and action, and the order in
+//! which those who want tokens get them. Pure: `now` is an argument of everything.
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`limits`] | the documented sizes |
+//! | [`bucket`] | one bucket, our share of it, and what throttling teaches |
+//! | [`turns`] | who is next |
+//! | [`lane`] | one action: who may go now, in which calls, and when the others may |
+
+pub mod bucket;
+pub mod lane;
+pub mod limits;
+pub mod turns;
+
+pub use bucket::{Bucket, Rate as BucketRate};
+pub use lane::{Ask, Lane, MACHINES_PER_CALL, Verdict};
+pub use limits::{Action, Limits, limits};
+pub use turns::{Rank, Turn, Turns};

@@ -1,0 +1,135 @@
+//! A cloud that does not work is asked seldom: whoever wants something of it meanwhile is told at once what it last
+//! said, and takes no place from those whose clouds work.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::{CloudError, ErrorClass};
+
+/// So many failures in a row, of whatever calls, open the circuit.
+const FAILURES: u32 = 5;
+/// How long it stays open; doubles with each try that fails.
+const FIRST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// See the module. Pure: `now` is an argument.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Circuit {
+    failures: u32,
+    open: Option<Open>,
+}
+
+#[derive(Clone, Debug)]
+struct Open {
+    until: Instant,
+    lasts: Duration,
+    error: CloudError,
+    /// A call is under way that went out to see.
+    is_tried: bool,
+}
+
+impl Circuit {
+    /// Lets a call go.
+    ///
+    /// # Errors
+    /// What the cloud last said, and when to ask again, while the circuit is open. Once that time has come one call goes
+    /// out to see.
+    pub(super) fn enter(&mut self, now: Instant) -> Result<(), CloudError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if now < open.until {
+            let mut error = open.error.clone();
+            error.retry_after = Some(open.until - now);
+            return Err(error);
+        }
+        (open.until, open.is_tried) = (now + open.lasts, true);
+        Ok(())
+    }
+
+    /// Takes note of what came of a call.
+    pub(super) fn answered(&mut self, error: Option<&CloudError>, now: Instant) {
+        let Some(error) = error.filter(|error| is_broken(error)) else {
+            *self = Self::default();
+            return;
+        };
+        self.failures = self.failures.saturating_add(1);
+        let lasts = match &self.open {
+            None if self.failures >= FAILURES => FIRST,
+            Some(open) if open.is_tried => (open.lasts * 2).min(LONGEST),
+            // Calls that were under way when it opened make it no longer.
+            _ => return,
+        };
+        self.open = Some(Open { until: now + lasts, lasts, error: error.clone(), is_tried: false });
+    }
+}
+
+/// Trouble of the whole account or service. What is refused for one machine, or for lack of tokens, is none.
+fn is_broken(error: &CloudError) -> bool {
+    match error.class {
+        ErrorClass::Transient => true,
+        ErrorClass::Configuration => !error.may_concern_one_machine(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn broken(failures: u32, now: Instant) -> Circuit {
+        let mut circuit = Circuit::default();
+        for _ in 0..failures {
+            circuit.enter(now).unwrap();
+            circuit.answered(Some(&CloudError::timeout()), now);
+        }
+        circuit
+    }
+
+    #[test]
+    fn a_few_failures_are_borne_and_more_open_it() {
+        let now = Instant::now();
+        assert!(broken(FAILURES - 1, now).enter(now).is_ok());
+        let error = broken(FAILURES, now).enter(now).unwrap_err();
+        assert_eq!((error.code.as_str(), error.retry_after), ("Timeout", Some(FIRST)));
+    }
+
+    #[test]
+    fn one_call_goes_out_to_see_and_its_success_closes_it() {
+        let now = Instant::now();
+        let mut circuit = broken(FAILURES, now);
+        let then = now + FIRST;
+        assert!(circuit.enter(then).is_ok());
+        assert!(circuit.enter(then).is_err(), "the others wait for what it says");
+        circuit.answered(None, then);
+        assert!((0..10).all(|_| circuit.enter(then).is_ok()));
+    }
+
+    #[test]
+    fn it_stays_open_ever_longer_up_to_a_bound() {
+        let mut now = Instant::now();
+        let mut circuit = broken(FAILURES, now);
+        let mut waits = vec![];
+        for _ in 0..6 {
+            let wait = circuit.enter(now).unwrap_err().retry_after.unwrap();
+            waits.push(wait.as_secs());
+            now += wait;
+            circuit.enter(now).unwrap();
+            circuit.answered(Some(&CloudError::timeout()), now);
+        }
+        assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
+        assert!(circuit.enter(now + SECOND).is_err());
+    }
+
+    #[test]
+    fn what_is_refused_for_one_machine_or_for_lack_of_tokens_is_no_failure_of_the_cloud() {
+        let now = Instant::now();
+        for code in ["InvalidInstanceID.NotFound", "RequestLimitExceeded", "UnauthorizedOperation"] {
+            let mut circuit = broken(FAILURES - 1, now);
+            circuit.answered(Some(&CloudError::from_code(code, "", Some(400))), now);
+            circuit.answered(Some(&CloudError::timeout()), now);
+            assert!(circuit.enter(now).is_ok(), "{code}");
+        }
+    }
+}

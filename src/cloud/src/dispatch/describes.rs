@@ -1,0 +1,153 @@
+//! Describes: who asks at the same time shares a call.
+//!
+//! The first who asks opens a round; whoever asks before it goes out joins it. It goes out after a moment, or once
+//! there are tokens for it: the scarcer they are, the more share a call.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use tokio::time::Instant;
+
+use super::circuit::Circuit;
+use crate::{
+    budget::{Action, Bucket, limits},
+    error::{CloudError, ErrorClass},
+    provider::{Instance, Provider},
+};
+
+/// How long a round waits for others to join: less than a round trip to a cloud.
+const WINDOW: Duration = Duration::from_millis(10);
+/// Groups that a call may name, see `Ec2`: the cost of a round is known by their number.
+const GROUPS_PER_CALL: usize = 200;
+/// Routine looks leave this part of the tokens to those who wait for an answer.
+const LEFT_TO_OTHERS: f64 = 0.5;
+/// So long at most they give way.
+const GIVES_WAY: Duration = Duration::from_mins(1);
+
+/// Machines by their group.
+pub type Found = Arc<HashMap<String, Vec<Instance>>>;
+type Answer = Shared<BoxFuture<'static, Result<Found, CloudError>>>;
+
+struct Round {
+    groups: BTreeSet<String>,
+    answer: Answer,
+}
+
+/// See the module. Clones share the rounds.
+#[derive(Clone)]
+pub(super) struct Describes(Arc<Inner>);
+
+struct Inner {
+    provider: Arc<dyn Provider>,
+    group_tag: String,
+    circuit: Arc<Mutex<Circuit>>,
+    bucket: Mutex<Option<Bucket>>,
+    round: Mutex<Option<Round>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Describes {
+    pub(super) fn new(provider: Arc<dyn Provider>, group_tag: &str, circuit: Arc<Mutex<Circuit>>) -> Self {
+        let limits = limits(&provider.key().service, Action::Describe);
+        let bucket = limits.calls.map(|rate| Bucket::full(rate, Instant::now()));
+        let (bucket, round) = (Mutex::new(bucket), Mutex::default());
+        Self(Arc::new(Inner { provider, group_tag: group_tag.to_owned(), circuit, bucket, round }))
+    }
+
+    /// The machines of a group, as they are from now on.
+    pub(super) async fn describe(&self, group: &str) -> Result<Vec<Instance>, CloudError> {
+        let answer = {
+            let mut round = lock(&self.0.round);
+            let round = round.get_or_insert_with(|| Round { groups: BTreeSet::new(), answer: self.answer() });
+            round.groups.insert(group.to_owned());
+            round.answer.clone()
+        };
+        Ok(answer.await?.get(group).cloned().unwrap_or_default())
+    }
+
+    fn answer(&self) -> Answer {
+        let describes = self.clone();
+        let answer = async move {
+            tokio::time::sleep(WINDOW).await;
+            loop {
+                let groups = lock(&describes.0.round).as_ref().map_or(0, |round| round.groups.len());
+                let Some(wait) = describes.tokens_for(groups, 0.0) else { break };
+                tokio::time::sleep(wait).await;
+            }
+            let round = lock(&describes.0.round).take();
+            let groups: Vec<String> = round.into_iter().flat_map(|round| round.groups).collect();
+            describes.send(&groups).await
+        };
+        answer.boxed().shared()
+    }
+
+    /// The machines of many groups, for a routine look: gives way to those who wait.
+    pub(super) async fn sweep(&self, groups: &[String]) -> Result<Found, CloudError> {
+        let begun = Instant::now();
+        loop {
+            let patient = begun.elapsed() < GIVES_WAY;
+            let left = if patient { LEFT_TO_OTHERS } else { 0.0 };
+            let Some(wait) = self.tokens_for(groups.len(), left) else { break };
+            tokio::time::sleep(wait).await;
+        }
+        self.send(groups).await
+    }
+
+    /// Takes the tokens that the groups cost, if there are as many beside that part of the bucket; else how long that
+    /// takes.
+    fn tokens_for(&self, groups: usize, left: f64) -> Option<Duration> {
+        let now = Instant::now();
+        let mut bucket = lock(&self.0.bucket);
+        let bucket = bucket.as_mut()?;
+        let calls = groups.div_ceil(GROUPS_PER_CALL).max(1);
+        #[allow(clippy::cast_precision_loss, reason = "calls are few")]
+        let calls = (calls as f64).min(bucket.capacity());
+        let reserve = (bucket.capacity() * left).min(bucket.capacity() - calls).max(0.0);
+        let missing = calls + reserve - bucket.level(now);
+        if missing <= 1e-6 {
+            bucket.take(calls, now);
+            return None;
+        }
+        Some(bucket.time_for(missing).max(Duration::from_millis(1)))
+    }
+
+    async fn send(&self, groups: &[String]) -> Result<Found, CloudError> {
+        lock(&self.0.circuit).enter(Instant::now())?;
+        let answer = self.0.provider.describe(groups).await;
+        self.answered(answer.as_ref().err());
+        let mut found: HashMap<String, Vec<Instance>> = HashMap::new();
+        for machine in answer? {
+            if let Some(group) = machine.tags.get(&self.0.group_tag).cloned() {
+                found.entry(group).or_default().push(machine);
+            }
+        }
+        Ok(Arc::new(found))
+    }
+
+    /// Takes note of what came of a describe.
+    pub(super) fn answered(&self, error: Option<&CloudError>) {
+        let now = Instant::now();
+        lock(&self.0.circuit).answered(error, now);
+        if error.is_some_and(|error| error.class == ErrorClass::Throttled)
+            && let Some(bucket) = lock(&self.0.bucket).as_mut()
+        {
+            bucket.throttled(now);
+        }
+    }
+
+    pub(super) fn set_share(&self, share: f64) {
+        if let Some(bucket) = lock(&self.0.bucket).as_mut() {
+            bucket.set_share(share, Instant::now());
+        }
+    }
+}

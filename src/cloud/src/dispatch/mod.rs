@@ -1,0 +1,149 @@
+//! Between passes and a provider: what many want at the same time becomes few calls, within the account's budget.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `describes` | who asks at the same time shares a describe |
+//! | `mutations` | requests of one action go out together, by their turns |
+//! | `together` | several permits as one |
+//! | `circuit` | a cloud that does not work is asked seldom |
+
+mod circuit;
+mod describes;
+mod mutations;
+mod together;
+
+use std::sync::{Arc, Mutex};
+
+use self::{circuit::Circuit, describes::Describes, mutations::Mutations};
+use crate::{
+    budget::{Action, Turn},
+    error::CloudError,
+    permit::Permit,
+    provider::{CloudKey, Instance, Provider, Results, Tag},
+};
+
+pub use self::describes::Found;
+
+/// What is done to machines.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Mutation {
+    /// They are started.
+    Start,
+    /// They are stopped.
+    Stop,
+    /// They get tags.
+    Tag(Vec<Tag>),
+    /// Tags are removed where they hold exactly these values.
+    Untag(Vec<Tag>),
+}
+
+/// A mutation that somebody wants.
+#[derive(Clone)]
+pub struct Request {
+    /// What.
+    pub mutation: Mutation,
+    /// To which machines.
+    pub ids: Vec<String>,
+    /// Where it stands among others.
+    pub turn: Turn,
+    /// Leave, asked when the call goes out.
+    pub permit: Arc<dyn Permit>,
+}
+
+/// See the module.
+pub struct Dispatcher {
+    provider: Arc<dyn Provider>,
+    circuit: Arc<Mutex<Circuit>>,
+    describes: Describes,
+    start: Arc<Mutations>,
+    stop: Arc<Mutations>,
+    tag: Arc<Mutations>,
+    untag: Arc<Mutations>,
+}
+
+impl Dispatcher {
+    /// In front of a provider; `group_tag` is the key of the tag that marks groups.
+    pub fn new(provider: Arc<dyn Provider>, group_tag: &str) -> Self {
+        let circuit = Arc::new(Mutex::new(Circuit::default()));
+        let of = |action| Arc::new(Mutations::new(action, provider.clone(), circuit.clone()));
+        Self {
+            describes: Describes::new(provider.clone(), group_tag, circuit.clone()),
+            start: of(Action::Start),
+            stop: of(Action::Stop),
+            tag: of(Action::Tag),
+            untag: of(Action::Untag),
+            circuit,
+            provider,
+        }
+    }
+
+    /// Which cloud this is.
+    pub fn key(&self) -> &CloudKey {
+        self.provider.key()
+    }
+
+    /// The machines of a group, as they are from now on.
+    ///
+    /// # Errors
+    /// As [`Provider::describe`]; at once, with what the cloud last said, where it does not work.
+    pub async fn describe(&self, group: &str) -> Result<Vec<Instance>, CloudError> {
+        self.describes.describe(group).await
+    }
+
+    /// The machines of many groups, for a routine look: gives way to those who wait for an answer.
+    ///
+    /// # Errors
+    /// As [`Self::describe`].
+    pub async fn sweep(&self, groups: &[String]) -> Result<Found, CloudError> {
+        self.describes.sweep(groups).await
+    }
+
+    /// As [`Provider::discover`].
+    ///
+    /// # Errors
+    /// As [`Self::describe`].
+    pub async fn discover(&self, mark: &Tag) -> Result<Vec<Instance>, CloudError> {
+        let now = tokio::time::Instant::now();
+        self.circuit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).enter(now)?;
+        let answer = self.provider.discover(mark).await;
+        self.describes.answered(answer.as_ref().err());
+        answer
+    }
+
+    /// Carries out a mutation; one result for each machine. What is not sent for lack of tokens is an error of class
+    /// [`Queued`](crate::ErrorClass::Queued) that says when to come again.
+    pub async fn mutate(&self, request: Request) -> Results {
+        if request.ids.is_empty() {
+            return Results::new();
+        }
+        let lane = match &request.mutation {
+            Mutation::Start => &self.start,
+            Mutation::Stop => &self.stop,
+            Mutation::Tag(_) => &self.tag,
+            Mutation::Untag(_) => &self.untag,
+        };
+        lane.request(request).await
+    }
+
+    /// Which part of an action's budget is ours.
+    pub fn set_share(&self, action: Action, share: f64) {
+        match action {
+            Action::Describe => self.describes.set_share(share),
+            Action::Start => self.start.set_share(share),
+            Action::Stop => self.stop.set_share(share),
+            Action::Tag => self.tag.set_share(share),
+            Action::Untag => self.untag.set_share(share),
+        }
+    }
+
+    /// How much of an action's budget is waited for: machines, or calls where machines cost nothing.
+    pub fn demand(&self, action: Action) -> usize {
+        match action {
+            Action::Describe => 0,
+            Action::Start => self.start.demand(),
+            Action::Stop => self.stop.demand(),
+            Action::Tag => self.tag.demand(),
+            Action::Untag => self.untag.demand(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Whether a decision may be made from what was seen of a group some time ago, or the group must be looked at first.
+//!
+//! What is at rest is looked at once per `observe_interval`, with many others. A look of its own is for what is on its
+//! way, and right before something is done that must not be done in vain or to somebody's harm: a stop, a lock. A start
+//! harms nobody: it goes by what was seen a moment ago, so that it goes at its instant.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{
+    attempts::Attempts,
+    decision::{Call, Decision, Finalizer, Settings},
+    instance::Instance,
+    instant::{after, elapsed},
+    pass::LOOK_AHEAD,
+};
+
+/// A start goes by what was seen no longer ago than this: a group is looked at [`LOOK_AHEAD`] before its window begins,
+/// and that look may take a while.
+const YOUNG: Duration = Duration::from_secs(15);
+/// What was seen before is of use until it is older than so many intervals.
+const INTERVALS: u32 = 2;
+
+/// Whether the group must be looked at before a decision is carried out that was made from what was seen at `seen`.
+pub fn must_look(
+    decision: &Decision,
+    (instances, seen): (&[Instance], Timestamp),
+    attempts: &Attempts,
+    settings: &Settings,
+    now: Timestamp,
+) -> bool {
+    let age = elapsed(seen, now);
+    let on_its_way = instances.iter().any(|instance| instance.state.is_moving())
+        || attempts.last_unseen(instances).is_some();
+    let restarted = instances.iter().any(|instance| instance.restarts_at.is_some_and(|at| at <= now));
+    let harmless = |call: &Call| matches!(call, Call::Start(_)) && age <= YOUNG;
+    let begins_soon = decision.wake_at.is_some_and(|at| at <= after(now, LOOK_AHEAD));
+    age > settings.observe_interval * INTERVALS
+        || seen > now
+        || on_its_way
+        || restarted
+        || !decision.calls.iter().all(harmless)
+        || decision.finalizer == Finalizer::Remove
+        || (begins_soon && age > LOOK_AHEAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use booking_api::Lock;
+
+    use super::*;
+    use crate::{
+        attempts::Action,
+        decision::tests::settings,
+        instance::{InstanceState, LockTag},
+    };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn machine(state: InstanceState) -> [Instance; 1] {
+        [Instance {
+            id: "i-1".into(),
+            state,
+            state_reason: None,
+            lock: LockTag::Absent,
+            owner: None,
+            unstoppable: None,
+            restarts_at: None,
+        }]
+    }
+
+    fn looks(decision: &Decision, state: InstanceState, age: i64) -> bool {
+        let instances = machine(state);
+        must_look(decision, (&instances, at(-age)), &Attempts::default(), &settings(), at(0))
+    }
+
+    fn calls(call: Call) -> Decision {
+        Decision { calls: vec![call], ..Decision::default() }
+    }
+
+    #[test]
+    fn what_rests_is_not_looked_at_unless_nobody_has_for_long() {
+        let nothing = Decision { wake_at: Some(at(3600)), ..Decision::default() };
+        assert!(!looks(&nothing, InstanceState::Stopped, 500));
+        assert!(looks(&nothing, InstanceState::Stopped, 601), "twice the interval");
+        assert!(looks(&nothing, InstanceState::Stopped, -1), "the clock went back");
+        assert!(looks(&nothing, InstanceState::Stopping, 1), "it is on its way");
+        let [mut database] = machine(InstanceState::Stopped);
+        database.restarts_at = Some(at(0));
+        let known = (&[database][..], at(-1));
+        assert!(must_look(&nothing, known, &Attempts::default(), &settings(), at(0)), "RDS has started it");
+    }
+
+    #[test]
+    fn a_start_goes_by_what_was_seen_a_moment_ago_and_nothing_else_does() {
+        let ids = || vec!["i-1".to_owned()];
+        let lock = || Lock { user: "ann".into(), until: at(60).to_string() };
+        assert!(!looks(&calls(Call::Start(ids())), InstanceState::Stopped, 15));
+        assert!(looks(&calls(Call::Start(ids())), InstanceState::Stopped, 16));
+        for call in [Call::Stop(ids()), Call::Lock(lock(), ids()), Call::Unlock(lock(), ids())] {
+            assert!(looks(&calls(call), InstanceState::Running, 0));
+        }
+        let remove = Decision { finalizer: Finalizer::Remove, ..Decision::default() };
+        assert!(looks(&remove, InstanceState::Stopped, 0));
+    }
+
+    #[test]
+    fn a_group_is_looked_at_shortly_before_something_begins() {
+        let soon = Decision { wake_at: Some(at(10)), ..Decision::default() };
+        assert!(looks(&soon, InstanceState::Stopped, 11));
+        assert!(!looks(&soon, InstanceState::Stopped, 10));
+        let later = Decision { wake_at: Some(at(11)), ..Decision::default() };
+        assert!(!looks(&later, InstanceState::Stopped, 11));
+    }
+
+    #[test]
+    fn what_was_sent_and_has_not_shown_is_looked_for() {
+        let mut attempts = Attempts::default();
+        attempts.succeeded("i-1", Action::Start, at(-2));
+        let stopped = machine(InstanceState::Stopped);
+        let look = |attempts: &Attempts| {
+            must_look(&Decision::default(), (&stopped, at(-1)), attempts, &settings(), at(0))
+        };
+        assert!(look(&attempts));
+        assert!(!look(&Attempts::default()));
+    }
+}

@@ -1,0 +1,236 @@
+//! What was last seen of each group, and the routine looks that keep it young.
+//!
+//! A group at rest costs no call and no pass of its own: those whose last look is about to be too long ago are looked
+//! at together, a few hundred a call, and only a group that has changed gets a pass.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use booking_cloud::{CloudError, CloudKey, Dispatcher};
+use booking_core::Instance;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Key, observe, queue::WorkQueue};
+use crate::{clock::Clock, clouds::OpenClouds};
+
+/// Groups of a routine look: some calls of 200 each.
+const GROUPS_MAX: usize = 1000;
+/// Whose last look is older than this part of the interval joins a look that is due anyway.
+const JOINS: (u32, u32) = (3, 4);
+/// Time between two searches for groups that are due, at most; a twentieth of the interval, if that is less.
+const TICK: Duration = Duration::from_secs(1);
+/// A look that failed so often in a row is told to those whom it concerns.
+const FAILURES: u32 = 2;
+
+/// Which group of which cloud.
+type Group = (CloudKey, String);
+
+/// What was seen of a group.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its machines.
+    pub instances: Arc<Vec<Instance>>,
+    /// When they were asked for.
+    pub at: Timestamp,
+}
+
+#[derive(Debug)]
+struct Known {
+    seen: Seen,
+    asked: Instant,
+    failures: u32,
+    /// Who works on it: one Resource, as a rule.
+    keys: BTreeSet<Key>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Observations(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    groups: HashMap<Group, Known>,
+    group_of: HashMap<Key, Group>,
+}
+
+impl State {
+    fn leave(&mut self, key: &Key) {
+        let Some(group) = self.group_of.remove(key) else { return };
+        if let Some(known) = self.groups.get_mut(&group) {
+            known.keys.remove(key);
+            if known.keys.is_empty() {
+                self.groups.remove(&group);
+            }
+        }
+    }
+}
+
+impl Observations {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was last seen of a group.
+    pub fn get(&self, cloud: &CloudKey, tag: &str) -> Option<Seen> {
+        let group = (cloud.clone(), tag.to_owned());
+        self.lock().groups.get(&group).map(|known| known.seen.clone())
+    }
+
+    /// A key has seen its group: it is kept young for it from now on.
+    pub fn put(&self, key: &Key, (cloud, tag): (&CloudKey, &str), seen: Seen, asked: Instant) {
+        let mut state = self.lock();
+        let group = (cloud.clone(), tag.to_owned());
+        if state.group_of.get(key) != Some(&group) {
+            state.leave(key);
+            state.group_of.insert(key.clone(), group.clone());
+        }
+        let known = state.groups.entry(group).or_insert_with(|| Known {
+            seen: seen.clone(),
+            asked,
+            failures: 0,
+            keys: BTreeSet::new(),
+        });
+        known.keys.insert(key.clone());
+        if asked >= known.asked {
+            (known.seen, known.asked, known.failures) = (seen, asked, 0);
+        }
+    }
+
+    /// A key has no group any more, or belongs to somebody else.
+    pub fn forget(&self, key: &Key) {
+        self.lock().leave(key);
+    }
+
+    /// The groups of a cloud that are due for a look, and those that may as well be looked at then.
+    fn due(&self, cloud: &CloudKey, interval: Duration) -> Vec<String> {
+        let state = self.lock();
+        let of_cloud = state.groups.iter().filter(|((of, _), _)| of == cloud);
+        let mut all: Vec<(Duration, &String)> =
+            of_cloud.map(|((_, tag), known)| (known.asked.elapsed(), tag)).collect();
+        if !all.iter().any(|(age, _)| *age >= interval) {
+            return Vec::new();
+        }
+        all.retain(|(age, _)| *age >= interval * JOINS.0 / JOINS.1);
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.into_iter().take(GROUPS_MAX).map(|(_, tag)| tag.clone()).collect()
+    }
+
+    /// Takes in what a look found. Gives the keys of groups that have changed.
+    fn found(
+        &self,
+        cloud: &CloudKey,
+        tags: &[String],
+        mut found: HashMap<String, Vec<Instance>>,
+        (at, asked): (Timestamp, Instant),
+    ) -> Vec<Key> {
+        let mut state = self.lock();
+        let mut changed = Vec::new();
+        for tag in tags {
+            let instances = found.remove(tag).unwrap_or_default();
+            let Some(known) = state.groups.get_mut(&(cloud.clone(), tag.clone())) else { continue };
+            // A pass may have looked since.
+            if known.asked > asked {
+                continue;
+            }
+            if same(&known.seen.instances, &instances) {
+                known.seen.at = at;
+            } else {
+                changed.extend(known.keys.iter().cloned());
+                known.seen = Seen { instances: Arc::new(instances), at };
+            }
+            (known.asked, known.failures) = (asked, 0);
+        }
+        changed
+    }
+
+    /// A look has failed. Gives the keys of groups that have not been seen for too long.
+    fn failed(&self, cloud: &CloudKey, tags: &[String], asked: Instant) -> Vec<Key> {
+        let mut state = self.lock();
+        let mut blind = Vec::new();
+        for tag in tags {
+            let Some(known) = state.groups.get_mut(&(cloud.clone(), tag.clone())) else { continue };
+            (known.asked, known.failures) = (asked, known.failures.saturating_add(1));
+            if known.failures == FAILURES {
+                blind.extend(known.keys.iter().cloned());
+            }
+        }
+        blind
+    }
+}
+
+/// Whether two looks saw the same, in whatever order.
+fn same(a: &[Instance], b: &[Instance]) -> bool {
+    let by_id = |all: &[Instance]| -> HashMap<String, Instance> {
+        all.iter().map(|it| (it.id.clone(), it.clone())).collect()
+    };
+    a == b || (a.len() == b.len() && by_id(a) == by_id(b))
+}
+
+/// Keeps what was seen young, for ever.
+pub async fn sweep(
+    observations: Arc<Observations>,
+    clouds: Arc<OpenClouds>,
+    queue: Arc<WorkQueue>,
+    clock: Clock,
+    interval: Duration,
+) {
+    let mut ticks = tokio::time::interval(TICK.min(interval / 20).max(Duration::from_millis(10)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let busy: Arc<Mutex<HashSet<CloudKey>>> = Arc::default();
+    let mut looks = tokio::task::JoinSet::new();
+    loop {
+        ticks.tick().await;
+        while looks.try_join_next().is_some() {}
+        for cloud in clouds.all().await {
+            let tags = observations.due(cloud.key(), interval);
+            // One at a time: a cloud that hangs is not asked again and again.
+            let lock = || busy.lock().unwrap_or_else(PoisonError::into_inner);
+            if tags.is_empty() || !lock().insert(cloud.key().clone()) {
+                continue;
+            }
+            let (observations, queue, clock, busy) =
+                (observations.clone(), queue.clone(), clock.clone(), busy.clone());
+            looks.spawn(async move {
+                look(&observations, &cloud, &tags, (&queue, &clock)).await;
+                busy.lock().unwrap_or_else(PoisonError::into_inner).remove(cloud.key());
+            });
+        }
+    }
+}
+
+async fn look(
+    observations: &Observations,
+    cloud: &Dispatcher,
+    tags: &[String],
+    (queue, clock): (&WorkQueue, &Clock),
+) {
+    let (at, asked) = (clock.now(), Instant::now());
+    let answer = cloud.sweep(tags).await;
+    let keys = match answer {
+        Ok(found) => {
+            let read = |(tag, machines): (&String, &Vec<_>)| {
+                (tag.clone(), machines.iter().cloned().map(observe::read).collect())
+            };
+            observations.found(cloud.key(), tags, found.iter().map(read).collect(), (at, asked))
+        }
+        Err(error) => {
+            log(cloud.key(), &error);
+            observations.failed(cloud.key(), tags, asked)
+        }
+    };
+    for key in keys {
+        queue.add(key);
+    }
+}
+
+fn log(cloud: &CloudKey, error: &CloudError) {
+    let CloudKey { account, region, service } = cloud;
+    tracing::warn!(account, region, service, class = error.class.as_str(), "a routine look failed: {error}");
+}
+
+#[cfg(test)]
+mod tests;
