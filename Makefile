@@ -7,7 +7,7 @@ BUILD := $(CARGO) build --workspace --bins --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs deny crds crds-check install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted
+.PHONY: help demo test lint docs deny crds crds-check install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted loadtest
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,3 +76,8 @@ chaos-sim: ## simulate replicas under faults, SEEDS=n runs (1000), or the one of
 chaos-planted: ## simulate each bug that is put in on purpose, SEEDS=n runs at most (2000); fails unless all are caught
 	@$(CARGO) run -q --profile sim -p chaos --features planted --bin chaos-planted --locked -- \
 		--seeds $(or $(SEEDS),2000)
+
+# As chaos: optimised code of our own.
+loadtest: ## measure the operator under load: QUICK=1 (minutes), SCENARIO=due_at_once,steady (all), ARGS=...
+	@$(CHAOS_BUILD)
+	@$(or $(CARGO_TARGET_DIR),target)/sim/loadtest $(if $(QUICK),--quick) $(if $(SCENARIO),--scenario=$(SCENARIO)) $(ARGS)

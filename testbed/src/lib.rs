@@ -8,7 +8,7 @@ pub mod ec2;
 pub mod guard;
 mod https;
 pub mod moto;
-mod ports;
+pub mod ports;
 pub mod python;
 pub mod rds;
 pub mod replica;

@@ -18,7 +18,7 @@ const COUNT: u16 = 12_000;
 ///
 /// # Errors
 /// All are taken.
-pub(crate) fn free_port() -> io::Result<u16> {
+pub fn free_port() -> io::Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Other processes that begin at the same time begin elsewhere.
     let begin = std::process::id().wrapping_mul(97) % u32::from(COUNT);

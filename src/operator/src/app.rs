@@ -20,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     args::Config,
+    budgets,
     clock::Clock,
     clouds::OpenClouds,
     controller::{
@@ -414,6 +415,8 @@ impl Operator {
             queue: self.queue.clone(),
         };
         let opens = opener.run(handle.changes());
+        let shares = budgets::share(self.pass.clouds.clone(), handle.clone());
+        self.tasks.spawn(halt.clone().run_until_cancelled_owned(shares));
         self.tell_of_clock(halt, reference);
         self.spawn_vital(stop, async move {
             tokio::join!(run, opens);

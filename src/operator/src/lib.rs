@@ -13,6 +13,7 @@
 
 pub mod app;
 pub mod args;
+mod budgets;
 pub mod clock;
 pub mod clouds;
 pub mod controller;

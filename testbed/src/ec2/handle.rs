@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::admission::{Admission, AdmitAll};
-use super::call_log::{CallLog, CallLogLimits, CallPage, CallQuery, Moment};
-use super::error::AdminError;
+use super::actions::Power;
+use super::admission::{Admission, AdmissionCall, AdmitAll, Throttled};
+use super::call_log::{CallFacts, CallLog, CallLogLimits, CallPage, CallQuery, Moment};
+use super::error::{AdminError, ApiError};
 use super::faults::{FaultRule, FaultView, Faults};
 use super::model::{
-    AddInstances, DEFAULT_ACCOUNT, FallsBack, InstanceQuery, InstanceState, InstanceView, Settings,
+    AddInstances, DEFAULT_ACCOUNT, FallsBack, InstanceQuery, InstanceState, InstanceView, Scope, Settings,
     SettingsPatch, StateReason, Tags,
 };
+use super::service::Service;
 use super::time::{Clock, ClockMode, SimTime};
 use super::world::World;
 use crate::rds::Databases;
@@ -261,6 +263,47 @@ impl Ec2World {
     /// Removes all fault rules.
     pub fn clear_faults(&self) {
         self.core().faults.clear();
+    }
+
+    /// Starts instances as a call of `caller` does, but without a wire: throttled, logged, carried out.
+    ///
+    /// # Errors
+    ///
+    /// What the caller would be told.
+    pub fn start_call(&self, caller: &str, scope: &Scope, ids: &[String]) -> Result<(), ApiError> {
+        let core = &mut *self.core();
+        let (now, moment) = (core.now(), core.moment());
+        let facts = CallFacts {
+            action: "StartInstances".to_owned(),
+            caller: caller.to_owned(),
+            access_key_id: caller.to_owned(),
+            signed: None,
+            scope: scope.clone(),
+            instance_ids: ids.to_vec(),
+            filters: Vec::new(),
+            tags: Vec::new(),
+            paged: false,
+            dry_run: false,
+        };
+        let call = AdmissionCall {
+            now,
+            scope,
+            action: &facts.action,
+            instance_ids: ids.len(),
+            narrowed: true,
+        };
+        let admitted = core.admission.admit(call);
+        let number = core.log.arrive(moment, facts);
+        let result = match admitted {
+            Ok(()) => core.world.power(now, scope, ids, Power::Start, false).map(drop),
+            Err(Throttled) => Err(Service::Ec2.throttled()),
+        };
+        if let Some(record) = core.log.record(number) {
+            record.completed = Some(moment);
+            record.took_effect = result.is_ok();
+            record.outcome = Some(result.as_ref().map_or_else(|error| error.code.clone(), |()| "OK".to_owned()));
+        }
+        result
     }
 
     /// Reads the call log.

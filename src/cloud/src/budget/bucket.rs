@@ -93,7 +93,8 @@ impl Bucket {
         let level = self.level(now);
         let share = share.clamp(f64::MIN_POSITIVE, 1.0);
         if share < self.share {
-            self.level = level * share / self.share;
+            // A token is left to begin with, should something fall due.
+            self.level = (level * share / self.share).max(level.min(1.0));
         }
         self.share = share;
     }
@@ -148,7 +149,7 @@ mod tests {
     fn a_share_of_less_than_a_token_still_comes_to_one() {
         let (mut bucket, now) = bucket(5, 2);
         bucket.set_share(0.1, now);
-        assert!(!bucket.take(1.0, now));
+        assert!(bucket.take(1.0, now) && !bucket.take(1.0, now));
         assert!(bucket.take(1.0, now + SECOND * 5));
     }
 

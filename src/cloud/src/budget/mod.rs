@@ -6,11 +6,13 @@
 //! | [`limits`] | the documented sizes |
 //! | [`bucket`] | one bucket, our share of it, and what throttling teaches |
 //! | [`turns`] | who is next |
+//! | [`share`] | which part of a budget is whose |
 //! | [`lane`] | one action: who may go now, in which calls, and when the others may |
 
 pub mod bucket;
 pub mod lane;
 pub mod limits;
+pub mod share;
 pub mod turns;
 
 pub use bucket::{Bucket, Rate as BucketRate};

@@ -233,3 +233,26 @@ async fn a_dry_run_decides_and_reports_but_sends_no_mutation_and_leaves_specs_al
     assert_eq!(world.state(&ids[0]), InstanceState::Stopped);
     assert!(world.calls("StartInstances").is_empty());
 }
+
+#[tokio::test]
+async fn a_group_beyond_the_accounts_budget_says_when_its_turn_comes_and_gets_it() {
+    // given a group that uses up what EC2 starts at once
+    let world = World::new("budget").await;
+    world.machines("large", 1000, InstanceState::Stopped);
+    let small = world.machines("small", 30, InstanceState::Stopped);
+    world.resource("large", "large").await;
+    world.resource("small", "small").await;
+    world.book("first", "large", "ann", the_hour()).await;
+    world.eventually("the large one is started", || !world.calls("StartInstances").is_empty()).await;
+    // when another is booked, then its Booking says why it waits, and until when
+    world.book("second", "small", "bob", the_hour()).await;
+    let waits = world.booking_with_reason("second", "QueuedForCloudBudget").await;
+    let says = message(&waits, "Ready");
+    assert!(says.contains("its turn is expected by 20"), "{says}");
+    // and its turn comes, at two machines a second
+    world.booking_with_reason("second", "Held").await;
+    let calls = world.calls("StartInstances");
+    let at = |index: usize| calls[index].arrived.wall.unix_micros();
+    assert_eq!((calls.len(), calls[1].facts.instance_ids.len()), (2, small.len()));
+    assert!(at(1) - at(0) > 14_000_000, "{} us", at(1) - at(0));
+}

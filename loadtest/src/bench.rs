@@ -1,0 +1,149 @@
+//! The world of a scenario: an API server, a simulated EC2 that throttles as EC2 does, and operator processes.
+
+use std::{net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
+
+use kube::Client;
+use testbed::{
+    control_plane::ControlPlane,
+    ec2::{AddInstances, Ec2Config, Ec2Simulator, InstanceState, SettingsPatch, TokenBuckets},
+    guard::{Guarded, GuardedCommand},
+    ports::free_port,
+    replica::{REGION, install_crds, operator_binary},
+};
+use tokio::time::Instant;
+
+use crate::{Failure, args::Args, prometheus::Metrics};
+
+/// The tag that marks a group.
+pub(crate) const GROUP_TAG: &str = "resource-booking-application";
+/// How long a replica may take until it is ready.
+const READY_LIMIT: Duration = Duration::from_mins(2);
+/// How long it may take to end.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// See the module. Everything ends with it.
+pub(crate) struct Bench {
+    pub(crate) control_plane: ControlPlane,
+    pub(crate) client: Client,
+    pub(crate) ec2: Ec2Simulator,
+    command: String,
+    logs: PathBuf,
+}
+
+/// An operator process.
+pub(crate) struct Replica {
+    process: Guarded,
+    pub(crate) name: String,
+    probes: u16,
+    metrics: u16,
+}
+
+impl Bench {
+    /// An API server with the CRDs, and a cloud whose buckets are full.
+    pub(crate) async fn start(args: &Args, scenario: &str) -> Result<Self, Failure> {
+        let control_plane = ControlPlane::start().await?;
+        install_crds(&control_plane).await?;
+        let config = Ec2Config { admission: Arc::new(TokenBuckets::default()), ..Ec2Config::default() };
+        let ec2 = Ec2Simulator::start(config).await?;
+        ec2.world().change_settings(&SettingsPatch {
+            pending_ms: Some(500),
+            stopping_ms: Some(500),
+            ..SettingsPatch::default()
+        });
+        let command = match &args.operator_command {
+            Some(command) => command.clone(),
+            None => format!("exec '{}'", operator_binary()?.display()),
+        };
+        let logs = args.out.join("logs").join(scenario);
+        let _ = std::fs::remove_dir_all(&logs);
+        std::fs::create_dir_all(&logs)?;
+        Ok(Self { client: control_plane.client()?, control_plane, ec2, command, logs })
+    }
+
+    /// Stopped machines, as many in each of these groups.
+    pub(crate) fn machines(&self, groups: &[String], each: usize) -> Result<(), Failure> {
+        for group in groups {
+            let machines = AddInstances::count(each).tag(GROUP_TAG, group).state(InstanceState::Stopped);
+            let machines = AddInstances { region: REGION.to_owned(), ..machines };
+            self.ec2.world().add_instances(&machines)?;
+        }
+        Ok(())
+    }
+
+    /// So many replicas, ready and at work.
+    pub(crate) async fn replicas(&self, count: u8, env: &[(&str, &str)]) -> Result<Vec<Replica>, Failure> {
+        let mut all = Vec::new();
+        for number in 0..count {
+            all.push(self.spawn(&format!("replica-{number}"), env)?);
+        }
+        for replica in &all {
+            replica.ready().await?;
+        }
+        Ok(all)
+    }
+
+    /// A replica, just started.
+    pub(crate) fn spawn(&self, name: &str, env: &[(&str, &str)]) -> Result<Replica, Failure> {
+        let (probes, metrics) = (free_port()?, free_port()?);
+        let address = |port: u16| format!("{}:{port}", Ipv4Addr::LOCALHOST);
+        let mut command = GuardedCommand::new("/bin/sh", self.logs.join(format!("{name}.log")))
+            .args(["-c", &self.command])
+            .grace(GRACE)
+            .env("KUBECONFIG", self.control_plane.kubeconfig())
+            .env("METRICS_BIND_ADDRESS", address(metrics))
+            .env("HEALTH_PROBE_BIND_ADDRESS", address(probes))
+            .env("POD_NAME", name)
+            .env("AWS_SDK_UA_APP_ID", name)
+            .env("AWS_ENDPOINT_URL", self.ec2.url())
+            .env("AWS_REGION", REGION)
+            .env("AWS_ACCESS_KEY_ID", "loadtest")
+            .env("AWS_SECRET_ACCESS_KEY", "loadtest")
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        command = env.iter().fold(command, |command, (name, value)| command.env(name, value));
+        Ok(Replica { process: command.spawn()?, name: name.to_owned(), probes, metrics })
+    }
+
+    /// What the API server's metrics say now.
+    pub(crate) async fn api_metrics(&self) -> Result<Metrics, Failure> {
+        let request = http::Request::get("/metrics").body(Vec::new())?;
+        Ok(Metrics::read(&self.client.request_text(request).await?))
+    }
+
+    pub(crate) async fn stop(self) {
+        self.ec2.stop().await;
+        self.control_plane.stop().await;
+    }
+}
+
+impl Replica {
+    /// Waits until it says that it is ready; how long that took.
+    pub(crate) async fn ready(&self) -> Result<Duration, Failure> {
+        let begun = Instant::now();
+        let url = format!("http://127.0.0.1:{}/readyz", self.probes);
+        while begun.elapsed() < READY_LIMIT {
+            if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(begun.elapsed());
+            }
+            if let Some(code) = self.process.try_wait() {
+                return Err(format!("{} ended with {code}: {}", self.name, self.process.log_tail(10)).into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Err(format!("{} is not ready: {}", self.name, self.process.log_tail(10)).into())
+    }
+
+    /// What its metrics say now.
+    pub(crate) async fn metrics(&self) -> Result<Metrics, Failure> {
+        let answer = reqwest::get(format!("http://127.0.0.1:{}/metrics", self.metrics)).await?;
+        Ok(Metrics::read(&answer.text().await?))
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Ends it as an update does.
+    pub(crate) async fn stop(self) {
+        self.process.stop().await;
+    }
+}

@@ -1,0 +1,77 @@
+//! `loadtest`: how an operator of this API behaves under load. Each scenario has an API server, a simulated EC2 with
+//! EC2's documented token buckets, and operator processes of its own; what is told comes from the cloud's call log, the
+//! API server's metrics, the operator's metrics and the kernel.
+//!
+//! | module | what is there |
+//! |---|---|
+//! | `bench` | the world of a scenario: API server, cloud, replicas |
+//! | `population` | Resources and Bookings, by the thousand |
+//! | `calls` | what the cloud's log says: how late, how many, how often throttled |
+//! | `prometheus` | what metrics endpoints say |
+//! | `usage` | memory and processor time of processes |
+//! | `scenarios` | one module each: what is done, what is measured, what is promised |
+//! | `report` | report.json, a table, a picture; two reports compared |
+
+mod args;
+mod bench;
+mod calls;
+mod picture;
+mod population;
+mod prometheus;
+mod report;
+mod scenarios;
+mod usage;
+
+use std::{process::ExitCode, time::Instant};
+
+use args::{Args, Command};
+use clap::Parser;
+use report::Report;
+
+/// Why a scenario cannot go on.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Some(Command::Compare { before, after }) = &args.command {
+        return match report::compare(before, after) {
+            Ok(table) => {
+                println!("{table}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed(&error),
+        };
+    }
+    tokio::select! {
+        outcome = run(&args) => match outcome {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => failed(&error),
+        },
+        _ = tokio::signal::ctrl_c() => failed(&"interrupted".into()),
+    }
+}
+
+fn failed(error: &Failure) -> ExitCode {
+    println!("loadtest: failed: {error}");
+    ExitCode::FAILURE
+}
+
+/// Whether everything is as promised.
+async fn run(args: &Args) -> Result<bool, Failure> {
+    let begun = Instant::now();
+    std::fs::create_dir_all(&args.out)?;
+    let mut report = Report::new(args);
+    for scenario in args.scenarios() {
+        println!("== {scenario} ({} s)", begun.elapsed().as_secs());
+        let outcome = scenarios::run(scenario, args).await?;
+        println!("{}", outcome.line());
+        report.add(scenario, outcome);
+        // What is done is kept, whatever comes.
+        report.write(&args.out)?;
+    }
+    println!("\n{}\nreport: {}", report.table(), args.out.join("report.json").display());
+    println!("{} s", begun.elapsed().as_secs());
+    Ok(report.passes())
+}

@@ -1,0 +1,188 @@
+//! What was measured: report.json, a table, a picture; two reports compared.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Failure,
+    args::{Args, Scenario},
+    picture,
+};
+
+/// A figure with its bound.
+#[derive(Clone, Debug)]
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) value: f64,
+    /// At most this; or, where `at_least`, at least.
+    pub(crate) bound: Option<f64>,
+    pub(crate) at_least: bool,
+}
+
+impl Figure {
+    /// A figure that is only told.
+    pub(crate) fn told(name: &'static str, value: f64) -> Self {
+        Self { name, value, bound: None, at_least: false }
+    }
+
+    /// A figure that may be at most so much.
+    pub(crate) fn at_most(name: &'static str, value: f64, bound: f64) -> Self {
+        Self { name, value, bound: Some(bound), at_least: false }
+    }
+
+    /// A figure that must be at least so much.
+    pub(crate) fn at_least(name: &'static str, value: f64, bound: f64) -> Self {
+        Self { at_least: true, ..Self::at_most(name, value, bound) }
+    }
+
+    /// What cannot be told is not as promised.
+    pub(crate) fn passes(&self) -> bool {
+        match self.bound {
+            None => true,
+            Some(bound) if self.at_least => self.value >= bound,
+            Some(bound) => self.value <= bound,
+        }
+    }
+}
+
+/// What came of a scenario.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) figures: Vec<Figure>,
+    /// More, for whoever wants to know.
+    pub(crate) details: Map<String, Value>,
+    /// Sorted samples, for the picture.
+    pub(crate) samples: BTreeMap<&'static str, Vec<f64>>,
+}
+
+impl Outcome {
+    /// Whether all figures are within their bounds.
+    pub(crate) fn passes(&self) -> bool {
+        self.figures.iter().all(Figure::passes)
+    }
+
+    /// The figures in a line.
+    pub(crate) fn line(&self) -> String {
+        let figures: Vec<String> = self.figures.iter().map(|figure| format!("{} {:.3}", figure.name, figure.value)).collect();
+        format!("   {}: {}", if self.passes() { "pass" } else { "FAIL" }, figures.join(", "))
+    }
+
+    fn json(&self) -> Value {
+        let figures: Map<String, Value> =
+            self.figures.iter().map(|figure| (figure.name.to_owned(), json!(figure.value))).collect();
+        let bounds: Map<String, Value> = self
+            .figures
+            .iter()
+            .filter_map(|figure| {
+                let bound = figure.bound?;
+                let word = if figure.at_least { "at_least" } else { "at_most" };
+                Some((figure.name.to_owned(), json!({ word: bound })))
+            })
+            .collect();
+        let mut whole = Map::from_iter([("pass".to_owned(), json!(self.passes())), ("bounds".to_owned(), bounds.into())]);
+        whole.extend(figures);
+        whole.extend(self.details.clone());
+        whole.into()
+    }
+}
+
+/// What came of a run.
+pub(crate) struct Report {
+    head: Value,
+    outcomes: Vec<(Scenario, Outcome)>,
+}
+
+impl Report {
+    pub(crate) fn new(args: &Args) -> Self {
+        let processors = std::thread::available_parallelism().map_or(0, usize::from);
+        let head = json!({
+            "quick": args.quick,
+            "replicas": args.replicas,
+            "processors": processors,
+            "begun": jiff::Timestamp::now().to_string(),
+            "time": "real",
+        });
+        Self { head, outcomes: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, scenario: Scenario, outcome: Outcome) {
+        self.outcomes.push((scenario, outcome));
+    }
+
+    pub(crate) fn passes(&self) -> bool {
+        self.outcomes.iter().all(|(_, outcome)| outcome.passes())
+    }
+
+    /// Writes report.json and report.svg.
+    pub(crate) fn write(&self, out: &Path) -> Result<(), Failure> {
+        let mut whole = Map::from_iter([("run".to_owned(), self.head.clone())]);
+        for (scenario, outcome) in &self.outcomes {
+            whole.insert(scenario.name().to_owned(), outcome.json());
+        }
+        std::fs::write(out.join("report.json"), serde_json::to_string_pretty(&Value::from(whole))? + "\n")?;
+        let strips = self.outcomes.iter().flat_map(|(scenario, outcome)| {
+            outcome.samples.iter().map(move |(name, samples)| (format!("{scenario}: {name}"), samples.as_slice()))
+        });
+        std::fs::write(out.join("report.svg"), picture::draw(strips))?;
+        Ok(())
+    }
+
+    /// The figures, their bounds, and whether they are within.
+    pub(crate) fn table(&self) -> String {
+        let mut lines = vec![format!("{:<14}{:<34}{:>14}{:>14}", "scenario", "figure", "value", "bound")];
+        for (scenario, outcome) in &self.outcomes {
+            for figure in &outcome.figures {
+                let bound = figure.bound.map_or_else(String::new, |bound| format!("{bound:.2}"));
+                let verdict = if figure.passes() { "" } else { "  FAIL" };
+                lines.push(format!(
+                    "{:<14}{:<34}{:>14.3}{bound:>14}{verdict}",
+                    scenario.name(),
+                    figure.name,
+                    figure.value
+                ));
+            }
+        }
+        lines.join("\n")
+    }
+}
+
+/// The figures of two reports side by side, and how much the second is of the first.
+pub(crate) fn compare(before: &Path, after: &Path) -> Result<String, Failure> {
+    let read = |path: &Path| -> Result<Value, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(serde_json::from_str(&text)?)
+    };
+    let (before, after) = (read(before)?, read(after)?);
+    let mut lines = vec![format!("{:<14}{:<34}{:>14}{:>14}{:>9}", "scenario", "figure", "before", "after", "ratio")];
+    for (scenario, figures) in before.as_object().into_iter().flatten() {
+        for (name, old) in figures.as_object().into_iter().flatten() {
+            let new = after.get(scenario).and_then(|figures| figures.get(name)).and_then(Value::as_f64);
+            if let (Some(old), Some(new), true) = (old.as_f64(), new, scenario != "run") {
+                lines.push(format!("{scenario:<14}{name:<34}{old:>14.3}{new:>14.3}{:>9.2}", new / old));
+            }
+        }
+    }
+    Ok(lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_beyond_its_bound_or_cannot_be_told_does_not_pass() {
+        for (figure, passes) in [
+            (Figure::at_most("x", 1.0, 1.0), true),
+            (Figure::at_most("x", 1.1, 1.0), false),
+            (Figure::at_most("x", f64::NAN, 1.0), false),
+            (Figure::at_least("x", 0.9, 0.85), true),
+            (Figure::at_least("x", 0.8, 0.85), false),
+            (Figure::told("x", 1e9), true),
+        ] {
+            assert_eq!(figure.passes(), passes, "{figure:?}");
+            let outcome = Outcome { figures: vec![figure], ..Outcome::default() };
+            assert_eq!(outcome.json()["pass"], json!(passes));
+        }
+    }
+}

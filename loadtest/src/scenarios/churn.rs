@@ -1,0 +1,110 @@
+//! Bookings are made and edited all the while, a hundred a second.
+
+use std::time::Duration;
+
+use booking_api::{Booking, Resource};
+use futures::future::try_join_all;
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+use tokio::time::MissedTickBehavior;
+
+use crate::{
+    Failure,
+    args::Args,
+    bench::{Bench, Replica},
+    population::{NAMESPACE, booking, create, in_seconds, is_stopped, names, resource, wait_for},
+    prometheus::{Metrics, quantile},
+    report::{Figure, Outcome},
+    usage,
+};
+
+const RESOURCES: usize = 1000;
+/// Creations and edits per second.
+const PER_SECOND: u32 = 100;
+const LATENCY: &str = "booking_operator_queue_latency_seconds";
+
+pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
+    let seconds = args.seconds.unwrap_or(if args.quick { 20 } else { 60 });
+    let bench = Bench::start(args, "churn").await?;
+    let groups = names("churn", RESOURCES);
+    bench.machines(&groups, 1)?;
+    let replicas = bench.replicas(args.replicas, &[]).await?;
+    create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
+    wait_for::<Resource>(&bench.client, "resources at rest", RESOURCES, is_stopped).await?;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let before = all_metrics(&replicas).await?;
+    let busy: u64 = replicas.iter().map(|replica| usage::processor_ms(replica.pid())).sum();
+    println!("   {PER_SECOND} creations or edits a second for {seconds} s");
+    let missed = churn(&bench, &groups, seconds).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = all_metrics(&replicas).await?;
+    let busy_after: u64 = replicas.iter().map(|replica| usage::processor_ms(replica.pid())).sum();
+    let depth: f64 = after.iter().map(|metrics| metrics.sum("booking_operator_queue_depth", |_| true)).sum();
+    let latency = quantile(&before, &after, LATENCY, 0.99).unwrap_or(f64::NAN);
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
+    let processors = (busy_after - busy) as f64 / 1000.0 / seconds as f64;
+    let mut outcome = Outcome {
+        figures: vec![
+            Figure::at_most("queue_latency_p99_ms", latency * 1000.0, 50.0),
+            Figure::at_most("backlog", depth, 0.0),
+            Figure::at_most("harness_behind_percent", missed, 5.0),
+            Figure::told("processors", processors),
+        ],
+        ..Outcome::default()
+    };
+    outcome.details.insert("per_second".into(), json!(PER_SECOND));
+    outcome.details.insert("seconds".into(), json!(seconds));
+    for replica in replicas {
+        replica.stop().await;
+    }
+    bench.stop().await;
+    Ok(outcome)
+}
+
+async fn all_metrics(replicas: &[Replica]) -> Result<Vec<Metrics>, Failure> {
+    try_join_all(replicas.iter().map(Replica::metrics)).await
+}
+
+/// Every other tick makes a Booking in the far future, the others move the end of one. Gives the part of ticks, in
+/// percent, that the harness could not keep up with.
+async fn churn(bench: &Bench, groups: &[String], seconds: u64) -> Result<f64, Failure> {
+    let bookings: Api<Booking> = Api::namespaced(bench.client.clone(), NAMESPACE);
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let begun = tokio::time::Instant::now();
+    let (mut requests, mut number) = (tokio::task::JoinSet::new(), 0_usize);
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        ticks.tick().await;
+        let bookings = bookings.clone();
+        let made = number / 2;
+        let name = format!("churn-{made}");
+        let start = in_seconds(86_400 * (1 + i64::try_from(made / groups.len())?))?;
+        let end = start + jiff::SignedDuration::from_mins(60 + i64::try_from(number % 30)?);
+        let group = groups.get(made % groups.len()).cloned().unwrap_or_default();
+        if number.is_multiple_of(2) {
+            let booking = booking(&name, &group, "ann", (start, end));
+            requests.spawn(async move { bookings.create(&PostParams::default(), &booking).await.map(drop) });
+        } else {
+            // The one before may be under way still.
+            let earlier = format!("churn-{}", made.saturating_sub(50));
+            let patch = Patch::Merge(json!({ "spec": { "end_at": "2090-01-01T00:00:00Z" } }));
+            requests.spawn(async move {
+                bookings.patch(&earlier, &PatchParams::default(), &patch).await.map(drop)
+            });
+        }
+        number += 1;
+        while let Some(done) = requests.try_join_next() {
+            done??;
+        }
+    }
+    let in_time = requests.len();
+    while let Some(done) = requests.join_next().await {
+        done??;
+    }
+    #[allow(clippy::cast_precision_loss, reason = "some thousand requests")]
+    let behind = in_time as f64 / number as f64 * 100.0;
+    Ok(behind)
+}

@@ -1,0 +1,102 @@
+//! An account that answers every call with an error, or late, beside one that works: first without, then with it.
+
+use std::time::Duration;
+
+use booking_api::{Booking, Resource};
+use serde_json::json;
+use testbed::{
+    ec2::{AddInstances, FaultEffect, FaultRule, InstanceState},
+    replica::REGION,
+};
+
+use crate::{
+    Failure,
+    args::Args,
+    bench::{Bench, GROUP_TAG},
+    calls::{Calls, percentile},
+    population::{booking, create, has_reason, in_seconds, is_stopped, names, resource, wait_for},
+    report::{Figure, Outcome},
+};
+
+const ACCOUNT: &str = "222222222222";
+const ROLE: &str = "arn:aws:iam::222222222222:role/booking";
+/// Groups of the account that works, and of the one that does not.
+const GOOD: usize = 50;
+const BAD: usize = 200;
+
+/// What is wrong with the other account.
+#[derive(Clone, Copy)]
+enum Trouble {
+    None,
+    Errors,
+    Slow,
+}
+
+pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
+    let alone = late(args, Trouble::None).await?;
+    let errors = late(args, Trouble::Errors).await?;
+    let slow = late(args, Trouble::Slow).await?;
+    let p99 = |late: &[f64]| percentile(late, 0.99);
+    // As promised: a tenth more, or a tenth of a second.
+    let bound = (p99(&alone) * 1.1).max(p99(&alone) + 100.0);
+    Ok(Outcome {
+        figures: vec![
+            Figure::told("alone_p99_ms", p99(&alone)),
+            Figure::at_most("beside_errors_p99_ms", p99(&errors), bound),
+            Figure::at_most("beside_slow_p99_ms", p99(&slow), bound),
+        ],
+        samples: [("alone", alone), ("beside errors", errors), ("beside a slow one", slow)].into(),
+        ..Outcome::default()
+    })
+}
+
+/// How late groups of the account that works are started, sorted.
+async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
+    let bench = Bench::start(args, "isolation").await?;
+    bench.ec2.world().trust_role(ROLE, None)?;
+    let accounts = args.out.join("logs/isolation/accounts.yaml");
+    std::fs::write(&accounts, format!("- namespaces: [\"*\"]\n  role_arn: {ROLE}\n"))?;
+    let (good, bad) = (names("good", GOOD), names("bad", BAD));
+    bench.machines(&good, 1)?;
+    for group in &bad {
+        let machines = AddInstances::count(1).tag(GROUP_TAG, group).state(InstanceState::Stopped);
+        let machines =
+            AddInstances { account: ACCOUNT.to_owned(), region: REGION.to_owned(), ..machines };
+        bench.ec2.world().add_instances(&machines)?;
+    }
+    let file = accounts.display().to_string();
+    let replicas = bench.replicas(args.replicas, &[("ACCOUNTS_FILE", &file)]).await?;
+    let resources =
+        good.iter().map(|group| resource(group, None)).chain(bad.iter().map(|it| resource(it, Some(ROLE))));
+    create(&bench.client, "resources", resources.collect()).await?;
+    wait_for::<Resource>(&bench.client, "resources at rest", GOOD + BAD, is_stopped).await?;
+    let effect = match trouble {
+        Trouble::None => None,
+        Trouble::Errors => Some(FaultEffect::error("InternalError", "An internal error has occurred")),
+        Trouble::Slow => Some(FaultEffect::Latency { ms: 5000 }),
+    };
+    if let Some(then) = effect {
+        let mut rule = FaultRule::on("", then);
+        (rule.when.action, rule.when.account) = (None, Some(ACCOUNT.to_owned()));
+        bench.ec2.world().add_fault(rule);
+    }
+    let start = in_seconds(20)?;
+    let window = (start, start + jiff::SignedDuration::from_mins(10));
+    let bookings = good.iter().chain(&bad).map(|group| booking(group, group, "ann", window)).collect();
+    create(&bench.client, "bookings", bookings).await?;
+    let (_, from) = Calls::since(bench.ec2.world(), u64::MAX);
+    wait_for::<Booking>(&bench.client, "bookings held", GOOD, |it| has_reason(it, "Held")).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (mut calls, _) = Calls::since(bench.ec2.world(), from);
+    calls.0.retain(|call| call.facts.scope.account != ACCOUNT);
+    let late = calls.lateness("StartInstances", start);
+    println!("   {} started, {}", late.len(), json!(calls.by_action()));
+    for replica in replicas {
+        replica.stop().await;
+    }
+    bench.stop().await;
+    if late.len() < GOOD {
+        return Err(format!("{} of {GOOD} groups were started", late.len()).into());
+    }
+    Ok(late)
+}

@@ -1,0 +1,227 @@
+//! Ten thousand machines in groups of ten, all due at once, in virtual time: EC2's own refill is the limit, and it takes
+//! hours. The dispatchers of one and of several replicas, as they are in the operator, each with its groups and a
+//! share of the budget by what it waits for; against the simulated cloud's buckets, without a wire.
+//!
+//! The physical limit: a thousand machines at once, then two a second.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use booking_cloud::{
+    CloudError, CloudKey, Dispatcher, ErrorClass, Instance, Mutation, Permit, Provider, Request, Results, Tag,
+    budget::{Action, Rank, Turn, share::part},
+    permit::Unlimited,
+};
+use serde_json::json;
+use testbed::ec2::{AddInstances, Ec2Config, Ec2Simulator, Ec2World, InstanceState, Scope, TokenBuckets};
+use tokio::time::Instant;
+
+use crate::{
+    Failure,
+    args::Args,
+    bench::GROUP_TAG,
+    calls::Calls,
+    report::{Figure, Outcome},
+};
+
+const GROUP: usize = 10;
+/// What `StartInstances` has: machines of a full bucket, and per second.
+const BURST: f64 = 1000.0;
+const REFILL: f64 = 2.0;
+/// From a call to its answer.
+const ROUND_TRIP: Duration = Duration::from_millis(80);
+/// Between a replica's look at what others wait for, and how old that is by then.
+const RENEWAL: Duration = Duration::from_secs(3);
+const ACCOUNT: &str = "000000000000";
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let machines = args.sized(args.due.map(|due| due * GROUP), 10_000, 2_000);
+    let mut outcome = Outcome::default();
+    #[allow(clippy::cast_precision_loss, reason = "some thousand machines")]
+    let limit = ((machines as f64 - BURST) / REFILL).max(0.0);
+    for (replicas, names) in [
+        (1, ["one_replica_of_limit", "one_replica_throttled_percent"]),
+        (3, ["three_replicas_of_limit", "three_replicas_throttled_percent"]),
+    ] {
+        // Paused time needs a runtime of its own, of one thread.
+        let done = std::thread::spawn(move || -> Result<_, String> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+            let runtime = runtime.map_err(|error| error.to_string())?;
+            runtime.block_on(start_all(machines, replicas)).map_err(|error| error.to_string())
+        });
+        let (seconds, throttled) = done.join().map_err(|_| "the simulation panicked")??;
+        println!("   {replicas} replicas: {seconds:.0} s of virtual time, the limit is {limit:.0} s");
+        let [ratio, throttles] = names;
+        outcome.figures.push(Figure::at_most(ratio, seconds / limit, 1.05));
+        outcome.figures.push(Figure::at_most(throttles, throttled, 1.0));
+    }
+    outcome.details.insert("machines".into(), json!(machines));
+    outcome.details.insert("limit_s".into(), json!(limit));
+    outcome.details.insert("time".into(), json!("virtual"));
+    Ok(outcome)
+}
+
+/// Seconds until the last machine was started, and the part of calls that were throttled, in percent.
+async fn start_all(machines: usize, replicas: usize) -> Result<(f64, f64), Failure> {
+    let config = Ec2Config { admission: Arc::new(TokenBuckets::default()), ..Ec2Config::default() };
+    let simulator = Ec2Simulator::start(config.virtual_clock()).await?;
+    let world = simulator.world().clone();
+    let lockstep = Arc::new(Lockstep { world: world.clone(), last: Mutex::new(Instant::now()) });
+    let begun = world.clock().now;
+    let clouds: Vec<Arc<Dispatcher>> = (0..replicas)
+        .map(|number| Arc::new(Dispatcher::new(Arc::new(InProcess::new(&lockstep, number)), GROUP_TAG)))
+        .collect();
+    // As long as nobody has told of any demand, all have the same part.
+    share(&clouds);
+    let sharing = tokio::spawn({
+        let clouds = clouds.clone();
+        async move {
+            loop {
+                tokio::time::sleep(RENEWAL).await;
+                share(&clouds);
+            }
+        }
+    });
+    let mut groups = tokio::task::JoinSet::new();
+    for number in 0..machines / GROUP {
+        let name = format!("group-{number:05}");
+        let add = AddInstances::count(GROUP).tag(GROUP_TAG, &name).state(InstanceState::Stopped);
+        let ids = world.add_instances(&add)?;
+        // As keys are: by a hash, so not evenly.
+        let owner = fnv(&name) % replicas;
+        if let Some(cloud) = clouds.get(owner).cloned() {
+            groups.spawn(async move { start_group(&cloud, name, ids).await });
+        }
+    }
+    while groups.join_next().await.transpose()?.is_some() {}
+    sharing.abort();
+    let (calls, _) = Calls::since(&world, 0);
+    let started = |call: &&testbed::ec2::CallRecord| call.took_effect;
+    let last = calls.0.iter().filter(started).map(|call| call.arrived.sim.unix_micros()).max();
+    #[allow(clippy::cast_precision_loss, reason = "microseconds of some hours")]
+    let seconds = (last.unwrap_or_default() - begun.unix_micros()) as f64 / 1e6;
+    #[allow(clippy::cast_precision_loss, reason = "some thousand calls")]
+    let throttled = calls.throttled().values().sum::<usize>() as f64 / calls.0.len() as f64 * 100.0;
+    Ok((seconds, throttled))
+}
+
+/// As a pass does: sends, and comes again when it is told to.
+async fn start_group(cloud: &Dispatcher, name: String, mut ids: Vec<String>) {
+    let asker: Arc<str> = name.into();
+    while !ids.is_empty() {
+        let turn = Turn {
+            rank: Rank::Due,
+            due: SystemTime::UNIX_EPOCH,
+            user: asker.clone(),
+            asker: asker.clone(),
+        };
+        let request =
+            Request { mutation: Mutation::Start, ids: ids.clone(), turn, permit: Arc::new(Unlimited) };
+        let results: Results = cloud.mutate(request).await;
+        let errors: HashMap<&String, &CloudError> =
+            results.iter().filter_map(|(id, result)| Some((id, result.as_ref().err()?))).collect();
+        let wait = errors.values().map(|error| match error.class {
+            ErrorClass::Queued => error.retry_after.unwrap_or_default(),
+            class => class.backoff().0,
+        });
+        let wait = wait.min().unwrap_or_default();
+        ids.retain(|id| errors.contains_key(id));
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn share(clouds: &[Arc<Dispatcher>]) {
+    let demands: Vec<u64> = clouds
+        .iter()
+        .map(|cloud| u64::try_from(cloud.demand(Action::Start)).unwrap_or_default())
+        .collect();
+    for (number, cloud) in clouds.iter().enumerate() {
+        let others: Vec<u64> =
+            demands.iter().enumerate().filter(|(other, _)| *other != number).map(|(_, demand)| *demand).collect();
+        cloud.set_share(Action::Start, part(demands.get(number).copied().unwrap_or_default(), &others));
+    }
+}
+
+fn fnv(text: &str) -> usize {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    usize::try_from(hash >> 8).unwrap_or_default()
+}
+
+/// Moves the cloud's clock with tokio's.
+struct Lockstep {
+    world: Ec2World,
+    last: Mutex<Instant>,
+}
+
+impl Lockstep {
+    fn catch_up(&self) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        // Its clock is virtual: it can be moved.
+        let _ = self.world.advance(now - *last);
+        *last = now;
+    }
+}
+
+/// The cloud without a wire: starts only.
+struct InProcess {
+    key: CloudKey,
+    scope: Scope,
+    caller: String,
+    lockstep: Arc<Lockstep>,
+}
+
+impl InProcess {
+    fn new(lockstep: &Arc<Lockstep>, number: usize) -> Self {
+        let region = testbed::ec2::DEFAULT_REGION.to_owned();
+        Self {
+            key: CloudKey { account: String::new(), region: region.clone(), service: "ec2".into() },
+            scope: Scope { account: ACCOUNT.to_owned(), region },
+            caller: format!("replica-{number}"),
+            lockstep: lockstep.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for InProcess {
+    fn key(&self) -> &CloudKey {
+        &self.key
+    }
+
+    async fn describe(&self, _: &[String]) -> Result<Vec<Instance>, CloudError> {
+        Ok(Vec::new())
+    }
+
+    async fn discover(&self, _: &Tag) -> Result<Vec<Instance>, CloudError> {
+        Ok(Vec::new())
+    }
+
+    async fn start(&self, _: &dyn Permit, ids: &[String]) -> Results {
+        tokio::time::sleep(ROUND_TRIP / 2).await;
+        self.lockstep.catch_up();
+        let answer = self.lockstep.world.start_call(&self.caller, &self.scope, ids);
+        tokio::time::sleep(ROUND_TRIP / 2).await;
+        let answer =
+            answer.map_err(|error| CloudError::from_code(&error.code, &error.message, Some(error.status)));
+        ids.iter().map(|id| (id.clone(), answer.clone())).collect()
+    }
+
+    async fn stop(&self, _: &dyn Permit, _: &[String]) -> Results {
+        Results::new()
+    }
+
+    async fn tag(&self, _: &dyn Permit, _: &[String], _: &[Tag]) -> Results {
+        Results::new()
+    }
+
+    async fn untag(&self, _: &dyn Permit, _: &[String], _: &[Tag]) -> Results {
+        Results::new()
+    }
+}

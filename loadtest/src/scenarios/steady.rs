@@ -1,0 +1,79 @@
+//! Many Resources at rest: nothing is due, nothing changes.
+//!
+//! The physical limit: a call describes two hundred groups, so a look at all of them once a minute costs a call for each
+//! two hundred; nothing else is needed.
+
+use std::time::Duration;
+
+use booking_api::Resource;
+use serde_json::json;
+
+use super::super::{
+    Failure,
+    args::Args,
+    bench::Bench,
+    calls::Calls,
+    population::{create, is_stopped, names, resource, wait_for},
+    prometheus::Metrics,
+    report::{Figure, Outcome},
+    usage,
+};
+
+/// After all are at rest, until their last polls are over.
+const SETTLES: Duration = Duration::from_secs(75);
+
+pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
+    let count = args.sized(args.resources, 10_000, 1000);
+    let seconds = args.seconds.unwrap_or(if args.quick { 60 } else { 120 });
+    let bench = Bench::start(args, "steady").await?;
+    let groups = names("rest", count);
+    bench.machines(&groups, 1)?;
+    let replicas = bench.replicas(args.replicas, &[]).await?;
+    create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
+    wait_for::<Resource>(&bench.client, "resources at rest", count, is_stopped).await?;
+    tokio::time::sleep(SETTLES).await;
+    let (_, from) = Calls::since(bench.ec2.world(), u64::MAX);
+    let before = bench.api_metrics().await?;
+    let busy = || -> Vec<u64> { replicas.iter().map(|replica| usage::processor_ms(replica.pid())).collect() };
+    let busy_before = busy();
+    println!("   measuring for {seconds} s");
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let after = bench.api_metrics().await?;
+    let (calls, _) = Calls::since(bench.ec2.world(), from);
+    #[allow(clippy::cast_precision_loss, reason = "some thousand calls")]
+    let float = |number: usize| number as f64;
+    let span = f64::from(u32::try_from(seconds)?);
+    let leases = |metrics: &Metrics| writes(metrics, |resource| resource == "leases" || resource == "rings");
+    let others = |metrics: &Metrics| writes(metrics, |resource| resource != "leases" && resource != "rings");
+    let milliseconds: u64 = busy().iter().zip(&busy_before).map(|(after, before)| after - before).sum();
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
+    let processors = milliseconds as f64 / 1000.0 / span;
+    let mut outcome = Outcome {
+        figures: vec![
+            Figure::at_most("cloud_calls_per_s", float(calls.0.len()) / span, 2.0),
+            Figure::at_most("mutations", float(calls.mutations()), 0.0),
+            Figure::at_most("api_writes", others(&after) - others(&before), 0.0),
+            Figure::told("lease_writes_per_s", (leases(&after) - leases(&before)) / span),
+            Figure::told("processors", processors),
+        ],
+        ..Outcome::default()
+    };
+    outcome.details.insert("resources".into(), json!(count));
+    outcome.details.insert("calls".into(), calls.told());
+    for replica in replicas {
+        replica.stop().await;
+    }
+    bench.stop().await;
+    Ok(outcome)
+}
+
+/// Writes to the API server by anybody, to resources of this API or those that the operator uses.
+fn writes(metrics: &Metrics, of: impl Fn(&str) -> bool) -> f64 {
+    metrics.sum("apiserver_request_total", |labels| {
+        let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
+        // The API server itself renews a Lease of its own, and looks after its own objects.
+        let ours = matches!(label("group"), "manager.kotaico.de" | "events.k8s.io" | "coordination.k8s.io");
+        let writes = matches!(label("verb"), "POST" | "PUT" | "PATCH" | "APPLY" | "DELETE");
+        ours && writes && of(label("resource"))
+    })
+}

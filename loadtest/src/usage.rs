@@ -1,0 +1,40 @@
+//! What the kernel says of a process.
+
+use std::fs;
+
+/// Memory in bytes: what is resident. Zero where the kernel does not say.
+pub(crate) fn resident(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    field(&status, "VmRSS:").map_or(0, |kib| kib * 1024)
+}
+
+/// Processor time in milliseconds since its start.
+pub(crate) fn processor_ms(pid: i32) -> u64 {
+    // Clock ticks are a hundredth of a second on Linux.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    ticks(&stat) * 10
+}
+
+fn field(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// User and system time. The name before them may hold anything, but ends with the last parenthesis.
+fn ticks(stat: &str) -> u64 {
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    rest.split_whitespace().skip(11).take(2).filter_map(|text| text.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_its_name() {
+        let stat = "7 (a) b (c) R 1 2 3 4 5 6 7 8 9 10 11 12 13";
+        assert_eq!(ticks(stat), 11 + 12);
+        assert_eq!(field("Name:\tx\nVmRSS:\t  123 kB\n", "VmRSS:"), Some(123));
+        assert!(resident(std::process::id().cast_signed()) > 1_000_000);
+    }
+}
