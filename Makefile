@@ -7,7 +7,7 @@ BUILD := $(CARGO) build --workspace --bins --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs deny crds crds-check install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted loadtest
+.PHONY: help demo test lint docs deny crds crds-check install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted loadtest loadtest-docs
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -77,7 +77,11 @@ chaos-planted: ## simulate each bug that is put in on purpose, SEEDS=n runs at m
 	@$(CARGO) run -q --profile sim -p chaos --features planted --bin chaos-planted --locked -- \
 		--seeds $(or $(SEEDS),2000)
 
-# As chaos: optimised code of our own.
+# What is measured is optimised code; QUICK tells whether anything broke, on the debug build that tests have made.
 loadtest: ## measure the operator under load: QUICK=1 (minutes), SCENARIO=due_at_once,steady (all), ARGS=...
-	@$(CHAOS_BUILD)
-	@$(or $(CARGO_TARGET_DIR),target)/sim/loadtest $(if $(QUICK),--quick) $(if $(SCENARIO),--scenario=$(SCENARIO)) $(ARGS)
+	@$(if $(QUICK),$(BUILD),$(CHAOS_BUILD))
+	@$(or $(CARGO_TARGET_DIR),target)/$(if $(QUICK),debug,sim)/loadtest $(if $(QUICK),--quick) \
+		$(if $(SCENARIO),--scenario=$(SCENARIO)) $(ARGS)
+
+loadtest-docs: ## the picture of the last make loadtest into docs/
+	@cp target/loadtest/report.svg docs/load.svg

@@ -22,13 +22,13 @@ pub(crate) struct Args {
     /// Bookings that fall due at once; 1,000, or 200 with --quick.
     #[arg(long)]
     pub(crate) due: Option<usize>,
-    /// Resources at rest; 10,000, or 1,000 with --quick.
+    /// Resources at rest; 10,000, or 500 with --quick (200 for memory).
     #[arg(long)]
     pub(crate) resources: Option<usize>,
-    /// Bookings in memory; 100,000, or 5,000 with --quick.
+    /// Bookings in memory; 100,000, or 2,000 with --quick.
     #[arg(long)]
     pub(crate) bookings: Option<usize>,
-    /// How long rest and churn are measured, in seconds; 120 and 60, or 30 with --quick.
+    /// How long rest and churn are measured, in seconds; 120 and 60, or 30 and 20 with --quick.
     #[arg(long)]
     pub(crate) seconds: Option<u64>,
     /// The operator to measure, a shell command; the one beside this program unless told. It finds in its environment

@@ -59,7 +59,12 @@ pub(crate) fn draw<'a>(strips: impl Iterator<Item = (String, &'a [f64])>) -> Str
 
 fn strip(svg: &mut String, name: &str, samples: &[f64], y: f64) {
     let middle = y + STRIP / 2.0;
-    let _ = writeln!(svg, "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{name}</text>", LEFT - 12.0, middle + 4.0);
+    let _ = writeln!(
+        svg,
+        "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{name}</text>",
+        LEFT - 12.0,
+        middle + 4.0
+    );
     for (index, ms) in samples.iter().step_by(samples.len().div_ceil(DOTS_MAX)).enumerate() {
         // A low-discrepancy sequence: dots of one time lie beside each other, and the picture is stable.
         #[allow(clippy::cast_precision_loss, reason = "a thousand")]

@@ -37,7 +37,12 @@ pub(crate) fn resource(name: &str, role: Option<&str>) -> Resource {
 }
 
 /// A Booking.
-pub(crate) fn booking(name: &str, resource: &str, user: &str, (from, until): (Timestamp, Timestamp)) -> Booking {
+pub(crate) fn booking(
+    name: &str,
+    resource: &str,
+    user: &str,
+    (from, until): (Timestamp, Timestamp),
+) -> Booking {
     let spec = BookingSpec {
         resource_name: Some(resource.into()),
         user_id: Some(user.into()),
@@ -121,7 +126,9 @@ where
 }
 
 /// The Ready condition of a Booking or Resource.
-pub(crate) fn reason(conditions: Option<&Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>>) -> &str {
+pub(crate) fn reason(
+    conditions: Option<&Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>>,
+) -> &str {
     let ready = conditions.into_iter().flatten().find(|condition| condition.type_ == "Ready");
     ready.map(|condition| condition.reason.as_str()).unwrap_or_default()
 }

@@ -64,7 +64,8 @@ impl Outcome {
 
     /// The figures in a line.
     pub(crate) fn line(&self) -> String {
-        let figures: Vec<String> = self.figures.iter().map(|figure| format!("{} {:.3}", figure.name, figure.value)).collect();
+        let figures: Vec<String> =
+            self.figures.iter().map(|figure| format!("{} {:.3}", figure.name, figure.value)).collect();
         format!("   {}: {}", if self.passes() { "pass" } else { "FAIL" }, figures.join(", "))
     }
 
@@ -80,7 +81,8 @@ impl Outcome {
                 Some((figure.name.to_owned(), json!({ word: bound })))
             })
             .collect();
-        let mut whole = Map::from_iter([("pass".to_owned(), json!(self.passes())), ("bounds".to_owned(), bounds.into())]);
+        let mut whole =
+            Map::from_iter([("pass".to_owned(), json!(self.passes())), ("bounds".to_owned(), bounds.into())]);
         whole.extend(figures);
         whole.extend(self.details.clone());
         whole.into()
@@ -122,7 +124,10 @@ impl Report {
         }
         std::fs::write(out.join("report.json"), serde_json::to_string_pretty(&Value::from(whole))? + "\n")?;
         let strips = self.outcomes.iter().flat_map(|(scenario, outcome)| {
-            outcome.samples.iter().map(move |(name, samples)| (format!("{scenario}: {name}"), samples.as_slice()))
+            outcome
+                .samples
+                .iter()
+                .map(move |(name, samples)| (format!("{scenario}: {name}"), samples.as_slice()))
         });
         std::fs::write(out.join("report.svg"), picture::draw(strips))?;
         Ok(())
@@ -154,7 +159,8 @@ pub(crate) fn compare(before: &Path, after: &Path) -> Result<String, Failure> {
         Ok(serde_json::from_str(&text)?)
     };
     let (before, after) = (read(before)?, read(after)?);
-    let mut lines = vec![format!("{:<14}{:<34}{:>14}{:>14}{:>9}", "scenario", "figure", "before", "after", "ratio")];
+    let mut lines =
+        vec![format!("{:<14}{:<34}{:>14}{:>14}{:>9}", "scenario", "figure", "before", "after", "ratio")];
     for (scenario, figures) in before.as_object().into_iter().flatten() {
         for (name, old) in figures.as_object().into_iter().flatten() {
             let new = after.get(scenario).and_then(|figures| figures.get(name)).and_then(Value::as_f64);

@@ -80,7 +80,7 @@ impl World {
                     Observation::Seen(instances)
                 }
                 Err(fault) => {
-                    let failures = key.attempts.observe_failed();
+                    let failures = key.attempts.observe_failed(time);
                     let retry_at = after(time, backoff(fault).wait(failures));
                     Observation::Failed { message: format!("{fault:?}"), retry_at }
                 }

@@ -34,9 +34,10 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     // A thousand creations take some seconds; what is begun by then would measure something else.
     let start = in_seconds(AHEAD_S + i64::try_from(count / 60)?)?;
     let end = start + jiff::SignedDuration::from_mins(30);
-    let bookings = groups.iter().enumerate().map(|(number, group)| {
-        booking(group, group, &format!("user-{}", number % USERS), (start, end))
-    });
+    let bookings = groups
+        .iter()
+        .enumerate()
+        .map(|(number, group)| booking(group, group, &format!("user-{}", number % USERS), (start, end)));
     create(&bench.client, "bookings", bookings.collect()).await?;
     wait_for::<Booking>(&bench.client, "bookings granted", count, |it| has_reason(it, "Scheduled")).await?;
     let (_, from) = Calls::since(bench.ec2.world(), u64::MAX);

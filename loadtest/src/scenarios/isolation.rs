@@ -20,9 +20,6 @@ use crate::{
 
 const ACCOUNT: &str = "222222222222";
 const ROLE: &str = "arn:aws:iam::222222222222:role/booking";
-/// Groups of the account that works, and of the one that does not.
-const GOOD: usize = 50;
-const BAD: usize = 200;
 
 /// What is wrong with the other account.
 #[derive(Clone, Copy)]
@@ -56,12 +53,13 @@ async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
     bench.ec2.world().trust_role(ROLE, None)?;
     let accounts = args.out.join("logs/isolation/accounts.yaml");
     std::fs::write(&accounts, format!("- namespaces: [\"*\"]\n  role_arn: {ROLE}\n"))?;
-    let (good, bad) = (names("good", GOOD), names("bad", BAD));
+    // Groups of the account that works, and of the one that does not.
+    let (good_count, bad_count) = if args.quick { (20, 40) } else { (50, 200) };
+    let (good, bad) = (names("good", good_count), names("bad", bad_count));
     bench.machines(&good, 1)?;
     for group in &bad {
         let machines = AddInstances::count(1).tag(GROUP_TAG, group).state(InstanceState::Stopped);
-        let machines =
-            AddInstances { account: ACCOUNT.to_owned(), region: REGION.to_owned(), ..machines };
+        let machines = AddInstances { account: ACCOUNT.to_owned(), region: REGION.to_owned(), ..machines };
         bench.ec2.world().add_instances(&machines)?;
     }
     let file = accounts.display().to_string();
@@ -69,7 +67,7 @@ async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
     let resources =
         good.iter().map(|group| resource(group, None)).chain(bad.iter().map(|it| resource(it, Some(ROLE))));
     create(&bench.client, "resources", resources.collect()).await?;
-    wait_for::<Resource>(&bench.client, "resources at rest", GOOD + BAD, is_stopped).await?;
+    wait_for::<Resource>(&bench.client, "resources at rest", good_count + bad_count, is_stopped).await?;
     let effect = match trouble {
         Trouble::None => None,
         Trouble::Errors => Some(FaultEffect::error("InternalError", "An internal error has occurred")),
@@ -80,12 +78,12 @@ async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
         (rule.when.action, rule.when.account) = (None, Some(ACCOUNT.to_owned()));
         bench.ec2.world().add_fault(rule);
     }
-    let start = in_seconds(20)?;
+    let start = in_seconds(15)?;
     let window = (start, start + jiff::SignedDuration::from_mins(10));
     let bookings = good.iter().chain(&bad).map(|group| booking(group, group, "ann", window)).collect();
     create(&bench.client, "bookings", bookings).await?;
     let (_, from) = Calls::since(bench.ec2.world(), u64::MAX);
-    wait_for::<Booking>(&bench.client, "bookings held", GOOD, |it| has_reason(it, "Held")).await?;
+    wait_for::<Booking>(&bench.client, "bookings held", good_count, |it| has_reason(it, "Held")).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (mut calls, _) = Calls::since(bench.ec2.world(), from);
     calls.0.retain(|call| call.facts.scope.account != ACCOUNT);
@@ -95,8 +93,8 @@ async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
         replica.stop().await;
     }
     bench.stop().await;
-    if late.len() < GOOD {
-        return Err(format!("{} of {GOOD} groups were started", late.len()).into());
+    if late.len() < good_count {
+        return Err(format!("{} of {good_count} groups were started", late.len()).into());
     }
     Ok(late)
 }

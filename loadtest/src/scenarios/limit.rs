@@ -12,8 +12,10 @@ use std::{
 
 use async_trait::async_trait;
 use booking_cloud::{
-    CloudError, CloudKey, Dispatcher, ErrorClass, Instance, Mutation, Permit, Provider, Request, Results, Tag,
+    CloudError, CloudKey, Dispatcher, ErrorClass, Instance, Mutation, Permit, Provider, Request, Results,
+    Tag,
     budget::{Action, Rank, Turn, share::part},
+    dispatch::Standing,
     permit::Unlimited,
 };
 use serde_json::json;
@@ -49,7 +51,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     ] {
         // Paused time needs a runtime of its own, of one thread.
         let done = std::thread::spawn(move || -> Result<_, String> {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
             let runtime = runtime.map_err(|error| error.to_string())?;
             runtime.block_on(start_all(machines, replicas)).map_err(|error| error.to_string())
         });
@@ -113,12 +116,8 @@ async fn start_all(machines: usize, replicas: usize) -> Result<(f64, f64), Failu
 async fn start_group(cloud: &Dispatcher, name: String, mut ids: Vec<String>) {
     let asker: Arc<str> = name.into();
     while !ids.is_empty() {
-        let turn = Turn {
-            rank: Rank::Due,
-            due: SystemTime::UNIX_EPOCH,
-            user: asker.clone(),
-            asker: asker.clone(),
-        };
+        let turn =
+            Turn { rank: Rank::Due, due: SystemTime::UNIX_EPOCH, user: asker.clone(), asker: asker.clone() };
         let request =
             Request { mutation: Mutation::Start, ids: ids.clone(), turn, permit: Arc::new(Unlimited) };
         let results: Results = cloud.mutate(request).await;
@@ -135,14 +134,16 @@ async fn start_group(cloud: &Dispatcher, name: String, mut ids: Vec<String>) {
 }
 
 fn share(clouds: &[Arc<Dispatcher>]) {
-    let demands: Vec<u64> = clouds
-        .iter()
-        .map(|cloud| u64::try_from(cloud.demand(Action::Start)).unwrap_or_default())
-        .collect();
+    let standings: Vec<_> = clouds.iter().map(|cloud| cloud.standing(Action::Start)).collect();
     for (number, cloud) in clouds.iter().enumerate() {
-        let others: Vec<u64> =
-            demands.iter().enumerate().filter(|(other, _)| *other != number).map(|(_, demand)| *demand).collect();
-        cloud.set_share(Action::Start, part(demands.get(number).copied().unwrap_or_default(), &others));
+        let others = || standings.iter().enumerate().filter(|(other, _)| *other != number).map(|(_, it)| it);
+        let demand = |standing: &Standing| u64::try_from(standing.demand).unwrap_or_default();
+        let demands: Vec<u64> = others().map(demand).collect();
+        let own = standings.get(number).map(demand).unwrap_or_default();
+        #[allow(clippy::cast_precision_loss, reason = "a few replicas")]
+        let fill = others().map(|standing| standing.fill).sum::<f64>() / demands.len().max(1) as f64;
+        let own_fill = standings.get(number).map_or(0.0, |standing| standing.fill);
+        cloud.set_share(Action::Start, part(own, &demands), fill.min(own_fill));
     }
 }
 

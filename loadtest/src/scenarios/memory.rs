@@ -16,7 +16,8 @@ use crate::{
 const MIB: f64 = 1024.0 * 1024.0;
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
-    let (count, resources) = (args.sized(args.bookings, 100_000, 5000), args.sized(args.resources, 10_000, 500));
+    let (count, resources) =
+        (args.sized(args.bookings, 100_000, 2000), args.sized(args.resources, 10_000, 200));
     let bench = Bench::start(args, "memory").await?;
     let groups = names("memory", resources);
     bench.machines(&groups, 1)?;

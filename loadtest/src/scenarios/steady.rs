@@ -8,7 +8,7 @@ use std::time::Duration;
 use booking_api::Resource;
 use serde_json::json;
 
-use super::super::{
+use crate::{
     Failure,
     args::Args,
     bench::Bench,
@@ -23,15 +23,15 @@ use super::super::{
 const SETTLES: Duration = Duration::from_secs(75);
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
-    let count = args.sized(args.resources, 10_000, 1000);
-    let seconds = args.seconds.unwrap_or(if args.quick { 60 } else { 120 });
+    let count = args.sized(args.resources, 10_000, 500);
+    let seconds = args.seconds.unwrap_or(if args.quick { 30 } else { 120 });
     let bench = Bench::start(args, "steady").await?;
     let groups = names("rest", count);
     bench.machines(&groups, 1)?;
     let replicas = bench.replicas(args.replicas, &[]).await?;
     create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
     wait_for::<Resource>(&bench.client, "resources at rest", count, is_stopped).await?;
-    tokio::time::sleep(SETTLES).await;
+    tokio::time::sleep(if args.quick { SETTLES / 4 } else { SETTLES }).await;
     let (_, from) = Calls::since(bench.ec2.world(), u64::MAX);
     let before = bench.api_metrics().await?;
     let busy = || -> Vec<u64> { replicas.iter().map(|replica| usage::processor_ms(replica.pid())).collect() };

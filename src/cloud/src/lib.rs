@@ -27,7 +27,7 @@ pub mod provider;
 pub mod rds;
 
 pub use aws::{Aws, Cloud, Clouds, SetupError};
-pub use dispatch::{Dispatcher, Mutation, Request};
+pub use dispatch::{Dispatcher, Haste, Mutation, Request};
 pub use ec2::Ec2;
 pub use error::{CloudError, ErrorClass};
 pub use permit::{Permit, PermitLapsed, RunningCall, Unlimited};

@@ -23,6 +23,9 @@ const SETTLE: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::f
 /// it could have been repeated: by then it is not wanted any more.
 const REMEMBER: Duration = Duration::from_mins(1);
 
+/// How long until an action that waits for its turn is asked for again, at most.
+const ASK_AGAIN: Duration = Duration::from_secs(15);
+
 /// One thing done to one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -90,14 +93,14 @@ struct Attempt {
     backoff: Backoff,
     not_before: Timestamp,
     error: Option<String>,
-    /// Nothing was sent: its turn comes at `not_before`.
-    is_queued: bool,
+    /// Nothing was sent: when its turn is expected.
+    turn: Option<Timestamp>,
 }
 
 impl Attempt {
     /// Whether it was sent and taken.
     fn was_taken(&self) -> bool {
-        self.error.is_none() && !self.is_queued
+        self.error.is_none() && self.turn.is_none()
     }
 }
 
@@ -120,6 +123,7 @@ pub struct Attempts {
     /// Machines seen on their way, and since when.
     moving_since: BTreeMap<String, Timestamp>,
     observe_failures: u32,
+    failed_look: Option<Timestamp>,
 }
 
 impl Attempts {
@@ -133,12 +137,14 @@ impl Attempts {
         self.record(id, action, now, Some(error), backoff);
     }
 
-    /// An action was not sent, for its turn in the cloud's budget comes later.
+    /// An action was not sent, for its turn in the cloud's budget comes later. It is asked for again a while before, for it
+    /// may come sooner.
     pub fn queued(&mut self, id: &str, action: Action, now: Timestamp, turn: Timestamp) {
         let backoff = Backoff { base: Duration::ZERO, cap: Duration::ZERO };
         let key = (id.to_owned(), action.topic());
-        let attempt =
-            Attempt { action, at: now, count: 0, backoff, not_before: turn, error: None, is_queued: true };
+        let not_before = turn.min(after(now, ASK_AGAIN));
+        let turn = Some(turn);
+        let attempt = Attempt { action, at: now, count: 0, backoff, not_before, error: None, turn };
         self.by_instance.insert(key, attempt);
     }
 
@@ -147,16 +153,15 @@ impl Attempts {
         self.by_instance.is_empty() && self.moving_since.is_empty() && self.observe_failures == 0
     }
 
-    /// When something was last sent, or put off.
+    /// When something was last sent, whatever came of it, or a look failed: what was seen before is older than that.
     pub fn last(&self) -> Option<Timestamp> {
-        self.by_instance.values().map(|attempt| attempt.at).max()
+        let sent = self.by_instance.values().filter(|attempt| attempt.turn.is_none());
+        sent.map(|attempt| attempt.at).chain(self.failed_look).max()
     }
 
     /// When the turn of an action comes that waits for one.
     pub fn turn_of(&self, id: &str, action: &Action, now: Timestamp) -> Option<Timestamp> {
-        self.of(id, action)
-            .filter(|attempt| attempt.is_queued && attempt.not_before > now)
-            .map(|it| it.not_before)
+        self.of(id, action)?.turn.filter(|turn| *turn > now)
     }
 
     fn record(&mut self, id: &str, action: Action, now: Timestamp, error: Option<String>, backoff: Backoff) {
@@ -167,11 +172,12 @@ impl Attempts {
         let count = before.map_or(0, |attempt| attempt.count).saturating_add(1);
         let not_before = after(now, backoff.wait(count));
         self.by_instance
-            .insert(key, Attempt { action, at: now, count, backoff, not_before, error, is_queued: false });
+            .insert(key, Attempt { action, at: now, count, backoff, not_before, error, turn: None });
     }
 
     /// The group could not be observed, that many times in a row with this one.
-    pub fn observe_failed(&mut self) -> u32 {
+    pub fn observe_failed(&mut self, now: Timestamp) -> u32 {
+        self.failed_look = Some(now);
         self.observe_failures = self.observe_failures.saturating_add(1);
         self.observe_failures
     }
@@ -179,7 +185,7 @@ impl Attempts {
     /// Takes note of what was observed: forgets what has had its effect for a while, and machines
     /// that are gone.
     pub fn observed(&mut self, instances: &[Instance], now: Timestamp) {
-        self.observe_failures = 0;
+        (self.observe_failures, self.failed_look) = (0, None);
         let by_id: BTreeMap<&str, &Instance> =
             instances.iter().map(|instance| (instance.id.as_str(), instance)).collect();
         self.by_instance.retain(|(id, _), attempt| {
@@ -399,9 +405,10 @@ mod tests {
     #[test]
     fn failures_to_observe_are_counted_until_one_succeeds() {
         let mut attempts = Attempts::default();
-        assert_eq!((attempts.observe_failed(), attempts.observe_failed()), (1, 2));
-        attempts.observed(&[], at(1));
-        assert_eq!(attempts.observe_failed(), 1);
+        assert_eq!((attempts.observe_failed(at(0)), attempts.observe_failed(at(1))), (1, 2));
+        assert_eq!(attempts.last(), Some(at(1)));
+        attempts.observed(&[], at(2));
+        assert_eq!((attempts.is_empty(), attempts.observe_failed(at(3))), (true, 1));
     }
 
     #[test]
@@ -441,8 +448,12 @@ mod tests {
         let mut attempts = Attempts::default();
         attempts.queued("i-1", Action::Start, at(100), at(160));
         let stopped = [machine(InstanceState::Stopped)];
-        assert_eq!(attempts.permission("i-1", &Action::Start, at(159)), Permission::Later(at(160)));
-        assert_eq!(attempts.turn_of("i-1", &Action::Start, at(159)), Some(at(160)));
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(114)), Permission::Later(at(115)));
+        assert_eq!(attempts.permission("i-1", &Action::Start, at(115)), Permission::Now { times: 0 });
+        assert_eq!(
+            (attempts.turn_of("i-1", &Action::Start, at(159)), attempts.last()),
+            (Some(at(160)), None)
+        );
         assert_eq!(attempts.turn_of("i-1", &Action::Start, at(160)), None);
         assert_eq!(attempts.turning_until(&stopped[0], at(101)), None);
         assert_eq!(attempts.last_unseen(&stopped), None);

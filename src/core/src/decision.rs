@@ -122,6 +122,12 @@ pub struct Decision {
     pub starts_first: bool,
     /// Where the calls stand among others'.
     pub turn: Turn,
+    /// Machines that will be started in a moment, for a window is about to begin.
+    pub expects: usize,
+    /// Machines wait for their turn in the cloud's budget.
+    pub waits_for_turn: bool,
+    /// Locks are forgotten, for no machine shows them.
+    pub forgets_locks: bool,
     /// Bookings to be deleted, by uid: finished, and their time to stay is over.
     pub expired: Vec<String>,
     /// To be told to people who asked to be; some may have been handed out before.
@@ -148,7 +154,15 @@ pub struct Turn {
 impl Decision {
     /// Whether nothing is to be done but wait.
     pub fn is_empty(&self) -> bool {
-        Self { wake_at: None, look_by: None, notices: Vec::new(), ..self.clone() } == Self::default()
+        let quiet = Self {
+            wake_at: None,
+            look_by: None,
+            notices: Vec::new(),
+            expects: 0,
+            waits_for_turn: false,
+            ..self.clone()
+        };
+        quiet == Self::default()
     }
 
     /// When to decide or to look again.

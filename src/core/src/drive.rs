@@ -160,12 +160,12 @@ impl Drive {
         } else if attempts.fruitless(id, &action, now) > 0 {
             self.tally.failing.push((id.clone(), fell_back(instance, &action)));
         }
+        // A lock that waits keeps nobody from the machine.
+        let power = matches!(action, Action::Start | Action::Stop);
+        if let Some(turn) = attempts.turn_of(id, &action, now).filter(|_| power) {
+            self.tally.queued_until = self.tally.queued_until.max(Some(turn));
+        }
         if let Permission::Later(time) = attempts.permission(id, &action, now) {
-            // A lock that waits keeps nobody from the machine.
-            let power = matches!(action, Action::Start | Action::Stop);
-            if let Some(turn) = attempts.turn_of(id, &action, now).filter(|_| power) {
-                self.tally.queued_until = self.tally.queued_until.max(Some(turn));
-            }
             self.tally.try_again_at(time);
             return;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    attempts::Attempts,
+    attempts::{Action, Attempts, Permission},
     decision::{Call, Decision, Finalizer, Settings},
     instance::Instance,
     instant::{after, elapsed},
@@ -34,15 +34,33 @@ pub fn must_look(
     let on_its_way = instances.iter().any(|instance| instance.state.is_moving())
         || attempts.last_unseen(instances).is_some();
     let restarted = instances.iter().any(|instance| instance.restarts_at.is_some_and(|at| at <= now));
+    // What was sent since, even in vain, may have had an effect.
+    let outdated = attempts.last().is_some_and(|last| last >= seen);
     let harmless = |call: &Call| matches!(call, Call::Start(_)) && age <= YOUNG;
     let begins_soon = decision.wake_at.is_some_and(|at| at <= after(now, LOOK_AHEAD));
     age > settings.observe_interval * INTERVALS
         || seen > now
         || on_its_way
         || restarted
+        || outdated
+        || decision.forgets_locks
         || !decision.calls.iter().all(harmless)
         || decision.finalizer == Finalizer::Remove
         || (begins_soon && age > LOOK_AHEAD)
+}
+
+/// Whether the starts of a decision that was made from what was seen at `seen` may go out before the group is looked at:
+/// they rest on what is stored, and it was looked at a moment ago.
+pub fn may_start_first(decision: &Decision, seen: Timestamp, attempts: &Attempts, now: Timestamp) -> bool {
+    decision.starts_first
+        && decision.finalizer == Finalizer::Keep
+        && seen <= now
+        && elapsed(seen, now) <= YOUNG
+        && attempts.last().is_none_or(|last| last < seen)
+        // A start that came to nothing is reported before it is tried again.
+        && decision.calls.iter().filter(|call| matches!(call, Call::Start(_))).flat_map(Call::ids).all(|id| {
+            attempts.permission(id, &Action::Start, now) == Permission::Now { times: 0 }
+        })
 }
 
 #[cfg(test)]
@@ -51,7 +69,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        attempts::Action,
         decision::tests::settings,
         instance::{InstanceState, LockTag},
     };
@@ -126,5 +143,33 @@ mod tests {
         };
         assert!(look(&attempts));
         assert!(!look(&Attempts::default()));
+        // even if it was refused, for nobody knows whether it was
+        let mut attempts = Attempts::default();
+        let backoff = crate::attempts::Backoff { base: Duration::from_mins(1), cap: Duration::from_mins(1) };
+        attempts.failed("i-1", Action::Start, at(0), "no answer".into(), backoff);
+        assert!(look(&attempts));
+        // and so is what is about to be forgotten
+        let forgets = Decision { forgets_locks: true, ..Decision::default() };
+        assert!(looks(&forgets, InstanceState::Stopped, 0));
+    }
+
+    #[test]
+    fn starts_go_first_if_they_rest_on_what_is_stored_and_was_seen_a_moment_ago() {
+        let start = |starts_first| Decision { starts_first, ..calls(Call::Start(vec!["i-1".into()])) };
+        let may = |decision: &Decision, age: i64, attempts: &Attempts| {
+            may_start_first(decision, at(-age), attempts, at(0))
+        };
+        let none = Attempts::default();
+        assert!(may(&start(true), 15, &none));
+        assert!(
+            !may(&start(false), 1, &none) && !may(&start(true), 16, &none) && !may(&start(true), -1, &none)
+        );
+        assert!(!may(&Decision { finalizer: Finalizer::Add, ..start(true) }, 1, &none));
+        let mut sent = Attempts::default();
+        sent.succeeded("i-1", Action::Start, at(-5));
+        assert!(!may(&start(true), 10, &sent) && !may(&start(true), 4, &sent), "it came to nothing once");
+        let mut other = Attempts::default();
+        other.succeeded("i-2", Action::Start, at(-5));
+        assert!(!may(&start(true), 10, &other) && may(&start(true), 4, &other));
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     release::{Release, release},
     status::{first_seen, is_finished},
     wake::{Wake, poll_interval},
+    window::Window,
 };
 
 /// Decides what to do. Total: any input has an answer.
@@ -152,6 +153,7 @@ impl<'a> Pass<'a> {
         if hold.is_none()
             && drive.as_ref().is_some_and(|drive| self.shows_no_lock_of(&ledger.released, drive))
         {
+            self.decision.forgets_locks = !ledger.released.is_empty();
             ledger.released.clear();
         }
         self.publish_bookings(&grants, hold.as_ref(), &progress);
@@ -166,6 +168,8 @@ impl<'a> Pass<'a> {
         self.publish_resource(resource, &shown, drive.as_ref().map(|drive| &drive.tally), &ledger, more);
         self.take_over(&manual);
         if let Some(drive) = drive {
+            self.decision.waits_for_turn = drive.tally.queued_until.is_some();
+            self.decision.expects = if self.begins_soon(&grants) { drive.tally.stopped } else { 0 };
             self.send(resource, drive, &goal);
             if !self.decision.calls.is_empty() {
                 self.decision.starts_first = self.rests_on_stored(&grants, hold.as_ref());
@@ -179,6 +183,13 @@ impl<'a> Pass<'a> {
     fn look_later(&mut self) {
         let later = after(self.world.now, self.settings.observe_interval);
         self.decision.look_by = Some(later).filter(|later| *later > self.world.now);
+    }
+
+    /// Whether somebody's window is about to begin.
+    fn begins_soon(&self, grants: &[Grant]) -> bool {
+        let (now, soon) = (self.world.now, after(self.world.now, LOOK_AHEAD));
+        let begins = |window: Window| now < window.from && window.from <= soon;
+        grants.iter().filter_map(|grant| grant.window).any(begins)
     }
 
     /// Whether the hold of now rests on what is stored: a manual hold stands in the spec, a granted window in its
@@ -197,16 +208,16 @@ impl<'a> Pass<'a> {
 
     /// Where the calls stand among others'. What was ready before is being repaired.
     fn turn(&self, old: &ResourceStatus, hold: Option<&Hold>, grants: &[Grant], ledger: &Ledger) -> Turn {
-        let was_ready = crate::condition::reason_of(&old.conditions, "Ready")
-            .is_some_and(|reason| [reason::HELD, reason::STOPPED].contains(&reason));
+        let before = crate::condition::reason_of(&old.conditions, "Ready").unwrap_or_default();
         let Some(hold) = hold else {
+            let is_repair = before == reason::STOPPED;
             let since = ledger.idle_since.as_deref().and_then(|text| instant::parse(text).ok());
-            let due = since.filter(|_| !was_ready).unwrap_or(self.world.now);
-            return Turn { due, user: String::new(), is_repair: was_ready };
+            let due = since.filter(|_| !is_repair).unwrap_or(self.world.now);
+            return Turn { due, user: String::new(), is_repair };
         };
         let begun = grants.iter().filter_map(|grant| grant.window).filter(|it| it.contains(self.world.now));
         let held_before = old.holder.as_ref().is_some_and(|holder| holder.user == hold.user);
-        let is_repair = was_ready && held_before;
+        let is_repair = before == reason::HELD && held_before;
         let due = begun.map(|window| window.from).min().filter(|_| !is_repair);
         Turn { due: due.unwrap_or(self.world.now), user: hold.user.clone(), is_repair }
     }
@@ -236,6 +247,9 @@ impl<'a> Pass<'a> {
         self.publish_resource(resource, &progress, drive.as_ref().map(|drive| &drive.tally), &ledger, vec![]);
         if let Some(drive) = drive {
             self.send(resource, drive, &goal);
+            if !self.decision.calls.is_empty() {
+                self.decision.turn = Turn { due: now, ..Turn::default() };
+            }
         }
         if !has_finalizer(resource) {
             return;

@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use booking_cloud::{CloudKey, Dispatcher, budget::{Action, share::part}};
+use booking_cloud::{
+    CloudKey, Dispatcher,
+    budget::{Action, share::part},
+};
 use booking_ring::kubernetes::RingHandle;
 use serde::{Deserialize, Serialize};
 
@@ -17,19 +20,31 @@ const ROUND: Duration = Duration::from_secs(1);
 /// Budgets that a payload tells of at most, the largest demands first: it stands in an annotation.
 const TOLD_MAX: usize = 50;
 
-/// What a replica waits for: by cloud and action, machines or calls.
+/// How a replica's parts stand: by cloud and action. What is full and not waited for is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Demand {
+struct Told {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    demand: BTreeMap<String, u64>,
+    budgets: BTreeMap<String, Part>,
 }
 
-impl Demand {
-    fn of(&self, name: &str) -> u64 {
-        self.demand.get(name).copied().unwrap_or_default()
+/// How a part stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Part {
+    /// Machines or calls that wait, or will in a moment.
+    demand: u64,
+    /// How full it is, in percent.
+    fill: u8,
+}
+
+/// Nobody waits for it.
+const AT_REST: Part = Part { demand: 0, fill: 100 };
+
+impl Told {
+    fn of(&self, name: &str) -> Part {
+        self.budgets.get(name).copied().unwrap_or(AT_REST)
     }
 
-    /// What cannot be read, of another release for example, waits for nothing.
+    /// What cannot be read, of another release for example, is at rest.
     fn read(payload: &str) -> Self {
         serde_json::from_str(payload).unwrap_or_default()
     }
@@ -43,13 +58,17 @@ pub async fn share(clouds: Arc<OpenClouds>, ring: RingHandle) {
     loop {
         rounds.tick().await;
         let open = clouds.all().await;
-        let own = demand(&open);
-        let others: Vec<Demand> = ring.payloads().values().map(|payload| Demand::read(payload)).collect();
+        let own = standing(&open);
+        let others: Vec<Told> = ring.payloads().values().map(|payload| Told::read(payload)).collect();
+        clouds.set_even(part(0, &vec![0; others.len()]));
         for cloud in &open {
             for action in Action::ALL {
                 let name = name(cloud.key(), action);
-                let others: Vec<u64> = others.iter().map(|demand| demand.of(&name)).collect();
-                cloud.set_share(action, part(own.of(&name), &others));
+                let parts: Vec<Part> = others.iter().map(|told| told.of(&name)).collect();
+                let demands: Vec<u64> = parts.iter().map(|part| part.demand).collect();
+                // What others told is some seconds old: if we have spent ours since, so have they.
+                let fill = fill(&parts).min(f64::from(own.of(&name).fill) / 100.0);
+                cloud.set_share(action, part(own.of(&name).demand, &demands), fill);
             }
         }
         if told.as_ref() != Some(&own) {
@@ -59,18 +78,32 @@ pub async fn share(clouds: Arc<OpenClouds>, ring: RingHandle) {
     }
 }
 
-fn demand(open: &[Arc<Dispatcher>]) -> Demand {
-    let mut all: Vec<(u64, String)> = Vec::new();
+fn standing(open: &[Arc<Dispatcher>]) -> Told {
+    let mut all: Vec<(Part, String)> = Vec::new();
     for cloud in open {
         for action in Action::ALL {
-            let waiting = u64::try_from(cloud.demand(action)).unwrap_or(u64::MAX);
-            if waiting > 0 {
-                all.push((waiting, name(cloud.key(), action)));
+            let standing = cloud.standing(action);
+            let demand = u64::try_from(standing.demand).unwrap_or(u64::MAX);
+            let part = Part { demand, fill: percent(standing.fill) };
+            if part != AT_REST {
+                all.push((part, name(cloud.key(), action)));
             }
         }
     }
     all.sort_unstable_by(|a, b| b.cmp(a));
-    Demand { demand: all.into_iter().take(TOLD_MAX).map(|(waiting, name)| (name, waiting)).collect() }
+    Told { budgets: all.into_iter().take(TOLD_MAX).map(|(part, name)| (name, part)).collect() }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
+fn percent(part: f64) -> u8 {
+    (part.clamp(0.0, 1.0) * 100.0).floor() as u8
+}
+
+/// How full others' parts are together, of 1; full if there are none.
+fn fill(parts: &[Part]) -> f64 {
+    let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let sum: f64 = parts.iter().map(|part| f64::from(part.fill) / 100.0).sum();
+    if count == 0 { 1.0 } else { sum / f64::from(count) }
 }
 
 /// A budget's name, the same to all replicas.
@@ -82,17 +115,22 @@ fn name(CloudKey { account, region, service }: &CloudKey, action: Action) -> Str
 mod tests {
     use super::*;
 
-    fn waits(machines: u64) -> Demand {
-        let name = " here-1 ec2 start".to_owned();
-        Demand { demand: if machines > 0 { BTreeMap::from([(name, machines)]) } else { BTreeMap::new() } }
+    #[test]
+    fn a_payload_is_read_back_and_one_that_cannot_be_read_is_at_rest() {
+        let part = Part { demand: 7, fill: 30 };
+        let told = Told { budgets: BTreeMap::from([(" here-1 ec2 start".to_owned(), part)]) };
+        assert_eq!(Told::read(&serde_json::to_string(&told).unwrap()), told);
+        for text in ["", "{}", "[]", "nonsense", r#"{"budgets":{"x":{"demand":-1}}}"#, r#"{"other":1}"#] {
+            assert_eq!(Told::read(text), Told::default(), "{text}");
+        }
+        assert_eq!(Told::default().of("x"), AT_REST);
     }
 
     #[test]
-    fn a_payload_is_read_back_and_one_that_cannot_be_read_waits_for_nothing() {
-        let text = serde_json::to_string(&waits(7)).unwrap();
-        assert_eq!(Demand::read(&text), waits(7));
-        for text in ["", "{}", "[]", "nonsense", r#"{"demand":{"x":-1}}"#, r#"{"other":1}"#] {
-            assert_eq!(Demand::read(text), waits(0), "{text}");
-        }
+    fn what_others_have_left_is_told_in_percent() {
+        assert_eq!([-0.1, 0.0, 0.999, 1.0, 2.0].map(percent), [0, 0, 99, 100, 100]);
+        let with = |fill| Part { demand: 0, fill };
+        assert!((fill(&[]) - 1.0).abs() < 1e-9);
+        assert!((fill(&[with(100), with(50), with(0)]) - 0.5).abs() < 1e-9);
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use booking_cloud::{Cloud, CloudKey, Clouds, Dispatcher};
+use booking_cloud::{Cloud, CloudKey, Clouds, Dispatcher, budget::Action};
 use booking_core::{Place, instance::TAG_APPLICATION};
 use tokio::sync::Mutex;
 
@@ -21,7 +21,10 @@ use crate::{
 /// See the module. There are as many as places are allowed, times the kinds of machines.
 pub struct OpenClouds {
     clouds: Arc<dyn Clouds>,
-    open: Mutex<HashMap<Cloud, Arc<Dispatcher>>>,
+    /// With the external id that it was opened with: another one takes its place.
+    open: Mutex<HashMap<CloudKey, (Option<String>, Arc<Dispatcher>)>>,
+    /// Which part of a budget is ours as long as nobody waits for anything.
+    even: SyncMutex<f64>,
     lanes: Arc<Lanes>,
 }
 
@@ -73,7 +76,7 @@ impl OpenClouds {
     /// None is open yet. Each will have so many places; keys that wait for one come back to `queue`.
     pub fn new(clouds: Arc<dyn Clouds>, places: usize, queue: Arc<WorkQueue>) -> Self {
         let lanes = Arc::new(Lanes { state: SyncMutex::default(), places, queue });
-        Self { clouds, open: Mutex::default(), lanes }
+        Self { clouds, open: Mutex::default(), even: SyncMutex::new(1.0), lanes }
     }
 
     /// Takes a place for a pass over `key`; if there is none, the key is due again when one is free. A key whose turn
@@ -97,19 +100,28 @@ impl OpenClouds {
     pub async fn get(&self, place: &Place, service: &str) -> Arc<Dispatcher> {
         let cloud = Cloud { key: key(place, service), external_id: place.external_id.clone() };
         let mut open = self.open.lock().await;
-        if let Some(known) = open.get(&cloud) {
+        if let Some((_, known)) = open.get(&cloud.key).filter(|(id, _)| *id == cloud.external_id) {
             return known.clone();
         }
         // Sends nothing, so nobody waits for a call behind the lock.
         let provider = Arc::new(Metered(self.clouds.open(&cloud).await));
         let dispatcher = Arc::new(Dispatcher::new(provider, TAG_APPLICATION));
-        open.insert(cloud, dispatcher.clone());
+        let even = *self.even.lock().unwrap_or_else(PoisonError::into_inner);
+        for action in Action::ALL {
+            dispatcher.set_share(action, even, 1.0);
+        }
+        open.insert(cloud.key, (cloud.external_id, dispatcher.clone()));
         dispatcher
+    }
+
+    /// Clouds that are opened from now on begin with this part of their budgets.
+    pub fn set_even(&self, part: f64) {
+        *self.even.lock().unwrap_or_else(PoisonError::into_inner) = part;
     }
 
     /// Those that are open.
     pub async fn all(&self) -> Vec<Arc<Dispatcher>> {
-        self.open.lock().await.values().cloned().collect()
+        self.open.lock().await.values().map(|(_, cloud)| cloud.clone()).collect()
     }
 }
 

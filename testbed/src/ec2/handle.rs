@@ -285,13 +285,8 @@ impl Ec2World {
             paged: false,
             dry_run: false,
         };
-        let call = AdmissionCall {
-            now,
-            scope,
-            action: &facts.action,
-            instance_ids: ids.len(),
-            narrowed: true,
-        };
+        let call =
+            AdmissionCall { now, scope, action: &facts.action, instance_ids: ids.len(), narrowed: true };
         let admitted = core.admission.admit(call);
         let number = core.log.arrive(moment, facts);
         let result = match admitted {
@@ -301,7 +296,8 @@ impl Ec2World {
         if let Some(record) = core.log.record(number) {
             record.completed = Some(moment);
             record.took_effect = result.is_ok();
-            record.outcome = Some(result.as_ref().map_or_else(|error| error.code.clone(), |()| "OK".to_owned()));
+            record.outcome =
+                Some(result.as_ref().map_or_else(|error| error.code.clone(), |()| "OK".to_owned()));
         }
         result
     }

@@ -1,7 +1,6 @@
 //! One action at one cloud: who may go now, in which calls, and when the others may.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -16,6 +15,10 @@ pub const MACHINES_PER_CALL: usize = 1000;
 /// A request for more machines than a bucket can ever hold goes in parts, each as large as this part of the bucket.
 const NEARLY_FULL: f64 = 0.9;
 const ALMOST: f64 = 1e-6;
+/// Refusals no further apart than this are of one moment.
+const SAME_MOMENT: Duration = Duration::from_secs(1);
+/// Refusals no further apart than this have the same cause.
+const SOON: Duration = Duration::from_secs(10);
 
 /// What somebody wants.
 #[derive(Clone, Debug)]
@@ -43,6 +46,9 @@ pub struct Lane {
     calls: Option<Bucket>,
     machines: Option<Bucket>,
     turns: Turns,
+    /// Machines that will be asked for in a moment, by whom, and until when that is expected.
+    expected: HashMap<Arc<str>, (usize, Instant)>,
+    throttled: Option<Instant>,
 }
 
 /// What is left of two buckets while requests are judged, and what of it those before need who do not go now.
@@ -62,7 +68,13 @@ impl Lane {
     /// Full buckets, all ours.
     pub fn new(limits: Limits, now: Instant) -> Self {
         let full = |rate| Bucket::full(rate, now);
-        Self { calls: limits.calls.map(full), machines: limits.machines.map(full), turns: Turns::default() }
+        Self {
+            calls: limits.calls.map(|rate| Bucket::of_calls(rate, now)),
+            machines: limits.machines.map(full),
+            turns: Turns::default(),
+            expected: HashMap::new(),
+            throttled: None,
+        }
     }
 
     /// Judges all that is asked for now. One verdict for each, in the order given.
@@ -70,6 +82,7 @@ impl Lane {
         self.turns.leave(&[], now);
         for ask in asks {
             self.turns.ask(&ask.turn, ask.machines, now);
+            self.expected.remove(&ask.turn.asker);
         }
         let by_asker: HashMap<&str, usize> =
             asks.iter().enumerate().map(|(place, ask)| (&*ask.turn.asker, place)).collect();
@@ -81,7 +94,7 @@ impl Lane {
                 continue;
             };
             if let (Some(ask), Some(verdict)) = (asks.get(*index), verdicts.get_mut(*index)) {
-                *verdict = self.judge(ask, &mut left);
+                *verdict = self.judge(ask, &mut left, now);
             }
         }
         self.settle(asks, &verdicts, &left, now);
@@ -105,13 +118,15 @@ impl Lane {
     fn reserve(&self, left: &mut Left, machines: usize) {
         if self.machines.is_some() {
             left.behind_machines += count(machines);
+            // They share a call.
+            left.behind_calls = left.behind_calls.max(1.0);
         } else {
             left.behind_calls += 1.0;
         }
         left.is_blocked |= left.behind_machines > left.machines || left.behind_calls > left.calls;
     }
 
-    fn judge(&self, ask: &Ask, left: &mut Left) -> Verdict {
+    fn judge(&self, ask: &Ask, left: &mut Left, now: Instant) -> Verdict {
         let room = left.room.get(&ask.kind).copied().unwrap_or_default();
         let calls = if room >= ask.machines { 0.0 } else { 1.0 };
         let capacity = self.machines.as_ref().map_or(f64::INFINITY, Bucket::capacity);
@@ -120,7 +135,7 @@ impl Lane {
         let part = if wanted <= capacity {
             (free >= wanted).then_some(ask.machines)
         } else {
-            (free >= capacity * NEARLY_FULL).then(|| whole(free, ask.machines))
+            (free >= capacity * NEARLY_FULL && free >= 1.0).then(|| whole(free, ask.machines))
         };
         let may_call = left.calls - left.behind_calls + ALMOST >= calls;
         if let Some(machines) = part.filter(|_| !left.is_blocked && may_call) {
@@ -132,11 +147,12 @@ impl Lane {
             return Verdict::Go(machines);
         }
         left.is_blocked = true;
-        left.behind_machines += wanted;
+        // More than fits goes in parts.
+        left.behind_machines += wanted.min((capacity * NEARLY_FULL).max(1.0));
         // Who waits for machines shares the call that comes then.
         left.behind_calls = if self.machines.is_some() { 1.0 } else { left.behind_calls + 1.0 };
         let wait = |bucket: &Option<Bucket>, missing: f64| {
-            bucket.as_ref().map_or(Duration::ZERO, |bucket| bucket.time_for(missing))
+            bucket.as_ref().map_or(Duration::ZERO, |bucket| bucket.time_for(missing, now))
         };
         let machines = wait(&self.machines, left.behind_machines - left.machines);
         Verdict::Wait(machines.max(wait(&self.calls, left.behind_calls - left.calls)))
@@ -171,31 +187,59 @@ impl Lane {
         }
     }
 
-    /// More calls were made than were foreseen: bad machines were set apart.
-    pub fn spend_calls(&mut self, calls: usize, now: Instant) {
-        if let Some(bucket) = &mut self.calls {
-            let there = bucket.level(now);
-            bucket.take(count(calls).min(there), now);
-        }
-    }
-
-    /// The cloud said that we are too fast.
+    /// The cloud said that we are too fast. Calls of one moment are told so together; machines are thought to be used up only
+    /// if it says so again though we called more slowly.
     pub fn throttled(&mut self, now: Instant) {
-        for bucket in [&mut self.calls, &mut self.machines].into_iter().flatten() {
-            bucket.throttled(now);
+        let last = self.throttled.replace(now).map(|last| now.saturating_duration_since(last));
+        if last.is_some_and(|last| last < SAME_MOMENT) {
+            return;
+        }
+        if let Some(calls) = &mut self.calls {
+            calls.throttled(now);
+        }
+        let again = self.calls.is_none() || last.is_some_and(|last| last < SOON);
+        if let Some(machines) = self.machines.as_mut().filter(|_| again) {
+            machines.throttled(now);
         }
     }
 
-    /// Another part of the buckets is ours.
-    pub fn set_share(&mut self, share: f64, now: Instant) {
+    /// Another part of the buckets is ours; how full others' are, see [`Bucket::set_share`].
+    pub fn set_share(&mut self, share: f64, others_fill: f64, now: Instant) {
         for bucket in [&mut self.calls, &mut self.machines].into_iter().flatten() {
-            bucket.set_share(share, now);
+            bucket.set_share(share, others_fill, now);
         }
     }
 
-    /// Machines, or calls where machines cost nothing, that wait for tokens.
-    pub fn demand(&self) -> usize {
-        if self.machines.is_some() { self.turns.machines() } else { self.turns.len() }
+    /// How full the bucket is that runs out first, of 1.
+    pub fn fill(&mut self, now: Instant) -> f64 {
+        let buckets = [&mut self.calls, &mut self.machines].into_iter().flatten();
+        buckets.map(|bucket| bucket.fill(now)).fold(1.0, f64::min)
+    }
+
+    /// Somebody will ask for so many machines before `until`.
+    pub fn expect(&mut self, asker: &Arc<str>, machines: usize, until: Instant) {
+        self.expected.insert(asker.clone(), (machines, until));
+    }
+
+    /// Somebody wants nothing any more.
+    pub fn withdraw(&mut self, asker: &str) {
+        if !self.turns.is_empty() {
+            self.turns.withdraw(asker);
+        }
+        if !self.expected.is_empty() {
+            self.expected.remove(asker);
+        }
+    }
+
+    /// Machines, or calls where machines cost nothing, that wait for tokens, or will be asked for in a moment.
+    pub fn demand(&mut self, now: Instant) -> usize {
+        self.turns.leave(&[], now);
+        self.expected.retain(|_, (_, until)| *until > now);
+        if self.machines.is_some() {
+            self.turns.machines() + self.expected.values().map(|(machines, _)| machines).sum::<usize>()
+        } else {
+            self.turns.len() + self.expected.len()
+        }
     }
 }
 

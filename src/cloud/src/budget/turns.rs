@@ -58,12 +58,17 @@ pub struct Turns {
 impl Turns {
     /// Gives a place; who has one keeps it.
     pub(crate) fn ask(&mut self, turn: &Turn, machines: usize, now: Instant) {
-        if let Some(known) = self.places.iter_mut().find(|place| place.asker == turn.asker) {
-            known.machines = machines;
-            known.expires = now + KEPT;
-            return;
-        }
         let due = turn.due.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if let Some(at) = self.places.iter().position(|place| place.asker == turn.asker) {
+            if let Some(known) = self.places.get_mut(at)
+                && (known.order.0, known.order.1) <= (turn.rank, due)
+            {
+                (known.machines, known.expires) = (machines, now + KEPT);
+                return;
+            }
+            // It has become more urgent.
+            self.places.remove(at);
+        }
         let same =
             |place: &&Place| (place.order.0, place.order.1) == (turn.rank, due) && place.user == turn.user;
         // After the last of them, however many have gone already.
@@ -92,6 +97,11 @@ impl Turns {
     /// Gives up places: those of the askers, and those whose time is over.
     pub(crate) fn leave(&mut self, askers: &[Arc<str>], now: Instant) {
         self.places.retain(|place| place.expires > now && !askers.contains(&place.asker));
+    }
+
+    /// Gives up a place.
+    pub(crate) fn withdraw(&mut self, asker: &str) {
+        self.places.retain(|place| *place.asker != *asker);
     }
 
     /// Machines that wait.
@@ -161,5 +171,19 @@ mod tests {
         assert_eq!((turns.len(), turns.machines()), (1, 3));
         turns.leave(&["a".into()], now);
         assert!(turns.is_empty());
+        turns.ask(&turn(Rank::Due, 10, "ann", "b"), 1, now);
+        turns.withdraw("b");
+        assert!(turns.is_empty());
+    }
+
+    #[test]
+    fn what_falls_due_while_it_waits_moves_up() {
+        let (mut turns, now) = (Turns::default(), Instant::now());
+        for (rank, due, asker) in
+            [(Rank::Due, 10, "a"), (Rank::Repair, 5, "b"), (Rank::Due, 9, "b"), (Rank::Due, 50, "b")]
+        {
+            turns.ask(&turn(rank, due, "ann", asker), 1, now);
+        }
+        assert_eq!(order(&turns), ["b", "a"]);
     }
 }

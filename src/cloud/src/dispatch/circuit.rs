@@ -9,6 +9,8 @@ use crate::error::{CloudError, ErrorClass};
 
 /// So many failures in a row, of whatever calls, open the circuit.
 const FAILURES: u32 = 5;
+/// Failures of one moment, however many, do not.
+const NO_BLIP: Duration = Duration::from_millis(500);
 /// How long it stays open; doubles with each try that fails.
 const FIRST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(30);
@@ -17,6 +19,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Circuit {
     failures: u32,
+    /// When the first of them was.
+    since: Option<Instant>,
     open: Option<Open>,
 }
 
@@ -53,8 +57,9 @@ impl Circuit {
             return;
         };
         self.failures = self.failures.saturating_add(1);
+        let lasts_already = now.saturating_duration_since(*self.since.get_or_insert(now));
         let lasts = match &self.open {
-            None if self.failures >= FAILURES => FIRST,
+            None if self.failures >= FAILURES && lasts_already >= NO_BLIP => FIRST,
             Some(open) if open.is_tried => (open.lasts * 2).min(LONGEST),
             // Calls that were under way when it opened make it no longer.
             _ => return,
@@ -78,18 +83,29 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// The last of so many failures is at `now`, the others a second before.
     fn broken(failures: u32, now: Instant) -> Circuit {
         let mut circuit = Circuit::default();
-        for _ in 0..failures {
-            circuit.enter(now).unwrap();
-            circuit.answered(Some(&CloudError::timeout()), now);
+        for number in 1..=failures {
+            let at = if number == failures { now } else { now - SECOND };
+            circuit.enter(at).unwrap();
+            circuit.answered(Some(&CloudError::timeout()), at);
         }
         circuit
     }
 
     #[test]
+    fn failures_of_one_moment_do_not_open_it() {
+        let (mut circuit, now) = (Circuit::default(), Instant::now());
+        for _ in 0..50 {
+            circuit.answered(Some(&CloudError::timeout()), now);
+        }
+        assert!(circuit.enter(now).is_ok());
+    }
+
+    #[test]
     fn a_few_failures_are_borne_and_more_open_it() {
-        let now = Instant::now();
+        let now = Instant::now() + SECOND;
         assert!(broken(FAILURES - 1, now).enter(now).is_ok());
         let error = broken(FAILURES, now).enter(now).unwrap_err();
         assert_eq!((error.code.as_str(), error.retry_after), ("Timeout", Some(FIRST)));

@@ -13,19 +13,23 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
-use super::circuit::Circuit;
+use super::{Haste, Standing, circuit::Circuit};
 use crate::{
     budget::{Action, Bucket, limits},
     error::{CloudError, ErrorClass},
     provider::{Instance, Provider},
 };
 
-/// How long a round waits for others to join: less than a round trip to a cloud.
+/// How long a round waits for others to join, if somebody is in a hurry: less than a round trip to a cloud.
 const WINDOW: Duration = Duration::from_millis(10);
+/// How long it waits if nobody is.
+const PATIENT_WINDOW: Duration = Duration::from_millis(250);
 /// Groups that a call may name, see `Ec2`: the cost of a round is known by their number.
 const GROUPS_PER_CALL: usize = 200;
+/// Machines of a page.
+const MACHINES_PER_PAGE: usize = 1000;
 /// Routine looks leave this part of the tokens to those who wait for an answer.
 const LEFT_TO_OTHERS: f64 = 0.5;
 /// So long at most they give way.
@@ -37,6 +41,7 @@ type Answer = Shared<BoxFuture<'static, Result<Found, CloudError>>>;
 
 struct Round {
     groups: BTreeSet<String>,
+    goes_at: watch::Sender<Instant>,
     answer: Answer,
 }
 
@@ -59,26 +64,40 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Describes {
     pub(super) fn new(provider: Arc<dyn Provider>, group_tag: &str, circuit: Arc<Mutex<Circuit>>) -> Self {
         let limits = limits(&provider.key().service, Action::Describe);
-        let bucket = limits.calls.map(|rate| Bucket::full(rate, Instant::now()));
+        let bucket = limits.calls.map(|rate| Bucket::of_calls(rate, Instant::now()));
         let (bucket, round) = (Mutex::new(bucket), Mutex::default());
         Self(Arc::new(Inner { provider, group_tag: group_tag.to_owned(), circuit, bucket, round }))
     }
 
     /// The machines of a group, as they are from now on.
-    pub(super) async fn describe(&self, group: &str) -> Result<Vec<Instance>, CloudError> {
+    pub(super) async fn describe(&self, group: &str, haste: Haste) -> Result<Vec<Instance>, CloudError> {
+        let window = if haste == Haste::Due { WINDOW } else { PATIENT_WINDOW };
+        let goes_at = Instant::now() + window;
         let answer = {
             let mut round = lock(&self.0.round);
-            let round = round.get_or_insert_with(|| Round { groups: BTreeSet::new(), answer: self.answer() });
+            let round = round.get_or_insert_with(|| self.round(goes_at));
             round.groups.insert(group.to_owned());
+            round.goes_at.send_if_modified(|known| {
+                let sooner = goes_at < *known;
+                *known = goes_at.min(*known);
+                sooner
+            });
             round.answer.clone()
         };
         Ok(answer.await?.get(group).cloned().unwrap_or_default())
     }
 
-    fn answer(&self) -> Answer {
+    fn round(&self, goes_at: Instant) -> Round {
         let describes = self.clone();
+        let (goes_at, mut sooner) = watch::channel(goes_at);
         let answer = async move {
-            tokio::time::sleep(WINDOW).await;
+            loop {
+                let at = *sooner.borrow_and_update();
+                tokio::select! {
+                    () = tokio::time::sleep_until(at) => break,
+                    _ = sooner.changed() => {}
+                }
+            }
             loop {
                 let groups = lock(&describes.0.round).as_ref().map_or(0, |round| round.groups.len());
                 let Some(wait) = describes.tokens_for(groups, 0.0) else { break };
@@ -88,7 +107,7 @@ impl Describes {
             let groups: Vec<String> = round.into_iter().flat_map(|round| round.groups).collect();
             describes.send(&groups).await
         };
-        answer.boxed().shared()
+        Round { groups: BTreeSet::new(), goes_at, answer: answer.boxed().shared() }
     }
 
     /// The machines of many groups, for a routine look: gives way to those who wait.
@@ -118,7 +137,7 @@ impl Describes {
             bucket.take(calls, now);
             return None;
         }
-        Some(bucket.time_for(missing).max(Duration::from_millis(1)))
+        Some(bucket.time_for(missing, now).max(Duration::from_millis(1)))
     }
 
     async fn send(&self, groups: &[String]) -> Result<Found, CloudError> {
@@ -126,7 +145,9 @@ impl Describes {
         let answer = self.0.provider.describe(groups).await;
         self.answered(answer.as_ref().err());
         let mut found: HashMap<String, Vec<Instance>> = HashMap::new();
-        for machine in answer? {
+        let answer = answer?;
+        self.pay_for_pages(answer.len());
+        for machine in answer {
             if let Some(group) = machine.tags.get(&self.0.group_tag).cloned() {
                 found.entry(group).or_default().push(machine);
             }
@@ -145,9 +166,25 @@ impl Describes {
         }
     }
 
-    pub(super) fn set_share(&self, share: f64) {
+    pub(super) fn set_share(&self, share: f64, others_fill: f64) {
         if let Some(bucket) = lock(&self.0.bucket).as_mut() {
-            bucket.set_share(share, Instant::now());
+            bucket.set_share(share, others_fill, Instant::now());
+        }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let fill = lock(&self.0.bucket).as_mut().map_or(1.0, |bucket| bucket.fill(Instant::now()));
+        Standing { demand: 0, fill }
+    }
+
+    /// More pages than were foreseen have cost tokens, too.
+    fn pay_for_pages(&self, machines: usize) {
+        if let Some(bucket) = lock(&self.0.bucket).as_mut() {
+            let now = Instant::now();
+            #[allow(clippy::cast_precision_loss, reason = "pages are few")]
+            let pages = (machines / MACHINES_PER_PAGE) as f64;
+            let there = bucket.level(now);
+            bucket.take(pages.min(there), now);
         }
     }
 }

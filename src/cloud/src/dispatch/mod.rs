@@ -12,7 +12,10 @@ mod describes;
 mod mutations;
 mod together;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use self::{circuit::Circuit, describes::Describes, mutations::Mutations};
 use crate::{
@@ -23,6 +26,15 @@ use crate::{
 };
 
 pub use self::describes::Found;
+
+/// Whether somebody waits for what a look shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Something is due.
+    Due,
+    /// It may as well wait for others to join.
+    Patient,
+}
 
 /// What is done to machines.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -86,8 +98,8 @@ impl Dispatcher {
     ///
     /// # Errors
     /// As [`Provider::describe`]; at once, with what the cloud last said, where it does not work.
-    pub async fn describe(&self, group: &str) -> Result<Vec<Instance>, CloudError> {
-        self.describes.describe(group).await
+    pub async fn describe(&self, group: &str, haste: Haste) -> Result<Vec<Instance>, CloudError> {
+        self.describes.describe(group, haste).await
     }
 
     /// The machines of many groups, for a routine look: gives way to those who wait for an answer.
@@ -125,27 +137,47 @@ impl Dispatcher {
         lane.request(request).await
     }
 
-    /// Which part of an action's budget is ours.
-    pub fn set_share(&self, action: Action, share: f64) {
+    /// Somebody will start so many machines within a while: replicas share the budget by what each of them will need.
+    pub fn expect(&self, asker: &Arc<str>, machines: usize, within: Duration) {
+        self.start.expect(asker, machines, within);
+    }
+
+    /// Somebody has nothing to start and to stop any more: whoever waits behind need not.
+    pub fn withdraw(&self, asker: &str) {
+        self.start.withdraw(asker);
+        self.stop.withdraw(asker);
+    }
+
+    /// Another part of an action's budget is ours; `others_fill` is how full the others' parts are, of 1.
+    pub fn set_share(&self, action: Action, share: f64, others_fill: f64) {
         match action {
-            Action::Describe => self.describes.set_share(share),
-            Action::Start => self.start.set_share(share),
-            Action::Stop => self.stop.set_share(share),
-            Action::Tag => self.tag.set_share(share),
-            Action::Untag => self.untag.set_share(share),
+            Action::Describe => self.describes.set_share(share, others_fill),
+            Action::Start => self.start.set_share(share, others_fill),
+            Action::Stop => self.stop.set_share(share, others_fill),
+            Action::Tag => self.tag.set_share(share, others_fill),
+            Action::Untag => self.untag.set_share(share, others_fill),
         }
     }
 
-    /// How much of an action's budget is waited for: machines, or calls where machines cost nothing.
-    pub fn demand(&self, action: Action) -> usize {
+    /// How our part of an action's budget stands.
+    pub fn standing(&self, action: Action) -> Standing {
         match action {
-            Action::Describe => 0,
-            Action::Start => self.start.demand(),
-            Action::Stop => self.stop.demand(),
-            Action::Tag => self.tag.demand(),
-            Action::Untag => self.untag.demand(),
+            Action::Describe => self.describes.standing(),
+            Action::Start => self.start.standing(),
+            Action::Stop => self.stop.standing(),
+            Action::Tag => self.tag.standing(),
+            Action::Untag => self.untag.standing(),
         }
     }
+}
+
+/// How our part of a budget stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    /// What is waited for, or will be asked for in a moment: machines, or calls where machines cost nothing.
+    pub demand: usize,
+    /// How full it is, of 1.
+    pub fill: f64,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! request -> pending -> (a moment) -> Lane: who goes, who waits -> one call for each kind -> results, by request
 //! ```
 //!
-//! Who waits no longer than [`PATIENCE`] is sent then; others are told when to come again, and their places are kept.
+//! Who waits for a moment only is sent then; others are told when to come again, and their places are kept.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Mutation, Request,
+    Mutation, Request, Standing,
     circuit::Circuit,
     together::{Together, in_force},
 };
@@ -34,8 +34,13 @@ use crate::{
 const IDLE: Duration = Duration::from_millis(20);
 /// … but nobody waits longer than this for others to come.
 const LONGEST: Duration = Duration::from_millis(200);
-/// Who waits longer than this for tokens is told so.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Who waits longer than this for tokens is told so. A start may wait: it harms nobody. Of a stop or a lock it is decided anew
+/// when its turn has come.
+fn patience(action: Action) -> Duration {
+    if action == Action::Start { Duration::from_secs(1) } else { Duration::ZERO }
+}
+/// Until when a part of a request that was too large for the bucket is asked for again.
+const NEXT_PART: Duration = Duration::from_secs(1);
 /// A call whose permits ran out between their check and the call is tried with those that are left.
 const TRIES: usize = 3;
 
@@ -54,6 +59,8 @@ struct State {
     is_sending: bool,
     first: Instant,
     last: Instant,
+    /// Nothing can go before, unless somebody comes who goes first.
+    wake: Option<Instant>,
 }
 
 struct Pending {
@@ -72,7 +79,7 @@ impl Mutations {
     pub(super) fn new(action: Action, provider: Arc<dyn Provider>, circuit: Arc<Mutex<Circuit>>) -> Self {
         let now = Instant::now();
         let lane = Lane::new(limits(&provider.key().service, action), now);
-        let state = State { lane, pending: Vec::new(), is_sending: false, first: now, last: now };
+        let state = State { lane, pending: Vec::new(), is_sending: false, first: now, last: now, wake: None };
         Self { action, provider, circuit, state: Mutex::new(state) }
     }
 
@@ -80,12 +87,21 @@ impl Mutations {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set_share(&self, share: f64) {
-        self.lock().lane.set_share(share, Instant::now());
+    pub(super) fn set_share(&self, share: f64, others_fill: f64) {
+        self.lock().lane.set_share(share, others_fill, Instant::now());
     }
 
-    pub(super) fn demand(&self) -> usize {
-        self.lock().lane.demand()
+    pub(super) fn standing(&self) -> Standing {
+        let (mut state, now) = (self.lock(), Instant::now());
+        Standing { demand: state.lane.demand(now), fill: state.lane.fill(now) }
+    }
+
+    pub(super) fn expect(&self, asker: &Arc<str>, machines: usize, within: Duration) {
+        self.lock().lane.expect(asker, machines, Instant::now() + within);
+    }
+
+    pub(super) fn withdraw(&self, asker: &str) {
+        self.lock().lane.withdraw(asker);
     }
 
     /// Sends a request with others of its kind.
@@ -94,7 +110,7 @@ impl Mutations {
         let (reply, answer) = oneshot::channel();
         {
             let (mut state, now) = (self.lock(), Instant::now());
-            state.last = now;
+            (state.last, state.wake) = (now, None);
             if state.pending.is_empty() {
                 state.first = now;
             }
@@ -110,7 +126,6 @@ impl Mutations {
     }
 
     async fn send_pending(self: Arc<Self>) {
-        let mut wake = None;
         loop {
             let due = {
                 let mut state = self.lock();
@@ -118,22 +133,20 @@ impl Mutations {
                     state.is_sending = false;
                     return;
                 }
-                (state.last + IDLE).min(state.first + LONGEST).max(wake.unwrap_or(state.first))
+                (state.last + IDLE).min(state.first + LONGEST).max(state.wake.unwrap_or(state.first))
             };
             if Instant::now() < due {
                 sleep_until(due).await;
                 continue;
             }
-            let (going, wait) = self.choose();
-            for call in calls(going) {
+            for call in calls(self.choose()) {
                 tokio::spawn(self.clone().send(call));
             }
-            wake = wait.map(|wait| Instant::now() + wait.max(Duration::from_millis(1)));
         }
     }
 
-    /// Parts what is pending: what goes now, what stays for a moment (how long), what is told to come later.
-    fn choose(&self) -> (Vec<Going>, Option<Duration>) {
+    /// Parts what is pending: what goes now, what stays for a moment, what is told to come later.
+    fn choose(&self) -> Vec<Going> {
         let (mut state, now) = (self.lock(), Instant::now());
         let mut pending = std::mem::take(&mut state.pending);
         // Whoever asked may have gone away.
@@ -152,7 +165,7 @@ impl Mutations {
         for (one, verdict) in pending.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Go(machines) => going.push(Going::part(one, machines)),
-                Verdict::Wait(wait) if wait <= PATIENCE => {
+                Verdict::Wait(wait) if wait <= patience(self.action) => {
                     shortest = Some(shortest.map_or(wait, |shortest| shortest.min(wait)));
                     state.pending.push(one);
                 }
@@ -164,7 +177,8 @@ impl Mutations {
             }
         }
         (state.first, state.last) = (now, now);
-        (going, shortest)
+        state.wake = shortest.map(|wait| now + wait.max(Duration::from_millis(1)));
+        going
     }
 
     /// One call for several requests. Those whose permit has run out are left out.
@@ -247,7 +261,7 @@ impl Going {
         let mut ids = pending.request.ids.clone();
         let left = ids.split_off(machines.min(ids.len()));
         // The lane knows when; a moment from now is soon enough to ask it.
-        Self { left: queued(&left, PATIENCE), pending, ids }
+        Self { left: queued(&left, NEXT_PART), pending, ids }
     }
 }
 

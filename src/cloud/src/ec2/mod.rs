@@ -13,6 +13,8 @@ use aws_sdk_ec2::{
     types::{Filter, Reservation, Tag as SdkTag},
 };
 
+use futures::{StreamExt, TryStreamExt, stream};
+
 use crate::{
     aws,
     error::{CloudError, ErrorClass},
@@ -27,6 +29,8 @@ const FILTER_VALUES_MAX: usize = 200;
 const PAGE_SIZE: i32 = 1000;
 /// A describe of more pages than this (a million machines) is given up: something repeats itself.
 const PAGES_MAX: usize = 1000;
+/// Describes of many groups that are under way at once.
+const CALLS_AT_ONCE: usize = 4;
 /// Ids per mutation: `CreateTags` takes 1,000, `StartInstances` documents no limit.
 const IDS_MAX: usize = 1000;
 
@@ -164,10 +168,11 @@ impl Provider for Ec2 {
     }
 
     async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
-        let mut all = Vec::new();
-        for chunk in groups.chunks(FILTER_VALUES_MAX) {
-            all.extend(self.describe_pages(&self.group_tag, chunk).await?);
-        }
+        let looks = groups.chunks(FILTER_VALUES_MAX).map(|chunk| self.describe_pages(&self.group_tag, chunk));
+        let looks: Vec<_> = looks.collect();
+        let found: Vec<Vec<Instance>> =
+            stream::iter(looks).buffer_unordered(CALLS_AT_ONCE).try_collect().await?;
+        let mut all: Vec<Instance> = found.into_iter().flatten().collect();
         // Never act on a machine whose own tag differs, whatever a filter let through.
         let wanted: HashSet<&String> = groups.iter().collect();
         let mut seen = HashSet::new();

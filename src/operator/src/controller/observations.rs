@@ -74,10 +74,13 @@ impl Observations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was last seen of a group.
-    pub fn get(&self, cloud: &CloudKey, tag: &str) -> Option<Seen> {
+    /// What was last seen of a key's group. None where looks fail: the pass finds out why.
+    pub fn get(&self, key: &Key, cloud: &CloudKey, tag: &str) -> Option<Seen> {
         let group = (cloud.clone(), tag.to_owned());
-        self.lock().groups.get(&group).map(|known| known.seen.clone())
+        let state = self.lock();
+        // A key for which the group is not kept young would never hear of it again.
+        let known = state.groups.get(&group).filter(|known| known.keys.contains(key));
+        known.filter(|known| known.failures < FAILURES).map(|known| known.seen.clone())
     }
 
     /// A key has seen its group: it is kept young for it from now on.

@@ -1,6 +1,6 @@
 //! What the cloud says of a group, read for what it means to bookings.
 
-use booking_cloud::{CloudError, Dispatcher};
+use booking_cloud::{CloudError, Dispatcher, Haste};
 use booking_core::{
     Attempts, Backoff, Observation,
     instance::{self, LockTag},
@@ -12,8 +12,12 @@ use jiff::Timestamp;
 ///
 /// # Errors
 /// Whatever the cloud answers.
-pub async fn describe(cloud: &Dispatcher, tag: &str) -> Result<Vec<booking_core::Instance>, CloudError> {
-    Ok(cloud.describe(tag).await?.into_iter().map(read).collect())
+pub async fn describe(
+    cloud: &Dispatcher,
+    tag: &str,
+    haste: Haste,
+) -> Result<Vec<booking_core::Instance>, CloudError> {
+    Ok(cloud.describe(tag, haste).await?.into_iter().map(read).collect())
 }
 
 /// What a describe means for the decision, and for what is remembered.
@@ -28,7 +32,7 @@ pub fn observed(
             Observation::Seen(instances)
         }
         Err(error) => {
-            let failures = attempts.observe_failed();
+            let failures = attempts.observe_failed(now);
             let wait = backoff(&error).wait(failures);
             let retry_at = after(now, error.retry_after.map_or(wait, |after| after.max(wait)));
             Observation::Failed { message: error.to_string(), retry_at }

@@ -181,13 +181,20 @@ impl Opener {
 
     fn take_in(&self, change: Change, coming: &mut BTreeMap<Slot, SlotPermit>) {
         let mut open = self.shards.open();
-        for slot in change.lost {
-            coming.remove(&slot);
-            open.remove(&slot);
+        for slot in &change.lost {
+            coming.remove(slot);
+            open.remove(slot);
         }
         // What is lost again already will be told of again.
         let gained = change.gained.into_iter();
         coming.extend(gained.filter_map(|slot| Some((slot, self.shards.ring.permit(slot)?))));
+        drop(open);
+        // Their next passes find that they are not ours, and forget what was remembered of them.
+        if !change.lost.is_empty() {
+            let mut keys = self.cache.keys();
+            keys.retain(|key| self.shards.slot(key).is_some_and(|slot| change.lost.contains(&slot)));
+            keys.into_iter().for_each(|key| self.queue.add(key));
+        }
     }
 
     fn open(&self, slots: BTreeMap<Slot, SlotPermit>) {

@@ -1,7 +1,7 @@
 //! Events: for people, best effort. One that cannot be published is logged and forgotten; the same
 //! stands in a condition.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use booking_core::{EventType, Note};
 use k8s_openapi::{
@@ -14,6 +14,8 @@ use kube::{
     runtime::events::{Event, EventType as KubeEventType, Recorder, Reporter},
 };
 
+use tokio::sync::Semaphore;
+
 use super::write::{FIELD_MANAGER, Leave};
 use crate::clock::Clock;
 
@@ -21,6 +23,8 @@ use crate::clock::Clock;
 const NOTE_MAX_BYTES: usize = 1024;
 /// Longest name of an object whose Events the recorder can name: 253 less a dot and 16 digits.
 const NAME_MAX: usize = 236;
+/// Events that are published at once.
+const EVENTS_AT_ONCE: usize = 8;
 /// Longest time that all Events of a pass may take: what is due next must not wait for them.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -31,13 +35,21 @@ pub struct Reporting {
     client: Client,
     instance: String,
     clock: Clock,
+    /// Events that are under way at once: statuses do not wait for them, nor they for statuses.
+    turns: Arc<Semaphore>,
 }
 
 impl Reporting {
     /// Publishes as `booking-operator`; `instance` is the name of this process.
     pub fn new(client: Client, instance: String, clock: Clock) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(instance.clone()) };
-        Self { recorder: Recorder::new(client.clone(), reporter), client, instance, clock }
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            instance,
+            clock,
+            turns: Arc::new(Semaphore::new(EVENTS_AT_ONCE)),
+        }
     }
 
     /// Publishes notes, each about an object.
@@ -76,7 +88,7 @@ impl Reporting {
             secondary: None,
         };
         // A namespace that is going takes no new objects.
-        if let Err(error) = leave.send("event", self.record(&event, about)).await {
+        if let Err(error) = leave.with(&self.turns).send("event", self.record(&event, about)).await {
             tracing::debug!(%error, reason = note.reason, "event not published");
         }
     }

@@ -88,6 +88,11 @@ pub struct Leave {
 }
 
 impl Leave {
+    /// The same leave, with other places.
+    pub fn with(&self, places: &Arc<Semaphore>) -> Self {
+        Self { permit: self.permit.clone(), writes: places.clone() }
+    }
+
     /// Sends a write, if there still is leave, and waits for its reply.
     ///
     /// # Errors

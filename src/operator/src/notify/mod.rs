@@ -235,15 +235,19 @@ impl Outbox {
         let mut before = state.entries.remove(key).unwrap_or_default();
         let mut room = WAITING_MAX.saturating_sub(state.entries.values().map(HashMap::len).sum());
         let mut now: HashMap<NoticeId, Entry> = HashMap::new();
+        let (known, new): (Vec<Notice>, Vec<Notice>) =
+            notices.into_iter().partition(|notice| before.contains_key(&notice.id));
         let mut has_room = true;
-        for notice in notices {
-            if room == 0 {
+        // Those that were taken before are under way.
+        for notice in known.into_iter().chain(new) {
+            let id = notice.id.clone();
+            let before = before.remove(&id);
+            if room == 0 && before.is_none() {
                 has_room = false;
                 break;
             }
-            room -= 1;
-            let id = notice.id.clone();
-            let entry = if let Some(known) = before.remove(&id) {
+            room = room.saturating_sub(1);
+            let entry = if let Some(known) = before {
                 Entry { notice, ..known }
             } else {
                 state.last += 1;
@@ -277,14 +281,23 @@ impl Outbox {
             // Asked again before each try: another replica may own the key by now, and sends what is left.
             let Some(permit) = self.0.ownership.permit(key) else { return self.give_back(key, id, number) };
             let Ok(call) = permit.begin() else { return self.give_back(key, id, number) };
+            let mut call = Some(call);
             let last_moment = Instant::now() + permit.call_timeout();
-            let Some(notice) = self.open(key, id, number) else { return call.replied() };
+            let Some(notice) = self.open(key, id, number) else { return over(call) };
             let outcome = if self.0.clock.now() >= notice.deadline {
                 Outcome::Over(Some(
                     last.unwrap_or_else(|| "its time was over before its turn came".to_owned()),
                 ))
             } else {
-                self.send(&notice).await
+                let mut sending = std::pin::pin!(self.send(&notice));
+                match tokio::time::timeout_at(last_moment, &mut sending).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => {
+                        // The key is held no longer than by any call: whoever takes it over may send once more.
+                        drop(call.take());
+                        sending.await
+                    }
+                }
             };
             drop(turn);
             count(&notice, outcome.word());
@@ -294,10 +307,10 @@ impl Outbox {
                         tracing::warn!(%key, "a notification was given up: {problem}");
                     }
                     self.done(key, &notice, number, (problem, last_moment)).await;
-                    return call.replied();
+                    return over(call);
                 }
                 Outcome::Again(problem) => {
-                    call.replied();
+                    over(call);
                     let wait = waits.next().unwrap_or(LONGEST_WAIT);
                     tracing::warn!(%key, "a notification is tried again in {wait:?}: {problem}");
                     last = Some(problem);
@@ -382,6 +395,13 @@ impl Outbox {
             entry.recorded = Some(tell);
         }
         recorded
+    }
+}
+
+/// The call is over, unless it was given up.
+fn over(call: Option<Box<dyn booking_cloud::RunningCall>>) {
+    if let Some(call) = call {
+        call.replied();
     }
 }
 

@@ -9,6 +9,7 @@ use crate::budget::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+const ARRIVES_WITHIN: Duration = crate::budget::bucket::ARRIVES_WITHIN;
 
 fn ask(asker: &str, machines: usize) -> Ask {
     of_kind(asker, machines, 0)
@@ -30,8 +31,9 @@ fn a_thousand_starts_share_one_call() {
     let asks: Vec<Ask> = (0..1000).map(|n| ask(&format!("b-{n}"), 1)).collect();
     assert!(lane.admit(&asks, now).iter().all(|verdict| *verdict == Verdict::Go(1)));
     // four calls are left, but no machine
-    assert_eq!(lane.admit(&[ask("late", 1)], now), [Verdict::Wait(SECOND / 2)]);
-    assert_eq!(lane.admit(&[ask("late", 1)], now + SECOND / 2), [Verdict::Go(1)]);
+    assert_eq!(lane.admit(&[ask("late", 1)], now), [Verdict::Wait(ARRIVES_WITHIN + SECOND / 2)]);
+    let later = now + ARRIVES_WITHIN + SECOND / 2;
+    assert_eq!(lane.admit(&[ask("late", 1)], later), [Verdict::Go(1)]);
 }
 
 #[test]
@@ -40,7 +42,7 @@ fn calls_run_out_before_machines_do_where_each_comes_alone() {
     let verdicts: Vec<Verdict> = (0..7).flat_map(|n| lane.admit(&[ask(&format!("b-{n}"), 1)], now)).collect();
     assert!(verdicts[..5].iter().all(|verdict| *verdict == Verdict::Go(1)));
     // those that wait share the call that comes next
-    assert_eq!(verdicts[5..], [Verdict::Wait(SECOND / 2), Verdict::Wait(SECOND / 2)]);
+    assert_eq!(verdicts[5..], [Verdict::Wait(ARRIVES_WITHIN + SECOND / 2); 2]);
 }
 
 #[test]
@@ -50,20 +52,20 @@ fn who_waits_is_told_when_in_the_order_of_turns_and_is_not_overtaken() {
     let asks: Vec<Ask> = (0..110).map(|n| ask(&format!("g-{n:03}"), 10)).collect();
     let verdicts = lane.admit(&asks, now);
     assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Go(10)).count(), 100);
-    let waits: Vec<Verdict> = (1..=10).map(|n| Verdict::Wait(SECOND * 5 * n)).collect();
+    let waits: Vec<Verdict> = (1..=10).map(|n| Verdict::Wait(ARRIVES_WITHIN + SECOND * 5 * n)).collect();
     assert_eq!(verdicts[100..], waits);
     // when somebody comes who is no sooner due, then after them
-    let later = now + SECOND * 5;
+    let later = now + ARRIVES_WITHIN + SECOND * 5;
     assert_eq!(lane.admit(&[ask("new", 1)], later), [Verdict::Wait(SECOND / 2 * 91)]);
     // and the first of them gets what was kept
     assert_eq!(lane.admit(&[ask("g-100", 10)], later), [Verdict::Go(10)]);
-    assert_eq!(lane.demand(), 91);
+    assert_eq!(lane.demand(later), 91);
 }
 
 #[test]
 fn a_group_larger_than_the_bucket_goes_in_parts() {
     let (mut lane, now) = ec2(Action::Start);
-    lane.set_share(0.4, now);
+    lane.set_share(0.4, 1.0, now);
     assert_eq!(lane.admit(&[ask("huge", 560)], now), [Verdict::Go(400)]);
     let Verdict::Wait(wait) = lane.admit(&[ask("huge", 160)], now)[0] else { panic!() };
     // four tenths of two tokens a second
@@ -75,12 +77,12 @@ fn tags_of_the_same_kind_share_a_call_and_others_cost_one_each() {
     let (mut lane, now) = ec2(Action::Tag);
     let same: Vec<Ask> = (0..500).map(|n| ask(&format!("b-{n}"), 3)).collect();
     assert!(lane.admit(&same, now).iter().all(|verdict| *verdict == Verdict::Go(3)));
-    // fifteen hundred machines took two calls: 98 are left
+    // fifteen hundred machines took two calls: 96 of 98 are left
     let others: Vec<Ask> = (0..120).map(|n| of_kind(&format!("c-{n}"), 3, n + 1)).collect();
     let verdicts = lane.admit(&others, now);
-    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Go(3)).count(), 98);
-    assert_eq!(verdicts[98], Verdict::Wait(SECOND / 10));
-    assert_eq!(verdicts[119], Verdict::Wait(SECOND / 10 * 22));
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Go(3)).count(), 96);
+    assert_eq!(verdicts[96], Verdict::Wait(ARRIVES_WITHIN + SECOND / 10));
+    assert_eq!(verdicts[119], Verdict::Wait(ARRIVES_WITHIN + SECOND / 10 * 24));
 }
 
 #[test]
@@ -90,7 +92,7 @@ fn databases_cost_a_call_each() {
     let asks: Vec<Ask> = (0..60).map(|n| ask(&format!("db-{n}"), 1)).collect();
     let verdicts = lane.admit(&asks, now);
     assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Go(1)).count(), 50);
-    assert_eq!(verdicts[59], Verdict::Wait(SECOND * 2));
+    assert_eq!(verdicts[59], Verdict::Wait(ARRIVES_WITHIN + SECOND * 2));
 }
 
 #[test]
@@ -105,7 +107,36 @@ fn throttling_makes_everybody_wait_longer_than_planned() {
 fn who_does_not_come_again_holds_nobody_up_for_long() {
     let (mut lane, now) = ec2(Action::Start);
     assert_eq!(lane.admit(&[ask("all", 1000)], now), [Verdict::Go(1000)]);
-    assert_eq!(lane.admit(&[ask("gone", 10)], now), [Verdict::Wait(SECOND * 5)]);
+    assert_eq!(lane.admit(&[ask("gone", 10)], now), [Verdict::Wait(ARRIVES_WITHIN + SECOND * 5)]);
+    let now = now + ARRIVES_WITHIN;
     assert_eq!(lane.admit(&[ask("b", 10)], now + SECOND * 9), [Verdict::Wait(SECOND)]);
     assert_eq!(lane.admit(&[ask("b", 10)], now + SECOND * 21), [Verdict::Go(10)]);
+}
+
+#[test]
+fn what_is_expected_counts_until_it_is_asked_for_or_its_time_is_over() {
+    let (mut lane, now) = ec2(Action::Start);
+    lane.expect(&"a".into(), 10, now + SECOND * 10);
+    lane.expect(&"b".into(), 5, now + SECOND * 10);
+    lane.expect(&"c".into(), 1, now + SECOND);
+    assert_eq!(lane.demand(now), 16);
+    assert_eq!(lane.admit(&[ask("a", 10)], now), [Verdict::Go(10)]);
+    assert_eq!(lane.demand(now + SECOND), 5);
+    lane.withdraw("b");
+    assert_eq!(lane.demand(now), 0);
+}
+
+#[test]
+fn refusals_of_one_moment_count_once_and_machines_only_if_they_go_on() {
+    let (mut lane, now) = ec2(Action::Start);
+    lane.throttled(now);
+    lane.throttled(now + SECOND / 2);
+    assert!(
+        lane.admit(&[ask("all", 1000)], now + SECOND * 2) == [Verdict::Go(1000)],
+        "no machine was refused"
+    );
+    let (mut lane, now) = ec2(Action::Start);
+    lane.throttled(now);
+    lane.throttled(now + SECOND * 3);
+    assert!(matches!(lane.admit(&[ask("all", 1000)], now + SECOND * 6)[0], Verdict::Wait(_)));
 }

@@ -68,8 +68,8 @@ async fn a_look_concerns_those_whose_groups_have_changed() {
     keys.sort();
     assert_eq!(keys, [key("changed"), key("gone")]);
     assert!(observations.due(&cloud(), INTERVAL).is_empty());
-    assert_eq!(observations.get(&cloud(), "same").unwrap().at, Timestamp::MAX);
-    assert!(observations.get(&cloud(), "gone").unwrap().instances.is_empty());
+    assert_eq!(observations.get(&key("same"), &cloud(), "same").unwrap().at, Timestamp::MAX);
+    assert!(observations.get(&key("gone"), &cloud(), "gone").unwrap().instances.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,7 +82,7 @@ async fn what_a_pass_has_seen_since_is_not_undone_by_an_older_look() {
     let found = HashMap::from([("a".to_owned(), vec![machine("a", InstanceState::Running)])]);
     let keys = observations.found(&cloud(), &["a".to_owned()], found, (Timestamp::MAX, asked));
     assert_eq!(keys, []);
-    assert!(observations.get(&cloud(), "a").unwrap().instances.is_empty());
+    assert!(observations.get(&key("a"), &cloud(), "a").unwrap().instances.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,6 +99,8 @@ async fn a_cloud_that_fails_is_told_of_the_second_time_and_once() {
     put(&observations, "a");
     let fails = || observations.failed(&cloud(), &["a".to_owned()], Instant::now());
     assert_eq!((fails(), fails(), fails()), (vec![], vec![key("a")], vec![]));
+    // and what was seen before is of no use to whoever asks why
+    assert!(observations.get(&key("a"), &cloud(), "a").is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,10 +109,11 @@ async fn a_group_that_nobody_works_on_is_forgotten() {
     put(&observations, "a");
     observations.put(&key("b"), (&cloud(), "a"), seen(vec![]), Instant::now());
     observations.forget(&key("a"));
-    assert!(observations.get(&cloud(), "a").is_some());
+    assert!(observations.get(&key("b"), &cloud(), "a").is_some());
+    assert!(observations.get(&key("a"), &cloud(), "a").is_none(), "it would never hear of it again");
     // when the other one changes its group
     observations.put(&key("b"), (&cloud(), "b"), seen(vec![]), Instant::now());
-    assert!(observations.get(&cloud(), "a").is_none());
+    assert!(observations.get(&key("b"), &cloud(), "a").is_none());
     observations.forget(&key("b"));
     assert!(observations.lock().groups.is_empty() && observations.lock().group_of.is_empty());
 }

@@ -8,10 +8,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use booking_api::{Booking, BookingStatus};
-use booking_cloud::Dispatcher;
+use booking_cloud::{Dispatcher, Haste};
 use booking_core::{
     Attempts, Call, Decision, Finalizer, Observation, Settings, Subject, World, decide, group_to_observe,
-    instant::after, look::must_look,
+    instant::after,
+    look::{may_start_first, must_look},
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
@@ -30,6 +31,23 @@ use crate::controller::{
 
 /// How long until notices are offered again that there was no room for.
 const OUTBOX_FULL: Duration = Duration::from_secs(5);
+
+/// How long before its window a group's start is expected: since its look, and a while more.
+const EXPECTED: Duration = Duration::from_secs(15);
+
+fn is_start(call: &&Call) -> bool {
+    matches!(call, Call::Start(_))
+}
+
+/// How far what was seen before will do.
+enum Known {
+    /// For all that is to be done.
+    Enough(Observation, Decision),
+    /// For starts.
+    EnoughToStart(Observation, Decision),
+    /// For nothing.
+    TooLittle(Haste),
+}
 
 /// What a pass is about.
 #[derive(Clone, Copy)]
@@ -70,16 +88,29 @@ impl Pass {
         };
         let cloud = self.clouds.get(&group.place, &group.key.type_).await;
         let work = Work { key, snapshot: &snapshot, leave, settings: &settings, cloud: Some(&cloud) };
-        if let Some((observation, decision)) = self.by_what_is_known(work, &group.key.tag, attempts) {
-            return Some(self.finish(work, &observation, decision, attempts).await);
-        }
+        // What was never seen, or is to be started or stopped, is waited for.
+        let haste = match self.by_what_is_known(work, &group.key.tag, attempts) {
+            Known::Enough(observation, decision) => {
+                return Some(self.finish(work, &observation, decision, attempts).await);
+            }
+            Known::EnoughToStart(observation, decision) => {
+                let starts: Vec<&Call> = decision.calls.iter().filter(is_start).collect();
+                // What cannot be sent is decided on anew below.
+                let sent = self.send(work, &starts, (&decision, &observation), attempts).await;
+                if let Err(error) = sent {
+                    return Some(Outcome { wake_at: decision.wake_at, result: Err(error) });
+                }
+                Haste::Patient
+            }
+            Known::TooLittle(haste) => haste,
+        };
         let visit = self.clouds.enter(&clouds::key(&group.place, &group.key.type_), key);
         if visit.is_none() {
             let wake_at = Some(after(self.clock.now(), clouds::LONGEST_TURN));
             return Some(Outcome { wake_at, result: Ok(()) });
         }
         let (at, asked) = (self.clock.now(), Instant::now());
-        let answer = observe::describe(&cloud, &group.key.tag).await;
+        let answer = observe::describe(&cloud, &group.key.tag, haste).await;
         if let Ok(instances) = &answer {
             let seen = Seen { instances: Arc::new(instances.clone()), at };
             self.observations.put(key, (cloud.key(), &group.key.tag), seen, asked);
@@ -89,14 +120,10 @@ impl Pass {
         Some(self.finish(work, &observation, decision, attempts).await)
     }
 
-    /// A decision on what was seen before, if that will do.
-    fn by_what_is_known(
-        &self,
-        work: Work<'_>,
-        tag: &str,
-        attempts: &mut Attempts,
-    ) -> Option<(Observation, Decision)> {
-        let seen = self.observations.get(work.cloud?.key(), tag)?;
+    /// A decision on what was seen before, as far as that will do.
+    fn by_what_is_known(&self, work: Work<'_>, tag: &str, attempts: &mut Attempts) -> Known {
+        let seen = work.cloud.and_then(|cloud| self.observations.get(work.key, cloud.key(), tag));
+        let Some(seen) = seen else { return Known::TooLittle(Haste::Due) };
         let now = self.clock.now();
         // A routine look since then tells what came of it, too.
         if attempts.last().is_some_and(|last| last < seen.at) {
@@ -105,7 +132,15 @@ impl Pass {
         let observation = Observation::Seen(seen.instances.to_vec());
         let decision = self.decide(work.key, work.snapshot, (&observation, attempts), work.settings);
         let known = (seen.instances.as_slice(), seen.at);
-        (!must_look(&decision, known, attempts, work.settings, now)).then_some((observation, decision))
+        if !must_look(&decision, known, attempts, work.settings, now) {
+            Known::Enough(observation, decision)
+        } else if may_start_first(&decision, seen.at, attempts, now) {
+            Known::EnoughToStart(observation, decision)
+        } else {
+            let is_power = |call: &Call| matches!(call, Call::Start(_) | Call::Stop(_));
+            let hurries = decision.calls.iter().any(is_power);
+            Known::TooLittle(if hurries { Haste::Due } else { Haste::Patient })
+        }
     }
 
     async fn finish(
@@ -115,6 +150,7 @@ impl Pass {
         decision: Decision,
         attempts: &mut Attempts,
     ) -> Outcome {
+        self.tell_dispatcher(work, &decision);
         let notices = decision.notices.clone();
         let result = self.carry_out(work, observation, &decision, attempts).await;
         // What is remembered is looked after; all else the routine looks find.
@@ -125,6 +161,19 @@ impl Pass {
             wake_at = Some(wake_at.map_or(again, |wake_at| wake_at.min(again)));
         }
         Outcome { wake_at, result }
+    }
+
+    /// What this key will need, and that it needs nothing any more.
+    fn tell_dispatcher(&self, work: Work<'_>, decision: &Decision) {
+        let Some(cloud) = work.cloud else { return };
+        let asker: Arc<str> = work.key.to_string().into();
+        if decision.expects > 0 {
+            cloud.expect(&asker, decision.expects, EXPECTED);
+        } else if !decision.calls.iter().any(|call| matches!(call, Call::Start(_) | Call::Stop(_)))
+            && !decision.waits_for_turn
+        {
+            cloud.withdraw(&asker);
+        }
     }
 
     fn decide(
@@ -173,7 +222,6 @@ impl Pass {
         if let (Finalizer::Add, Some(known)) = (decision.finalizer, &resource) {
             resource = Some(writer.add_finalizer(known).await?);
         }
-        let is_start = |call: &&Call| matches!(call, Call::Start(_));
         let (starts, calls): (Vec<&Call>, Vec<&Call>) =
             decision.calls.iter().partition(|call| decision.starts_first && is_start(call));
         self.send(work, &starts, (decision, observation), attempts).await?;
