@@ -1,5 +1,7 @@
 //! The command line.
 
+#![allow(clippy::doc_markdown, reason = "field docs are the text of --help, where backticks only disturb")]
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};

@@ -99,7 +99,7 @@ where
     K::DynamicType: Default,
 {
     let (api, begun): (Api<K>, _) = (Api::namespaced(client.clone(), NAMESPACE), Instant::now());
-    let mut last = 0;
+    let mut told = 0;
     while begun.elapsed() < PATIENCE {
         let (mut page, mut found) = (ListParams::default().limit(2000), 0);
         loop {
@@ -114,9 +114,9 @@ where
             println!("   {found} {what} after {:.1} s", begun.elapsed().as_secs_f64());
             return Ok(());
         }
-        if found != last && begun.elapsed() > Duration::from_secs(5) {
+        if found != told && begun.elapsed() > Duration::from_secs(5) {
             println!("   {found} of {count} {what}, {} s", begun.elapsed().as_secs());
-            last = found;
+            told = found;
         }
         // Looking costs the API server time that the operator needs.
         let pause = if count > 2000 { Duration::from_secs(3) } else { Duration::from_millis(500) };

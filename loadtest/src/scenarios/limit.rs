@@ -58,9 +58,9 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         });
         let (seconds, throttled) = done.join().map_err(|_| "the simulation panicked")??;
         println!("   {replicas} replicas: {seconds:.0} s of virtual time, the limit is {limit:.0} s");
-        let [ratio, throttles] = names;
-        outcome.figures.push(Figure::at_most(ratio, seconds / limit, 1.05));
-        outcome.figures.push(Figure::at_most(throttles, throttled, 1.0));
+        let [of_limit, percent] = names;
+        outcome.figures.push(Figure::at_most(of_limit, seconds / limit, 1.05));
+        outcome.figures.push(Figure::at_most(percent, throttled, 1.0));
     }
     outcome.details.insert("machines".into(), json!(machines));
     outcome.details.insert("limit_s".into(), json!(limit));

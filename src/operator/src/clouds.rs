@@ -22,11 +22,14 @@ use crate::{
 pub struct OpenClouds {
     clouds: Arc<dyn Clouds>,
     /// With the external id that it was opened with: another one takes its place.
-    open: Mutex<HashMap<CloudKey, (Option<String>, Arc<Dispatcher>)>>,
+    open: Mutex<HashMap<CloudKey, Opened>>,
     /// Which part of a budget is ours as long as nobody waits for anything.
     even: SyncMutex<f64>,
     lanes: Arc<Lanes>,
 }
+
+/// A cloud, and the external id that it was opened with.
+type Opened = (Option<String>, Arc<Dispatcher>);
 
 /// A key that waits for a place asks again by itself after so long.
 pub const LONGEST_TURN: Duration = Duration::from_secs(10);

@@ -164,7 +164,7 @@ mod tests {
         for asker in ["a", "b"] {
             turns.ask(&turn(Rank::Due, 10, "ann", asker), 1, now);
         }
-        turns.keep("a", 2, now + Duration::from_secs(60));
+        turns.keep("a", 2, now + Duration::from_mins(1));
         turns.leave(&[], now + Duration::from_secs(61));
         assert_eq!((order(&turns), turns.machines()), (vec!["a"], 2));
         turns.ask(&turn(Rank::Due, 99, "ann", "a"), 3, now + Duration::from_secs(61));

@@ -193,7 +193,9 @@ impl Opener {
         if !change.lost.is_empty() {
             let mut keys = self.cache.keys();
             keys.retain(|key| self.shards.slot(key).is_some_and(|slot| change.lost.contains(&slot)));
-            keys.into_iter().for_each(|key| self.queue.add(key));
+            for key in keys {
+                self.queue.add(key);
+            }
         }
     }
 

@@ -123,7 +123,7 @@ impl Pass {
         let leave = Leave { permit, writes: self.writes.clone() };
         let mut remembered = self.memory.take(key);
         let Outcome { wake_at, result } = match key.kind {
-            Kind::Resource => self.reconcile_group(key, &leave, &mut remembered.attempts).await?,
+            Kind::Resource => Box::pin(self.reconcile_group(key, &leave, &mut remembered.attempts)).await?,
             Kind::Scheduler => self.reconcile_scheduler(key, &leave).await?,
             Kind::Monitor => self.reconcile_monitor(key, &leave, &mut remembered.failed_sweeps).await?,
         };

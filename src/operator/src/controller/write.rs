@@ -89,6 +89,7 @@ pub struct Leave {
 
 impl Leave {
     /// The same leave, with other places.
+    #[must_use]
     pub fn with(&self, places: &Arc<Semaphore>) -> Self {
         Self { permit: self.permit.clone(), writes: places.clone() }
     }

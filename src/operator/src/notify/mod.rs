@@ -290,13 +290,12 @@ impl Outbox {
                 ))
             } else {
                 let mut sending = std::pin::pin!(self.send(&notice));
-                match tokio::time::timeout_at(last_moment, &mut sending).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => {
-                        // The key is held no longer than by any call: whoever takes it over may send once more.
-                        drop(call.take());
-                        sending.await
-                    }
+                if let Ok(outcome) = tokio::time::timeout_at(last_moment, &mut sending).await {
+                    outcome
+                } else {
+                    // The key is held no longer than by any call: whoever takes it over may send once more.
+                    drop(call.take());
+                    sending.await
                 }
             };
             drop(turn);
@@ -364,7 +363,7 @@ impl Outbox {
         match tokio::time::timeout_at(last_moment, written).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%key, %error, "a notification that was sent is not recorded yet")
+                tracing::warn!(%key, %error, "a notification that was sent is not recorded yet");
             }
             Err(_) => tracing::debug!(%key, "a notification that was sent is left to a pass to record"),
         }

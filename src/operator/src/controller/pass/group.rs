@@ -35,7 +35,7 @@ const OUTBOX_FULL: Duration = Duration::from_secs(5);
 /// How long before its window a group's start is expected: since its look, and a while more.
 const EXPECTED: Duration = Duration::from_secs(15);
 
-fn is_start(call: &&Call) -> bool {
+fn is_start(call: &Call) -> bool {
     matches!(call, Call::Start(_))
 }
 
@@ -94,7 +94,7 @@ impl Pass {
                 return Some(self.finish(work, &observation, decision, attempts).await);
             }
             Known::EnoughToStart(observation, decision) => {
-                let starts: Vec<&Call> = decision.calls.iter().filter(is_start).collect();
+                let starts: Vec<&Call> = decision.calls.iter().filter(|call| is_start(call)).collect();
                 // What cannot be sent is decided on anew below.
                 let sent = self.send(work, &starts, (&decision, &observation), attempts).await;
                 if let Err(error) = sent {
@@ -150,7 +150,7 @@ impl Pass {
         decision: Decision,
         attempts: &mut Attempts,
     ) -> Outcome {
-        self.tell_dispatcher(work, &decision);
+        Self::tell_dispatcher(work, &decision);
         let notices = decision.notices.clone();
         let result = self.carry_out(work, observation, &decision, attempts).await;
         // What is remembered is looked after; all else the routine looks find.
@@ -164,7 +164,7 @@ impl Pass {
     }
 
     /// What this key will need, and that it needs nothing any more.
-    fn tell_dispatcher(&self, work: Work<'_>, decision: &Decision) {
+    fn tell_dispatcher(work: Work<'_>, decision: &Decision) {
         let Some(cloud) = work.cloud else { return };
         let asker: Arc<str> = work.key.to_string().into();
         if decision.expects > 0 {
