@@ -52,7 +52,7 @@ async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
     let bench = Bench::start(args, "isolation").await?;
     bench.ec2.world().trust_role(ROLE, None)?;
     let accounts = args.out.join("logs/isolation/accounts.yaml");
-    std::fs::write(&accounts, format!("- namespaces: [\"*\"]\n  role_arn: {ROLE}\n"))?;
+    std::fs::write(&accounts, format!("- namespaces: [\"*\"]\n  role_arn: {ROLE}\n  regions: [{REGION}]\n"))?;
     // Groups of the account that works, and of the one that does not.
     let (good_count, bad_count) = if args.quick { (20, 40) } else { (50, 200) };
     let (good, bad) = (names("good", good_count), names("bad", bad_count));
