@@ -3,7 +3,7 @@
 //!
 //! | module | what is there |
 //! |---|---|
-//! | [`limits`] | the documented sizes |
+//! | [`mod@limits`] | the documented sizes |
 //! | [`bucket`] | one bucket, our share of it, and what throttling teaches |
 //! | [`turns`] | who is next |
 //! | [`share`] | which part of a budget is whose |
