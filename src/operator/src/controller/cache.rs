@@ -5,6 +5,7 @@
 //! write's answer is recorded here at once, and of two versions of an object the newer one stays
 //! (resourceVersions compare as numbers: documented since Kubernetes 1.35, true before).
 
+mod kept;
 mod kinds;
 
 use std::{
@@ -20,7 +21,9 @@ use booking_core::{
 };
 use jiff::Timestamp;
 use kube::{ResourceExt, api::ObjectMeta};
+use serde::{Serialize, de::DeserializeOwned};
 
+use self::kept::Kept;
 use super::{Key, Kind};
 
 /// What a pass works on.
@@ -81,7 +84,7 @@ pub struct State {
 /// Objects of a kind.
 #[derive(Debug)]
 pub struct Table<K: Cached> {
-    objects: HashMap<Name, Arc<K>>,
+    objects: HashMap<Name, Kept<K>>,
     /// Statuses on their way to the API server, by uid: their echo is no news.
     expected: HashMap<String, K::Status>,
     /// Uids of objects that are gone: an older list must not bring them back.
@@ -117,7 +120,10 @@ impl<K: Cached> Default for Table<K> {
 }
 
 /// A kind that is kept in the cache.
-pub trait Cached: ResourceExt + Clone + Send + Sync + 'static {
+pub trait Cached: ResourceExt + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Whether there may be very many of it: see `kept`.
+    const PACKED: bool;
+
     /// Its status.
     type Status: Clone + PartialEq + std::fmt::Debug + Send;
 
@@ -147,8 +153,12 @@ impl Cache {
         let mut state = self.lock();
         state.places = places;
         state.groups.clear();
-        let resources: Vec<(Name, Arc<Resource>)> =
-            state.resources.objects.iter().map(|(name, it)| (name.clone(), it.clone())).collect();
+        let resources: Vec<(Name, Arc<Resource>)> = state
+            .resources
+            .objects
+            .iter()
+            .filter_map(|(name, it)| Some((name.clone(), it.open()?)))
+            .collect();
         for (name, resource) in resources {
             if let Some(group) = state.group(&resource) {
                 state.groups.entry(group).or_default().insert(name);
@@ -165,11 +175,14 @@ impl Cache {
     pub fn snapshot(&self, key: &Key, now: Timestamp) -> Snapshot {
         let state = self.lock();
         let name = |name: &str| (key.namespace.clone(), name.to_owned());
-        let resource = state.resources.objects.get(&name(&key.name)).cloned();
+        let resource = state.resources.objects.get(&name(&key.name)).and_then(Kept::open);
         let claim = resource.as_ref().map_or(Claim::Ours, |resource| {
             let names =
                 state.group(resource).and_then(|group| state.groups.get(&group)).into_iter().flatten();
-            claim(resource, names.filter_map(|name| state.resources.objects.get(name)).map(Arc::as_ref), now)
+            let others = names.filter(|name| **name != (key.namespace.clone(), key.name.clone()));
+            let others: Vec<Arc<Resource>> =
+                others.filter_map(|name| state.resources.objects.get(name)?.open()).collect();
+            claim(resource, others.iter().chain([resource]).map(Arc::as_ref), now)
         });
         Snapshot { bookings: state.bookings_of(key).collect(), resource, claim, places: state.places.clone() }
     }
@@ -178,7 +191,7 @@ impl Cache {
     pub fn scheduler_snapshot(&self, key: &Key) -> Option<SchedulerSnapshot> {
         let state = self.lock();
         let name = (key.namespace.clone(), key.name.clone());
-        let scheduler = state.schedulers.objects.get(&name).cloned()?;
+        let scheduler = state.schedulers.objects.get(&name)?.open()?;
         // One of an earlier scheduler of this name is about to be collected.
         let is_own =
             |booking: &Arc<Booking>| Key::of_owner(booking).map(|(_, uid)| uid) == scheduler.uid().as_deref();
@@ -188,11 +201,11 @@ impl Cache {
     /// What is known of a ResourceMonitor; none if there is none.
     pub fn monitor_snapshot(&self, key: &Key) -> Option<MonitorSnapshot> {
         let state = self.lock();
-        let monitor = state.monitors.objects.get(&(key.namespace.clone(), key.name.clone())).cloned()?;
+        let monitor = state.monitors.objects.get(&(key.namespace.clone(), key.name.clone()))?.open()?;
         let resources = state.resources.objects.iter();
         let of_namespace = resources.filter(|((namespace, _), _)| *namespace == key.namespace);
         Some(MonitorSnapshot {
-            resources: of_namespace.map(|(_, resource)| resource.clone()).collect(),
+            resources: of_namespace.filter_map(|(_, resource)| resource.open()).collect(),
             monitor,
         })
     }
@@ -205,10 +218,10 @@ impl Cache {
             return BTreeSet::new();
         }
         let old = table.objects.get(&name_of(&object));
-        if old.is_some_and(|old| !is_newer(object.meta(), old.meta())) {
+        if old.is_some_and(|old| version(object.meta()) <= old.version()) {
             return BTreeSet::new();
         }
-        let news = old.is_none_or(|old| {
+        let news = old.and_then(Kept::open).is_none_or(|old| {
             let expected = table.expected.get(object.meta().uid.as_deref().unwrap_or_default());
             !old.same_spec(&object)
                 || is_replaced(old.meta(), object.meta())
@@ -228,7 +241,7 @@ impl Cache {
         let name = name_of(object);
         let table = K::table(&mut state);
         table.gone.add(object.uid().unwrap_or_default());
-        if table.objects.get(&name).is_none_or(|known| known.uid() != object.uid()) {
+        if table.objects.get(&name).and_then(Kept::open).is_none_or(|known| known.uid() != object.uid()) {
             return BTreeSet::new();
         }
         state.remove::<K>(&name)
@@ -240,7 +253,7 @@ impl Cache {
         let mut state = self.lock();
         let objects = K::table(&mut state).objects.iter();
         let gone: Vec<Name> = objects
-            .filter(|(name, object)| !listed.contains(*name) && self::version(object.meta()) <= read_at)
+            .filter(|(name, object)| !listed.contains(*name) && object.version() <= read_at)
             .map(|(name, _)| name.clone())
             .collect();
         gone.iter().flat_map(|name| state.remove::<K>(name)).collect()
@@ -249,7 +262,7 @@ impl Cache {
     /// The newest version of any object of a kind.
     pub fn newest<K: Cached>(&self) -> u64 {
         let mut state = self.lock();
-        K::table(&mut state).objects.values().map(|object| version(object.meta())).max().unwrap_or_default()
+        K::table(&mut state).objects.values().map(Kept::version).max().unwrap_or_default()
     }
 
     /// The store was restored to an older state: what is known of a kind is replaced by what it shows now.
@@ -271,9 +284,14 @@ impl Cache {
     pub fn keys(&self) -> Vec<Key> {
         let state = self.lock();
         let named = state.bookings_of.keys().cloned();
-        let resources = state.resources.objects.values().map(|resource| Key::of_resource(resource));
-        let schedulers = state.schedulers.objects.values().map(|scheduler| Key::of_scheduler(scheduler));
-        let monitors = state.monitors.objects.values().map(|monitor| Key::of_monitor(monitor));
+        let resources = state.resources.objects.keys().map(resource_key);
+        let of_kind = |kind: Kind, (namespace, name): &Name| Key {
+            kind,
+            namespace: namespace.clone(),
+            name: name.clone(),
+        };
+        let schedulers = state.schedulers.objects.keys().map(|name| of_kind(Kind::Scheduler, name));
+        let monitors = state.monitors.objects.keys().map(|name| of_kind(Kind::Monitor, name));
         let keys: HashSet<Key> = named.chain(resources).chain(schedulers).chain(monitors).collect();
         keys.into_iter().collect()
     }
@@ -296,8 +314,8 @@ impl Cache {
         let table = K::table(&mut state);
         table.expected.remove(answer.meta().uid.as_deref().unwrap_or_default());
         // An object that the watch has shown to be gone must not come back.
-        let known = table.objects.get(&name_of(&answer));
-        if known.is_some_and(|old| old.uid() == answer.uid() && is_newer(answer.meta(), old.meta())) {
+        let known = table.objects.get(&name_of(&answer)).filter(|old| version(answer.meta()) > old.version());
+        if known.and_then(Kept::open).is_some_and(|old| old.uid() == answer.uid()) {
             return state.put(answer);
         }
         BTreeSet::new()
@@ -306,13 +324,14 @@ impl Cache {
 
 impl State {
     fn put<K: Cached>(&mut self, object: K) -> BTreeSet<Key> {
-        let (name, object) = (name_of(&object), Arc::new(object));
-        let old = K::table(self).objects.insert(name.clone(), object.clone());
+        let name = name_of(&object);
+        let (kept, object) = Kept::new(object);
+        let old = K::table(self).objects.insert(name.clone(), kept).and_then(|old| old.open());
         K::replaced(self, &name, old.as_deref(), Some(&object))
     }
 
     fn remove<K: Cached>(&mut self, name: &Name) -> BTreeSet<Key> {
-        let Some(old) = K::table(self).objects.remove(name) else {
+        let Some(old) = K::table(self).objects.remove(name).and_then(|old| old.open()) else {
             return BTreeSet::new();
         };
         let mut changed = K::replaced(self, name, Some(&old), None);
@@ -323,7 +342,7 @@ impl State {
     /// The Bookings of a key, in order of their names.
     fn bookings_of(&self, key: &Key) -> impl Iterator<Item = Arc<Booking>> {
         let names = self.bookings_of.get(key).into_iter().flatten();
-        names.filter_map(|name| self.bookings.objects.get(&(key.namespace.clone(), name.clone())).cloned())
+        names.filter_map(|name| self.bookings.objects.get(&(key.namespace.clone(), name.clone()))?.open())
     }
 
     /// The group of a Resource; none if its spec makes no sense.
@@ -357,10 +376,6 @@ where
 
 fn name_of(object: &impl ResourceExt) -> Name {
     (object.namespace().unwrap_or_default(), object.name_any())
-}
-
-fn is_newer(new: &ObjectMeta, old: &ObjectMeta) -> bool {
-    version(new) > version(old)
 }
 
 fn version(meta: &ObjectMeta) -> u64 {

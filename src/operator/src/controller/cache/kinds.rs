@@ -12,6 +12,7 @@ use super::{Cached, Name, State, Table, resource_key};
 use crate::controller::Key;
 
 impl Cached for Resource {
+    const PACKED: bool = true;
     type Status = ResourceStatus;
 
     fn status(&self) -> Option<&ResourceStatus> {
@@ -58,6 +59,7 @@ impl Cached for Resource {
 }
 
 impl Cached for Booking {
+    const PACKED: bool = true;
     type Status = BookingStatus;
 
     fn status(&self) -> Option<&BookingStatus> {
@@ -98,6 +100,7 @@ impl Cached for Booking {
 }
 
 impl Cached for BookingScheduler {
+    const PACKED: bool = false;
     type Status = BookingSchedulerStatus;
 
     fn status(&self) -> Option<&BookingSchedulerStatus> {
@@ -122,6 +125,7 @@ impl Cached for BookingScheduler {
 }
 
 impl Cached for ResourceMonitor {
+    const PACKED: bool = false;
     type Status = ResourceMonitorStatus;
 
     fn status(&self) -> Option<&ResourceMonitorStatus> {
