@@ -224,27 +224,30 @@ impl Opener {
         let api = api::<DeserializeGuard<K>>(self.client.clone(), self.namespace.as_deref());
         let mut page = ListParams::default().limit(PAGE_SIZE);
         let known = self.cache.newest::<K>();
-        let mut objects: Vec<K> = vec![];
-        let mut version = None;
+        // Only of a store that has gone back all is needed at once: else a page is enough in memory.
+        let (mut version, mut listed, mut all) = (None, HashSet::<Name>::new(), Vec::<K>::new());
+        let has_gone_back = |version: Option<&str>| cache::number(version) < known;
         loop {
             let list = tokio::time::timeout(PAGE_TIMEOUT, api.list(&page)).await??;
             version = version.or(list.metadata.resource_version);
-            objects.extend(list.items.into_iter().map(decoded));
+            let objects = list.items.into_iter().map(decoded::<K>);
+            if has_gone_back(version.as_deref()) {
+                all.extend(objects);
+            } else {
+                for object in objects {
+                    listed.insert((object.namespace().unwrap_or_default(), object.name_any()));
+                    self.add(self.cache.saw(object));
+                }
+            }
             page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
             if page.continue_token.is_none() {
                 break;
             }
         }
-        if cache::number(version.as_deref()) < known {
+        if has_gone_back(version.as_deref()) {
             tracing::warn!(kind = &*K::kind(&()), "the store has gone back: it is read anew");
-            self.add(self.cache.went_back(objects));
+            self.add(self.cache.went_back(all));
         } else {
-            let names =
-                objects.iter().map(|object| (object.namespace().unwrap_or_default(), object.name_any()));
-            let listed: HashSet<Name> = names.collect();
-            for object in objects {
-                self.add(self.cache.saw(object));
-            }
             self.add(self.cache.keep::<K>(&listed, cache::number(version.as_deref())));
         }
         Ok(())
