@@ -21,16 +21,16 @@ pub(crate) struct Args {
     /// Operator processes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) replicas: u8,
-    /// Bookings that fall due at once; 1,000, or 200 with --quick.
+    /// Bookings that fall due at once; 1,000, or 100 with --quick.
     #[arg(long)]
     pub(crate) due: Option<usize>,
-    /// Resources at rest; 10,000, or 500 with --quick (200 for memory).
+    /// Resources at rest; 10,000, or 500 with --quick (100 for memory).
     #[arg(long)]
     pub(crate) resources: Option<usize>,
-    /// Bookings in memory; 100,000, or 2,000 with --quick.
+    /// Bookings in memory; 100,000, or 1,000 with --quick.
     #[arg(long)]
     pub(crate) bookings: Option<usize>,
-    /// How long rest and churn are measured, in seconds; 120 and 60, or 30 and 20 with --quick.
+    /// How long rest and churn are measured, in seconds; 120 and 60, or 30 and 10 with --quick.
     #[arg(long)]
     pub(crate) seconds: Option<u64>,
     /// The operator to measure, a shell command; the one beside this program unless told. It finds in its environment

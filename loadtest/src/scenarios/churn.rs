@@ -21,13 +21,13 @@ use crate::{
     usage,
 };
 
-const RESOURCES: usize = 1000;
+const RESOURCES: usize = 500;
 /// Creations and edits per second.
 const PER_SECOND: u32 = 100;
 const LATENCY: &str = "booking_operator_queue_latency_seconds";
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
-    let seconds = args.seconds.unwrap_or(if args.quick { 20 } else { 60 });
+    let seconds = args.seconds.unwrap_or(if args.quick { 10 } else { 60 });
     let bench = Bench::start(args, "churn").await?;
     let groups = names("churn", RESOURCES);
     bench.machines(&groups, 1)?;

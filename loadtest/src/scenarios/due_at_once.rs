@@ -24,7 +24,7 @@ const USERS: usize = 100;
 const AHEAD_S: i64 = 20;
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
-    let count = args.sized(args.due, 1000, 200);
+    let count = args.sized(args.due, 1000, 100);
     let bench = Bench::start(args, "due_at_once").await?;
     let groups = names("due", count);
     bench.machines(&groups, 1)?;

@@ -32,19 +32,20 @@ enum Trouble {
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let alone = late(args, Trouble::None).await?;
     let errors = late(args, Trouble::Errors).await?;
-    let slow = late(args, Trouble::Slow).await?;
+    // It takes as long as the others together with all that it needs.
+    let slow = if args.quick { Vec::new() } else { late(args, Trouble::Slow).await? };
     let p99 = |late: &[f64]| percentile(late, 0.99);
     // As promised: a tenth more, or a tenth of a second.
     let bound = (p99(&alone) * 1.1).max(p99(&alone) + 100.0);
-    Ok(Outcome {
-        figures: vec![
-            Figure::told("alone_p99_ms", p99(&alone)),
-            Figure::at_most("beside_errors_p99_ms", p99(&errors), bound),
-            Figure::at_most("beside_slow_p99_ms", p99(&slow), bound),
-        ],
-        samples: [("alone", alone), ("beside errors", errors), ("beside a slow one", slow)].into(),
-        ..Outcome::default()
-    })
+    let mut figures = vec![
+        Figure::told("alone_p99_ms", p99(&alone)),
+        Figure::at_most("beside_errors_p99_ms", p99(&errors), bound),
+    ];
+    if !slow.is_empty() {
+        figures.push(Figure::at_most("beside_slow_p99_ms", p99(&slow), bound));
+    }
+    let samples = [("alone", alone), ("beside errors", errors), ("beside a slow one", slow)].into();
+    Ok(Outcome { figures, samples, ..Outcome::default() })
 }
 
 /// How late groups of the account that works are started, sorted.

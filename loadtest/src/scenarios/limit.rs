@@ -41,7 +41,8 @@ const RENEWAL: Duration = Duration::from_secs(3);
 const ACCOUNT: &str = "000000000000";
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let machines = args.sized(args.due.map(|due| due * GROUP), 10_000, 2_000);
+    // Virtual time costs nothing: as many with --quick.
+    let machines = args.due.map_or(10_000, |due| due * GROUP);
     let mut outcome = Outcome::default();
     #[allow(clippy::cast_precision_loss, reason = "some thousand machines")]
     let limit = ((machines as f64 - BURST) / REFILL).max(0.0);

@@ -17,7 +17,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let (count, resources) =
-        (args.sized(args.bookings, 100_000, 2000), args.sized(args.resources, 10_000, 200));
+        (args.sized(args.bookings, 100_000, 1000), args.sized(args.resources, 10_000, 100));
     let bench = Bench::start(args, "memory").await?;
     let groups = names("memory", resources);
     bench.machines(&groups, 1)?;
