@@ -67,6 +67,8 @@ pub(crate) enum Scenario {
     Life,
     /// Bookings are made and edited all the while.
     Churn,
+    /// The same work on more and more replicas.
+    Scaleout,
     /// Very many bookings, and a restart.
     Memory,
     /// An account that does not work beside one that does.
@@ -88,6 +90,7 @@ impl Scenario {
             Self::Steady => "steady",
             Self::Life => "life",
             Self::Churn => "churn",
+            Self::Scaleout => "scaleout",
             Self::Memory => "memory",
             Self::Isolation => "isolation",
         }

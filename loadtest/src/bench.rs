@@ -32,6 +32,7 @@ pub(crate) struct Bench {
     command: String,
     logs: PathBuf,
     quick: bool,
+    http: reqwest::Client,
 }
 
 /// An operator process.
@@ -40,6 +41,7 @@ pub(crate) struct Replica {
     pub(crate) name: String,
     probes: u16,
     metrics: u16,
+    http: reqwest::Client,
 }
 
 impl Bench {
@@ -61,7 +63,15 @@ impl Bench {
         let logs = args.out.join("logs").join(scenario);
         let _ = std::fs::remove_dir_all(&logs);
         std::fs::create_dir_all(&logs)?;
-        Ok(Self { client: control_plane.client()?, control_plane, ec2, command, logs, quick: args.quick })
+        Ok(Self {
+            client: control_plane.client()?,
+            control_plane,
+            ec2,
+            command,
+            logs,
+            quick: args.quick,
+            http: reqwest::Client::new(),
+        })
     }
 
     /// Stopped machines, as many in each of these groups.
@@ -105,7 +115,13 @@ impl Bench {
             .env("AWS_EC2_METADATA_DISABLED", "true");
         let ring: &[(&str, &str)] = if self.quick { &QUICK_RING } else { &[] };
         command = ring.iter().chain(env).fold(command, |command, (name, value)| command.env(name, value));
-        Ok(Replica { process: command.spawn()?, name: name.to_owned(), probes, metrics })
+        Ok(Replica {
+            process: command.spawn()?,
+            name: name.to_owned(),
+            probes,
+            metrics,
+            http: self.http.clone(),
+        })
     }
 
     /// What the API server's metrics say now.
@@ -126,7 +142,7 @@ impl Replica {
         let begun = Instant::now();
         let url = format!("http://127.0.0.1:{}/readyz", self.probes);
         while begun.elapsed() < READY_LIMIT {
-            if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+            if self.http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
                 return Ok(begun.elapsed());
             }
             if let Some(code) = self.process.try_wait() {
@@ -139,7 +155,7 @@ impl Replica {
 
     /// What its metrics say now.
     pub(crate) async fn metrics(&self) -> Result<Metrics, Failure> {
-        let answer = reqwest::get(format!("http://127.0.0.1:{}/metrics", self.metrics)).await?;
+        let answer = self.http.get(format!("http://127.0.0.1:{}/metrics", self.metrics)).send().await?;
         Ok(Metrics::read(&answer.text().await?))
     }
 

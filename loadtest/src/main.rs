@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `bench` | the world of a scenario: API server, cloud, replicas |
 //! | `population` | Resources and Bookings, by the thousand |
+//! | `copies` | more of them than anybody can wait for: copies, put into the store
 //! | `calls` | what the cloud's log says: how late, how many, how often throttled |
 //! | `prometheus` | what metrics endpoints say |
 //! | `usage` | memory and processor time of processes |
@@ -15,6 +16,7 @@
 mod args;
 mod bench;
 mod calls;
+mod copies;
 mod picture;
 mod population;
 mod prometheus;

@@ -6,10 +6,55 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics(Vec<(String, BTreeMap<String, String>, f64)>);
 
+/// Requests, in the API server's metrics.
+const REQUESTS: &str = "apiserver_request_total";
+
+/// Whether requests are writes to what the operator writes to. The API server itself looks after objects of its own.
+fn is_write(labels: &BTreeMap<String, String>) -> bool {
+    let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
+    matches!(label("group"), "manager.kotaico.de" | "events.k8s.io" | "coordination.k8s.io")
+        && matches!(label("verb"), "POST" | "PUT" | "PATCH" | "APPLY" | "DELETE")
+}
+
 impl Metrics {
     /// Reads the text format; lines that are no samples are left out.
     pub(crate) fn read(text: &str) -> Self {
         Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
+    }
+
+    /// Writes to an API server by anybody, to objects of this API and Events.
+    pub(crate) fn writes_of_objects(&self) -> f64 {
+        self.writes(|resource| !matches!(resource, "leases" | "rings"))
+    }
+
+    /// Writes to it with which replicas keep one another informed.
+    pub(crate) fn writes_of_leases(&self) -> f64 {
+        self.writes(|resource| matches!(resource, "leases" | "rings"))
+    }
+
+    fn writes(&self, of: impl Fn(&str) -> bool) -> f64 {
+        self.sum(REQUESTS, |labels| is_write(labels) && labels.get("resource").is_some_and(|it| of(it)))
+    }
+
+    /// How many more writes there are here than `before`, by what was written how.
+    pub(crate) fn writes_since(&self, before: &Self) -> BTreeMap<String, f64> {
+        let (before, mut since) = (before.writes_by_kind(), self.writes_by_kind());
+        for (what, count) in &mut since {
+            *count -= before.get(what).copied().unwrap_or_default();
+        }
+        since.retain(|_, count| *count > 0.0);
+        since
+    }
+
+    fn writes_by_kind(&self) -> BTreeMap<String, f64> {
+        let mut all = BTreeMap::new();
+        let writes = self.0.iter().filter(|(name, labels, _)| name == REQUESTS && is_write(labels));
+        for (_, labels, value) in writes {
+            let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
+            let what = format!("{} {} {}", label("verb"), label("resource"), label("subresource"));
+            *all.entry(what.trim_end().to_owned()).or_default() += value;
+        }
+        all
     }
 
     /// The sum of all samples of a name whose labels are as `wanted` says.

@@ -70,7 +70,7 @@ async fn all_metrics(replicas: &[Replica]) -> Result<Vec<Metrics>, Failure> {
 
 /// Every other tick makes a Booking in the far future, the others move the end of one. Gives the part of ticks, in
 /// percent, that the harness could not keep up with.
-async fn churn(bench: &Bench, groups: &[String], seconds: u64) -> Result<f64, Failure> {
+pub(super) async fn churn(bench: &Bench, groups: &[String], seconds: u64) -> Result<f64, Failure> {
     let bookings: Api<Booking> = Api::namespaced(bench.client.clone(), NAMESPACE);
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);

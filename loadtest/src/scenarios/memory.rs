@@ -1,68 +1,138 @@
 //! Very many Bookings, most of them over or far ahead, on many Resources; then one replica is restarted.
 
+use std::time::Duration;
+
 use booking_api::{Booking, Resource};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
     Failure,
     args::Args,
-    bench::Bench,
-    population::{booking, create, is_stopped, names, resource, wait_for},
+    bench::{Bench, Replica},
+    calls::Calls,
+    copies::copy,
+    population::{booking, create, has_reason, in_seconds, is_stopped, names, resource, wait_for},
     report::{Figure, Outcome},
     usage,
 };
 
 const MIB: f64 = 1024.0 * 1024.0;
+/// The objects that the operator sees through, of which all others are copies.
+const OVER: &str = "over-000000";
+const AHEAD: &str = "ahead-000000";
+const GROUP: &str = "memory-000000";
+/// When the Booking that is far ahead begins and ends; its copies begin days later.
+const WINDOW: (&str, &str) = ("2080-01-01T08:00:00Z", "2080-01-01T17:00:00Z");
+/// One Booking of three is far ahead, the others are over.
+const OVER_OF: (usize, usize) = (2, 3);
+/// After the replicas are ready, until they have looked at everything and read it once more for the slots that came.
+const SETTLES: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
-    let (count, resources) =
-        (args.sized(args.bookings, 100_000, 1000), args.sized(args.resources, 10_000, 100));
+    let count = args.sized(args.bookings, 100_000, 2000);
+    let resources = args.sized(args.resources, 10_000, 200);
     let bench = Bench::start(args, "memory").await?;
-    let groups = names("memory", resources);
-    bench.machines(&groups, 1)?;
+    bench.machines(&names("memory", resources), 1)?;
+    one_of_each(args, &bench).await?;
+    let begun = Instant::now();
+    population(&bench, count, resources).await?;
+    println!("   {count} bookings, {resources} resources in {:.1} s", begun.elapsed().as_secs_f64());
+
+    let (_, calls_from) = Calls::since(bench.ec2.world(), u64::MAX);
+    let before = bench.api_metrics().await?;
     let mut replicas = bench.replicas(args.replicas, &[]).await?;
-    create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
-    let start: jiff::Timestamp = "2080-01-01T08:00:00Z".parse()?;
-    let bookings = (0..count).filter_map(|number| {
-        let day = i64::try_from(number / resources).ok()?;
-        let from = start + jiff::SignedDuration::from_hours(24 * day);
-        let group = groups.get(number % resources)?;
-        let window = (from, from + jiff::SignedDuration::from_hours(9));
-        Some(booking(&format!("memory-{number:06}"), group, "ann", window))
-    });
-    create(&bench.client, "bookings", bookings.collect()).await?;
-    let granted = |booking: &Booking| booking.status.as_ref().is_some_and(|it| it.granted_from.is_some());
-    wait_for::<Booking>(&bench.client, "bookings granted", count, granted).await?;
-    wait_for::<Resource>(&bench.client, "resources at rest", resources, is_stopped).await?;
-    #[allow(clippy::cast_precision_loss, reason = "bytes of a process")]
-    let resident = |pid: i32| usage::resident(pid) as f64 / MIB;
-    let largest = replicas.iter().map(|replica| resident(replica.pid())).fold(0.0, f64::max);
+    tokio::time::sleep(settles(args)).await;
+    let largest = largest(&replicas);
+    let after = bench.api_metrics().await?;
+    let writes = after.writes_of_objects() - before.writes_of_objects();
     // One of them is restarted, as an update does.
     let Some(old) = replicas.pop() else { return Err("no replica".into()) };
     let name = old.name.clone();
     old.stop().await;
-    let begun = Instant::now();
     let new = bench.spawn(&format!("{name}-again"), &[])?;
-    new.ready().await?;
-    let ready = begun.elapsed();
+    let ready = new.ready().await?;
     println!("   a replica is ready again after {:.1} s", ready.as_secs_f64());
-    tokio::time::sleep(std::time::Duration::from_secs(30)).await;
     replicas.push(new);
-    let later = replicas.iter().map(|replica| resident(replica.pid())).fold(0.0, f64::max);
+    tokio::time::sleep(settles(args)).await;
+    let (calls, _) = Calls::since(bench.ec2.world(), calls_from);
+    #[allow(clippy::cast_precision_loss, reason = "some mutations")]
+    let mutations = calls.mutations() as f64;
     let mut outcome = Outcome {
         figures: vec![
             Figure::at_most("resident_mib", largest, 150.0),
-            Figure::at_most("resident_after_restart_mib", later, 150.0),
+            Figure::at_most("resident_after_restart_mib", self::largest(&replicas), 150.0),
             Figure::at_most("restart_ready_s", ready.as_secs_f64(), 10.0),
+            Figure::at_most("api_writes_at_start", writes, 0.0),
+            Figure::at_most("cloud_mutations", mutations, 0.0),
         ],
         ..Outcome::default()
     };
     outcome.details.insert("bookings".into(), json!(count));
     outcome.details.insert("resources".into(), json!(resources));
+    outcome.details.insert("calls".into(), calls.told());
+    outcome.details.insert("writes".into(), json!(after.writes_since(&before)));
     for replica in replicas {
         replica.stop().await;
     }
     bench.stop().await;
     Ok(outcome)
+}
+
+fn settles(args: &Args) -> Duration {
+    if args.quick { SETTLES / 4 } else { SETTLES }
+}
+
+/// Memory of the largest, in MiB.
+fn largest(replicas: &[Replica]) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "bytes of a process")]
+    let resident = |replica: &Replica| usage::resident(replica.pid()) as f64 / MIB;
+    replicas.iter().map(resident).fold(0.0, f64::max)
+}
+
+/// A Resource at rest, one of its Bookings over, the other granted and far ahead: the operator's own work.
+async fn one_of_each(args: &Args, bench: &Bench) -> Result<(), Failure> {
+    let replicas = bench.replicas(args.replicas.min(1), &[]).await?;
+    create(&bench.client, "resources", vec![resource(GROUP, None)]).await?;
+    wait_for::<Resource>(&bench.client, "resources at rest", 1, is_stopped).await?;
+    let (soon, then) = (in_seconds(3)?, in_seconds(8)?);
+    let ahead = booking(AHEAD, GROUP, "ann", (WINDOW.0.parse()?, WINDOW.1.parse()?));
+    create(&bench.client, "bookings", vec![booking(OVER, GROUP, "ann", (soon, then)), ahead]).await?;
+    wait_for::<Booking>(&bench.client, "bookings over", 1, |it| has_reason(it, "Finished")).await?;
+    wait_for::<Resource>(&bench.client, "resources at rest", 1, is_stopped).await?;
+    let granted = |booking: &Booking| booking.status.as_ref().is_some_and(|it| it.granted_from.is_some());
+    wait_for::<Booking>(&bench.client, "bookings granted", 2, granted).await?;
+    // What is remembered of the end goes, in a write of its own.
+    tokio::time::sleep(settles(args)).await;
+    for replica in replicas {
+        replica.stop().await;
+    }
+    Ok(())
+}
+
+async fn population(bench: &Bench, bookings: usize, resources: usize) -> Result<(), Failure> {
+    let store = bench.control_plane.store().await?;
+    let numbered = |prefix: &str, number: usize| format!("{prefix}-{number:06}");
+    let group = |number: usize| (GROUP.to_owned(), numbered("memory", number % resources));
+    copy(&store, ("resources", GROUP), 1..resources, |number| vec![group(number)]).await?;
+    let over = bookings * OVER_OF.0 / OVER_OF.1;
+    copy(&store, ("bookings", OVER), 1..over, |number| {
+        vec![group(number), (OVER.to_owned(), numbered("over", number))]
+    })
+    .await?;
+    copy(&store, ("bookings", AHEAD), 1..bookings - over, |number| {
+        let later = |text: &str| -> String {
+            let days = i64::try_from(number / resources).unwrap_or_default();
+            let at: Option<Timestamp> = text.parse().ok();
+            at.map(|at| (at + SignedDuration::from_hours(24 * days)).to_string()).unwrap_or_default()
+        };
+        vec![
+            group(number),
+            (AHEAD.to_owned(), numbered("ahead", number)),
+            (WINDOW.0.to_owned(), later(WINDOW.0)),
+            (WINDOW.1.to_owned(), later(WINDOW.1)),
+        ]
+    })
+    .await
 }

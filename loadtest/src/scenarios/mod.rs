@@ -6,6 +6,7 @@ mod isolation;
 mod life;
 mod limit;
 mod memory;
+mod scaleout;
 mod steady;
 
 use crate::{
@@ -23,6 +24,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Result<Outcome, Fail
         Scenario::Life => life::run(args).await,
         Scenario::Churn => churn::run(args).await,
         Scenario::Memory => memory::run(args).await,
+        Scenario::Scaleout => scaleout::run(args).await,
         Scenario::Isolation => isolation::run(args).await,
     }
 }

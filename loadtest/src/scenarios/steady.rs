@@ -14,7 +14,6 @@ use crate::{
     bench::Bench,
     calls::Calls,
     population::{create, is_stopped, names, resource, wait_for},
-    prometheus::Metrics,
     report::{Figure, Outcome},
     usage,
 };
@@ -43,8 +42,6 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     #[allow(clippy::cast_precision_loss, reason = "some thousand calls")]
     let float = |number: usize| number as f64;
     let span = f64::from(u32::try_from(seconds)?);
-    let leases = |metrics: &Metrics| writes(metrics, |resource| resource == "leases" || resource == "rings");
-    let others = |metrics: &Metrics| writes(metrics, |resource| resource != "leases" && resource != "rings");
     let milliseconds: u64 = busy().iter().zip(&busy_before).map(|(after, before)| after - before).sum();
     #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
     let processors = milliseconds as f64 / 1000.0 / span;
@@ -52,8 +49,8 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
         figures: vec![
             Figure::at_most("cloud_calls_per_s", float(calls.0.len()) / span, 2.0),
             Figure::at_most("mutations", float(calls.mutations()), 0.0),
-            Figure::at_most("api_writes", others(&after) - others(&before), 0.0),
-            Figure::told("lease_writes_per_s", (leases(&after) - leases(&before)) / span),
+            Figure::at_most("api_writes", after.writes_of_objects() - before.writes_of_objects(), 0.0),
+            Figure::told("lease_writes_per_s", (after.writes_of_leases() - before.writes_of_leases()) / span),
             Figure::told("processors", processors),
         ],
         ..Outcome::default()
@@ -65,15 +62,4 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     }
     bench.stop().await;
     Ok(outcome)
-}
-
-/// Writes to the API server by anybody, to resources of this API or those that the operator uses.
-fn writes(metrics: &Metrics, of: impl Fn(&str) -> bool) -> f64 {
-    metrics.sum("apiserver_request_total", |labels| {
-        let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
-        // The API server itself renews a Lease of its own, and looks after its own objects.
-        let ours = matches!(label("group"), "manager.kotaico.de" | "events.k8s.io" | "coordination.k8s.io");
-        let writes = matches!(label("verb"), "POST" | "PUT" | "PATCH" | "APPLY" | "DELETE");
-        ours && writes && of(label("resource"))
-    })
 }

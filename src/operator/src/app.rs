@@ -14,7 +14,7 @@ use booking_ring::{
 };
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Client, core::DeserializeGuard, runtime::events::EventType};
+use kube::{Client, runtime::events::EventType};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -25,6 +25,7 @@ use crate::{
     clouds::OpenClouds,
     controller::{
         cache::Cache,
+        decode::{Lean, Watched},
         observations::sweep,
         ownership::{Everything, Opener, Ownership, Shards, Unless},
         pass::{Memory, Pass},
@@ -32,7 +33,7 @@ use crate::{
         report::Reporting,
         run_passes,
         sweep::Sweeps,
-        watch::{Gate, WatchHealth, Watched, api, watch},
+        watch::{Gate, WatchHealth, api, watch},
         write::{FIELD_MANAGER, WRITES_AT_ONCE},
     },
     crds,
@@ -440,7 +441,7 @@ impl Operator {
         gate: &Arc<Gate>,
         (stop, halt): (&CancellationToken, &CancellationToken),
     ) {
-        let api = api::<DeserializeGuard<K>>(self.client.clone(), namespace);
+        let api = api::<Lean<K>>(self.client.clone(), namespace);
         let watched = watch(api, self.pass.cache.clone(), self.queue.clone(), health.clone(), gate.clone());
         let halt = halt.clone();
         self.spawn_vital(stop, async move {

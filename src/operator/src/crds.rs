@@ -7,7 +7,7 @@ use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use booking_ring::kubernetes as ring;
 use kube::{Client, api::ListParams};
 
-use crate::controller::watch::{Watched, api};
+use crate::controller::{decode::Watched, watch::api};
 
 /// Prints the CRDs, and the policy that guards rings, as one YAML stream.
 pub fn print_crds() -> ExitCode {

@@ -11,6 +11,7 @@ mod error;
 mod namespace;
 mod published;
 mod server;
+mod store;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub use binaries::{ASSETS_VARIABLE, Binaries, ETCD_VERSION, KUBERNETES_VERSION};
 pub use error::ControlPlaneError;
 pub use namespace::{finalize_namespace, terminate_namespace, test_namespace};
 use server::Server;
+pub use store::{Store, StoreError};
 
 use crate::cache_dir::on_path;
 
@@ -181,6 +183,14 @@ impl ControlPlane {
         tokio::time::sleep_until(gone + away).await;
         server.start_etcd().await?;
         server.start_api_server().await
+    }
+
+    /// Its store, to fill it faster than the API server would.
+    ///
+    /// # Errors
+    /// When the processes are not ours.
+    pub async fn store(&self) -> Result<Store, ControlPlaneError> {
+        Ok(Store::new(self.server().await?.etcd_port()))
     }
 
     /// Ends everything and waits for it; Drop does the same but blocks.

@@ -89,6 +89,10 @@ impl Server {
         self.directory.join("kubeconfig")
     }
 
+    pub(super) fn etcd_port(&self) -> u16 {
+        self.etcd_port
+    }
+
     pub(super) fn pids(&self) -> Pids {
         Pids { etcd: self.etcd().pid(), kube_apiserver: self.api.as_ref().map(Guarded::pid) }
     }

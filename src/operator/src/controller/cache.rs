@@ -89,6 +89,8 @@ pub struct Table<K: Cached> {
     expected: HashMap<String, K::Status>,
     /// Uids of objects that are gone: an older list must not bring them back.
     gone: Gone,
+    /// The version up to which a watch has told everything; zero where that is not known.
+    watched: u64,
 }
 
 /// The last uids that went.
@@ -115,7 +117,7 @@ impl Gone {
 
 impl<K: Cached> Default for Table<K> {
     fn default() -> Self {
-        Self { objects: HashMap::new(), expected: HashMap::new(), gone: Gone::default() }
+        Self { objects: HashMap::new(), expected: HashMap::new(), gone: Gone::default(), watched: 0 }
     }
 }
 
@@ -124,8 +126,13 @@ pub trait Cached: ResourceExt + Clone + Serialize + DeserializeOwned + Send + Sy
     /// Whether there may be very many of it: see `kept`.
     const PACKED: bool;
 
+    /// Its spec.
+    type Spec: Default + DeserializeOwned;
     /// Its status.
-    type Status: Clone + PartialEq + std::fmt::Debug + Send;
+    type Status: Clone + PartialEq + std::fmt::Debug + Serialize + DeserializeOwned + Send;
+
+    /// An object without metadata.
+    fn assemble(spec: Self::Spec, status: Option<Self::Status>) -> Self;
 
     /// The status of an object.
     fn status(&self) -> Option<&Self::Status>;
@@ -265,10 +272,26 @@ impl Cache {
         K::table(&mut state).objects.values().map(Kept::version).max().unwrap_or_default()
     }
 
+    /// Up to which version a watch has told everything that happened to a kind; zero where that is not known. Our own
+    /// writes do not count: others' before them may not have come yet.
+    pub fn watched<K: Cached>(&self) -> u64 {
+        K::table(&mut self.lock()).watched
+    }
+
+    /// A watch has told everything up to a version.
+    pub fn has_watched<K: Cached>(&self, version: u64) {
+        K::table(&mut self.lock()).watched = version;
+    }
+
+    /// Objects of a kind.
+    pub fn count<K: Cached>(&self) -> usize {
+        K::table(&mut self.lock()).objects.len()
+    }
+
     /// The store was restored to an older state: what is known of a kind is replaced by what it shows now.
     pub fn went_back<K: Cached>(&self, objects: Vec<K>) -> BTreeSet<Key> {
         let mut state = self.lock();
-        K::table(&mut state).gone = Gone::default();
+        (K::table(&mut state).gone, K::table(&mut state).watched) = (Gone::default(), 0);
         let listed: HashSet<Name> = objects.iter().map(name_of).collect();
         let known = K::table(&mut state).objects.keys();
         let gone: Vec<Name> = known.filter(|name| !listed.contains(*name)).cloned().collect();

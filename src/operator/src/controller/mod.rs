@@ -12,11 +12,13 @@
 //! | module | step | touches |
 //! |---|---|---|
 //! | [`watch`] | keeps the cache current, puts changed keys on the queue | API server |
+//! | [`decode`] | objects as the API server sends them, read as far as anything here looks | - |
 //! | [`cache`] | objects by key, own writes included | - |
 //! | [`queue`] | keys that are due, now or at an instant | - |
 //! | [`ownership`] | which keys are this process's, and leave to work on them | API server |
 //! | [`pass`] | one pass; its `group`, `scheduler`, `monitor`: what it does for a key of each kind | all below |
 //! | [`observe`] | what the cloud says of a group | cloud |
+//! | [`catch_up`] | the cache brought up to the present, before keys of others are worked on | API server |
 //! | [`observations`] | what was last seen of each group; routine looks | cloud |
 //! | [`sweep`] | which groups there are in the cloud, once for all monitors | cloud |
 //! | [`mod@write`] | statuses, finalizer, spec: compare-and-swap | API server |
@@ -25,6 +27,8 @@
 
 pub mod cache;
 pub mod call;
+pub mod catch_up;
+pub mod decode;
 pub mod observations;
 pub mod observe;
 pub mod ownership;

@@ -2,11 +2,11 @@
 //!
 //! The ring says which slots are owned. A slot that comes here was somebody else's until now: what the
 //! watches show may be older than what the last owner wrote, and a grant that is missed could be given away
-//! twice. So the objects are read consistently first; then the slot is opened, and only then its keys are
+//! twice. So the cache is brought up to the present first ([`CatchUp`]); then the slot is opened, and only then its keys are
 //! worked on.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,14 +19,14 @@ use booking_ring::{
     permit::SlotPermit,
     slot::Slot,
 };
-use kube::{Client, api::ListParams, core::DeserializeGuard};
+use kube::Client;
 use tokio::sync::watch;
 
 use super::{
     Key,
-    cache::{self, Cache, Name},
+    cache::Cache,
+    catch_up::{CatchUp, LIST_MAX, ReadError},
     queue::WorkQueue,
-    watch::{Watched, api, decoded},
 };
 use crate::original::Original;
 
@@ -138,10 +138,6 @@ pub struct Opener {
 
 /// Waits after a read that failed.
 const READ_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// Longest time of one page.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Objects per page: what `kubectl` asks for.
-const PAGE_SIZE: u32 = 500;
 
 impl Opener {
     /// Follows the ring until this process has left it.
@@ -214,59 +210,17 @@ impl Opener {
 
     /// Reads everything as it stands now.
     async fn read(&self) -> Result<(), ReadError> {
-        self.read_kind::<Resource>().await?;
-        self.read_kind::<BookingScheduler>().await?;
-        self.read_kind::<ResourceMonitor>().await?;
-        self.read_kind::<Booking>().await
-    }
-
-    async fn read_kind<K: Watched>(&self) -> Result<(), ReadError> {
-        let api = api::<DeserializeGuard<K>>(self.client.clone(), self.namespace.as_deref());
-        let mut page = ListParams::default().limit(PAGE_SIZE);
-        let known = self.cache.newest::<K>();
-        // Only of a store that has gone back all is needed at once: else a page is enough in memory.
-        let (mut version, mut listed, mut all) = (None, HashSet::<Name>::new(), Vec::<K>::new());
-        let has_gone_back = |version: Option<&str>| cache::number(version) < known;
-        loop {
-            let list = tokio::time::timeout(PAGE_TIMEOUT, api.list(&page)).await??;
-            version = version.or(list.metadata.resource_version);
-            let objects = list.items.into_iter().map(decoded::<K>);
-            if has_gone_back(version.as_deref()) {
-                all.extend(objects);
-            } else {
-                for object in objects {
-                    listed.insert((object.namespace().unwrap_or_default(), object.name_any()));
-                    self.add(self.cache.saw(object));
-                }
-            }
-            page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
-            if page.continue_token.is_none() {
-                break;
-            }
-        }
-        if has_gone_back(version.as_deref()) {
-            tracing::warn!(kind = &*K::kind(&()), "the store has gone back: it is read anew");
-            self.add(self.cache.went_back(all));
-        } else {
-            self.add(self.cache.keep::<K>(&listed, cache::number(version.as_deref())));
-        }
+        let namespace = self.namespace.as_deref();
+        let (cache, queue) = (&self.cache, &self.queue);
+        let up = CatchUp { client: &self.client, namespace, cache, queue, list_max: LIST_MAX };
+        tokio::try_join!(
+            up.kind::<Resource>(),
+            up.kind::<BookingScheduler>(),
+            up.kind::<ResourceMonitor>(),
+            up.kind::<Booking>(),
+        )?;
         Ok(())
     }
-
-    fn add(&self, keys: BTreeSet<Key>) {
-        for key in keys {
-            self.queue.add(key);
-        }
-    }
-}
-
-/// Why the objects could not be read.
-#[derive(Debug, thiserror::Error)]
-enum ReadError {
-    #[error("no answer within {} s", PAGE_TIMEOUT.as_secs())]
-    Timeout(#[from] tokio::time::error::Elapsed),
-    #[error(transparent)]
-    Api(#[from] kube::Error),
 }
 
 fn retries() -> impl Iterator<Item = Duration> {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fmt::Debug,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,33 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use booking_core::Backoff;
 use futures::{StreamExt, TryStreamExt};
-use kube::{
-    Api, Client,
-    api::ObjectMeta,
-    core::{DeserializeGuard, NamespaceResourceScope},
-    runtime::watcher,
-};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, ResourceExt, core::NamespaceResourceScope, runtime::watcher};
 
 use super::{
     Key,
-    cache::{Cache, Cached},
+    cache::{self, Cache},
+    decode::{Lean, Watched},
     queue::WorkQueue,
 };
-
-/// A kind that is watched.
-pub trait Watched:
-    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Cached + Debug + Default + DeserializeOwned
-{
-}
-
-impl Watched for Resource {}
-impl Watched for Booking {}
-impl Watched for BookingScheduler {}
-impl Watched for ResourceMonitor {}
 
 /// Failures in a row after which a watch begins with a new list: after a restore of the store the version
 /// that it would go on from may never come again.
@@ -99,7 +81,7 @@ where
 /// Watches a kind until the end of the process. Keys go on the queue only once `gate` is open: a pass
 /// that ran on Resources without their Bookings would stop what is booked.
 pub async fn watch<K: Watched>(
-    api: Api<DeserializeGuard<K>>,
+    api: Api<Lean<K>>,
     cache: Arc<Cache>,
     queue: Arc<WorkQueue>,
     health: Arc<WatchHealth>,
@@ -110,7 +92,7 @@ pub async fn watch<K: Watched>(
     let begin = || watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).boxed();
     let mut events = begin();
     let mut failures: u32 = 0;
-    let mut list_begun_at = 0;
+    let (mut list_begun_at, mut listed_until) = (0, 0);
     loop {
         let event = match events.try_next().await {
             Ok(Some(event)) => event,
@@ -134,48 +116,40 @@ pub async fn watch<K: Watched>(
         let changed = match event {
             watcher::Event::Init => {
                 listed.clear();
-                list_begun_at = cache.newest::<K>();
+                (list_begun_at, listed_until) = (cache.newest::<K>(), 0);
                 BTreeSet::new()
             }
-            watcher::Event::InitApply(object) => {
-                let object = decoded(object);
+            watcher::Event::InitApply(Lean(object)) => {
                 listed.insert((object.namespace().unwrap_or_default(), object.name_any()));
+                listed_until = listed_until.max(version(&object));
                 cache.saw(object)
             }
             watcher::Event::InitDone => {
                 let gone = cache.keep::<K>(&listed, list_begun_at);
+                cache.has_watched::<K>(listed_until);
                 tracing::info!(kind, objects = listed.len(), "cache synced");
+                listed = HashSet::new();
                 health.synced.send_replace(true);
                 gone
             }
-            watcher::Event::Apply(object) => cache.saw(decoded(object)),
-            watcher::Event::Delete(object) => cache.lost(&decoded(object)),
+            watcher::Event::Apply(Lean(object)) => {
+                let version = version(&object);
+                let changed = cache.saw(object);
+                cache.has_watched::<K>(version);
+                changed
+            }
+            watcher::Event::Delete(Lean(object)) => {
+                let changed = cache.lost(&object);
+                cache.has_watched::<K>(version(&object));
+                changed
+            }
         };
         gate.pass(changed, &queue);
     }
 }
 
-/// An object, as far as it can be decoded: one that cannot stands as an empty one of its name, which is
-/// invalid and says so in its condition. It must not fail the list for the others.
-pub(super) fn decoded<K: Watched>(guard: DeserializeGuard<K>) -> K {
-    let mut object = guard.0.unwrap_or_else(|invalid| {
-        tracing::error!(
-            name = invalid.metadata.name,
-            namespace = invalid.metadata.namespace,
-            error = invalid.error,
-            "object cannot be decoded"
-        );
-        let mut empty = K::default();
-        *empty.meta_mut() = invalid.metadata;
-        empty
-    });
-    forget_managed_fields(object.meta_mut());
-    object
-}
-
-/// Half of an object's size, and nothing here reads them.
-fn forget_managed_fields(meta: &mut ObjectMeta) {
-    meta.managed_fields = None;
+fn version(object: &impl ResourceExt) -> u64 {
+    cache::number(object.meta().resource_version.as_deref())
 }
 
 /// Holds keys back until all caches are synced.

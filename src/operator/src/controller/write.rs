@@ -20,7 +20,8 @@ use tokio::sync::Semaphore;
 pub use self::create::Created;
 use super::{
     Key,
-    cache::{Cache, Cached},
+    cache::Cache,
+    decode::{Lean, Watched},
     queue::WorkQueue,
 };
 
@@ -66,10 +67,10 @@ impl WriteError {
 /// Writes for one namespace, with leave to work on one key.
 #[derive(Clone)]
 pub struct Writer {
-    bookings: Api<Booking>,
-    resources: Api<Resource>,
-    schedulers: Api<BookingScheduler>,
-    monitors: Api<ResourceMonitor>,
+    bookings: Api<Lean<Booking>>,
+    resources: Api<Lean<Resource>>,
+    schedulers: Api<Lean<BookingScheduler>>,
+    monitors: Api<Lean<ResourceMonitor>>,
     cache: Arc<Cache>,
     queue: Arc<WorkQueue>,
     leave: Leave,
@@ -179,12 +180,12 @@ impl Writer {
     async fn status<K>(
         &self,
         what: &'static str,
-        api: &Api<K>,
+        api: &Api<Lean<K>>,
         object: &K,
         status: &K::Status,
     ) -> Result<K, WriteError>
     where
-        K: Cached<Status: serde::Serialize> + std::fmt::Debug + serde::de::DeserializeOwned,
+        K: Watched,
     {
         let version = object.meta().resource_version.as_deref();
         let patch = status_patch(version, object.status(), status)?;
@@ -247,14 +248,12 @@ impl Writer {
     }
 
     /// Reads an object that is not what it was thought to be.
-    async fn reread<K>(&self, api: &Api<K>, object: &K) -> BTreeSet<Key>
+    async fn reread<K>(&self, api: &Api<Lean<K>>, object: &K) -> BTreeSet<Key>
     where
-        K: Cached + std::fmt::Debug + serde::de::DeserializeOwned,
+        K: Watched,
     {
         match tokio::time::timeout(READ_TIMEOUT, api.get_opt(&object.name_any())).await {
-            Ok(Ok(Some(fresh))) if fresh.uid() == object.uid() => {
-                self.cache.saw(without_managed_fields(fresh))
-            }
+            Ok(Ok(Some(Lean(fresh)))) if fresh.uid() == object.uid() => self.cache.saw(fresh),
             Ok(Ok(_)) => self.cache.lost(object),
             _ => BTreeSet::new(),
         }
@@ -264,18 +263,15 @@ impl Writer {
     /// concern other keys, for it may have been retargeted.
     async fn written<K>(
         &self,
-        api: &Api<K>,
+        api: &Api<Lean<K>>,
         object: &K,
-        answer: Result<K, WriteError>,
+        answer: Result<Lean<K>, WriteError>,
     ) -> Result<K, WriteError>
     where
-        K: Cached + std::fmt::Debug + serde::de::DeserializeOwned,
+        K: Watched,
     {
         let (changed, answer) = match answer {
-            Ok(written) => {
-                let written = without_managed_fields(written);
-                (self.cache.wrote(written.clone()), Ok(written))
-            }
+            Ok(Lean(written)) => (self.cache.wrote(written.clone()), Ok(written)),
             Err(error) => {
                 self.cache.failed(object);
                 let changed = match error {
@@ -290,11 +286,6 @@ impl Writer {
         }
         answer
     }
-}
-
-fn without_managed_fields<K: ResourceExt>(mut object: K) -> K {
-    object.meta_mut().managed_fields = None;
-    object
 }
 
 fn params() -> PatchParams {

@@ -11,9 +11,6 @@ use super::{Cached, version};
 /// process, so it may change with any release.
 const DICTIONARY: &[u8] = br#"{"apiVersion":"manager.kotaico.de/v1","kind":"Resource","metadata":{"annotations":{"manager.kotaico.de/discovered-by":"ec2"},"creationTimestamp":"2026-11-22T06:24:35Z","finalizers":["manager.kotaico.de/release"],"generation":1,"labels":{"app.kubernetes.io/name":"","app.kubernetes.io/instance":""},"spec":{"type":"ec2","tag":"","when_idle":"Stop","on_delete":"Release","region":"eu-central-1","role_arn":"arn:aws:iam::","booked_by":"","booked_until":""},"status":{"instances":1,"running":0,"status":"STOPPED","locked_by":"","locked_until":"","observedGeneration":1,"first_seen_at":"2026-11-22T06:24:35Z","idle_since":"2026-11-22T06:24:35Z","conditions":[{"lastTransitionTime":"2026-11-22T06:24:35Z","message":"all machines are stopped","observedGeneration":1,"reason":"Stopped","status":"True","type":"Ready"}]}}{"apiVersion":"manager.kotaico.de/v1","kind":"Booking","metadata":{"creationTimestamp":"2026-11-22T06:24:35Z","generation":1,"name":"","namespace":"default","ownerReferences":[{"apiVersion":"manager.kotaico.de/v1","controller":true,"kind":"BookingScheduler","name":"","uid":""}],"resourceVersion":"","uid":""},"spec":{"resource_name":"ec2.","start_at":"2026-11-22T06:24:35Z","end_at":"2026-11-22T18:24:35Z","user_id":"","notifications":[{"type":"email","recipient":""}]},"status":{"status":"FINISHED","notification_sent":false,"observedGeneration":1,"granted_resource":"ec2.","granted_from":"2026-11-22T06:24:35Z","granted_until":"2026-11-22T18:24:35Z","conditions":[{"lastTransitionTime":"2026-11-22T06:24:35Z","message":"the spec is valid","observedGeneration":1,"reason":"Valid","status":"True","type":"Accepted"},{"lastTransitionTime":"2026-11-22T06:24:35Z","message":"starts at 2026-11-22T06:24:35Z","observedGeneration":1,"reason":"Scheduled","status":"False","type":"Ready"}]}}"#;
 
-/// What `kubectl apply` leaves of what it was given: as large as the object, and of no use here.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
 /// An object as it is kept.
 #[derive(Clone, Debug)]
 pub(super) struct Kept<K> {
@@ -29,10 +26,7 @@ enum Form<K> {
 
 impl<K: Cached> Kept<K> {
     /// Keeps an object: packed if its kind is, and if it can be.
-    pub(super) fn new(mut object: K) -> (Self, Arc<K>) {
-        if let Some(annotations) = object.meta_mut().annotations.as_mut() {
-            annotations.remove(LAST_APPLIED);
-        }
+    pub(super) fn new(object: K) -> (Self, Arc<K>) {
         let version = version(object.meta());
         let packed = if K::PACKED { serde_json::to_vec(&object).ok() } else { None };
         let object = Arc::new(object);
@@ -93,10 +87,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_what_was_there_but_for_what_kubectl_left() {
-        let mut with_trace = booking();
-        with_trace.annotations_mut().insert(LAST_APPLIED.into(), "x".repeat(10_000));
-        let (kept, given) = Kept::new(with_trace);
+    fn what_is_kept_is_what_was_there() {
+        let (kept, given) = Kept::new(booking());
         let whole = serde_json::to_value(booking()).unwrap();
         assert_eq!(serde_json::to_value(&*kept.open().unwrap()).unwrap(), whole);
         assert_eq!(serde_json::to_value(&*given).unwrap(), whole);

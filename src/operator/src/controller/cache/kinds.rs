@@ -3,17 +3,23 @@
 use std::collections::BTreeSet;
 
 use booking_api::{
-    Booking, BookingScheduler, BookingSchedulerStatus, BookingStatus, Resource, ResourceMonitor,
-    ResourceMonitorStatus, ResourceStatus, booking_state,
+    Booking, BookingScheduler, BookingSchedulerSpec, BookingSchedulerStatus, BookingSpec, BookingStatus,
+    Resource, ResourceMonitor, ResourceMonitorSpec, ResourceMonitorStatus, ResourceSpec, ResourceStatus,
+    booking_state,
 };
-use kube::ResourceExt;
+use kube::{ResourceExt, api::ObjectMeta};
 
 use super::{Cached, Name, State, Table, resource_key};
 use crate::controller::Key;
 
 impl Cached for Resource {
     const PACKED: bool = true;
+    type Spec = ResourceSpec;
     type Status = ResourceStatus;
+
+    fn assemble(spec: ResourceSpec, status: Option<ResourceStatus>) -> Self {
+        Self { metadata: ObjectMeta::default(), status, ..Self::new("", spec) }
+    }
 
     fn status(&self) -> Option<&ResourceStatus> {
         self.status.as_ref()
@@ -60,7 +66,12 @@ impl Cached for Resource {
 
 impl Cached for Booking {
     const PACKED: bool = true;
+    type Spec = BookingSpec;
     type Status = BookingStatus;
+
+    fn assemble(spec: BookingSpec, status: Option<BookingStatus>) -> Self {
+        Self { metadata: ObjectMeta::default(), status, ..Self::new("", spec) }
+    }
 
     fn status(&self) -> Option<&BookingStatus> {
         self.status.as_ref()
@@ -101,7 +112,12 @@ impl Cached for Booking {
 
 impl Cached for BookingScheduler {
     const PACKED: bool = false;
+    type Spec = BookingSchedulerSpec;
     type Status = BookingSchedulerStatus;
+
+    fn assemble(spec: BookingSchedulerSpec, status: Option<BookingSchedulerStatus>) -> Self {
+        Self { metadata: ObjectMeta::default(), status, ..Self::new("", spec) }
+    }
 
     fn status(&self) -> Option<&BookingSchedulerStatus> {
         self.status.as_ref()
@@ -126,7 +142,12 @@ impl Cached for BookingScheduler {
 
 impl Cached for ResourceMonitor {
     const PACKED: bool = false;
+    type Spec = ResourceMonitorSpec;
     type Status = ResourceMonitorStatus;
+
+    fn assemble(spec: ResourceMonitorSpec, status: Option<ResourceMonitorStatus>) -> Self {
+        Self { metadata: ObjectMeta::default(), status, ..Self::new("", spec) }
+    }
 
     fn status(&self) -> Option<&ResourceMonitorStatus> {
         self.status.as_ref()

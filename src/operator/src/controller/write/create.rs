@@ -1,7 +1,5 @@
 //! What the passes of BookingSchedulers and ResourceMonitors write.
 
-use std::fmt::Debug;
-
 use booking_api::{
     Booking, BookingScheduler, BookingSchedulerStatus, Resource, ResourceMonitor, ResourceMonitorStatus,
 };
@@ -9,10 +7,9 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, PostParams, Preconditions},
 };
-use serde::{Serialize, de::DeserializeOwned};
 
-use super::{FIELD_MANAGER, READ_TIMEOUT, WriteError, Writer, without_managed_fields};
-use crate::controller::cache::Cached;
+use super::{FIELD_MANAGER, READ_TIMEOUT, WriteError, Writer};
+use crate::controller::decode::{Lean, Watched};
 
 /// What came of a creation.
 #[derive(Debug)]
@@ -64,13 +61,16 @@ impl Writer {
         self.create("resource_create", &self.resources, resource).await
     }
 
-    async fn create<K>(&self, what: &'static str, api: &Api<K>, object: &K) -> Result<Created<K>, WriteError>
-    where
-        K: Cached + Debug + Serialize + DeserializeOwned,
-    {
+    async fn create<K: Watched>(
+        &self,
+        what: &'static str,
+        api: &Api<Lean<K>>,
+        object: &K,
+    ) -> Result<Created<K>, WriteError> {
+        let sent = Lean(object.clone());
         let how = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let creation = async {
-            match api.create(&how, object).await {
+            match api.create(&how, &sent).await {
                 Ok(created) => Ok(Some(created)),
                 Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
                 Err(error) => Err(error),
@@ -83,15 +83,15 @@ impl Writer {
             }
             error => error,
         })?;
-        if let Some(created) = created {
-            for key in self.cache.saw(without_managed_fields(created)) {
+        if let Some(Lean(created)) = created {
+            for key in self.cache.saw(created) {
                 self.queue.add(key);
             }
             return Ok(Created::New);
         }
         let read = tokio::time::timeout(READ_TIMEOUT, api.get_opt(&object.name_any())).await;
         match read.map_err(|_| WriteError::Timeout)?? {
-            Some(existing) => Ok(Created::Exists(Box::new(existing))),
+            Some(Lean(existing)) => Ok(Created::Exists(Box::new(existing))),
             // It has gone just now.
             None => Err(WriteError::Conflict),
         }

@@ -1,0 +1,167 @@
+//! Brings the cache up to the present: at least to what stood in the store when this began.
+//!
+//! Needed where a slot comes here that was somebody else's: what the watch shows may be older than what the last owner wrote.
+//! Few objects are listed, page by page. Of many, a list would take the better part of a minute, in which nobody works on the
+//! slot: instead the store is asked for its version (a list of one object, consistent), and a second watch, from where the
+//! watch of the cache is, tells what has happened until then. It ends with a bookmark, by which the API server says that
+//! nothing is missing below a version. Bookmarks come two seconds before a watch ends (`nextBookmarkTime` in kube-apiserver's
+//! `cache_watcher.go`), so one that is asked for three seconds has it after about one.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
+
+use futures::{StreamExt, TryStreamExt};
+use kube::{
+    Api, Client,
+    api::{ListParams, WatchParams},
+    core::WatchEvent,
+};
+
+use super::{
+    Key,
+    cache::{self, Cache, Name},
+    decode::{Lean, Watched},
+    queue::WorkQueue,
+    watch::api,
+};
+
+/// Longest time of one page.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Objects per page: what `kubectl` asks for.
+const PAGE_SIZE: u32 = 500;
+/// Up to so many objects a list is as quick as the bookmark of a watch: ten pages, a tenth of a second each when the API server is
+/// busy.
+pub const LIST_MAX: usize = 5000;
+/// How long the second watch is asked for; its bookmark comes two seconds before.
+const WATCH_SECONDS: u32 = 3;
+/// Longest time of it.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the objects could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The API server is slow, or cannot be reached.
+    #[error("no answer within {} s", PAGE_TIMEOUT.as_secs())]
+    Timeout(#[from] tokio::time::error::Elapsed),
+    /// It refused, or broke off.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+}
+
+/// How a kind was brought up to the present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By a list of all objects.
+    Listed,
+    /// By what has happened since.
+    Watched,
+}
+
+/// What is brought up to the present.
+#[derive(Clone, Copy)]
+pub struct CatchUp<'a> {
+    /// To read with.
+    pub client: &'a Client,
+    /// The namespace to read; none means all.
+    pub namespace: Option<&'a str>,
+    /// Where what is read goes.
+    pub cache: &'a Cache,
+    /// Where the keys go for which something changed.
+    pub queue: &'a WorkQueue,
+    /// More objects of a kind are not listed: [`LIST_MAX`].
+    pub list_max: usize,
+}
+
+impl CatchUp<'_> {
+    /// Brings one kind up to the present.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; what was read until then is kept.
+    pub async fn kind<K: Watched>(self) -> Result<Way, ReadError> {
+        let api = api::<Lean<K>>(self.client.clone(), self.namespace);
+        let (count, from) = (self.cache.count::<K>(), self.cache.watched::<K>());
+        if count > self.list_max && from > 0 {
+            let one = tokio::time::timeout(PAGE_TIMEOUT, api.list(&ListParams::default().limit(1))).await??;
+            let until = cache::number(one.metadata.resource_version.as_deref());
+            // A store that has gone back is read anew.
+            if until >= self.cache.newest::<K>() && self.watch(&api, from, until).await? {
+                return Ok(Way::Watched);
+            }
+        }
+        self.list(&api).await?;
+        Ok(Way::Listed)
+    }
+
+    /// Whether the events of a second watch told all until a version.
+    async fn watch<K: Watched>(&self, api: &Api<Lean<K>>, from: u64, until: u64) -> Result<bool, ReadError> {
+        let params = WatchParams::default().timeout(WATCH_SECONDS);
+        let told = async {
+            let mut events = api.watch(&params, &from.to_string()).await?.boxed();
+            while let Some(event) = events.try_next().await? {
+                let version = match event {
+                    WatchEvent::Added(Lean(object)) | WatchEvent::Modified(Lean(object)) => {
+                        let version = object.resource_version();
+                        self.add(self.cache.saw(object));
+                        version
+                    }
+                    WatchEvent::Deleted(Lean(object)) => {
+                        self.add(self.cache.lost(&object));
+                        object.resource_version()
+                    }
+                    WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version),
+                    // As a rule: that version is so long ago that nobody knows what has happened since.
+                    WatchEvent::Error(status) => {
+                        tracing::info!(kind = &*K::kind(&()), reason = status.reason, "is read anew");
+                        return Ok(false);
+                    }
+                };
+                if version.is_some_and(|version| cache::number(Some(&version)) >= until) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        // One that ends before its bookmark has told nothing for sure.
+        tokio::time::timeout(WATCH_TIMEOUT, told).await.unwrap_or(Ok(false))
+    }
+
+    async fn list<K: Watched>(&self, api: &Api<Lean<K>>) -> Result<(), ReadError> {
+        let mut page = ListParams::default().limit(PAGE_SIZE);
+        let known = self.cache.newest::<K>();
+        // Only of a store that has gone back all is needed at once: else a page is enough in memory.
+        let (mut version, mut listed, mut all) = (None, HashSet::<Name>::new(), Vec::<K>::new());
+        let has_gone_back = |version: Option<&str>| cache::number(version) < known;
+        loop {
+            let list = tokio::time::timeout(PAGE_TIMEOUT, api.list(&page)).await??;
+            version = version.or(list.metadata.resource_version);
+            let objects = list.items.into_iter().map(|Lean(object)| object);
+            if has_gone_back(version.as_deref()) {
+                all.extend(objects);
+            } else {
+                for object in objects {
+                    listed.insert((object.namespace().unwrap_or_default(), object.name_any()));
+                    self.add(self.cache.saw(object));
+                }
+            }
+            page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
+            if page.continue_token.is_none() {
+                break;
+            }
+        }
+        if has_gone_back(version.as_deref()) {
+            tracing::warn!(kind = &*K::kind(&()), "the store has gone back: it is read anew");
+            self.add(self.cache.went_back(all));
+        } else {
+            self.add(self.cache.keep::<K>(&listed, cache::number(version.as_deref())));
+        }
+        Ok(())
+    }
+
+    fn add(&self, keys: BTreeSet<Key>) {
+        for key in keys {
+            self.queue.add(key);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The cache is brought up to the present: by a list, or by what has happened since.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, their helpers too")]
+
+mod common;
+
+use std::sync::Arc;
+
+use booking_api::Booking;
+use booking_core::Places;
+use booking_operator::controller::{
+    Key,
+    cache::{Cache, number},
+    catch_up::{CatchUp, Way},
+    queue::WorkQueue,
+};
+use common::{World, the_hour};
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+/// A cache that knows two Bookings, and whose watch has told of both.
+struct Known {
+    world: World,
+    cache: Cache,
+    queue: WorkQueue,
+}
+
+impl Known {
+    async fn new(name: &str) -> Self {
+        let (world, places) = (World::without_operator(name).await, Arc::new(Places::default()));
+        let known = Self { world, cache: Cache::new(places), queue: WorkQueue::default() };
+        for booking in ["changes", "goes"] {
+            let booking = known.world.book(booking, "web", "ann", the_hour()).await;
+            known.cache.has_watched::<Booking>(number(booking.resource_version().as_deref()));
+            known.cache.saw(booking);
+        }
+        known
+    }
+
+    async fn catch_up(&self) -> Way {
+        let namespace = Some(self.world.namespace.as_str());
+        let Self { cache, queue, world } = self;
+        CatchUp { client: &world.client, namespace, cache, queue, list_max: 0 }
+            .kind::<Booking>()
+            .await
+            .unwrap()
+    }
+
+    /// What is known: names, and for whom they are.
+    fn names(&self) -> Vec<String> {
+        let key = Key::of_booking(&Booking {
+            metadata: kube::api::ObjectMeta {
+                namespace: Some(self.world.namespace.clone()),
+                ..Default::default()
+            },
+            ..Booking::new(
+                "",
+                booking_api::BookingSpec { resource_name: Some("web".into()), ..Default::default() },
+            )
+        });
+        let bookings = self.cache.snapshot(&key, Timestamp::UNIX_EPOCH).bookings;
+        bookings
+            .iter()
+            .map(|it| format!("{} {}", it.name_any(), it.spec.end_at.as_deref().unwrap_or_default()))
+            .collect()
+    }
+}
+
+const LATER: &str = "2090-01-01T00:00:00Z";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happened_since_the_last_event_is_told_by_a_watch_without_a_list() {
+    // given a cache whose watch has not told yet of a change, an end and a new Booking
+    let known = Known::new("caught-up").await;
+    known.world.edit_booking("changes", serde_json::json!({ "end_at": LATER })).await;
+    known.world.delete_booking("goes").await;
+    known.world.book("new", "web", "ann", the_hour()).await;
+    // nor of what happened to another kind, which moves the version of the store
+    known.world.resource("web", "web").await;
+    // when it is brought up to the present
+    let way = known.catch_up().await;
+    // then it knows of all, and nothing was listed
+    assert_eq!(way, Way::Watched);
+    let names = known.names();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert_eq!(names[0], format!("changes {LATER}"));
+    assert!(names[1].starts_with("new "), "{names:?}");
+    // and when nothing has happened since, then that is told, too
+    assert_eq!(known.catch_up().await, Way::Watched);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_knows_any_more_what_happened_since_everything_is_listed() {
+    // given a cache whose watch has told nothing for longer than the API server remembers
+    let known = Known::new("listed").await;
+    known.cache.has_watched::<Booking>(1);
+    known.world.delete_booking("goes").await;
+    known.world.book("new", "web", "ann", the_hour()).await;
+    // when it is brought up to the present
+    let way = known.catch_up().await;
+    // then it knows of all
+    assert_eq!(way, Way::Listed);
+    let names = known.names();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names[0].starts_with("changes ") && names[1].starts_with("new "), "{names:?}");
+}
