@@ -310,7 +310,10 @@ fn decided(
     let resource = snapshot.resource.as_ref().and_then(Object::resource);
     let deliveries = &Deliveries::new();
     let claim = Claim::Ours;
-    let facts = Facts { resource, bookings: &bookings, observation, attempts, deliveries, claim, now };
+    // Many others are about to be locked in every other minute.
+    let locks_ahead = now.as_second() / 60 % 2 == 0;
+    let facts =
+        Facts { resource, bookings: &bookings, observation, attempts, deliveries, claim, locks_ahead, now };
     decide(&facts, settings)
 }
 

@@ -23,6 +23,8 @@ use crate::{
 const CALM: Micros = 60 * SECOND;
 /// The grace of what runs when it is first seen is over by then.
 const GRACE_OVER: Micros = 200 * SECOND;
+/// So long before its window a group may be locked already, by whatever clock.
+const LOCK_AHEAD: Micros = 130 * SECOND;
 /// So long after a member has rested, slots move again.
 const RESTED: Micros = CALM + 30 * SECOND;
 
@@ -71,12 +73,23 @@ impl World {
                 return Some(format!("{} is held, but {state:?}, {lock:?}", machine.id));
             }
             let rests = machine.state == InstanceState::Stopped || may_run;
-            if wanted == 0 && (!rests || machine.lock != LockTag::Absent) && !self.audit.restored {
+            let unlocked = machine.lock == LockTag::Absent || self.is_lock_ahead(&machine.lock, &bookings);
+            if wanted == 0 && (!rests || !unlocked) && !self.audit.restored {
                 let (state, lock) = (machine.state, &machine.lock);
                 return Some(format!("{} is free, but {state:?}, {lock:?}", machine.id));
             }
         }
         None
+    }
+
+    /// Whether a lock is that of a Booking that begins soon.
+    fn is_lock_ahead(&self, lock: &LockTag, bookings: &[Arc<Booking>]) -> bool {
+        let soon = later(wall(self.now), LOCK_AHEAD);
+        let LockTag::Held { raw, until } = lock else { return false };
+        bookings.iter().any(|booking| {
+            let is_of = booking.spec.user_id.as_ref() == Some(&raw.user);
+            is_of && granted(booking).is_some_and(|window| window.from <= soon && window.until == *until)
+        })
     }
 
     /// The end: everything has come to rest.

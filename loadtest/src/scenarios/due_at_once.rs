@@ -20,8 +20,10 @@ use crate::{
 
 /// Users among whom the bookings are shared: locks of one user and end share a call.
 const USERS: usize = 100;
-/// Bookings are made in the seconds before, and all granted by then.
-const AHEAD_S: i64 = 20;
+/// Bookings are made a while before, long enough for their locks to be written ahead…
+const AHEAD_S: i64 = 150;
+/// … or, where there is little time, in the seconds before.
+const QUICK_AHEAD_S: i64 = 20;
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let count = args.sized(args.due, 1000, 100);
@@ -32,7 +34,8 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
     wait_for::<Resource>(&bench.client, "resources at rest", count, is_stopped).await?;
     // A thousand creations take some seconds; what is begun by then would measure something else.
-    let start = in_seconds(AHEAD_S + i64::try_from(count / 60)?)?;
+    let ahead = if args.quick { QUICK_AHEAD_S } else { AHEAD_S };
+    let start = in_seconds(ahead + i64::try_from(count / 60)?)?;
     let end = start + jiff::SignedDuration::from_mins(30);
     let bookings = groups
         .iter()

@@ -67,6 +67,8 @@ pub struct World<'a> {
     pub deliveries: &'a Deliveries,
     /// Whether this Resource is the one that acts on its group.
     pub claim: Claim,
+    /// So many groups will be locked soon that their locks are written ahead.
+    pub locks_ahead: bool,
     /// The time.
     pub now: Timestamp,
 }
@@ -124,6 +126,8 @@ pub struct Decision {
     pub turn: Turn,
     /// Machines that will be started in a moment, for a window is about to begin.
     pub expects: usize,
+    /// A lock that will be wanted soon, and from when on: somebody's window is about to begin.
+    pub expects_lock: Option<(Lock, Timestamp)>,
     /// Machines wait for their turn in the cloud's budget.
     pub waits_for_turn: bool,
     /// Locks are forgotten, for no machine shows them.
@@ -147,8 +151,20 @@ pub struct Turn {
     pub due: Timestamp,
     /// For whom; empty for nobody.
     pub user: String,
+    /// What they are about.
+    pub occasion: Occasion,
+}
+
+/// What calls are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Occasion {
+    /// Something has fallen due.
+    #[default]
+    Due,
     /// What was as it should be has got out of order.
-    pub is_repair: bool,
+    Repair,
+    /// Something will fall due.
+    Ahead,
 }
 
 impl Decision {
@@ -159,6 +175,7 @@ impl Decision {
             look_by: None,
             notices: Vec::new(),
             expects: 0,
+            expects_lock: None,
             waits_for_turn: false,
             ..self.clone()
         };

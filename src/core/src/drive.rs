@@ -22,6 +22,23 @@ pub enum Goal {
         /// Whether what runs is stopped.
         stop: bool,
     },
+    /// Stopped still, locked already: somebody's time is about to begin.
+    Ahead {
+        /// The lock tags.
+        lock: Lock,
+        /// Whether there is time to write them.
+        write: bool,
+    },
+}
+
+impl Goal {
+    /// The lock that machines should show.
+    fn lock(&self) -> Option<&Lock> {
+        match self {
+            Self::Held(lock) | Self::Ahead { lock, .. } => Some(lock),
+            Self::Idle { .. } => None,
+        }
+    }
 }
 
 /// The actions to send now, machines of one action together, and how far the group is.
@@ -90,10 +107,7 @@ pub fn drive(
     now: Timestamp,
 ) -> Drive {
     let mut drive = Drive::default();
-    let wanted = match goal {
-        Goal::Held(lock) => Some(lock),
-        Goal::Idle { .. } => None,
-    };
+    let wanted = goal.lock();
     for instance in instances.iter().filter(|instance| instance.state != InstanceState::Terminated) {
         let standing = lock_standing(&instance.lock, wanted, ledger, now);
         let turning = attempts.turning_until(instance, now);
@@ -126,7 +140,10 @@ fn needs(instance: &Instance, goal: &Goal, standing: &LockStanding) -> Vec<Actio
         _ => {}
     }
     match (goal, standing) {
-        (Goal::Held(_), LockStanding::AsWanted) => {}
+        (Goal::Ahead { lock, write: true }, LockStanding::Free | LockStanding::Stale(_)) => {
+            needs.push(Action::Lock(lock.clone()));
+        }
+        (Goal::Held(_), LockStanding::AsWanted) | (Goal::Ahead { .. }, _) => {}
         // A lock that nobody can honour keeps no Booking out.
         (Goal::Held(lock), _) => needs.push(Action::Lock(lock.clone())),
         (Goal::Idle { .. }, LockStanding::Stale(lock)) => needs.push(Action::Unlock(lock.clone())),
@@ -142,6 +159,10 @@ fn is_done(instance: &Instance, goal: &Goal, standing: &LockStanding) -> bool {
             let rests = instance.state == InstanceState::Stopped
                 || (instance.unstoppable.is_some() && instance.state.runs());
             (!stop || rests) && *standing == LockStanding::Free
+        }
+        Goal::Ahead { .. } => {
+            instance.state == InstanceState::Stopped
+                && matches!(standing, LockStanding::Free | LockStanding::AsWanted)
         }
     }
 }

@@ -160,6 +160,8 @@ pub struct Ledger {
     pub idle_since: Option<String>,
     /// Whether the holder held the group at the pass before, too.
     pub stands: bool,
+    /// The holder's time has not begun: its locks are written ahead.
+    pub is_ahead: bool,
 }
 
 impl Ledger {
@@ -189,8 +191,20 @@ impl Ledger {
                 (None, None) => ended.then(|| instant::seconds(now)),
             },
             stands: holder.is_some() && holder == status.holder,
+            is_ahead: false,
             holder,
         }
+    }
+
+    /// The next ledger where nobody holds the group yet, but locks of `next` are written ahead: recorded before they are.
+    pub fn ahead(status: &ResourceStatus, next: &Hold, manual: &ManualHold, now: Timestamp) -> Self {
+        let idle_since = status.idle_since.clone();
+        Self { idle_since, stands: false, is_ahead: true, ..Self::next(status, Some(next), manual, now) }
+    }
+
+    /// Who holds the group, as people are told.
+    pub fn shown(&self) -> Option<&ResourceHolder> {
+        self.holder.as_ref().filter(|_| !self.is_ahead)
     }
 
     /// Whether a lock tag is the holder's with another end: somebody altered it. Right after a hold began or changed, it

@@ -13,6 +13,7 @@
 //! | [`hold`] | who holds the group now, and which locks are ours |
 //! | [`claim`] | which of several Resources on one group acts |
 //! | [`drive`] | what each machine needs |
+//! | `ahead` | whether a group is locked ahead of its window |
 //! | [`look`] | whether the group must be looked at before |
 //! | [`notify`] | whom to tell what, once |
 //! | [`places`] | which accounts and regions a namespace may use |
@@ -21,6 +22,7 @@
 //! | [`monitor`] | which Resources come of the machines that a sweep finds |
 //! | [`decision`] | the whole, with statuses, Events and the next wake-up |
 
+mod ahead;
 pub mod attempts;
 pub mod booking;
 pub mod claim;
@@ -51,7 +53,9 @@ pub mod window;
 
 pub use attempts::{Action, Attempts, Backoff};
 pub use claim::Claim;
-pub use decision::{Call, Decision, Finalizer, Observation, Settings, Turn, World, group_to_observe};
+pub use decision::{
+    Call, Decision, Finalizer, Observation, Occasion, Settings, Turn, World, group_to_observe,
+};
 pub use events::{EventType, Note, Subject};
 pub use instance::{Instance, InstanceState};
 pub use monitor::{MonitorDecision, MonitorWorld, decide_monitor};

@@ -6,10 +6,11 @@ use booking_api::{Booking, Lock, OnDelete, Resource, ResourceStatus, WhenIdle, b
 use jiff::Timestamp;
 
 use crate::{
+    ahead::{self, Next},
     booking::{self, InvalidSpec, ValidBooking},
     claim::has_finalizer,
     condition::Draft,
-    decision::{Blocked, Decision, Observation, Settings, Turn, World, standing},
+    decision::{Blocked, Decision, Observation, Occasion, Settings, Turn, World, standing},
     drive::{Drive, Goal, Tally, drive},
     events::EventType,
     grant::{Grant, grant},
@@ -73,7 +74,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) known: Vec<Known<'a>>,
     /// Bookings that make sense, are not over and are not being deleted, in the order given.
-    live: Vec<ValidBooking>,
+    pub(crate) live: Vec<ValidBooking>,
     pub(crate) decision: Decision,
     pub(crate) wake: Wake,
 }
@@ -147,7 +148,15 @@ impl<'a> Pass<'a> {
         }
         let mut ledger = Ledger::next(&old, hold.as_ref(), &manual, now);
         self.wake_for_windows(&grants, &manual);
-        let (goal, grace_end) = self.goal(&old, group, hold.as_ref(), &manual, &ledger);
+        let (mut goal, grace_end) = self.goal(&old, group, hold.as_ref(), &manual, &ledger);
+        let next = self.next_hold(&grants, hold.as_ref(), &manual);
+        self.decision.expects_lock = next.as_ref().filter(|next| self.is_unlocked(next)).map(Next::expected);
+        let next =
+            next.filter(|next| goal == (Goal::Idle { stop: true }) && self.is_locked_ahead(next, &old));
+        if let Some(next) = &next {
+            ledger = Ledger::ahead(&old, &next.hold, &manual, now);
+            goal = next.goal(now);
+        }
         self.wake.at_some(grace_end);
         let (drive, progress) = self.drive(group, &goal, &ledger);
         if hold.is_none()
@@ -173,7 +182,10 @@ impl<'a> Pass<'a> {
             self.send(resource, drive, &goal);
             if !self.decision.calls.is_empty() {
                 self.decision.starts_first = self.rests_on_stored(&grants, hold.as_ref());
-                self.decision.turn = self.turn(&old, hold.as_ref(), &grants, &ledger);
+                self.decision.turn = match &next {
+                    Some(next) => next.turn(),
+                    None => self.turn(&old, hold.as_ref(), &grants, &ledger),
+                };
             }
         }
         self.look_later();
@@ -213,13 +225,15 @@ impl<'a> Pass<'a> {
             let is_repair = before == reason::STOPPED;
             let since = ledger.idle_since.as_deref().and_then(|text| instant::parse(text).ok());
             let due = since.filter(|_| !is_repair).unwrap_or(self.world.now);
-            return Turn { due, user: String::new(), is_repair };
+            let occasion = if is_repair { Occasion::Repair } else { Occasion::Due };
+            return Turn { due, user: String::new(), occasion };
         };
         let begun = grants.iter().filter_map(|grant| grant.window).filter(|it| it.contains(self.world.now));
         let held_before = old.holder.as_ref().is_some_and(|holder| holder.user == hold.user);
         let is_repair = before == reason::HELD && held_before;
         let due = begun.map(|window| window.from).min().filter(|_| !is_repair);
-        Turn { due: due.unwrap_or(self.world.now), user: hold.user.clone(), is_repair }
+        let occasion = if is_repair { Occasion::Repair } else { Occasion::Due };
+        Turn { due: due.unwrap_or(self.world.now), user: hold.user.clone(), occasion }
     }
 
     /// Whether an idle group that has come to rest shows none of these locks: they need not be remembered.
@@ -290,7 +304,7 @@ impl<'a> Pass<'a> {
         }
         let old = resource.status.clone().unwrap_or_default();
         let (holder, released, idle_since) = (old.holder, old.released_locks, old.idle_since);
-        let ledger = Ledger { holder, released, idle_since, stands: false };
+        let ledger = Ledger { holder, released, idle_since, stands: false, is_ahead: false };
         self.publish_resource(resource, &progress, None, &ledger, more);
         if resource.metadata.deletion_timestamp.is_some() && has_finalizer(resource) {
             self.remove_finalizer(EventType::Normal, "nothing of it is left to do".to_owned());
@@ -385,6 +399,9 @@ impl<'a> Pass<'a> {
         for window in grants.iter().filter_map(|grant| grant.window) {
             self.wake.at(window.from);
             self.wake.at(window.until);
+            for at in ahead::wakes(window.from) {
+                self.wake.at(at);
+            }
             // What is known by then is young enough to start by at once.
             self.wake.at(window.from.checked_sub(LOOK_AHEAD).unwrap_or(window.from));
         }

@@ -164,7 +164,7 @@ impl Drive {
     /// Starts and stops first: a tag may wait, a machine that is due may not.
     pub(crate) fn into_calls(self, goal: &Goal) -> Vec<Call> {
         let mut calls = vec![Call::Start(self.start), Call::Stop(self.stop)];
-        if let Goal::Held(lock) = goal {
+        if let Goal::Held(lock) | Goal::Ahead { lock, .. } = goal {
             calls.push(Call::Lock(lock.clone(), self.lock));
         }
         calls.extend(self.unlock.into_iter().map(|(lock, ids)| Call::Unlock(lock, ids)));

@@ -229,7 +229,7 @@ pub(crate) fn resource_status(
     let mut drafts = vec![Draft::new("Ready", progress.ready, progress.reason, progress.message.clone())];
     drafts.extend(facts.more);
     let foreign = facts.tally.and_then(|tally| tally.foreign.first()).map(|(_, lock)| lock.clone());
-    let holder = facts.ledger.holder.as_ref().map(|h| (h.user.clone(), h.until.clone()));
+    let holder = facts.ledger.shown().map(|h| (h.user.clone(), h.until.clone()));
     let (locked_by, locked_until) =
         holder.or(foreign.map(|lock| (lock.user, lock.until))).unwrap_or_default();
     let seen = first_seen(&old, now);

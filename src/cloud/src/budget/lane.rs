@@ -1,6 +1,10 @@
 //! One action at one cloud: who may go now, in which calls, and when the others may.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -46,9 +50,20 @@ pub struct Lane {
     calls: Option<Bucket>,
     machines: Option<Bucket>,
     turns: Turns,
-    /// Machines that will be asked for in a moment, by whom, and until when that is expected.
-    expected: HashMap<Arc<str>, (usize, Instant)>,
+    /// What will be asked for soon, by whom.
+    expected: HashMap<Arc<str>, Expected>,
     throttled: Option<Instant>,
+}
+
+/// What somebody will ask for soon.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// Machines.
+    pub machines: usize,
+    /// Requests of the same kind can share a call.
+    pub kind: Arc<str>,
+    /// When it is not expected any more.
+    pub until: Instant,
 }
 
 /// What is left of two buckets while requests are judged, and what of it those before need who do not go now.
@@ -216,9 +231,20 @@ impl Lane {
         buckets.map(|bucket| bucket.fill(now)).fold(1.0, f64::min)
     }
 
-    /// Somebody will ask for so many machines before `until`.
-    pub fn expect(&mut self, asker: &Arc<str>, machines: usize, until: Instant) {
-        self.expected.insert(asker.clone(), (machines, until));
+    /// Somebody will ask for something soon.
+    pub fn expect(&mut self, asker: &Arc<str>, expected: Expected) {
+        self.expected.insert(asker.clone(), expected);
+    }
+
+    /// Whether more calls are expected than a full bucket has tokens for.
+    pub fn expects_many(&mut self, now: Instant) -> bool {
+        let expected = self.expected_calls(now);
+        self.calls.as_ref().is_some_and(|calls| count(expected) > calls.capacity())
+    }
+
+    fn expected_calls(&mut self, now: Instant) -> usize {
+        self.expected.retain(|_, expected| expected.until > now);
+        self.expected.values().map(|expected| &expected.kind).collect::<HashSet<_>>().len()
     }
 
     /// Somebody wants nothing any more.
@@ -234,11 +260,11 @@ impl Lane {
     /// Machines, or calls where machines cost nothing, that wait for tokens, or will be asked for in a moment.
     pub fn demand(&mut self, now: Instant) -> usize {
         self.turns.leave(&[], now);
-        self.expected.retain(|_, (_, until)| *until > now);
+        let expected_calls = self.expected_calls(now);
         if self.machines.is_some() {
-            self.turns.machines() + self.expected.values().map(|(machines, _)| machines).sum::<usize>()
+            self.turns.machines() + self.expected.values().map(|expected| expected.machines).sum::<usize>()
         } else {
-            self.turns.len() + self.expected.len()
+            self.turns.len() + expected_calls
         }
     }
 }

@@ -16,6 +16,6 @@ pub mod share;
 pub mod turns;
 
 pub use bucket::{Bucket, Rate as BucketRate};
-pub use lane::{Ask, Lane, MACHINES_PER_CALL, Verdict};
+pub use lane::{Ask, Expected, Lane, MACHINES_PER_CALL, Verdict};
 pub use limits::{Action, Limits, limits};
 pub use turns::{Rank, Turn, Turns};

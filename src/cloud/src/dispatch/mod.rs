@@ -19,7 +19,7 @@ use std::{
 
 use self::{circuit::Circuit, describes::Describes, mutations::Mutations};
 use crate::{
-    budget::{Action, Turn},
+    budget::{Action, Expected, Turn},
     error::CloudError,
     permit::Permit,
     provider::{CloudKey, Instance, Provider, Results, Tag},
@@ -139,7 +139,20 @@ impl Dispatcher {
 
     /// Somebody will start so many machines within a while: replicas share the budget by what each of them will need.
     pub fn expect(&self, asker: &Arc<str>, machines: usize, within: Duration) {
-        self.start.expect(asker, machines, within);
+        let until = tokio::time::Instant::now() + within;
+        self.start.expect(asker, Expected { machines, kind: Arc::from(""), until });
+    }
+
+    /// Somebody will want these tags within a while.
+    pub fn expect_lock(&self, asker: &Arc<str>, tags: &[Tag], within: Duration) {
+        let kind: Vec<&str> = tags.iter().map(|(_, value)| value.as_str()).collect();
+        let until = tokio::time::Instant::now() + within;
+        self.tag.expect(asker, Expected { machines: 1, kind: kind.join("\n").into(), until });
+    }
+
+    /// Whether so many different tags are expected that their calls will take a while.
+    pub fn expects_many_locks(&self) -> bool {
+        self.tag.expects_many()
     }
 
     /// Somebody has nothing to start and to stop any more: whoever waits behind need not.

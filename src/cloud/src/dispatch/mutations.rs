@@ -24,7 +24,7 @@ use super::{
     together::{Together, in_force},
 };
 use crate::{
-    budget::{Action, Ask, Lane, MACHINES_PER_CALL, Verdict, limits},
+    budget::{Action, Ask, Expected, Lane, MACHINES_PER_CALL, Verdict, limits},
     error::{CloudError, ErrorClass},
     permit::Permit,
     provider::{Provider, Results},
@@ -96,8 +96,12 @@ impl Mutations {
         Standing { demand: state.lane.demand(now), fill: state.lane.fill(now) }
     }
 
-    pub(super) fn expect(&self, asker: &Arc<str>, machines: usize, within: Duration) {
-        self.lock().lane.expect(asker, machines, Instant::now() + within);
+    pub(super) fn expect(&self, asker: &Arc<str>, expected: Expected) {
+        self.lock().lane.expect(asker, expected);
+    }
+
+    pub(super) fn expects_many(&self) -> bool {
+        self.lock().lane.expects_many(Instant::now())
     }
 
     pub(super) fn withdraw(&self, asker: &str) {

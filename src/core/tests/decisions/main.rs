@@ -8,6 +8,7 @@ mod cloud;
 mod stage;
 
 mod adoption_grace;
+mod ahead;
 mod blocked;
 mod databases;
 mod deletion;

@@ -46,6 +46,7 @@ enum Step {
     Unhold,
     Idle(Option<WhenIdle>),
     Claim(Claim),
+    Crowd(bool),
     Meddle {
         machine: usize,
         how: Meddling,
@@ -92,6 +93,7 @@ fn steps() -> impl Strategy<Value = Step> {
             Meddling::ForeignLock(90), Meddling::HalfLock, Meddling::Untag,
         ])).prop_map(|(machine, how)| Step::Meddle { machine, how }),
         1 => any::<bool>().prop_map(Step::Blind),
+        2 => any::<bool>().prop_map(Step::Crowd),
         1 => Just(Step::Crash),
     ]
 }
@@ -164,6 +166,7 @@ fn play(stage: &mut Stage, step: &Step, number: usize) {
             Meddling::Start | Meddling::Stop => {}
         }),
         Step::Blind(blind) => stage.blind = *blind,
+        Step::Crowd(crowd) => stage.locks_ahead = *crowd,
         Step::Crash => stage.attempts = booking_core::Attempts::default(),
         Step::DeleteResource => stage.delete_resource(),
         Step::Move { which, .. }

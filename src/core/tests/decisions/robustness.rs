@@ -183,7 +183,8 @@ proptest! {
         bookings in vec(bookings(), 0..5),
         observation in observations(),
         mut attempts in memories(),
-        (now, claim, dry_run) in (instants(), select(vec![Claim::Ours, Claim::Ours, Claim::Other]), any::<bool>()),
+        (now, claim, dry_run, locks_ahead) in
+            (instants(), select(vec![Claim::Ours, Claim::Ours, Claim::Other]), any::<bool>(), any::<bool>()),
     ) {
         // given anything, but uids that tell the Bookings apart
         let (mut resource, mut bookings) = (resource, bookings);
@@ -196,7 +197,7 @@ proptest! {
         }
         let ask = |resource: &Option<Resource>, bookings: &[Booking], now| {
             let bookings: Vec<&Booking> = bookings.iter().collect();
-            let world = World { resource: resource.as_ref(), bookings: &bookings, observation: &observation, attempts: &attempts, deliveries: &Deliveries::new(), claim, now };
+            let world = World { resource: resource.as_ref(), bookings: &bookings, observation: &observation, attempts: &attempts, deliveries: &Deliveries::new(), claim, locks_ahead, now };
             decide(&world, &settings)
         };
         // when it is decided upon, and what was decided is written

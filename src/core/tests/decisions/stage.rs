@@ -41,6 +41,8 @@ pub struct Stage {
     pub cloud: Cloud,
     pub attempts: Attempts,
     pub claim: Claim,
+    /// Many groups will be locked soon.
+    pub locks_ahead: bool,
     pub settings: Settings,
     pub now: Timestamp,
     /// While set, describes fail.
@@ -74,6 +76,7 @@ impl Stage {
             cloud,
             attempts: Attempts::default(),
             claim: Claim::Ours,
+            locks_ahead: false,
             settings: settings(),
             now: at("08:00"),
             blind: false,
@@ -220,6 +223,7 @@ impl Stage {
             attempts: &self.attempts,
             deliveries: &self.deliveries,
             claim: self.claim,
+            locks_ahead: self.locks_ahead,
             now,
         };
         decide(&world, &self.settings)

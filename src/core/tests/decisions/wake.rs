@@ -12,6 +12,8 @@ fn the_next_pass_is_due_at_the_next_edge_of_any_window() {
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.book(booking("b", "bob", "09:30", "11:00"));
     stage.pass().unwrap();
+    assert_eq!(stage.decide().next(), Some(at("08:58")), "it tells which lock it will want");
+    stage.until("08:58:15");
     assert_eq!(stage.decide().next(), Some(at("08:59:50")), "its group is looked at before");
     stage.until("08:59:55");
     assert_eq!(stage.decide().next(), Some(at("09:00")));

@@ -8,7 +8,7 @@ use booking_cloud::{
     budget::{self, Rank},
 };
 use booking_core::{
-    Action, Attempts, Call, Turn,
+    Action, Attempts, Call, Occasion, Turn,
     instance::{TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
     instant::after,
 };
@@ -39,7 +39,11 @@ pub async fn send(
         Call::Unlock(lock, _) => (Action::Unlock(lock.clone()), Mutation::Untag(tags(lock).into())),
     };
     let turn = budget::Turn {
-        rank: if turn.is_repair { Rank::Repair } else { Rank::Due },
+        rank: match turn.occasion {
+            Occasion::Due => Rank::Due,
+            Occasion::Repair => Rank::Repair,
+            Occasion::Ahead => Rank::Ahead,
+        },
         due: turn.due.into(),
         user: turn.user.as_str().into(),
         // A group may have locks of several kinds to remove.
@@ -52,7 +56,8 @@ pub async fn send(
     Outcome { action, results: cloud.mutate(request).await }
 }
 
-fn tags(lock: &Lock) -> [Tag; 2] {
+/// The tags that make a lock.
+pub fn tags(lock: &Lock) -> [Tag; 2] {
     [(TAG_LOCKED_BY.to_owned(), lock.user.clone()), (TAG_LOCKED_UNTIL.to_owned(), lock.until.clone())]
 }
 

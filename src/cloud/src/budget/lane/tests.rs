@@ -113,12 +113,35 @@ fn who_does_not_come_again_holds_nobody_up_for_long() {
     assert_eq!(lane.admit(&[ask("b", 10)], now + SECOND * 21), [Verdict::Go(10)]);
 }
 
+fn expected(machines: usize, kind: &str, until: Instant) -> Expected {
+    Expected { machines, kind: kind.into(), until }
+}
+
+#[test]
+fn many_calls_are_expected_if_a_full_bucket_could_not_pay_for_those_of_different_kinds() {
+    // given a bucket of a hundred calls, less what is left alone
+    let now = Instant::now();
+    let mut lane = Lane::new(limits("ec2", Action::Tag), now);
+    let later = now + SECOND * 10;
+    for asker in 0..200 {
+        lane.expect(&asker.to_string().into(), expected(1, "the same", later));
+    }
+    assert!(!lane.expects_many(now), "they share a call");
+    for asker in 0..98 {
+        lane.expect(&asker.to_string().into(), expected(1, &asker.to_string(), later));
+    }
+    assert!(lane.expects_many(now));
+    assert_eq!(lane.demand(now), 99);
+    // when their time is over, then they are not
+    assert!(!lane.expects_many(later));
+}
+
 #[test]
 fn what_is_expected_counts_until_it_is_asked_for_or_its_time_is_over() {
     let (mut lane, now) = ec2(Action::Start);
-    lane.expect(&"a".into(), 10, now + SECOND * 10);
-    lane.expect(&"b".into(), 5, now + SECOND * 10);
-    lane.expect(&"c".into(), 1, now + SECOND);
+    lane.expect(&"a".into(), expected(10, "", now + SECOND * 10));
+    lane.expect(&"b".into(), expected(5, "", now + SECOND * 10));
+    lane.expect(&"c".into(), expected(1, "", now + SECOND));
     assert_eq!(lane.demand(now), 16);
     assert_eq!(lane.admit(&[ask("a", 10)], now), [Verdict::Go(10)]);
     assert_eq!(lane.demand(now + SECOND), 5);

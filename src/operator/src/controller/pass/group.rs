@@ -11,7 +11,7 @@ use booking_api::{Booking, BookingStatus};
 use booking_cloud::{Dispatcher, Haste};
 use booking_core::{
     Attempts, Call, Decision, Finalizer, Observation, Settings, Subject, World, decide, group_to_observe,
-    instant::after,
+    instant::{after, elapsed},
     look::{may_start_first, must_look},
 };
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -83,7 +83,7 @@ impl Pass {
             self.observations.forget(key);
             let work = Work { key, snapshot: &snapshot, leave, settings: &settings, cloud: None };
             let observation = Observation::NotNeeded;
-            let decision = self.decide(key, &snapshot, (&observation, attempts), &settings);
+            let decision = self.decide(work, (&observation, attempts));
             return Some(self.finish(work, &observation, decision, attempts).await);
         };
         let cloud = self.clouds.get(&group.place, &group.key.type_).await;
@@ -116,7 +116,7 @@ impl Pass {
             self.observations.put(key, (cloud.key(), &group.key.tag), seen, asked);
         }
         let observation = observe::observed(answer, attempts, self.clock.now());
-        let decision = self.decide(key, &snapshot, (&observation, attempts), &settings);
+        let decision = self.decide(work, (&observation, attempts));
         Some(self.finish(work, &observation, decision, attempts).await)
     }
 
@@ -130,7 +130,7 @@ impl Pass {
             attempts.observed(&seen.instances, now);
         }
         let observation = Observation::Seen(seen.instances.to_vec());
-        let decision = self.decide(work.key, work.snapshot, (&observation, attempts), work.settings);
+        let decision = self.decide(work, (&observation, attempts));
         let known = (seen.instances.as_slice(), seen.at);
         if !must_look(&decision, known, attempts, work.settings, now) {
             Known::Enough(observation, decision)
@@ -150,7 +150,7 @@ impl Pass {
         decision: Decision,
         attempts: &mut Attempts,
     ) -> Outcome {
-        Self::tell_dispatcher(work, &decision);
+        self.tell_dispatcher(work, &decision);
         let notices = decision.notices.clone();
         let result = self.carry_out(work, observation, &decision, attempts).await;
         // What is remembered is looked after; all else the routine looks find.
@@ -164,7 +164,7 @@ impl Pass {
     }
 
     /// What this key will need, and that it needs nothing any more.
-    fn tell_dispatcher(work: Work<'_>, decision: &Decision) {
+    fn tell_dispatcher(&self, work: Work<'_>, decision: &Decision) {
         let Some(cloud) = work.cloud else { return };
         let asker: Arc<str> = work.key.to_string().into();
         if decision.expects > 0 {
@@ -174,15 +174,13 @@ impl Pass {
         {
             cloud.withdraw(&asker);
         }
+        if let Some((lock, at)) = &decision.expects_lock {
+            cloud.expect_lock(&asker, &call::tags(lock), elapsed(self.clock.now(), *at));
+        }
     }
 
-    fn decide(
-        &self,
-        key: &Key,
-        snapshot: &Snapshot,
-        (observation, attempts): (&Observation, &Attempts),
-        settings: &Settings,
-    ) -> Decision {
+    fn decide(&self, work: Work<'_>, (observation, attempts): (&Observation, &Attempts)) -> Decision {
+        let Work { key, snapshot, settings, cloud, .. } = work;
         let bookings: Vec<_> = snapshot.bookings.iter().map(Arc::as_ref).collect();
         let world = World {
             resource: snapshot.resource.as_deref(),
@@ -191,6 +189,7 @@ impl Pass {
             attempts,
             deliveries: &self.outbox.deliveries(key),
             claim: snapshot.claim,
+            locks_ahead: cloud.is_some_and(|cloud| cloud.expects_many_locks()),
             now: self.clock.now(),
         };
         decide(&world, settings)
@@ -206,7 +205,7 @@ impl Pass {
         attempts: &Attempts,
     ) -> bool {
         let snapshot = self.cache.snapshot(work.key, self.clock.now());
-        self.decide(work.key, &snapshot, (observation, attempts), work.settings).calls.contains(call)
+        self.decide(Work { snapshot: &snapshot, ..work }, (observation, attempts)).calls.contains(call)
     }
 
     async fn carry_out(
