@@ -44,6 +44,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Measures how cost grows with Bookings, Resources and replicas: growth.json and growth.svg, three quarters of an hour.
+    Growth,
     /// Compares two reports, figure by figure.
     Compare {
         /// The report of before.
@@ -82,6 +84,11 @@ impl std::fmt::Display for Scenario {
 }
 
 impl Scenario {
+    /// Whose time it is measured in.
+    pub(crate) fn time(self) -> &'static str {
+        if self == Self::Limit { "virtual" } else { "real" }
+    }
+
     /// Its key in the report.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -11,12 +11,14 @@
 //! | `prometheus` | what metrics endpoints say |
 //! | `usage` | memory and processor time of processes |
 //! | `scenarios` | one module each: what is done, what is measured, what is promised |
+//! | `growth` | cost by size
 //! | `report` | report.json, a table, a picture; two reports compared |
 
 mod args;
 mod bench;
 mod calls;
 mod copies;
+mod growth;
 mod picture;
 mod population;
 mod prometheus;
@@ -44,6 +46,13 @@ async fn main() -> ExitCode {
             }
             Err(error) => failed(&error),
         };
+    }
+    if matches!(args.command, Some(Command::Growth)) {
+        let grown = async {
+            std::fs::create_dir_all(&args.out)?;
+            growth::run(&args).await
+        };
+        return grown.await.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
     }
     tokio::select! {
         outcome = run(&args) => match outcome {

@@ -103,7 +103,6 @@ impl Report {
             "replicas": args.replicas,
             "processors": processors,
             "begun": jiff::Timestamp::now().to_string(),
-            "time": "real",
         });
         Self { head, outcomes: Vec::new() }
     }
@@ -120,7 +119,11 @@ impl Report {
     pub(crate) fn write(&self, out: &Path) -> Result<(), Failure> {
         let mut whole = Map::from_iter([("run".to_owned(), self.head.clone())]);
         for (scenario, outcome) in &self.outcomes {
-            whole.insert(scenario.name().to_owned(), outcome.json());
+            let mut told = outcome.json();
+            if let Some(told) = told.as_object_mut() {
+                told.insert("time".to_owned(), json!(scenario.time()));
+            }
+            whole.insert(scenario.name().to_owned(), told);
         }
         std::fs::write(out.join("report.json"), serde_json::to_string_pretty(&Value::from(whole))? + "\n")?;
         let strips = self.outcomes.iter().flat_map(|(scenario, outcome)| {

@@ -1,6 +1,6 @@
 //! Very many Bookings, most of them over or far ahead, on many Resources; then one replica is restarted.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use booking_api::{Booking, Resource};
 use jiff::{SignedDuration, Timestamp};
@@ -30,57 +30,100 @@ const OVER_OF: (usize, usize) = (2, 3);
 /// After the replicas are ready, until they have looked at everything and read it once more for the slots that came.
 const SETTLES: Duration = Duration::from_mins(1);
 
+/// What a population costs.
+pub(crate) struct Cost {
+    /// Memory of the largest replica in MiB, and of the largest after a restart of one.
+    pub(crate) resident: (f64, f64),
+    /// Seconds until that one was ready.
+    pub(crate) ready: f64,
+    /// Processor milliseconds a second of all replicas at rest.
+    pub(crate) processor: f64,
+    /// Cloud calls a second of all replicas at rest.
+    pub(crate) calls_per_s: f64,
+    writes: BTreeMap<String, f64>,
+    calls: Calls,
+}
+
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
-    let count = args.sized(args.bookings, 100_000, 2000);
+    let bookings = args.sized(args.bookings, 100_000, 2000);
     let resources = args.sized(args.resources, 10_000, 200);
+    let cost = measure(args, bookings, resources, settles(args)).await?;
+    // Events of the ring apart.
+    let of_objects = |what: &&String| what.contains("booking") || what.contains("resource");
+    let writes = cost.writes.keys().filter(of_objects).filter_map(|what| cost.writes.get(what));
+    #[allow(clippy::cast_precision_loss, reason = "some mutations")]
+    let mutations = cost.calls.mutations() as f64;
+    let mut outcome = Outcome {
+        figures: vec![
+            Figure::at_most("resident_mib", cost.resident.0, 150.0),
+            Figure::at_most("resident_after_restart_mib", cost.resident.1, 150.0),
+            Figure::at_most("restart_ready_s", cost.ready, 10.0),
+            // The sum of nothing is -0.
+            Figure::at_most("api_writes_at_start", writes.sum::<f64>() + 0.0, 0.0),
+            Figure::at_most("cloud_mutations", mutations, 0.0),
+            Figure::told("processor_ms_per_s", cost.processor),
+            Figure::told("cloud_calls_per_s", cost.calls_per_s),
+        ],
+        ..Outcome::default()
+    };
+    outcome.details.insert("bookings".into(), json!(bookings));
+    outcome.details.insert("resources".into(), json!(resources));
+    outcome.details.insert("calls".into(), cost.calls.told());
+    outcome.details.insert("writes".into(), json!(cost.writes));
+    Ok(outcome)
+}
+
+/// Measures so many Bookings of so many Resources at rest: for as long as given after all replicas are ready, and as long after
+/// that once more, and after a restart.
+pub(crate) async fn measure(
+    args: &Args,
+    bookings: usize,
+    resources: usize,
+    settles: Duration,
+) -> Result<Cost, Failure> {
     let bench = Bench::start(args, "memory").await?;
     bench.machines(&names("memory", resources), 1)?;
     one_of_each(args, &bench).await?;
     let begun = Instant::now();
-    population(&bench, count, resources).await?;
-    println!("   {count} bookings, {resources} resources in {:.1} s", begun.elapsed().as_secs_f64());
+    population(&bench, bookings, resources).await?;
+    println!("   {bookings} bookings, {resources} resources in {:.1} s", begun.elapsed().as_secs_f64());
 
-    let (_, calls_from) = Calls::since(bench.ec2.world(), u64::MAX);
+    let (_, first_call) = Calls::since(bench.ec2.world(), u64::MAX);
     let before = bench.api_metrics().await?;
     let mut replicas = bench.replicas(args.replicas, &[]).await?;
-    tokio::time::sleep(settles(args)).await;
+    tokio::time::sleep(settles).await;
+    let (busy, (_, rest_from)) = (busy(&replicas), Calls::since(bench.ec2.world(), u64::MAX));
+    tokio::time::sleep(settles).await;
+    let seconds = settles.as_secs_f64();
+    let processor = (self::busy(&replicas) - busy) / seconds;
+    let (at_rest, _) = Calls::since(bench.ec2.world(), rest_from);
+    #[allow(clippy::cast_precision_loss, reason = "some hundred calls")]
+    let calls_per_s = at_rest.0.len() as f64 / seconds;
     let largest = largest(&replicas);
-    let after = bench.api_metrics().await?;
-    // Events of the ring apart.
-    let of_objects = |what: &&String| what.contains("booking") || what.contains("resource");
-    let written = after.writes_since(&before);
-    let writes = written.keys().filter(of_objects).filter_map(|what| written.get(what)).sum();
+    let writes = bench.api_metrics().await?.writes_since(&before);
     // One of them is restarted, as an update does.
     let Some(old) = replicas.pop() else { return Err("no replica".into()) };
     let name = old.name.clone();
     old.stop().await;
     let new = bench.spawn(&format!("{name}-again"), &[])?;
-    let ready = new.ready().await?;
-    println!("   a replica is ready again after {:.1} s", ready.as_secs_f64());
+    let ready = new.ready().await?.as_secs_f64();
+    println!("   a replica is ready again after {ready:.1} s");
     replicas.push(new);
-    tokio::time::sleep(settles(args)).await;
-    let (calls, _) = Calls::since(bench.ec2.world(), calls_from);
-    #[allow(clippy::cast_precision_loss, reason = "some mutations")]
-    let mutations = calls.mutations() as f64;
-    let mut outcome = Outcome {
-        figures: vec![
-            Figure::at_most("resident_mib", largest, 150.0),
-            Figure::at_most("resident_after_restart_mib", self::largest(&replicas), 150.0),
-            Figure::at_most("restart_ready_s", ready.as_secs_f64(), 10.0),
-            Figure::at_most("api_writes_at_start", writes, 0.0),
-            Figure::at_most("cloud_mutations", mutations, 0.0),
-        ],
-        ..Outcome::default()
-    };
-    outcome.details.insert("bookings".into(), json!(count));
-    outcome.details.insert("resources".into(), json!(resources));
-    outcome.details.insert("calls".into(), calls.told());
-    outcome.details.insert("writes".into(), json!(written));
+    tokio::time::sleep(settles).await;
+    let (calls, _) = Calls::since(bench.ec2.world(), first_call);
+    let resident = (largest, self::largest(&replicas));
     for replica in replicas {
         replica.stop().await;
     }
     bench.stop().await;
-    Ok(outcome)
+    Ok(Cost { resident, ready, processor, calls_per_s, writes, calls })
+}
+
+/// Processor milliseconds of all since they began.
+fn busy(replicas: &[Replica]) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
+    let of = |replica: &Replica| usage::processor_ms(replica.pid()) as f64;
+    replicas.iter().map(of).sum()
 }
 
 fn settles(args: &Args) -> Duration {

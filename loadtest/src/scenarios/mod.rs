@@ -5,8 +5,8 @@ mod due_at_once;
 mod isolation;
 mod life;
 mod limit;
-mod memory;
-mod scaleout;
+pub(crate) mod memory;
+pub(crate) mod scaleout;
 mod steady;
 
 use crate::{

@@ -32,11 +32,11 @@ const REST: Duration = Duration::from_secs(20);
 const EFFICIENCY: f64 = 0.85;
 
 /// What one replica did.
-struct Work {
+pub(crate) struct Work {
     /// Processor milliseconds per second at rest.
     rest: f64,
     /// Processor milliseconds for the churn alone.
-    churn: f64,
+    pub(crate) churn: f64,
 }
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
@@ -63,7 +63,8 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-async fn measure(args: &Args, size: u8, seconds: u64) -> Result<Vec<Work>, Failure> {
+/// Measures a churn of so many seconds on so many replicas.
+pub(crate) async fn measure(args: &Args, size: u8, seconds: u64) -> Result<Vec<Work>, Failure> {
     let bench = Bench::start(args, &format!("scaleout-{size}")).await?;
     let groups = names("scaleout", RESOURCES);
     bench.machines(&groups, 1)?;

@@ -25,7 +25,7 @@ use crate::{
     clouds::OpenClouds,
     controller::{
         cache::Cache,
-        decode::{Lean, Watched},
+        decode::Watched,
         observations::sweep,
         ownership::{Everything, Opener, Ownership, Shards, Unless},
         pass::{Memory, Pass},
@@ -33,7 +33,7 @@ use crate::{
         report::Reporting,
         run_passes,
         sweep::Sweeps,
-        watch::{Gate, WatchHealth, api, watch},
+        watch::{Gate, WatchHealth, watch},
         write::{FIELD_MANAGER, WRITES_AT_ONCE},
     },
     crds,
@@ -441,8 +441,9 @@ impl Operator {
         gate: &Arc<Gate>,
         (stop, halt): (&CancellationToken, &CancellationToken),
     ) {
-        let api = api::<Lean<K>>(self.client.clone(), namespace);
-        let watched = watch(api, self.pass.cache.clone(), self.queue.clone(), health.clone(), gate.clone());
+        let place = (self.client.clone(), namespace.map(ToOwned::to_owned));
+        let watched =
+            watch::<K>(place, self.pass.cache.clone(), self.queue.clone(), health.clone(), gate.clone());
         let halt = halt.clone();
         self.spawn_vital(stop, async move {
             halt.run_until_cancelled(watched).await;

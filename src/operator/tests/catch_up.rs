@@ -38,9 +38,8 @@ impl Known {
     }
 
     async fn catch_up(&self) -> Way {
-        let namespace = Some(self.world.namespace.as_str());
         let Self { cache, queue, world } = self;
-        CatchUp { client: &world.client, namespace, cache, queue, list_max: 0 }
+        CatchUp { client: &world.client, namespace: None, cache, queue, list_max: 0 }
             .kind::<Booking>()
             .await
             .unwrap()

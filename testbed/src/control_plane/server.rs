@@ -102,6 +102,9 @@ impl Server {
         if self.api.as_ref().is_none_or(ended) {
             let api_server = GuardedCommand::new(&self.api_program, log_file(&self.directory, API_SERVER))
                 .args(&self.api_arguments)
+                // It has few processors and plenty of memory here: with Go's default of 100 much of its time, with a hundred
+                // thousand objects 40 % of it, goes into collecting garbage.
+                .env("GOGC", "400")
                 .grace(GRACE)
                 .spawn()?;
             self.api = Some(api_server);

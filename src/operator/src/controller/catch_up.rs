@@ -5,12 +5,10 @@
 //! slot: instead the store is asked for its version (a list of one object, consistent), and a second watch, from where the
 //! watch of the cache is, tells what has happened until then. It ends with a bookmark, by which the API server says that
 //! nothing is missing below a version. Bookmarks come two seconds before a watch ends (`nextBookmarkTime` in kube-apiserver's
-//! `cache_watcher.go`), so one that is asked for three seconds has it after about one.
+//! `cache_watcher.go`), so one that is asked for three seconds has it after about one. There is none where the last that happened
+//! is of no concern to it, in another namespace; then all is listed after all.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt, TryStreamExt};
 use kube::{
@@ -21,34 +19,20 @@ use kube::{
 
 use super::{
     Key,
-    cache::{self, Cache, Name},
+    cache::{self, Cache},
     decode::{Lean, Watched},
+    list::{self, PAGE_TIMEOUT, ReadError},
     queue::WorkQueue,
     watch::api,
 };
 
-/// Longest time of one page.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Objects per page: what `kubectl` asks for.
-const PAGE_SIZE: u32 = 500;
-/// Up to so many objects a list is as quick as the bookmark of a watch: ten pages, a tenth of a second each when the API server is
-/// busy.
+/// Up to so many objects a list is as quick as the bookmark of a watch: a tenth of a millisecond each, when the API server is
+/// at leisure.
 pub const LIST_MAX: usize = 5000;
 /// How long the second watch is asked for; its bookmark comes two seconds before.
 const WATCH_SECONDS: u32 = 3;
 /// Longest time of it.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why the objects could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The API server is slow, or cannot be reached.
-    #[error("no answer within {} s", PAGE_TIMEOUT.as_secs())]
-    Timeout(#[from] tokio::time::error::Elapsed),
-    /// It refused, or broke off.
-    #[error(transparent)]
-    Api(#[from] kube::Error),
-}
 
 /// How a kind was brought up to the present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +74,7 @@ impl CatchUp<'_> {
                 return Ok(Way::Watched);
             }
         }
-        self.list(&api).await?;
+        list::take_in::<K>((self.client, self.namespace), self.cache, |key| self.queue.add(key)).await?;
         Ok(Way::Listed)
     }
 
@@ -125,38 +109,6 @@ impl CatchUp<'_> {
         };
         // One that ends before its bookmark has told nothing for sure.
         tokio::time::timeout(WATCH_TIMEOUT, told).await.unwrap_or(Ok(false))
-    }
-
-    async fn list<K: Watched>(&self, api: &Api<Lean<K>>) -> Result<(), ReadError> {
-        let mut page = ListParams::default().limit(PAGE_SIZE);
-        let known = self.cache.newest::<K>();
-        // Only of a store that has gone back all is needed at once: else a page is enough in memory.
-        let (mut version, mut listed, mut all) = (None, HashSet::<Name>::new(), Vec::<K>::new());
-        let has_gone_back = |version: Option<&str>| cache::number(version) < known;
-        loop {
-            let list = tokio::time::timeout(PAGE_TIMEOUT, api.list(&page)).await??;
-            version = version.or(list.metadata.resource_version);
-            let objects = list.items.into_iter().map(|Lean(object)| object);
-            if has_gone_back(version.as_deref()) {
-                all.extend(objects);
-            } else {
-                for object in objects {
-                    listed.insert((object.namespace().unwrap_or_default(), object.name_any()));
-                    self.add(self.cache.saw(object));
-                }
-            }
-            page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
-            if page.continue_token.is_none() {
-                break;
-            }
-        }
-        if has_gone_back(version.as_deref()) {
-            tracing::warn!(kind = &*K::kind(&()), "the store has gone back: it is read anew");
-            self.add(self.cache.went_back(all));
-        } else {
-            self.add(self.cache.keep::<K>(&listed, cache::number(version.as_deref())));
-        }
-        Ok(())
     }
 
     fn add(&self, keys: BTreeSet<Key>) {

@@ -13,6 +13,7 @@
 //! |---|---|---|
 //! | [`watch`] | keeps the cache current, puts changed keys on the queue | API server |
 //! | [`decode`] | objects as the API server sends them, read as far as anything here looks | - |
+//! | [`list`] | all objects of a kind, page by page | API server |
 //! | [`cache`] | objects by key, own writes included | - |
 //! | [`queue`] | keys that are due, now or at an instant | - |
 //! | [`ownership`] | which keys are this process's, and leave to work on them | API server |
@@ -29,6 +30,7 @@ pub mod cache;
 pub mod call;
 pub mod catch_up;
 pub mod decode;
+pub mod list;
 pub mod observations;
 pub mod observe;
 pub mod ownership;

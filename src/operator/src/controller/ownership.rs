@@ -25,7 +25,8 @@ use tokio::sync::watch;
 use super::{
     Key,
     cache::Cache,
-    catch_up::{CatchUp, LIST_MAX, ReadError},
+    catch_up::{CatchUp, LIST_MAX},
+    list::ReadError,
     queue::WorkQueue,
 };
 use crate::original::Original;

@@ -1,7 +1,7 @@
 //! Keeps the cache current and puts changed keys on the queue.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,21 +10,28 @@ use std::{
 };
 
 use booking_core::Backoff;
-use futures::{StreamExt, TryStreamExt};
-use kube::{Api, Client, ResourceExt, core::NamespaceResourceScope, runtime::watcher};
+use futures::TryStreamExt;
+use kube::{
+    Api, Client, ResourceExt,
+    api::WatchParams,
+    core::{NamespaceResourceScope, WatchEvent},
+};
 
 use super::{
     Key,
     cache::{self, Cache},
     decode::{Lean, Watched},
+    list::{self, PAGE_TIMEOUT, ReadError},
     queue::WorkQueue,
 };
 
 /// Failures in a row after which a watch begins with a new list: after a restore of the store the version
 /// that it would go on from may never come again.
 const FAILURES_BEFORE_LIST: u32 = 2;
-/// How long one watch lasts: on a connection that has died without a word nothing is heard for as long.
+/// How long one watch lasts.
 const WATCH_SECONDS: u32 = 60;
+/// A watch of which nothing was heard for so long, not even its end, has died without a word.
+const SILENCE: Duration = Duration::from_secs(70);
 /// Waits before a watch is tried again.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(30) };
 /// How long an error of a watch counts: longer than its longest wait before the next try.
@@ -78,74 +85,87 @@ where
     }
 }
 
-/// Watches a kind until the end of the process. Keys go on the queue only once `gate` is open: a pass
-/// that ran on Resources without their Bookings would stop what is booked.
+/// Keeps a kind current until the end of the process: lists it, then follows what happens to it. Keys go on the queue only once
+/// `gate` is open: a pass that ran on Resources without their Bookings would stop what is booked.
 pub async fn watch<K: Watched>(
-    api: Api<Lean<K>>,
+    (client, namespace): (Client, Option<String>),
     cache: Arc<Cache>,
     queue: Arc<WorkQueue>,
     health: Arc<WatchHealth>,
     gate: Arc<Gate>,
 ) {
     let kind = K::kind(&()).into_owned();
-    let mut listed = HashSet::new();
-    let begin = || watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).boxed();
-    let mut events = begin();
-    let mut failures: u32 = 0;
-    let (mut list_begun_at, mut listed_until) = (0, 0);
+    let api = api::<Lean<K>>(client.clone(), namespace.as_deref());
+    let (mut known, mut failures) = (None, 0_u32);
     loop {
-        let event = match events.try_next().await {
-            Ok(Some(event)) => event,
-            Ok(None) => return,
+        let step = match known {
+            None => {
+                let place = (&client, namespace.as_deref());
+                let listed = list::take_in::<K>(place, &cache, |key| gate.pass([key], &queue)).await;
+                listed.map(|version| {
+                    cache.has_watched::<K>(version);
+                    tracing::info!(kind, objects = cache.count::<K>(), "cache synced");
+                    health.synced.send_replace(true);
+                })
+            }
+            Some(version) => {
+                let heard = || health.heard(false);
+                follow(&api, &cache, version, (|keys| gate.pass(keys, &queue), heard)).await
+            }
+        };
+        // As far as it came before it failed, it has come; of a store that has gone back nothing is known.
+        let watched = Some(cache.watched::<K>()).filter(|version| *version > 0);
+        match step {
+            Ok(()) => {
+                health.heard(false);
+                (known, failures) = (watched, 0);
+            }
             Err(error) => {
                 health.heard(true);
-                failures = failures.saturating_add(1);
+                let came_further = known.is_some() && watched > known;
+                failures = if came_further { 1 } else { failures.saturating_add(1) };
                 tracing::warn!(kind, %error, failures, "watch interrupted; goes on by itself");
-                if failures >= FAILURES_BEFORE_LIST {
-                    events = begin();
-                }
+                let goes_on = known.is_some() && failures < FAILURES_BEFORE_LIST && !is_expired(&error);
+                known = watched.filter(|_| goes_on);
                 tokio::time::sleep(RETRY.wait(failures)).await;
-                continue;
             }
-        };
-        health.heard(false);
-        // A list has not succeeded before its end.
-        if !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_)) {
-            failures = 0;
         }
-        let changed = match event {
-            watcher::Event::Init => {
-                listed.clear();
-                (list_begun_at, listed_until) = (cache.newest::<K>(), 0);
-                BTreeSet::new()
-            }
-            watcher::Event::InitApply(Lean(object)) => {
-                listed.insert((object.namespace().unwrap_or_default(), object.name_any()));
-                listed_until = listed_until.max(version(&object));
-                cache.saw(object)
-            }
-            watcher::Event::InitDone => {
-                let gone = cache.keep::<K>(&listed, list_begun_at);
-                cache.has_watched::<K>(listed_until);
-                tracing::info!(kind, objects = listed.len(), "cache synced");
-                listed = HashSet::new();
-                health.synced.send_replace(true);
-                gone
-            }
-            watcher::Event::Apply(Lean(object)) => {
-                let version = version(&object);
-                let changed = cache.saw(object);
-                cache.has_watched::<K>(version);
-                changed
-            }
-            watcher::Event::Delete(Lean(object)) => {
-                let changed = cache.lost(&object);
-                cache.has_watched::<K>(version(&object));
-                changed
-            }
-        };
-        gate.pass(changed, &queue);
     }
+}
+
+/// Takes in what happens to a kind from a version on, until the API server ends the watch, as it does after a while.
+async fn follow<K: Watched>(
+    api: &Api<Lean<K>>,
+    cache: &Cache,
+    from: u64,
+    (changed, heard): (impl Fn(BTreeSet<Key>), impl Fn()),
+) -> Result<(), ReadError> {
+    let params = WatchParams::default().timeout(WATCH_SECONDS);
+    let begun = tokio::time::timeout(PAGE_TIMEOUT, api.watch(&params, &from.to_string())).await;
+    let mut events = std::pin::pin!(begun??);
+    while let Some(event) = tokio::time::timeout(SILENCE, events.try_next()).await?? {
+        heard();
+        let version = match event {
+            WatchEvent::Added(Lean(object)) | WatchEvent::Modified(Lean(object)) => {
+                let version = version(&object);
+                changed(cache.saw(object));
+                version
+            }
+            WatchEvent::Deleted(Lean(object)) => {
+                changed(cache.lost(&object));
+                version(&object)
+            }
+            WatchEvent::Bookmark(bookmark) => cache::number(Some(&bookmark.metadata.resource_version)),
+            WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
+        };
+        cache.has_watched::<K>(version);
+    }
+    Ok(())
+}
+
+/// Whether nobody knows any more what has happened since a version.
+fn is_expired(error: &ReadError) -> bool {
+    matches!(error, ReadError::Api(kube::Error::Api(status)) if status.code == 410)
 }
 
 fn version(object: &impl ResourceExt) -> u64 {
@@ -160,7 +180,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    fn pass(&self, keys: BTreeSet<Key>, queue: &WorkQueue) {
+    fn pass(&self, keys: impl IntoIterator<Item = Key>, queue: &WorkQueue) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if self.open.load(Ordering::Acquire) {
             for key in keys {
