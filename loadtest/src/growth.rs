@@ -17,8 +17,6 @@ const RESOURCES_OF_BOOKINGS: usize = 1000;
 const RESOURCES: [usize; 4] = [100, 1000, 3000, 10_000];
 const BOOKINGS_OF_RESOURCES: usize = 10_000;
 const REPLICAS: [u8; 4] = [1, 2, 3, 5];
-/// How long a churn of a hundred a second lasts.
-const CHURN_S: u64 = 30;
 /// A look at all groups comes once a minute.
 const SETTLES: Duration = Duration::from_mins(1);
 
@@ -58,14 +56,14 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let (mut busiest, mut all) = (Vec::new(), Vec::new());
     for replicas in REPLICAS {
         println!("== churn on {replicas} replicas");
-        let work = scaleout::measure(args, replicas, CHURN_S).await?;
-        #[allow(clippy::cast_precision_loss, reason = "seconds of a minute")]
-        let per_s = |ms: f64| ms / CHURN_S as f64;
-        busiest.push((f64::from(replicas), per_s(work.iter().map(|it| it.churn).fold(0.0, f64::max))));
-        all.push((f64::from(replicas), per_s(work.iter().map(|it| it.churn).sum())));
+        let work = scaleout::measure(args, replicas, scaleout::CHANGES).await?;
+        #[allow(clippy::cast_precision_loss, reason = "some thousand changes")]
+        let each = |ms: f64| ms / scaleout::CHANGES as f64;
+        busiest.push((f64::from(replicas), each(work.iter().map(|it| it.churn).fold(0.0, f64::max))));
+        all.push((f64::from(replicas), each(work.iter().map(|it| it.churn).sum())));
     }
-    add("replicas", "processor of the busiest, 100 edits/s, ms/s", busiest);
-    add("replicas", "processor of all, 100 edits/s, ms/s", all);
+    add("replicas", "busiest processor, ms per change", busiest);
+    add("replicas", "all processors, ms per change", all);
     for Curve { of, what, points } in &curves {
         let points: Vec<String> =
             points.iter().map(|(size, value)| format!("{size:.0}: {value:.2}")).collect();

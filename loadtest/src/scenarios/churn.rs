@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use booking_api::{Booking, Resource};
-use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use kube::{
-    Api,
+    Api, Client,
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
@@ -24,6 +24,8 @@ use crate::{
 const RESOURCES: usize = 500;
 /// Creations and edits per second.
 const PER_SECOND: u32 = 100;
+/// Requests of a flood that are under way at once.
+const AT_ONCE: usize = 32;
 const LATENCY: &str = "booking_operator_queue_latency_seconds";
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
@@ -70,31 +72,14 @@ async fn all_metrics(replicas: &[Replica]) -> Result<Vec<Metrics>, Failure> {
 
 /// Every other tick makes a Booking in the far future, the others move the end of one. Gives the part of ticks, in
 /// percent, that the harness could not keep up with.
-pub(super) async fn churn(bench: &Bench, groups: &[String], seconds: u64) -> Result<f64, Failure> {
-    let bookings: Api<Booking> = Api::namespaced(bench.client.clone(), NAMESPACE);
+async fn churn(bench: &Bench, groups: &[String], seconds: u64) -> Result<f64, Failure> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let begun = tokio::time::Instant::now();
     let (mut requests, mut number) = (tokio::task::JoinSet::new(), 0_usize);
     while begun.elapsed() < Duration::from_secs(seconds) {
         ticks.tick().await;
-        let bookings = bookings.clone();
-        let made = number / 2;
-        let name = format!("churn-{made}");
-        let start = in_seconds(86_400 * (1 + i64::try_from(made / groups.len())?))?;
-        let end = start + jiff::SignedDuration::from_mins(60 + i64::try_from(number % 30)?);
-        let group = groups.get(made % groups.len()).cloned().unwrap_or_default();
-        if number.is_multiple_of(2) {
-            let booking = booking(&name, &group, "ann", (start, end));
-            requests.spawn(async move { bookings.create(&PostParams::default(), &booking).await.map(drop) });
-        } else {
-            // The one before may be under way still.
-            let earlier = format!("churn-{}", made.saturating_sub(50));
-            let patch = Patch::Merge(json!({ "spec": { "end_at": "2090-01-01T00:00:00Z" } }));
-            requests.spawn(async move {
-                bookings.patch(&earlier, &PatchParams::default(), &patch).await.map(drop)
-            });
-        }
+        requests.spawn(change(&bench.client, groups, number)?);
         number += 1;
         while let Some(done) = requests.try_join_next() {
             done??;
@@ -107,4 +92,37 @@ pub(super) async fn churn(bench: &Bench, groups: &[String], seconds: u64) -> Res
     #[allow(clippy::cast_precision_loss, reason = "some thousand requests")]
     let behind = in_time as f64 / number as f64 * 100.0;
     Ok(behind)
+}
+
+/// The same, so many changes as fast as the API server takes them.
+pub(super) async fn flood(bench: &Bench, groups: &[String], count: usize) -> Result<(), Failure> {
+    // The first edits are all of the first that is made.
+    change(&bench.client, groups, 0)?.await?;
+    let changes: Vec<_> =
+        (1..count).map(|number| change(&bench.client, groups, number)).collect::<Result<_, _>>()?;
+    stream::iter(changes).buffered(AT_ONCE).try_collect::<()>().await?;
+    Ok(())
+}
+
+/// A creation, or the edit of an earlier one.
+fn change(
+    client: &Client,
+    groups: &[String],
+    number: usize,
+) -> Result<impl Future<Output = Result<(), kube::Error>> + Send + 'static, Failure> {
+    let bookings: Api<Booking> = Api::namespaced(client.clone(), NAMESPACE);
+    let made = number / 2;
+    let start = in_seconds(86_400 * (1 + i64::try_from(made / groups.len())?))?;
+    let end = start + jiff::SignedDuration::from_mins(60 + i64::try_from(number % 30)?);
+    let group = groups.get(made % groups.len()).cloned().unwrap_or_default();
+    let booking = booking(&format!("churn-{made}"), &group, "ann", (start, end));
+    // The one before may be under way still.
+    let earlier = format!("churn-{}", made.saturating_sub(50));
+    Ok(async move {
+        if number.is_multiple_of(2) {
+            return bookings.create(&PostParams::default(), &booking).await.map(drop);
+        }
+        let patch = Patch::Merge(json!({ "spec": { "end_at": "2090-01-01T00:00:00Z" } }));
+        bookings.patch(&earlier, &PatchParams::default(), &patch).await.map(drop)
+    })
 }

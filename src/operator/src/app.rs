@@ -287,14 +287,14 @@ impl Operator {
         let halt = CancellationToken::new();
         let mut left = None;
         if stop.run_until_cancelled(self.wait_for_crds(namespace)).await.is_some() {
-            let gate = Arc::new(Gate::default());
+            let gate = Arc::new(Gate::new(self.pass.ownership.clone()));
             self.watch::<Resource>(namespace, &self.watches.resources, &gate, (&stop, &halt));
             self.watch::<Booking>(namespace, &self.watches.bookings, &gate, (&stop, &halt));
             self.watch::<BookingScheduler>(namespace, &self.watches.schedulers, &gate, (&stop, &halt));
             self.watch::<ResourceMonitor>(namespace, &self.watches.monitors, &gate, (&stop, &halt));
             self.readiness.waits_for(Some("the first lists of all kinds".to_owned()));
             if stop.run_until_cancelled(self.wait_for_caches()).await.is_some() {
-                gate.open(&self.queue);
+                gate.open(&self.pass.cache, &self.queue);
                 left = self.join_ring(namespace, &stop, &halt);
                 self.readiness.waits_for(None);
                 self.look_for_original(config, &stop, &halt);

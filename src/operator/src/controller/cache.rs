@@ -224,18 +224,20 @@ impl Cache {
         if table.gone.uids.contains(object.meta().uid.as_deref().unwrap_or_default()) {
             return BTreeSet::new();
         }
-        let old = table.objects.get(&name_of(&object));
+        let name = name_of(&object);
+        let old = table.objects.get(&name);
         if old.is_some_and(|old| version(object.meta()) <= old.version()) {
             return BTreeSet::new();
         }
-        let news = old.and_then(Kept::open).is_none_or(|old| {
+        let old = old.and_then(Kept::open);
+        let news = old.as_ref().is_none_or(|old| {
             let expected = table.expected.get(object.meta().uid.as_deref().unwrap_or_default());
             !old.same_spec(&object)
                 || is_replaced(old.meta(), object.meta())
                 || (old.status() != object.status() && (expected.is_none() || object.status() != expected))
         });
         let key = object.key();
-        let mut changed = state.put(object);
+        let mut changed = state.put(&name, old.as_deref(), object);
         if news {
             changed.insert(key);
         }
@@ -298,7 +300,9 @@ impl Cache {
         let mut changed: BTreeSet<Key> = gone.iter().flat_map(|name| state.remove::<K>(name)).collect();
         for object in objects {
             changed.insert(object.key());
-            changed.extend(state.put(object));
+            let name = name_of(&object);
+            let old = K::table(&mut state).objects.get(&name).and_then(Kept::open);
+            changed.extend(state.put(&name, old.as_deref(), object));
         }
         changed
     }
@@ -337,20 +341,21 @@ impl Cache {
         let table = K::table(&mut state);
         table.expected.remove(answer.meta().uid.as_deref().unwrap_or_default());
         // An object that the watch has shown to be gone must not come back.
-        let known = table.objects.get(&name_of(&answer)).filter(|old| version(answer.meta()) > old.version());
-        if known.and_then(Kept::open).is_some_and(|old| old.uid() == answer.uid()) {
-            return state.put(answer);
+        let name = name_of(&answer);
+        let known = table.objects.get(&name).filter(|old| version(answer.meta()) > old.version());
+        match known.and_then(Kept::open).filter(|old| old.uid() == answer.uid()) {
+            Some(old) => state.put(&name, Some(&*old), answer),
+            None => BTreeSet::new(),
         }
-        BTreeSet::new()
     }
 }
 
 impl State {
-    fn put<K: Cached>(&mut self, object: K) -> BTreeSet<Key> {
-        let name = name_of(&object);
+    /// Puts an object in the place of another of its name, or of none.
+    fn put<K: Cached>(&mut self, name: &Name, old: Option<&K>, object: K) -> BTreeSet<Key> {
         let (kept, object) = Kept::new(object);
-        let old = K::table(self).objects.insert(name.clone(), kept).and_then(|old| old.open());
-        K::replaced(self, &name, old.as_deref(), Some(&object))
+        K::table(self).objects.insert(name.clone(), kept);
+        K::replaced(self, name, old, Some(&object))
     }
 
     fn remove<K: Cached>(&mut self, name: &Name) -> BTreeSet<Key> {

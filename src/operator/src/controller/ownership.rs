@@ -35,6 +35,9 @@ use crate::original::Original;
 pub trait Ownership: Send + Sync {
     /// Leave to work on a key as it is owned now; none if it is not.
     fn permit(&self, key: &Key) -> Option<Arc<dyn Permit>>;
+
+    /// Whether what happens to a key may be this process's to act on, now or before all keys of its slot are looked at anyway.
+    fn concerns(&self, key: &Key) -> bool;
 }
 
 /// All keys: of a process that shares its work with nobody, in tests.
@@ -44,6 +47,10 @@ pub struct Everything;
 impl Ownership for Everything {
     fn permit(&self, _: &Key) -> Option<Arc<dyn Permit>> {
         Some(Arc::new(Unlimited))
+    }
+
+    fn concerns(&self, _: &Key) -> bool {
+        true
     }
 }
 
@@ -59,6 +66,10 @@ impl Ownership for Unless {
     fn permit(&self, key: &Key) -> Option<Arc<dyn Permit>> {
         let absent = *self.original.borrow() == Original::Absent;
         absent.then(|| self.within.permit(key))?
+    }
+
+    fn concerns(&self, key: &Key) -> bool {
+        self.within.concerns(key)
     }
 }
 
@@ -93,6 +104,10 @@ impl Ownership for Shards {
         let slot = self.slot(key)?;
         let permit = self.open().get(&slot).copied().filter(|permit| self.ring.holds(*permit))?;
         Some(Arc::new(RingPermit { ring: self.ring.clone(), permit, call_timeout: self.call_timeout }))
+    }
+
+    fn concerns(&self, key: &Key) -> bool {
+        self.slot(key).is_some_and(|slot| self.open().contains_key(&slot))
     }
 }
 

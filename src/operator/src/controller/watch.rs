@@ -22,6 +22,7 @@ use super::{
     cache::{self, Cache},
     decode::{Lean, Watched},
     list::{self, PAGE_TIMEOUT, ReadError},
+    ownership::Ownership,
     queue::WorkQueue,
 };
 
@@ -172,31 +173,30 @@ fn version(object: &impl ResourceExt) -> u64 {
     cache::number(object.meta().resource_version.as_deref())
 }
 
-/// Holds keys back until all caches are synced.
-#[derive(Debug, Default)]
+/// Holds keys back until all caches are synced, and for good those of slots that are not open here: a slot is looked through for
+/// its keys once it is.
 pub struct Gate {
-    held: Mutex<Option<BTreeSet<Key>>>,
+    ownership: Arc<dyn Ownership>,
     open: AtomicBool,
 }
 
 impl Gate {
+    /// A gate that is shut.
+    pub fn new(ownership: Arc<dyn Ownership>) -> Self {
+        Self { ownership, open: AtomicBool::new(false) }
+    }
+
+    /// Lets keys through of which something stands in the cache.
     fn pass(&self, keys: impl IntoIterator<Item = Key>, queue: &WorkQueue) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if self.open.load(Ordering::Acquire) {
-            for key in keys {
-                queue.add(key);
-            }
-        } else {
-            held.get_or_insert_default().extend(keys);
+            keys.into_iter().filter(|key| self.ownership.concerns(key)).for_each(|key| queue.add(key));
         }
     }
 
-    /// Lets everything held back through, and what comes from now on.
-    pub fn open(&self, queue: &WorkQueue) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Lets everything through that the cache knows, and what comes from now on.
+    pub fn open(&self, cache: &Cache, queue: &WorkQueue) {
+        // First opened, then looked for keys: what comes in between is let through by its watch.
         self.open.store(true, Ordering::Release);
-        for key in held.take().into_iter().flatten() {
-            queue.add(key);
-        }
+        self.pass(cache.keys(), queue);
     }
 }
