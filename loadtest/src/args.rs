@@ -44,7 +44,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Measures how cost grows with Bookings, Resources and replicas: growth.json and growth.svg, three quarters of an hour.
+    /// Measures how cost grows with Bookings, Resources and replicas: growth.json and growth.svg, a quarter of an hour with --quick.
     Growth,
     /// Compares two reports, figure by figure.
     Compare {

@@ -36,7 +36,7 @@ const SIZES: [(u8, &str, &str); 3] = [
 const RESOURCES: (usize, usize) = (2000, 500);
 const PASSES: &str = "booking_operator_passes_total";
 /// Creations and edits.
-pub(crate) const CHANGES: usize = 6000;
+const CHANGES: usize = 6000;
 /// How long rest is measured.
 const REST: Duration = Duration::from_secs(20);
 /// Least part of n times the passes of one that n replicas get done; less where there are few groups, by chance.
@@ -92,14 +92,14 @@ pub(crate) async fn measure(args: &Args, size: u8, changes: usize) -> Result<Vec
     tokio::time::sleep(rest).await;
     let begun = processor(&replicas);
     tokio::time::sleep(rest).await;
-    let (rested, passed) = (processor(&replicas), passes(&replicas).await?);
+    let (rested, earlier) = (processor(&replicas), passes(&replicas).await?);
     let flood_begun = Instant::now();
     flood(&bench, &groups, changes).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let (churned, passes) = (processor(&replicas), passes(&replicas).await?);
+    let (churned, later) = (processor(&replicas), passes(&replicas).await?);
     let lasted = flood_begun.elapsed().as_secs_f64();
     println!("   {changes} changes in {lasted:.1} s");
-    let passes = passes.iter().zip(passed).map(|(after, before)| after - before);
+    let passes = later.iter().zip(earlier).map(|(later, earlier)| later - earlier);
     let work =
         begun.iter().zip(&rested).zip(&churned).zip(passes).map(|(((begun, rested), churned), passes)| {
             let rest = (rested - begun) / rest.as_secs_f64();

@@ -68,6 +68,17 @@ struct Pending {
     reply: oneshot::Sender<Results>,
 }
 
+/// After a panic, which is a bug, the next request finds nobody sending, and begins anew.
+struct Restarts<'a>(&'a Mutations);
+
+impl Drop for Restarts<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().is_sending = false;
+        }
+    }
+}
+
 /// A part of a request that goes out now, and what it leaves to come later.
 struct Going {
     pending: Pending,
@@ -130,6 +141,7 @@ impl Mutations {
     }
 
     async fn send_pending(self: Arc<Self>) {
+        let _restarts = Restarts(&self);
         loop {
             let due = {
                 let mut state = self.lock();

@@ -53,18 +53,22 @@ pub struct Observations(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    groups: HashMap<Group, Known>,
+    groups: HashMap<CloudKey, HashMap<String, Known>>,
     group_of: HashMap<Key, Group>,
 }
 
 impl State {
     fn leave(&mut self, key: &Key) {
-        let Some(group) = self.group_of.remove(key) else { return };
-        if let Some(known) = self.groups.get_mut(&group) {
+        let Some((cloud, tag)) = self.group_of.remove(key) else { return };
+        let Some(of_cloud) = self.groups.get_mut(&cloud) else { return };
+        if let Some(known) = of_cloud.get_mut(&tag) {
             known.keys.remove(key);
             if known.keys.is_empty() {
-                self.groups.remove(&group);
+                of_cloud.remove(&tag);
             }
+        }
+        if of_cloud.is_empty() {
+            self.groups.remove(&cloud);
         }
     }
 }
@@ -76,10 +80,13 @@ impl Observations {
 
     /// What was last seen of a key's group. None where looks fail: the pass finds out why.
     pub fn get(&self, key: &Key, cloud: &CloudKey, tag: &str) -> Option<Seen> {
-        let group = (cloud.clone(), tag.to_owned());
         let state = self.lock();
         // A key for which the group is not kept young would never hear of it again.
-        let known = state.groups.get(&group).filter(|known| known.keys.contains(key));
+        let known = state
+            .groups
+            .get(cloud)
+            .and_then(|of_cloud| of_cloud.get(tag))
+            .filter(|known| known.keys.contains(key));
         known.filter(|known| known.failures < FAILURES).map(|known| known.seen.clone())
     }
 
@@ -89,9 +96,10 @@ impl Observations {
         let group = (cloud.clone(), tag.to_owned());
         if state.group_of.get(key) != Some(&group) {
             state.leave(key);
-            state.group_of.insert(key.clone(), group.clone());
+            state.group_of.insert(key.clone(), group);
         }
-        let known = state.groups.entry(group).or_insert_with(|| Known {
+        let of_cloud = state.groups.entry(cloud.clone()).or_default();
+        let known = of_cloud.entry(tag.to_owned()).or_insert_with(|| Known {
             seen: seen.clone(),
             asked,
             failures: 0,
@@ -111,9 +119,9 @@ impl Observations {
     /// The groups of a cloud that are due for a look, and those that may as well be looked at then.
     fn due(&self, cloud: &CloudKey, interval: Duration) -> Vec<String> {
         let state = self.lock();
-        let of_cloud = state.groups.iter().filter(|((of, _), _)| of == cloud);
+        let of_cloud = state.groups.get(cloud).into_iter().flatten();
         let mut all: Vec<(Duration, &String)> =
-            of_cloud.map(|((_, tag), known)| (known.asked.elapsed(), tag)).collect();
+            of_cloud.map(|(tag, known)| (known.asked.elapsed(), tag)).collect();
         if !all.iter().any(|(age, _)| *age >= interval) {
             return Vec::new();
         }
@@ -134,7 +142,8 @@ impl Observations {
         let mut changed = Vec::new();
         for tag in tags {
             let instances = found.remove(tag).unwrap_or_default();
-            let Some(known) = state.groups.get_mut(&(cloud.clone(), tag.clone())) else { continue };
+            let known = state.groups.get_mut(cloud).and_then(|of_cloud| of_cloud.get_mut(tag));
+            let Some(known) = known else { continue };
             // A pass may have looked since.
             if known.asked > asked {
                 continue;
@@ -155,7 +164,8 @@ impl Observations {
         let mut state = self.lock();
         let mut blind = Vec::new();
         for tag in tags {
-            let Some(known) = state.groups.get_mut(&(cloud.clone(), tag.clone())) else { continue };
+            let known = state.groups.get_mut(cloud).and_then(|of_cloud| of_cloud.get_mut(tag));
+            let Some(known) = known else { continue };
             (known.asked, known.failures) = (asked, known.failures.saturating_add(1));
             if known.failures == FAILURES {
                 blind.extend(known.keys.iter().cloned());
@@ -173,6 +183,26 @@ fn same(a: &[Instance], b: &[Instance]) -> bool {
     a == b || (a.len() == b.len() && by_id(a) == by_id(b))
 }
 
+/// Clouds that are being looked at: one look at a time, for one that hangs is not asked again and again.
+#[derive(Debug, Default)]
+struct Busy(Mutex<HashSet<CloudKey>>);
+
+/// Ends with the look, however that ends.
+struct BusyPlace(Arc<Busy>, CloudKey);
+
+impl Busy {
+    fn enter(self: &Arc<Self>, cloud: &CloudKey) -> Option<BusyPlace> {
+        let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(cloud.clone());
+        is_new.then(|| BusyPlace(self.clone(), cloud.clone()))
+    }
+}
+
+impl Drop for BusyPlace {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
 /// Keeps what was seen young, for ever.
 pub async fn sweep(
     observations: Arc<Observations>,
@@ -183,23 +213,21 @@ pub async fn sweep(
 ) {
     let mut ticks = tokio::time::interval(TICK.min(interval / 20).max(Duration::from_millis(10)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let busy: Arc<Mutex<HashSet<CloudKey>>> = Arc::default();
+    let busy: Arc<Busy> = Arc::default();
     let mut looks = tokio::task::JoinSet::new();
     loop {
         ticks.tick().await;
         while looks.try_join_next().is_some() {}
         for cloud in clouds.all().await {
             let tags = observations.due(cloud.key(), interval);
-            // One at a time: a cloud that hangs is not asked again and again.
-            let lock = || busy.lock().unwrap_or_else(PoisonError::into_inner);
-            if tags.is_empty() || !lock().insert(cloud.key().clone()) {
+            if tags.is_empty() {
                 continue;
             }
-            let (observations, queue, clock, busy) =
-                (observations.clone(), queue.clone(), clock.clone(), busy.clone());
+            let Some(place) = busy.enter(cloud.key()) else { continue };
+            let (observations, queue, clock) = (observations.clone(), queue.clone(), clock.clone());
             looks.spawn(async move {
+                let _place = place;
                 look(&observations, &cloud, &tags, (&queue, &clock)).await;
-                busy.lock().unwrap_or_else(PoisonError::into_inner).remove(cloud.key());
             });
         }
     }
