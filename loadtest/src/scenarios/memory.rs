@@ -127,7 +127,7 @@ fn busy(replicas: &[Replica]) -> f64 {
 }
 
 fn settles(args: &Args) -> Duration {
-    if args.quick { SETTLES / 4 } else { SETTLES }
+    if args.quick { SETTLES / 8 } else { SETTLES }
 }
 
 /// Memory of the largest, in MiB.
