@@ -17,9 +17,8 @@ const RESOURCES_OF_BOOKINGS: usize = 1000;
 const RESOURCES: [usize; 3] = [100, 1000, 10_000];
 const BOOKINGS_OF_RESOURCES: usize = 10_000;
 const REPLICAS: [u8; 3] = [1, 3, 5];
-/// How long each is let rest, three times; a part of the looks at all groups, which come once a minute, is among what is
-/// measured.
-const SETTLES: Duration = Duration::from_secs(20);
+/// How long each is let rest, three times; looks at all groups come once a minute.
+const SETTLES: Duration = Duration::from_mins(1);
 const CHANGES: usize = 2000;
 
 /// A curve.

@@ -122,7 +122,8 @@ fn change(
         if number.is_multiple_of(2) {
             return bookings.create(&PostParams::default(), &booking).await.map(drop);
         }
-        let patch = Patch::Merge(json!({ "spec": { "end_at": "2090-01-01T00:00:00Z" } }));
+        let end = format!("2090-01-01T00:{:02}:00Z", number % 60);
+        let patch = Patch::Merge(json!({ "spec": { "end_at": end } }));
         bookings.patch(&earlier, &PatchParams::default(), &patch).await.map(drop)
     })
 }

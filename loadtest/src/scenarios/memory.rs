@@ -38,7 +38,7 @@ pub(crate) struct Cost {
     pub(crate) ready: f64,
     /// Processor milliseconds a second of all replicas at rest.
     pub(crate) processor: f64,
-    /// Cloud calls a second of all replicas at rest, the restart of one included.
+    /// Cloud calls a second of all replicas at rest.
     pub(crate) calls_per_s: f64,
     writes: BTreeMap<String, f64>,
     calls: Calls,
@@ -96,6 +96,9 @@ pub(crate) async fn measure(
         (busy(&replicas), Calls::since(bench.ec2.world(), u64::MAX), Instant::now());
     tokio::time::sleep(settles).await;
     let processor = (self::busy(&replicas) - busy) / rest.elapsed().as_secs_f64();
+    let (at_rest, _) = Calls::since(bench.ec2.world(), rest_from);
+    #[allow(clippy::cast_precision_loss, reason = "some hundred calls")]
+    let calls_per_s = at_rest.0.len() as f64 / rest.elapsed().as_secs_f64();
     let largest = largest(&replicas);
     let writes = bench.api_metrics().await?.writes_since(&before);
     // One of them is restarted, as an update does.
@@ -107,9 +110,6 @@ pub(crate) async fn measure(
     println!("   a replica is ready again after {ready:.1} s");
     replicas.push(new);
     tokio::time::sleep(settles).await;
-    let (at_rest, _) = Calls::since(bench.ec2.world(), rest_from);
-    #[allow(clippy::cast_precision_loss, reason = "some hundred calls")]
-    let calls_per_s = at_rest.0.len() as f64 / rest.elapsed().as_secs_f64();
     let (calls, _) = Calls::since(bench.ec2.world(), first_call);
     let resident = (largest, self::largest(&replicas));
     for replica in replicas {

@@ -63,6 +63,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
         let busiest = |of: fn(&Work) -> f64| work.iter().map(of).fold(0.0, f64::max);
         let all = |of: fn(&Work) -> f64| work.iter().map(of).sum::<f64>();
         let (passes, churn) = (busiest(|it| it.passes), busiest(|it| it.churn));
+        let is_compared = one.is_some() || size == 1;
         let one = *one.get_or_insert((passes, churn));
         let of_n = |one: f64, busiest: f64| one / (f64::from(size) * busiest);
         // How many passes a churn takes depends on which changes meet in one: what counts is how they are divided.
@@ -73,8 +74,11 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
             .map(|it| json!({ "rest_ms_per_s": it.rest, "churn_ms": it.churn, "passes": it.passes }));
         outcome.details.insert(format!("replicas_{size}"), told.collect());
         let bound = if args.quick { EFFICIENCY.1 } else { EFFICIENCY.0 };
-        outcome.figures.push(Figure::at_least(name, of_n(one.0, passes).min(divided), bound));
-        outcome.figures.push(Figure::told(processor_name, of_n(one.1, churn)));
+        let shared = if is_compared { of_n(one.0, passes).min(divided) } else { divided };
+        outcome.figures.push(Figure::at_least(name, shared, bound));
+        if is_compared {
+            outcome.figures.push(Figure::told(processor_name, of_n(one.1, churn)));
+        }
     }
     outcome.details.insert("changes".into(), json!(changes));
     outcome.details.insert("metered".into(), json!("passes; processor time beside it"));
@@ -97,7 +101,7 @@ pub(crate) async fn measure(args: &Args, size: u8, changes: usize) -> Result<Vec
     let (rested, earlier) = (processor(&replicas), passes(&replicas).await?);
     let flood_begun = Instant::now();
     flood(&bench, &groups, changes).await?;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    all_done(&replicas).await?;
     let (churned, later) = (processor(&replicas), passes(&replicas).await?);
     let lasted = flood_begun.elapsed().as_secs_f64();
     println!("   {changes} changes in {lasted:.1} s");
@@ -113,6 +117,19 @@ pub(crate) async fn measure(args: &Args, size: u8, changes: usize) -> Result<Vec
     }
     bench.stop().await;
     Ok(work)
+}
+
+/// Waits until no more passes are made.
+async fn all_done(replicas: &[Replica]) -> Result<(), Failure> {
+    let mut before = Vec::new();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = passes(replicas).await?;
+        if now == before {
+            return Ok(());
+        }
+        before = now;
+    }
 }
 
 /// Passes of each replica since it began.

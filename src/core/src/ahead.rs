@@ -14,19 +14,22 @@ use booking_api::{Lock, ResourceStatus};
 use jiff::Timestamp;
 
 use crate::{
+    booking::ValidBooking,
     decision::{Observation, Occasion, Turn},
     drive::Goal,
     grant::Grant,
     hold::{Hold, ManualHold},
-    instance::InstanceState,
+    instance::{Instance, InstanceState},
     instant::after,
     pass::Pass,
+    window::Window,
 };
 
 /// How long before its window a group is locked at the earliest: EC2 takes ten `CreateTags` a second once its bucket is
 /// empty, so there is time for a thousand and more.
 const EARLIEST: Duration = Duration::from_mins(2);
-/// By then all groups that begin at the same time have told that they will be locked.
+/// So long after a lock was first expected all replicas know of all that are, and share the calls by that; what is sent before
+/// would be sent by all at once.
 const TOLD: Duration = Duration::from_secs(15);
 /// Right before the window nothing is written ahead any more: the start goes by what was seen since the last call.
 const LATEST: Duration = Duration::from_secs(15);
@@ -35,6 +38,7 @@ const LATEST: Duration = Duration::from_secs(15);
 pub(crate) struct Next {
     pub(crate) hold: Hold,
     from: Timestamp,
+    told: Timestamp,
 }
 
 impl Next {
@@ -54,10 +58,11 @@ impl Next {
     }
 }
 
-/// When to decide about the lock of a window that begins at an instant: to tell of it, and once others have.
-pub(crate) fn wakes(from: Timestamp) -> [Timestamp; 2] {
+/// When to decide about the lock of a window that begins at an instant, for a Booking created at another: to tell of it, and
+/// once that is known.
+pub(crate) fn wakes(from: Timestamp, created: Timestamp) -> [Timestamp; 2] {
     let earliest = from.checked_sub(EARLIEST).unwrap_or(from);
-    [earliest, after(earliest, TOLD)]
+    [earliest, after(earliest.max(created), TOLD)]
 }
 
 impl Pass<'_> {
@@ -75,27 +80,37 @@ impl Pass<'_> {
         let granted =
             self.live.iter().zip(grants).filter_map(|(booking, grant)| Some((booking, grant.window?)));
         let ahead = granted.filter(|(_, window)| now < window.from && window.from <= soon);
-        let (booking, window) = ahead.min_by_key(|(_, window)| window.from)?;
+        // Of several from the same instant on, the one that will be the holder.
+        let last = |booking: &ValidBooking, window: Window| {
+            (window.until, booking.uid.clone(), booking.name.clone())
+        };
+        let (booking, window) = ahead.min_by(|(a, of_a), (b, of_b)| {
+            of_a.from.cmp(&of_b.from).then_with(|| last(b, *of_b).cmp(&last(a, *of_a)))
+        })?;
         let hold = Hold {
             user: booking.user.clone(),
             until: window.until,
             booking: Some((booking.uid.clone(), booking.name.clone())),
         };
-        Some(Next { hold, from: window.from })
+        let [_, told] = wakes(window.from, booking.created);
+        Some(Next { hold, from: window.from, told })
     }
 
-    /// Whether some machine does not show the lock yet.
+    /// Whether some machine that is ours to lock does not show the lock yet.
     pub(crate) fn is_unlocked(&self, next: &Next) -> bool {
         let Observation::Seen(instances) = self.world.observation else { return false };
         let lock = [next.hold.lock()];
-        instances.iter().any(|instance| !instance.lock.is_one_of(&lock))
+        let ours = |it: &&Instance| it.state != InstanceState::Terminated && it.owner.is_none();
+        instances.iter().filter(ours).any(|instance| !instance.lock.is_one_of(&lock))
     }
 
     /// Whether a group at rest is locked ahead: that is called for, or was, and has been recorded.
     pub(crate) fn is_locked_ahead(&self, next: &Next, old: &ResourceStatus) -> bool {
-        let Observation::Seen(instances) = self.world.observation else { return false };
-        let is_called_for = self.world.locks_ahead && after(self.world.now, LATEST) <= next.from;
         let is_recorded = old.holder.as_ref() == Some(&next.hold.record());
+        // Not seen for a moment, it stands.
+        let Observation::Seen(instances) = self.world.observation else { return is_recorded };
+        let is_time = next.told <= self.world.now && after(self.world.now, LATEST) <= next.from;
+        let is_called_for = self.world.locks_ahead && is_time && self.is_unlocked(next);
         let rests = |state| matches!(state, InstanceState::Stopped | InstanceState::Terminated);
         (is_called_for || is_recorded) && instances.iter().all(|instance| rests(instance.state))
     }

@@ -304,7 +304,9 @@ impl<'a> Pass<'a> {
         }
         let old = resource.status.clone().unwrap_or_default();
         let (holder, released, idle_since) = (old.holder, old.released_locks, old.idle_since);
-        let ledger = Ledger { holder, released, idle_since, stands: false, is_ahead: false };
+        // Who was not shown is not shown now.
+        let is_ahead = old.locked_by.unwrap_or_default().is_empty();
+        let ledger = Ledger { holder, released, idle_since, stands: false, is_ahead };
         self.publish_resource(resource, &progress, None, &ledger, more);
         if resource.metadata.deletion_timestamp.is_some() && has_finalizer(resource) {
             self.remove_finalizer(EventType::Normal, "nothing of it is left to do".to_owned());
@@ -396,10 +398,11 @@ impl<'a> Pass<'a> {
     }
 
     fn wake_for_windows(&mut self, grants: &[Grant], manual: &ManualHold) {
-        for window in grants.iter().filter_map(|grant| grant.window) {
+        for (booking, grant) in self.live.iter().zip(grants) {
+            let Some(window) = grant.window else { continue };
             self.wake.at(window.from);
             self.wake.at(window.until);
-            for at in ahead::wakes(window.from) {
+            for at in ahead::wakes(window.from, booking.created) {
                 self.wake.at(at);
             }
             // What is known by then is young enough to start by at once.

@@ -91,13 +91,13 @@ pub fn progress(key: &GroupKey, tally: &Tally, goal: &Goal) -> Progress {
             Progress::new(true, reason::HELD, "all machines run and are locked for the holder")
         }
         _ if !tally.foreign.is_empty() => Progress::new(false, reason::FOREIGN_LOCK, foreign(tally)),
-        // People see a group at rest.
-        Goal::Ahead { .. } => Progress::new(true, reason::STOPPED, "all machines are stopped"),
         Goal::Held(_) => Progress::new(false, reason::STARTING, "machines are being started and locked"),
         // Ids, not text: a malformed tag is somebody's free text.
-        Goal::Idle { .. } if !tally.malformed.is_empty() => {
+        Goal::Idle { .. } | Goal::Ahead { .. } if !tally.malformed.is_empty() => {
             Progress::new(false, reason::FOREIGN_LOCK, malformed(tally))
         }
+        // People see a group at rest.
+        Goal::Ahead { .. } => Progress::new(true, reason::STOPPED, "all machines are stopped"),
         Goal::Idle { .. } if tally.done < tally.managed && !tally.busy.is_empty() => {
             let busy = list(tally.busy.iter().map(|(id, at)| format!("{id} ({at})")));
             Progress::new(false, reason::STOPPING, format!("stopped once they can be: {busy}"))

@@ -31,7 +31,7 @@ impl Known {
         let known = Self { world, cache: Cache::new(places), queue: WorkQueue::default() };
         for booking in ["changes", "goes"] {
             let booking = known.world.book(booking, "web", "ann", the_hour()).await;
-            known.cache.has_watched::<Booking>(number(booking.resource_version().as_deref()));
+            known.cache.has_watched::<Booking>(0, number(booking.resource_version().as_deref()));
             known.cache.saw(booking);
         }
         known
@@ -92,7 +92,7 @@ async fn what_happened_since_the_last_event_is_told_by_a_watch_without_a_list() 
 async fn where_nobody_knows_any_more_what_happened_since_everything_is_listed() {
     // given a cache whose watch has told nothing for longer than the API server remembers
     let known = Known::new("listed").await;
-    known.cache.has_watched::<Booking>(1);
+    known.cache.has_watched::<Booking>(0, 1);
     known.world.delete_booking("goes").await;
     known.world.book("new", "web", "ann", the_hour()).await;
     // when it is brought up to the present

@@ -1,10 +1,6 @@
 //! One action at one cloud: who may go now, in which calls, and when the others may.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -51,7 +47,7 @@ pub struct Lane {
     machines: Option<Bucket>,
     turns: Turns,
     /// What will be asked for soon, by whom.
-    expected: HashMap<Arc<str>, Expected>,
+    expected: Expectations,
     throttled: Option<Instant>,
 }
 
@@ -64,6 +60,51 @@ pub struct Expected {
     pub kind: Arc<str>,
     /// When it is not expected any more.
     pub until: Instant,
+}
+
+/// Who expects what.
+#[derive(Clone, Debug)]
+struct Expectations {
+    by_asker: HashMap<Arc<str>, Expected>,
+    /// How many expect each kind.
+    kinds: HashMap<Arc<str>, usize>,
+    pruned: Instant,
+}
+
+/// What is not expected any more is looked for no more often than this.
+const PRUNE: Duration = Duration::from_secs(1);
+
+impl Expectations {
+    fn new(now: Instant) -> Self {
+        Self { by_asker: HashMap::new(), kinds: HashMap::new(), pruned: now }
+    }
+
+    fn add(&mut self, asker: &Arc<str>, expected: Expected) {
+        self.remove(asker);
+        *self.kinds.entry(expected.kind.clone()).or_default() += 1;
+        self.by_asker.insert(asker.clone(), expected);
+    }
+
+    fn remove(&mut self, asker: &str) {
+        let Some(Expected { kind, .. }) = self.by_asker.remove(asker) else { return };
+        if let Some(count) = self.kinds.get_mut(&kind) {
+            *count -= 1;
+            if *count == 0 {
+                self.kinds.remove(&kind);
+            }
+        }
+    }
+
+    fn prune(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.pruned) < PRUNE {
+            return;
+        }
+        self.pruned = now;
+        let over = self.by_asker.iter().filter(|(_, expected)| expected.until <= now);
+        for asker in over.map(|(asker, _)| asker.clone()).collect::<Vec<_>>() {
+            self.remove(&asker);
+        }
+    }
 }
 
 /// What is left of two buckets while requests are judged, and what of it those before need who do not go now.
@@ -87,7 +128,7 @@ impl Lane {
             calls: limits.calls.map(|rate| Bucket::of_calls(rate, now)),
             machines: limits.machines.map(full),
             turns: Turns::default(),
-            expected: HashMap::new(),
+            expected: Expectations::new(now),
             throttled: None,
         }
     }
@@ -233,18 +274,18 @@ impl Lane {
 
     /// Somebody will ask for something soon.
     pub fn expect(&mut self, asker: &Arc<str>, expected: Expected) {
-        self.expected.insert(asker.clone(), expected);
+        self.expected.add(asker, expected);
+    }
+
+    /// Somebody will not.
+    pub fn unexpect(&mut self, asker: &str) {
+        self.expected.remove(asker);
     }
 
     /// Whether more calls are expected than a full bucket has tokens for.
     pub fn expects_many(&mut self, now: Instant) -> bool {
-        let expected = self.expected_calls(now);
-        self.calls.as_ref().is_some_and(|calls| count(expected) > calls.capacity())
-    }
-
-    fn expected_calls(&mut self, now: Instant) -> usize {
-        self.expected.retain(|_, expected| expected.until > now);
-        self.expected.values().map(|expected| &expected.kind).collect::<HashSet<_>>().len()
+        self.expected.prune(now);
+        self.calls.as_ref().is_some_and(|calls| count(self.expected.kinds.len()) > calls.capacity())
     }
 
     /// Somebody wants nothing any more.
@@ -252,19 +293,19 @@ impl Lane {
         if !self.turns.is_empty() {
             self.turns.withdraw(asker);
         }
-        if !self.expected.is_empty() {
-            self.expected.remove(asker);
-        }
+        self.expected.remove(asker);
     }
 
-    /// Machines, or calls where machines cost nothing, that wait for tokens, or will be asked for in a moment.
+    /// Machines that wait for tokens, or will be asked for in a moment. Where machines cost nothing, calls that wait; those for
+    /// which there is time take nothing from others.
     pub fn demand(&mut self, now: Instant) -> usize {
         self.turns.leave(&[], now);
-        let expected_calls = self.expected_calls(now);
+        self.expected.prune(now);
         if self.machines.is_some() {
-            self.turns.machines() + self.expected.values().map(|expected| expected.machines).sum::<usize>()
+            let expected = self.expected.by_asker.values().map(|expected| expected.machines);
+            self.turns.machines() + expected.sum::<usize>()
         } else {
-            self.turns.len() + expected_calls
+            self.turns.pressing()
         }
     }
 }

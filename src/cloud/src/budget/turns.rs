@@ -109,6 +109,11 @@ impl Turns {
         self.places.iter().map(|place| place.machines).sum()
     }
 
+    /// Those that wait for what is due, or out of order.
+    pub fn pressing(&self) -> usize {
+        self.places.iter().filter(|place| place.order.0 < Rank::Ahead).count()
+    }
+
     /// Those that wait.
     pub fn len(&self) -> usize {
         self.places.len()

@@ -150,6 +150,11 @@ impl Dispatcher {
         self.tag.expect(asker, Expected { machines: 1, kind: kind.join("\n").into(), until });
     }
 
+    /// Somebody will not, any more.
+    pub fn unexpect_lock(&self, asker: &str) {
+        self.tag.unexpect(asker);
+    }
+
     /// Whether so many different tags are expected that their calls will take a while.
     pub fn expects_many_locks(&self) -> bool {
         self.tag.expects_many()

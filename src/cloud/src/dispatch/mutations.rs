@@ -111,6 +111,10 @@ impl Mutations {
         self.lock().lane.expect(asker, expected);
     }
 
+    pub(super) fn unexpect(&self, asker: &str) {
+        self.lock().lane.unexpect(asker);
+    }
+
     pub(super) fn expects_many(&self) -> bool {
         self.lock().lane.expects_many(Instant::now())
     }

@@ -107,6 +107,33 @@ fn once_recorded_it_stays_though_the_crowd_is_gone() {
 }
 
 #[test]
+fn a_look_that_fails_leaves_what_was_written_ahead() {
+    // given a group that is locked ahead
+    let mut stage = crowded();
+    stage.until("08:59");
+    // when it cannot be looked at for a while
+    stage.blind = true;
+    stage.locks_ahead = false;
+    stage.until("08:59:52");
+    assert_eq!(stage.holder().as_deref(), Some("ann"));
+    stage.blind = false;
+    stage.until("08:59:59");
+    // then its lock is neither removed nor written again
+    assert_eq!(locks(&stage, "08:59"), []);
+    assert_eq!(stage.machine("i-1").lock, tag(&lock("ann", "10:00")));
+}
+
+#[test]
+fn of_two_bookings_of_one_user_from_the_same_instant_on_the_lock_is_that_of_the_longer() {
+    let mut stage = crowded();
+    stage.book(booking("b", "ann", "09:00", "11:00"));
+    stage.until("08:59");
+    assert_eq!(stage.machine("i-1").lock, tag(&lock("ann", "11:00")));
+    stage.until("09:05");
+    assert_eq!(locks(&stage, "08:59"), [], "it is the holder's");
+}
+
+#[test]
 fn nothing_is_locked_ahead_that_runs_or_is_held_or_is_locked_by_others() {
     // given a group that somebody holds until then
     let mut stage = crowded();

@@ -91,6 +91,8 @@ pub struct Table<K: Cached> {
     gone: Gone,
     /// The version up to which a watch has told everything; zero where that is not known.
     watched: u64,
+    /// How often the store has gone back: versions of different epochs do not compare.
+    epoch: u64,
 }
 
 /// The last uids that went.
@@ -117,7 +119,13 @@ impl Gone {
 
 impl<K: Cached> Default for Table<K> {
     fn default() -> Self {
-        Self { objects: HashMap::new(), expected: HashMap::new(), gone: Gone::default(), watched: 0 }
+        Self {
+            objects: HashMap::new(),
+            expected: HashMap::new(),
+            gone: Gone::default(),
+            watched: 0,
+            epoch: 0,
+        }
     }
 }
 
@@ -280,9 +288,19 @@ impl Cache {
         K::table(&mut self.lock()).watched
     }
 
-    /// A watch has told everything up to a version.
-    pub fn has_watched<K: Cached>(&self, version: u64) {
-        K::table(&mut self.lock()).watched = version;
+    /// A watch that began in an epoch has told everything up to a version. Whether it is that epoch still.
+    pub fn has_watched<K: Cached>(&self, epoch: u64, version: u64) -> bool {
+        let mut state = self.lock();
+        let table = K::table(&mut state);
+        if table.epoch == epoch {
+            table.watched = version;
+        }
+        table.epoch == epoch
+    }
+
+    /// How often the store has gone back.
+    pub fn epoch<K: Cached>(&self) -> u64 {
+        K::table(&mut self.lock()).epoch
     }
 
     /// Objects of a kind.
@@ -290,10 +308,20 @@ impl Cache {
         K::table(&mut self.lock()).objects.len()
     }
 
-    /// The store was restored to an older state: what is known of a kind is replaced by what it shows now.
-    pub fn went_back<K: Cached>(&self, objects: Vec<K>) -> BTreeSet<Key> {
+    /// The store was restored to an older state: what is known of a kind is replaced by what it showed as of `version`. None if
+    /// that was done already since `epoch`.
+    pub fn went_back<K: Cached>(
+        &self,
+        objects: Vec<K>,
+        (epoch, version): (u64, u64),
+    ) -> Option<BTreeSet<Key>> {
         let mut state = self.lock();
-        (K::table(&mut state).gone, K::table(&mut state).watched) = (Gone::default(), 0);
+        let table = K::table(&mut state);
+        let newest = table.objects.values().map(Kept::version).max().unwrap_or_default();
+        if table.epoch != epoch || newest <= version {
+            return None;
+        }
+        (table.gone, table.watched, table.epoch) = (Gone::default(), 0, epoch + 1);
         let listed: HashSet<Name> = objects.iter().map(name_of).collect();
         let known = K::table(&mut state).objects.keys();
         let gone: Vec<Name> = known.filter(|name| !listed.contains(*name)).cloned().collect();
@@ -304,7 +332,7 @@ impl Cache {
             let old = K::table(&mut state).objects.get(&name).and_then(Kept::open);
             changed.extend(state.put(&name, old.as_deref(), object));
         }
-        changed
+        Some(changed)
     }
 
     /// Every key that there is anything about.
@@ -362,6 +390,8 @@ impl State {
         let Some(old) = K::table(self).objects.remove(name).and_then(|old| old.open()) else {
             return BTreeSet::new();
         };
+        // An older list that is still being read must not bring it back.
+        K::table(self).gone.add(old.uid().unwrap_or_default());
         let mut changed = K::replaced(self, name, Some(&old), None);
         changed.insert(old.key());
         changed

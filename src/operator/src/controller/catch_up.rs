@@ -69,8 +69,9 @@ impl CatchUp<'_> {
         if count > self.list_max && from > 0 {
             let one = tokio::time::timeout(PAGE_TIMEOUT, api.list(&ListParams::default().limit(1))).await??;
             let until = cache::number(one.metadata.resource_version.as_deref());
-            // A store that has gone back is read anew.
-            if until >= self.cache.newest::<K>() && self.watch(&api, from, until).await? {
+            // The watch of the cache may have come as far meanwhile. A store that has gone back is read anew.
+            let is_there = || self.cache.watched::<K>() >= until;
+            if until >= self.cache.newest::<K>() && (is_there() || self.watch(&api, from, until).await?) {
                 return Ok(Way::Watched);
             }
         }

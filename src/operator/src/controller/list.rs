@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Key,
-    cache::{self, Cache, Name},
+    cache::{Cache, Name},
     decode::{Lean, Watched},
 };
 
@@ -39,6 +39,12 @@ pub enum ReadError {
     /// What it said is no list.
     #[error("no list: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// The store has gone back meanwhile.
+    #[error("the store has gone back while it was read")]
+    WentBack,
+    /// A watch ended as soon as it had begun, and told nothing.
+    #[error("a watch ended at once")]
+    ShortWatch,
     /// A bug: the request was not sent, or its task has panicked.
     #[error("no request: {0}")]
     Request(String),
@@ -55,14 +61,17 @@ pub async fn take_in<K: Watched>(
     mut changed: impl FnMut(Key),
 ) -> Result<u64, ReadError> {
     let url = K::url_path(&(), namespace);
-    let known = cache.newest::<K>();
+    let (known, epoch) = (cache.newest::<K>(), cache.epoch::<K>());
     // Only of a store that has gone back all is needed at once.
     let (mut version, mut listed, mut all) = (None::<u64>, HashSet::<Name>::new(), Vec::<K>::new());
     let mut next = Some(request(client, &url, None));
     while let Some(page) = next {
         let text = page.await.map_err(|error| ReadError::Request(error.to_string()))??;
         let Head { metadata } = serde_json::from_str(&text)?;
-        let version = *version.get_or_insert_with(|| cache::number(metadata.resource_version.as_deref()));
+        let Some(own) = metadata.resource_version.as_deref().and_then(|text| text.parse().ok()) else {
+            return Err(ReadError::Malformed(serde::de::Error::custom("it has no resourceVersion")));
+        };
+        let version = *version.get_or_insert(own);
         let token = metadata.continue_.filter(|token| !token.is_empty());
         next = token.map(|token| request(client, &url, Some(token)));
         each(&text, |object: K| {
@@ -79,9 +88,11 @@ pub async fn take_in<K: Watched>(
     let version = version.unwrap_or_default();
     let gone = if version < known {
         tracing::warn!(kind = &*K::kind(&()), "the store has gone back: it is read anew");
-        cache.went_back(all)
-    } else {
+        cache.went_back(all, (epoch, version)).ok_or(ReadError::WentBack)?
+    } else if cache.epoch::<K>() == epoch {
         cache.keep::<K>(&listed, version)
+    } else {
+        return Err(ReadError::WentBack);
     };
     gone.into_iter().for_each(changed);
     Ok(version)
@@ -126,14 +137,17 @@ impl<'de, K: Watched, F: FnMut(K)> Visitor<'de> for Objects<K, F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut page: A) -> Result<(), A::Error> {
+        let mut has_items = false;
         while let Some(field) = page.next_key::<Cow<'de, str>>()? {
             if field == "items" {
+                has_items = true;
                 page.next_value_seed(Objects { take: &mut self.take, kind: PhantomData::<K> })?;
             } else {
                 page.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(())
+        // Taken for an empty one, it would empty the cache.
+        if has_items { Ok(()) } else { Err(serde::de::Error::missing_field("items")) }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
@@ -177,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_no_list_is_an_error() {
-        for page in [r#"{"items":[{"metadata":{"name":"a"}}"#, "[]", "", "not found"] {
+        for page in [r#"{"items":[{"metadata":{"name":"a"}}"#, "[]", "{}", "", "not found"] {
             assert!(names(page).is_err(), "{page}");
         }
     }

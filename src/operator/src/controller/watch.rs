@@ -13,7 +13,7 @@ use booking_core::Backoff;
 use futures::TryStreamExt;
 use kube::{
     Api, Client, ResourceExt,
-    api::WatchParams,
+    api::{ListParams, WatchParams},
     core::{NamespaceResourceScope, WatchEvent},
 };
 
@@ -31,6 +31,8 @@ use super::{
 const FAILURES_BEFORE_LIST: u32 = 2;
 /// How long one watch lasts.
 const WATCH_SECONDS: u32 = 60;
+/// One that ends sooner, and told nothing, is a failure: of an API server that is stopping, or of something before it.
+const SHORT: Duration = Duration::from_secs(1);
 /// A watch of which nothing was heard for so long, not even its end, has died without a word.
 const SILENCE: Duration = Duration::from_secs(70);
 /// Waits before a watch is tried again.
@@ -99,19 +101,29 @@ pub async fn watch<K: Watched>(
     let api = api::<Lean<K>>(client.clone(), namespace.as_deref());
     let (mut known, mut failures) = (None, 0_u32);
     loop {
+        let (begun, epoch) = (Instant::now(), cache.epoch::<K>());
         let step = match known {
             None => {
                 let place = (&client, namespace.as_deref());
                 let listed = list::take_in::<K>(place, &cache, |key| gate.pass([key], &queue)).await;
                 listed.map(|version| {
-                    cache.has_watched::<K>(version);
+                    // A list of a store that has gone back begins an epoch.
+                    cache.has_watched::<K>(cache.epoch::<K>(), version);
                     tracing::info!(kind, objects = cache.count::<K>(), "cache synced");
                     health.synced.send_replace(true);
                 })
             }
             Some(version) => {
                 let heard = || health.heard(false);
-                follow(&api, &cache, version, (|keys| gate.pass(keys, &queue), heard)).await
+                let told = (|keys| gate.pass(keys, &queue), heard);
+                match follow(&api, &cache, (epoch, version), told).await {
+                    Ok(0) if begun.elapsed() < SHORT => Err(ReadError::ShortWatch),
+                    // Whoever asks for what comes after a version that is never reached hears nothing.
+                    Ok(0) => is_ahead(&api, version)
+                        .await
+                        .and_then(|is_ahead| if is_ahead { Err(ReadError::WentBack) } else { Ok(()) }),
+                    told => told.map(drop),
+                }
             }
         };
         // As far as it came before it failed, it has come; of a store that has gone back nothing is known.
@@ -134,18 +146,26 @@ pub async fn watch<K: Watched>(
     }
 }
 
-/// Takes in what happens to a kind from a version on, until the API server ends the watch, as it does after a while.
+/// Whether a version is one that the store has not reached: it was restored to an older state.
+async fn is_ahead<K: Watched>(api: &Api<Lean<K>>, version: u64) -> Result<bool, ReadError> {
+    let one = tokio::time::timeout(PAGE_TIMEOUT, api.list(&ListParams::default().limit(1))).await??;
+    Ok(cache::number(one.metadata.resource_version.as_deref()) < version)
+}
+
+/// Takes in what happens to a kind from a version on, until the API server ends the watch, as it does after a while. Gives how
+/// much it told.
 async fn follow<K: Watched>(
     api: &Api<Lean<K>>,
     cache: &Cache,
-    from: u64,
+    (epoch, from): (u64, u64),
     (changed, heard): (impl Fn(BTreeSet<Key>), impl Fn()),
-) -> Result<(), ReadError> {
+) -> Result<usize, ReadError> {
     let params = WatchParams::default().timeout(WATCH_SECONDS);
     let begun = tokio::time::timeout(PAGE_TIMEOUT, api.watch(&params, &from.to_string())).await;
-    let mut events = std::pin::pin!(begun??);
+    let (mut events, mut count) = (std::pin::pin!(begun??), 0);
     while let Some(event) = tokio::time::timeout(SILENCE, events.try_next()).await?? {
         heard();
+        count += 1;
         let version = match event {
             WatchEvent::Added(Lean(object)) | WatchEvent::Modified(Lean(object)) => {
                 let version = version(&object);
@@ -159,14 +179,20 @@ async fn follow<K: Watched>(
             WatchEvent::Bookmark(bookmark) => cache::number(Some(&bookmark.metadata.resource_version)),
             WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
         };
-        cache.has_watched::<K>(version);
+        if !cache.has_watched::<K>(epoch, version) {
+            return Err(ReadError::WentBack);
+        }
     }
-    Ok(())
+    Ok(count)
 }
 
 /// Whether nobody knows any more what has happened since a version.
 fn is_expired(error: &ReadError) -> bool {
-    matches!(error, ReadError::Api(kube::Error::Api(status)) if status.code == 410)
+    match error {
+        ReadError::Api(kube::Error::Api(status)) => status.code == 410,
+        ReadError::WentBack => true,
+        _ => false,
+    }
 }
 
 fn version(object: &impl ResourceExt) -> u64 {

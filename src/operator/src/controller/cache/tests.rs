@@ -126,7 +126,7 @@ fn a_store_that_went_back_replaces_what_is_known() {
     cache.saw(booking("a", "web", 10));
     cache.saw(booking("b", "web", 11));
     cache.lost(&booking("c", "web", 12));
-    let changed = cache.went_back(vec![booking("a", "web", 4), booking("c", "web", 5)]);
+    let changed = cache.went_back(vec![booking("a", "web", 4), booking("c", "web", 5)], (0, 5)).unwrap();
     assert_eq!(keys(changed), ["web"]);
     assert_eq!(names(&cache, "web"), ["a", "c"]);
     assert_eq!(cache.newest::<Booking>(), 5);

@@ -176,6 +176,8 @@ impl Pass {
         }
         if let Some((lock, at)) = &decision.expects_lock {
             cloud.expect_lock(&asker, &call::tags(lock), elapsed(self.clock.now(), *at));
+        } else {
+            cloud.unexpect_lock(&asker);
         }
     }
 
