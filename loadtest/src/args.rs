@@ -24,13 +24,13 @@ pub(crate) struct Args {
     /// Bookings that fall due at once; 1,000, or 100 with --quick.
     #[arg(long)]
     pub(crate) due: Option<usize>,
-    /// Resources at rest; 10,000, or 500 with --quick (100 for memory).
+    /// Resources at rest; 10,000, or 500 with --quick (200 for memory).
     #[arg(long)]
     pub(crate) resources: Option<usize>,
-    /// Bookings in memory; 100,000, or 1,000 with --quick.
+    /// Bookings in memory; 100,000, or 2,000 with --quick.
     #[arg(long)]
     pub(crate) bookings: Option<usize>,
-    /// How long rest and churn are measured, in seconds; 120 and 60, or 30 and 10 with --quick.
+    /// How long rest and churn are measured, in seconds; 120 and 60, or 15 and 10 with --quick.
     #[arg(long)]
     pub(crate) seconds: Option<u64>,
     /// The operator to measure, a shell command; the one beside this program unless told. It finds in its environment
@@ -44,7 +44,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Measures how cost grows with Bookings, Resources and replicas: growth.json and growth.svg, a quarter of an hour with --quick.
+    /// Measures how cost grows with Bookings, Resources and replicas: growth.json and growth.svg, half an hour with --quick.
     Growth,
     /// Compares two reports, figure by figure.
     Compare {

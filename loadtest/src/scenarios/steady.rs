@@ -23,7 +23,7 @@ const SETTLES: Duration = Duration::from_secs(75);
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let count = args.sized(args.resources, 10_000, 500);
-    let seconds = args.seconds.unwrap_or(if args.quick { 30 } else { 120 });
+    let seconds = args.seconds.unwrap_or(if args.quick { 15 } else { 120 });
     let bench = Bench::start(args, "steady").await?;
     let groups = names("rest", count);
     bench.machines(&groups, 1)?;
