@@ -81,6 +81,9 @@ fn recovery(kind: FaultKind) -> Micros {
     if kind == FaultKind::CloudCapacity { CAPACITY_RECOVERY } else { RECOVERY }
 }
 
+/// Longer than the machine of a process sleeps in a run.
+const SLEEPS: Micros = 60 * SECOND;
+
 impl World {
     /// The store was changed.
     pub fn audit_change(&mut self, change: &Change) {
@@ -330,7 +333,8 @@ impl World {
 
     /// A permit has run out. Whoever has too many of that rests for a while.
     pub fn audit_lapse(&mut self, id: ProcessId) {
-        let (now, window) = (self.now, micros(self.timing.lapse_window()));
+        // Its clock stands while its machine sleeps: it may count lapses that are longer ago, and rest for longer.
+        let (now, window) = (self.now, micros(self.timing.lapse_window()) + SLEEPS);
         let lapses = self.audit.lapses.entry(id).or_default();
         lapses.retain(|at| now - *at < window);
         lapses.push(now);
