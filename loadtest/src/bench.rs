@@ -2,6 +2,7 @@
 
 use std::{net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
+use futures::future::try_join_all;
 use kube::Client;
 use testbed::{
     control_plane::ControlPlane,
@@ -12,7 +13,7 @@ use testbed::{
 };
 use tokio::time::Instant;
 
-use crate::{Failure, args::Args, prometheus::Metrics};
+use crate::{Failure, args::Args, prometheus::Metrics, usage};
 
 /// The tag that marks a group.
 pub(crate) const GROUP_TAG: &str = "resource-booking-application";
@@ -130,10 +131,24 @@ impl Bench {
         Ok(Metrics::read(&self.client.request_text(request).await?))
     }
 
-    pub(crate) async fn stop(self) {
+    /// Ends the replicas as an update does, then the rest.
+    pub(crate) async fn stop(self, replicas: Vec<Replica>) {
+        for replica in replicas {
+            replica.stop().await;
+        }
         self.ec2.stop().await;
         self.control_plane.stop().await;
     }
+}
+
+/// Processor time of all since they began, in milliseconds.
+pub(crate) fn processor_ms(replicas: &[Replica]) -> f64 {
+    replicas.iter().map(Replica::processor_ms).sum()
+}
+
+/// What the metrics of each say now.
+pub(crate) async fn metrics(replicas: &[Replica]) -> Result<Vec<Metrics>, Failure> {
+    try_join_all(replicas.iter().map(Replica::metrics)).await
 }
 
 impl Replica {
@@ -159,8 +174,16 @@ impl Replica {
         Ok(Metrics::read(&answer.text().await?))
     }
 
-    pub(crate) fn pid(&self) -> i32 {
-        self.process.pid()
+    /// Its memory in bytes: what is resident.
+    pub(crate) fn resident(&self) -> u64 {
+        usage::resident(self.process.pid())
+    }
+
+    /// Its processor time since it began, in milliseconds.
+    pub(crate) fn processor_ms(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
+        let time = usage::processor_ms(self.process.pid()) as f64;
+        time
     }
 
     /// Ends it as an update does.

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::{
     Failure,
     args::Args,
+    picture::begin,
     scenarios::{memory, scaleout},
 };
 
@@ -92,12 +93,7 @@ fn draw(curves: &[Curve]) -> String {
     #[allow(clippy::cast_precision_loss, reason = "a few panels")]
     let float = |number: usize| number as f64;
     let rows = curves.len().div_ceil(COLUMNS);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0} {:.0}\" role=\"img\">\n\
-         <title>Cost by size</title>\n<style>{STYLE}</style>\n",
-        WIDTH * float(COLUMNS),
-        HEIGHT * float(rows)
-    );
+    let mut svg = begin("Cost by size", (WIDTH * float(COLUMNS), HEIGHT * float(rows)), STYLE);
     for (number, curve) in curves.iter().enumerate() {
         panel(&mut svg, curve, (WIDTH * float(number % COLUMNS), HEIGHT * float(number / COLUMNS)));
     }

@@ -47,13 +47,6 @@ async fn main() -> ExitCode {
             Err(error) => failed(&error),
         };
     }
-    if matches!(args.command, Some(Command::Growth)) {
-        let grown = async {
-            std::fs::create_dir_all(&args.out)?;
-            growth::run(&args).await
-        };
-        return grown.await.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
-    }
     tokio::select! {
         outcome = run(&args) => match outcome {
             Ok(true) => ExitCode::SUCCESS,
@@ -73,6 +66,10 @@ fn failed(error: &Failure) -> ExitCode {
 async fn run(args: &Args) -> Result<bool, Failure> {
     let begun = Instant::now();
     std::fs::create_dir_all(&args.out)?;
+    if matches!(args.command, Some(Command::Growth)) {
+        growth::run(args).await?;
+        return Ok(true);
+    }
     let mut report = Report::new(args);
     for scenario in args.scenarios() {
         println!("== {scenario} ({} s)", begun.elapsed().as_secs());

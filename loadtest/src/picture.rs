@@ -26,16 +26,20 @@ const DOTS_MAX: usize = 1000;
 const STYLE: &str = "text{font:12px sans-serif;fill:#808080}.axis{stroke:#808080;stroke-opacity:.3}\
 .dot{fill:#3b82c4;fill-opacity:.45}.mark{stroke:#d9534f;stroke-width:2}";
 
+/// The head of a picture of a width and a height; `</svg>` ends it.
+pub(crate) fn begin(title: &str, (width, height): (f64, f64), style: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\">\n\
+         <title>{title}</title>\n<style>{style}</style>\n"
+    )
+}
+
 /// Draws sorted samples in milliseconds.
 pub(crate) fn draw<'a>(strips: impl Iterator<Item = (String, &'a [f64])>) -> String {
     let strips: Vec<_> = strips.filter(|(_, samples)| !samples.is_empty()).collect();
     #[allow(clippy::cast_precision_loss, reason = "a few strips")]
     let height = TOP + STRIP * strips.len() as f64 + 16.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0} {height:.0}\" role=\"img\">\n\
-         <title>Times under load, in milliseconds</title>\n<style>{STYLE}</style>\n",
-        LEFT + WIDTH + RIGHT
-    );
+    let mut svg = begin("Times under load, in milliseconds", (LEFT + WIDTH + RIGHT, height), STYLE);
     for (ms, name) in TICKS {
         // Writing to a String cannot fail.
         let _ = writeln!(

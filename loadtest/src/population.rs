@@ -11,7 +11,10 @@ use kube::{
 };
 use tokio::time::Instant;
 
-use crate::Failure;
+use crate::{
+    Failure,
+    bench::{Bench, Replica},
+};
 
 /// Requests of the harness that are under way at once.
 const AT_ONCE: usize = 24;
@@ -56,6 +59,20 @@ pub(crate) fn booking(
 /// The next whole second after so many.
 pub(crate) fn in_seconds(seconds: i64) -> Result<Timestamp, Failure> {
     Ok(Timestamp::from_second(Timestamp::now().as_second() + 1 + seconds)?)
+}
+
+/// Groups of so many machines each, their Resources, and replicas by whose work they are at rest.
+pub(crate) async fn at_rest(
+    bench: &Bench,
+    (prefix, count, machines): (&str, usize, usize),
+    replicas: u8,
+) -> Result<(Vec<String>, Vec<Replica>), Failure> {
+    let groups = names(prefix, count);
+    bench.machines(&groups, machines)?;
+    let replicas = bench.replicas(replicas, &[]).await?;
+    create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
+    wait_for::<Resource>(&bench.client, "resources at rest", count, is_stopped).await?;
+    Ok((groups, replicas))
 }
 
 /// Creates objects, many at a time, and says how far it is.

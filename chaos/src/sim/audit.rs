@@ -58,7 +58,7 @@ pub struct Audit {
     pub(super) last_mutation: Micros,
     /// Since when a rolling update goes on, and what slots it moved how often.
     rollout: Option<(Micros, BTreeMap<Slot, usize>)>,
-    /// When each process lapsed.
+    /// When each process lapsed, by its own monotonic clock.
     lapses: HashMap<ProcessId, Vec<Micros>>,
     /// A member that lapsed too often takes nothing until then.
     pub(super) rests_until: Micros,
@@ -80,9 +80,6 @@ impl Audit {
 fn recovery(kind: FaultKind) -> Micros {
     if kind == FaultKind::CloudCapacity { CAPACITY_RECOVERY } else { RECOVERY }
 }
-
-/// Longer than the machine of a process sleeps in a run.
-const SLEEPS: Micros = 60 * SECOND;
 
 impl World {
     /// The store was changed.
@@ -333,13 +330,15 @@ impl World {
 
     /// A permit has run out. Whoever has too many of that rests for a while.
     pub fn audit_lapse(&mut self, id: ProcessId) {
-        // Its clock stands while its machine sleeps: it may count lapses that are longer ago, and rest for longer.
-        let (now, window) = (self.now, micros(self.timing.lapse_window()) + SLEEPS);
+        let (now, window) = (self.now, micros(self.timing.lapse_window()));
+        let Some(clocks) = self.alive(id).map(|process| process.clocks.clone()) else { return };
+        // It counts by its own clock, which stands while its machine sleeps.
+        let mono = clocks.mono(now);
         let lapses = self.audit.lapses.entry(id).or_default();
-        lapses.retain(|at| now - *at < window);
-        lapses.push(now);
+        lapses.retain(|at| mono - *at < window);
+        lapses.push(mono);
         if lapses.len() >= Timing::LAPSES_MAX {
-            self.audit.rests_until = self.audit.rests_until.max(now + window);
+            self.audit.rests_until = self.audit.rests_until.max(clocks.when(mono + window, now));
         }
     }
 }

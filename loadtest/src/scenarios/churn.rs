@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use booking_api::{Booking, Resource};
-use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
+use booking_api::Booking;
+use futures::{StreamExt, TryStreamExt, stream};
 use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
@@ -14,11 +14,10 @@ use tokio::time::MissedTickBehavior;
 use crate::{
     Failure,
     args::Args,
-    bench::{Bench, Replica},
-    population::{NAMESPACE, booking, create, in_seconds, is_stopped, names, resource, wait_for},
-    prometheus::{Metrics, quantile},
+    bench::{Bench, metrics, processor_ms},
+    population::{NAMESPACE, at_rest, booking, in_seconds},
+    prometheus::quantile,
     report::{Figure, Outcome},
-    usage,
 };
 
 const RESOURCES: usize = 500;
@@ -31,23 +30,17 @@ const LATENCY: &str = "booking_operator_queue_latency_seconds";
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let seconds = args.seconds.unwrap_or(if args.quick { 10 } else { 60 });
     let bench = Bench::start(args, "churn").await?;
-    let groups = names("churn", RESOURCES);
-    bench.machines(&groups, 1)?;
-    let replicas = bench.replicas(args.replicas, &[]).await?;
-    create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
-    wait_for::<Resource>(&bench.client, "resources at rest", RESOURCES, is_stopped).await?;
+    let (groups, replicas) = at_rest(&bench, ("churn", RESOURCES, 1), args.replicas).await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let before = all_metrics(&replicas).await?;
-    let busy: u64 = replicas.iter().map(|replica| usage::processor_ms(replica.pid())).sum();
+    let (before, busy) = (metrics(&replicas).await?, processor_ms(&replicas));
     println!("   {PER_SECOND} creations or edits a second for {seconds} s");
     let missed = churn(&bench, &groups, seconds).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let after = all_metrics(&replicas).await?;
-    let busy_after: u64 = replicas.iter().map(|replica| usage::processor_ms(replica.pid())).sum();
+    let (after, busy_after) = (metrics(&replicas).await?, processor_ms(&replicas));
     let depth: f64 = after.iter().map(|metrics| metrics.sum("booking_operator_queue_depth", |_| true)).sum();
     let latency = quantile(&before, &after, LATENCY, 0.99).unwrap_or(f64::NAN);
-    #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
-    let processors = (busy_after - busy) as f64 / 1000.0 / seconds as f64;
+    #[allow(clippy::cast_precision_loss, reason = "seconds of some minutes")]
+    let processors = (busy_after - busy) / 1000.0 / seconds as f64;
     let mut outcome = Outcome {
         figures: vec![
             Figure::at_most("queue_latency_p99_ms", latency * 1000.0, 50.0),
@@ -59,15 +52,8 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     };
     outcome.details.insert("per_second".into(), json!(PER_SECOND));
     outcome.details.insert("seconds".into(), json!(seconds));
-    for replica in replicas {
-        replica.stop().await;
-    }
-    bench.stop().await;
+    bench.stop(replicas).await;
     Ok(outcome)
-}
-
-async fn all_metrics(replicas: &[Replica]) -> Result<Vec<Metrics>, Failure> {
-    try_join_all(replicas.iter().map(Replica::metrics)).await
 }
 
 /// Every other tick makes a Booking in the far future, the others move the end of one. Gives the part of ticks, in

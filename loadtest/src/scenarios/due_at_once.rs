@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use booking_api::{Booking, Resource};
+use booking_api::Booking;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::{
     args::Args,
     bench::Bench,
     calls::{Calls, percentile},
-    population::{booking, create, has_reason, in_seconds, is_stopped, names, resource, wait_for},
+    population::{at_rest, booking, create, has_reason, in_seconds, wait_for},
     report::{Figure, Outcome},
 };
 
@@ -28,11 +28,7 @@ const QUICK_AHEAD_S: i64 = 20;
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let count = args.sized(args.due, 1000, 100);
     let bench = Bench::start(args, "due_at_once").await?;
-    let groups = names("due", count);
-    bench.machines(&groups, 1)?;
-    let replicas = bench.replicas(args.replicas, &[]).await?;
-    create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
-    wait_for::<Resource>(&bench.client, "resources at rest", count, is_stopped).await?;
+    let (groups, replicas) = at_rest(&bench, ("due", count, 1), args.replicas).await?;
     // A thousand creations take some seconds; what is begun by then would measure something else.
     let ahead = if args.quick { QUICK_AHEAD_S } else { AHEAD_S };
     let start = in_seconds(ahead + i64::try_from(count / 60)?)?;
@@ -75,9 +71,6 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     outcome.details.insert("bookings".into(), json!(count));
     outcome.details.insert("calls".into(), calls.told());
     outcome.samples.insert("start call after start_at", late);
-    for replica in replicas {
-        replica.stop().await;
-    }
-    bench.stop().await;
+    bench.stop(replicas).await;
     Ok(outcome)
 }

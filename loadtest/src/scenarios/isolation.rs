@@ -91,10 +91,7 @@ async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
     calls.0.retain(|call| call.facts.scope.account != ACCOUNT);
     let late = calls.lateness("StartInstances", start);
     println!("   {} started, {}", late.len(), json!(calls.by_action()));
-    for replica in replicas {
-        replica.stop().await;
-    }
-    bench.stop().await;
+    bench.stop(replicas).await;
     if late.len() < good_count {
         return Err(format!("{} of {good_count} groups were started", late.len()).into());
     }

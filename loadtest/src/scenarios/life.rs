@@ -10,7 +10,7 @@ use crate::{
     args::Args,
     bench::Bench,
     calls::Calls,
-    population::{booking, create, has_reason, in_seconds, is_stopped, names, resource, wait_for},
+    population::{at_rest, booking, create, has_reason, in_seconds, is_stopped, wait_for},
     prometheus::Metrics,
     report::{Figure, Outcome},
 };
@@ -24,11 +24,7 @@ const LASTS_S: i64 = 10;
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let bench = Bench::start(args, "life").await?;
-    let groups = names("life", LIVES);
-    bench.machines(&groups, MACHINES)?;
-    let replicas = bench.replicas(args.replicas, &[]).await?;
-    create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
-    wait_for::<Resource>(&bench.client, "resources at rest", LIVES, is_stopped).await?;
+    let (groups, replicas) = at_rest(&bench, ("life", LIVES, MACHINES), args.replicas).await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let (_, from) = Calls::since(bench.ec2.world(), u64::MAX);
     let before = counts(&bench.api_metrics().await?);
@@ -60,10 +56,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     };
     outcome.details.insert("lives".into(), json!(LIVES));
     outcome.details.insert("calls".into(), calls.told());
-    for replica in replicas {
-        replica.stop().await;
-    }
-    bench.stop().await;
+    bench.stop(replicas).await;
     Ok(outcome)
 }
 

@@ -10,12 +10,11 @@ use tokio::time::Instant;
 use crate::{
     Failure,
     args::Args,
-    bench::{Bench, Replica},
+    bench::{Bench, Replica, processor_ms},
     calls::Calls,
     copies::copy,
     population::{booking, create, has_reason, in_seconds, is_stopped, names, resource, wait_for},
     report::{Figure, Outcome},
-    usage,
 };
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -93,9 +92,9 @@ pub(crate) async fn measure(
     let mut replicas = bench.replicas(args.replicas, &[]).await?;
     tokio::time::sleep(settles).await;
     let (busy, (_, rest_from), rest) =
-        (busy(&replicas), Calls::since(bench.ec2.world(), u64::MAX), Instant::now());
+        (processor_ms(&replicas), Calls::since(bench.ec2.world(), u64::MAX), Instant::now());
     tokio::time::sleep(settles).await;
-    let processor = (self::busy(&replicas) - busy) / rest.elapsed().as_secs_f64();
+    let processor = (processor_ms(&replicas) - busy) / rest.elapsed().as_secs_f64();
     let (at_rest, _) = Calls::since(bench.ec2.world(), rest_from);
     #[allow(clippy::cast_precision_loss, reason = "some hundred calls")]
     let calls_per_s = at_rest.0.len() as f64 / rest.elapsed().as_secs_f64();
@@ -112,18 +111,8 @@ pub(crate) async fn measure(
     tokio::time::sleep(settles).await;
     let (calls, _) = Calls::since(bench.ec2.world(), first_call);
     let resident = (largest, self::largest(&replicas));
-    for replica in replicas {
-        replica.stop().await;
-    }
-    bench.stop().await;
+    bench.stop(replicas).await;
     Ok(Cost { resident, ready, processor, calls_per_s, writes, calls })
-}
-
-/// Processor milliseconds of all since they began.
-fn busy(replicas: &[Replica]) -> f64 {
-    #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
-    let of = |replica: &Replica| usage::processor_ms(replica.pid()) as f64;
-    replicas.iter().map(of).sum()
 }
 
 fn settles(args: &Args) -> Duration {
@@ -133,7 +122,7 @@ fn settles(args: &Args) -> Duration {
 /// Memory of the largest, in MiB.
 fn largest(replicas: &[Replica]) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "bytes of a process")]
-    let resident = |replica: &Replica| usage::resident(replica.pid()) as f64 / MIB;
+    let resident = |replica: &Replica| replica.resident() as f64 / MIB;
     replicas.iter().map(resident).fold(0.0, f64::max)
 }
 

@@ -11,8 +11,6 @@
 
 use std::time::Duration;
 
-use booking_api::Resource;
-use futures::future::try_join_all;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -20,10 +18,9 @@ use super::churn::flood;
 use crate::{
     Failure,
     args::Args,
-    bench::{Bench, Replica},
-    population::{create, is_stopped, names, resource, wait_for},
+    bench::{Bench, Replica, metrics},
+    population::at_rest,
     report::{Figure, Outcome},
-    usage,
 };
 
 /// Sizes of the ring, the first of which is what the others are compared with, and what is told of each.
@@ -63,8 +60,9 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
         let busiest = |of: fn(&Work) -> f64| work.iter().map(of).fold(0.0, f64::max);
         let all = |of: fn(&Work) -> f64| work.iter().map(of).sum::<f64>();
         let (passes, churn) = (busiest(|it| it.passes), busiest(|it| it.churn));
-        let is_compared = one.is_some() || size == 1;
-        let one = *one.get_or_insert((passes, churn));
+        if size == 1 {
+            one = Some((passes, churn));
+        }
         let of_n = |one: f64, busiest: f64| one / (f64::from(size) * busiest);
         // How many passes a churn takes depends on which changes meet in one: what counts is how they are divided.
         let divided = all(|it| it.passes) / (f64::from(size) * passes);
@@ -74,10 +72,10 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
             .map(|it| json!({ "rest_ms_per_s": it.rest, "churn_ms": it.churn, "passes": it.passes }));
         outcome.details.insert(format!("replicas_{size}"), told.collect());
         let bound = if args.quick { EFFICIENCY.1 } else { EFFICIENCY.0 };
-        let shared = if is_compared { of_n(one.0, passes).min(divided) } else { divided };
+        let shared = one.map_or(divided, |(of_one, _)| of_n(of_one, passes).min(divided));
         outcome.figures.push(Figure::at_least(name, shared, bound));
-        if is_compared {
-            outcome.figures.push(Figure::told(processor_name, of_n(one.1, churn)));
+        if let Some((_, of_one)) = one {
+            outcome.figures.push(Figure::told(processor_name, of_n(of_one, churn)));
         }
     }
     outcome.details.insert("changes".into(), json!(changes));
@@ -89,20 +87,17 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
 pub(crate) async fn measure(args: &Args, size: u8, changes: usize) -> Result<Vec<Work>, Failure> {
     let bench = Bench::start(args, &format!("scaleout-{size}")).await?;
     let count = if args.quick { RESOURCES.1 } else { RESOURCES.0 };
-    let groups = names("scaleout", count);
-    bench.machines(&groups, 1)?;
-    let replicas = bench.replicas(size, &[]).await?;
-    create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
-    wait_for::<Resource>(&bench.client, "resources at rest", count, is_stopped).await?;
+    let (groups, replicas) = at_rest(&bench, ("scaleout", count, 1), size).await?;
     let rest = if args.quick { REST / 4 } else { REST };
     tokio::time::sleep(rest).await;
-    let begun = processor(&replicas);
+    let processor = || -> Vec<f64> { replicas.iter().map(Replica::processor_ms).collect() };
+    let begun = processor();
     tokio::time::sleep(rest).await;
-    let (rested, earlier) = (processor(&replicas), passes(&replicas).await?);
+    let (rested, earlier) = (processor(), passes(&replicas).await?);
     let flood_begun = Instant::now();
     flood(&bench, &groups, changes).await?;
     all_done(&replicas).await?;
-    let (churned, later) = (processor(&replicas), passes(&replicas).await?);
+    let (churned, later) = (processor(), passes(&replicas).await?);
     let lasted = flood_begun.elapsed().as_secs_f64();
     println!("   {changes} changes in {lasted:.1} s");
     let passes = later.iter().zip(earlier).map(|(later, earlier)| later - earlier);
@@ -112,10 +107,7 @@ pub(crate) async fn measure(args: &Args, size: u8, changes: usize) -> Result<Vec
             Work { rest, churn: churned - rested - rest * lasted, passes }
         });
     let work = work.collect();
-    for replica in replicas {
-        replica.stop().await;
-    }
-    bench.stop().await;
+    bench.stop(replicas).await;
     Ok(work)
 }
 
@@ -134,13 +126,5 @@ async fn all_done(replicas: &[Replica]) -> Result<(), Failure> {
 
 /// Passes of each replica since it began.
 async fn passes(replicas: &[Replica]) -> Result<Vec<f64>, Failure> {
-    let all = try_join_all(replicas.iter().map(Replica::metrics)).await?;
-    Ok(all.iter().map(|metrics| metrics.sum(PASSES, |_| true)).collect())
-}
-
-/// Processor milliseconds of each replica since it began.
-fn processor(replicas: &[Replica]) -> Vec<f64> {
-    #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
-    let of = |replica: &Replica| usage::processor_ms(replica.pid()) as f64;
-    replicas.iter().map(of).collect()
+    Ok(metrics(replicas).await?.iter().map(|metrics| metrics.sum(PASSES, |_| true)).collect())
 }

@@ -5,17 +5,15 @@
 
 use std::time::Duration;
 
-use booking_api::Resource;
 use serde_json::json;
 
 use crate::{
     Failure,
     args::Args,
-    bench::Bench,
+    bench::{Bench, processor_ms},
     calls::Calls,
-    population::{create, is_stopped, names, resource, wait_for},
+    population::at_rest,
     report::{Figure, Outcome},
-    usage,
 };
 
 /// After all are at rest, until their last polls are over.
@@ -25,16 +23,11 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let count = args.sized(args.resources, 10_000, 500);
     let seconds = args.seconds.unwrap_or(if args.quick { 15 } else { 120 });
     let bench = Bench::start(args, "steady").await?;
-    let groups = names("rest", count);
-    bench.machines(&groups, 1)?;
-    let replicas = bench.replicas(args.replicas, &[]).await?;
-    create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
-    wait_for::<Resource>(&bench.client, "resources at rest", count, is_stopped).await?;
+    let (_, replicas) = at_rest(&bench, ("rest", count, 1), args.replicas).await?;
     tokio::time::sleep(if args.quick { SETTLES / 4 } else { SETTLES }).await;
     let (_, from) = Calls::since(bench.ec2.world(), u64::MAX);
     let before = bench.api_metrics().await?;
-    let busy = || -> Vec<u64> { replicas.iter().map(|replica| usage::processor_ms(replica.pid())).collect() };
-    let busy_before = busy();
+    let busy = processor_ms(&replicas);
     println!("   measuring for {seconds} s");
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     let after = bench.api_metrics().await?;
@@ -42,9 +35,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     #[allow(clippy::cast_precision_loss, reason = "some thousand calls")]
     let float = |number: usize| number as f64;
     let span = f64::from(u32::try_from(seconds)?);
-    let milliseconds: u64 = busy().iter().zip(&busy_before).map(|(after, before)| after - before).sum();
-    #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
-    let processors = milliseconds as f64 / 1000.0 / span;
+    let processors = (processor_ms(&replicas) - busy) / 1000.0 / span;
     let mut outcome = Outcome {
         figures: vec![
             Figure::at_most("cloud_calls_per_s", float(calls.0.len()) / span, 2.0),
@@ -57,9 +48,6 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     };
     outcome.details.insert("resources".into(), json!(count));
     outcome.details.insert("calls".into(), calls.told());
-    for replica in replicas {
-        replica.stop().await;
-    }
-    bench.stop().await;
+    bench.stop(replicas).await;
     Ok(outcome)
 }

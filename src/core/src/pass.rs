@@ -221,19 +221,23 @@ impl<'a> Pass<'a> {
     /// Where the calls stand among others'. What was ready before is being repaired.
     fn turn(&self, old: &ResourceStatus, hold: Option<&Hold>, grants: &[Grant], ledger: &Ledger) -> Turn {
         let before = crate::condition::reason_of(&old.conditions, "Ready").unwrap_or_default();
-        let Some(hold) = hold else {
-            let is_repair = before == reason::STOPPED;
-            let since = ledger.idle_since.as_deref().and_then(|text| instant::parse(text).ok());
-            let due = since.filter(|_| !is_repair).unwrap_or(self.world.now);
-            let occasion = if is_repair { Occasion::Repair } else { Occasion::Due };
-            return Turn { due, user: String::new(), occasion };
+        let now = self.world.now;
+        let (is_repair, since, user) = match hold {
+            None => {
+                let idle_since = ledger.idle_since.as_deref().and_then(|text| instant::parse(text).ok());
+                (before == reason::STOPPED, idle_since, String::new())
+            }
+            Some(hold) => {
+                let begun = grants.iter().filter_map(|grant| grant.window).filter(|it| it.contains(now));
+                let held_before = old.holder.as_ref().is_some_and(|holder| holder.user == hold.user);
+                let since = begun.map(|window| window.from).min();
+                (before == reason::HELD && held_before, since, hold.user.clone())
+            }
         };
-        let begun = grants.iter().filter_map(|grant| grant.window).filter(|it| it.contains(self.world.now));
-        let held_before = old.holder.as_ref().is_some_and(|holder| holder.user == hold.user);
-        let is_repair = before == reason::HELD && held_before;
-        let due = begun.map(|window| window.from).min().filter(|_| !is_repair);
-        let occasion = if is_repair { Occasion::Repair } else { Occasion::Due };
-        Turn { due: due.unwrap_or(self.world.now), user: hold.user.clone(), occasion }
+        if is_repair {
+            return Turn { due: now, user, occasion: Occasion::Repair };
+        }
+        Turn { due: since.unwrap_or(now), user, occasion: Occasion::Due }
     }
 
     /// Whether an idle group that has come to rest shows none of these locks: they need not be remembered.

@@ -95,6 +95,13 @@ pub struct Table<K: Cached> {
     epoch: u64,
 }
 
+impl<K: Cached> Table<K> {
+    /// The newest version of any object.
+    fn newest(&self) -> u64 {
+        self.objects.values().map(Kept::version).max().unwrap_or_default()
+    }
+}
+
 /// The last uids that went.
 #[derive(Debug, Default)]
 struct Gone {
@@ -131,9 +138,6 @@ impl<K: Cached> Default for Table<K> {
 
 /// A kind that is kept in the cache.
 pub trait Cached: ResourceExt + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// Whether there may be very many of it: see `kept`.
-    const PACKED: bool;
-
     /// Its spec.
     type Spec: Default + DeserializeOwned;
     /// Its status.
@@ -278,8 +282,7 @@ impl Cache {
 
     /// The newest version of any object of a kind.
     pub fn newest<K: Cached>(&self) -> u64 {
-        let mut state = self.lock();
-        K::table(&mut state).objects.values().map(Kept::version).max().unwrap_or_default()
+        K::table(&mut self.lock()).newest()
     }
 
     /// Up to which version a watch has told everything that happened to a kind; zero where that is not known. Our own
@@ -317,8 +320,7 @@ impl Cache {
     ) -> Option<BTreeSet<Key>> {
         let mut state = self.lock();
         let table = K::table(&mut state);
-        let newest = table.objects.values().map(Kept::version).max().unwrap_or_default();
-        if table.epoch != epoch || newest <= version {
+        if table.epoch != epoch || table.newest() <= version {
             return None;
         }
         (table.gone, table.watched, table.epoch) = (Gone::default(), 0, epoch + 1);
@@ -340,13 +342,8 @@ impl Cache {
         let state = self.lock();
         let named = state.bookings_of.keys().cloned();
         let resources = state.resources.objects.keys().map(resource_key);
-        let of_kind = |kind: Kind, (namespace, name): &Name| Key {
-            kind,
-            namespace: namespace.clone(),
-            name: name.clone(),
-        };
-        let schedulers = state.schedulers.objects.keys().map(|name| of_kind(Kind::Scheduler, name));
-        let monitors = state.monitors.objects.keys().map(|name| of_kind(Kind::Monitor, name));
+        let schedulers = state.schedulers.objects.keys().map(|name| key_of(Kind::Scheduler, name));
+        let monitors = state.monitors.objects.keys().map(|name| key_of(Kind::Monitor, name));
         let keys: HashSet<Key> = named.chain(resources).chain(schedulers).chain(monitors).collect();
         keys.into_iter().collect()
     }
@@ -415,8 +412,12 @@ impl State {
     }
 }
 
-fn resource_key((namespace, name): &Name) -> Key {
-    Key { kind: Kind::Resource, namespace: namespace.clone(), name: name.clone() }
+fn key_of(kind: Kind, (namespace, name): &Name) -> Key {
+    Key { kind, namespace: namespace.clone(), name: name.clone() }
+}
+
+fn resource_key(name: &Name) -> Key {
+    key_of(Kind::Resource, name)
 }
 
 fn drop_index<G, M>(index: &mut HashMap<G, BTreeSet<M>>, group: &G, member: &M)
@@ -436,7 +437,8 @@ fn name_of(object: &impl ResourceExt) -> Name {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
-fn version(meta: &ObjectMeta) -> u64 {
+/// An object's `resourceVersion` as the number it is.
+pub fn version(meta: &ObjectMeta) -> u64 {
     number(meta.resource_version.as_deref())
 }
 

@@ -8,22 +8,17 @@
 //! `cache_watcher.go`), so one that is asked for three seconds has it after about one. There is none where the last that happened
 //! is of no concern to it, in another namespace; then all is listed after all.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use kube::{
-    Api, Client,
-    api::{ListParams, WatchParams},
-    core::WatchEvent,
-};
+use kube::{Api, Client, api::WatchParams};
 
 use super::{
-    Key,
-    cache::{self, Cache},
+    cache::Cache,
     decode::{Lean, Watched},
-    list::{self, PAGE_TIMEOUT, ReadError},
+    list::{self, ReadError},
     queue::WorkQueue,
-    watch::api,
+    watch::{api, take_in},
 };
 
 /// Up to so many objects a list is as quick as the bookmark of a watch: a tenth of a millisecond each, when the API server is
@@ -67,8 +62,7 @@ impl CatchUp<'_> {
         let api = api::<Lean<K>>(self.client.clone(), self.namespace);
         let (count, from) = (self.cache.count::<K>(), self.cache.watched::<K>());
         if count > self.list_max && from > 0 {
-            let one = tokio::time::timeout(PAGE_TIMEOUT, api.list(&ListParams::default().limit(1))).await??;
-            let until = cache::number(one.metadata.resource_version.as_deref());
+            let until = list::store_version(&api).await?;
             // The watch of the cache may have come as far meanwhile. A store that has gone back is read anew.
             let is_there = || self.cache.watched::<K>() >= until;
             if until >= self.cache.newest::<K>() && (is_there() || self.watch(&api, from, until).await?) {
@@ -85,24 +79,17 @@ impl CatchUp<'_> {
         let told = async {
             let mut events = api.watch(&params, &from.to_string()).await?.boxed();
             while let Some(event) = events.try_next().await? {
-                let version = match event {
-                    WatchEvent::Added(Lean(object)) | WatchEvent::Modified(Lean(object)) => {
-                        let version = object.resource_version();
-                        self.add(self.cache.saw(object));
-                        version
-                    }
-                    WatchEvent::Deleted(Lean(object)) => {
-                        self.add(self.cache.lost(&object));
-                        object.resource_version()
-                    }
-                    WatchEvent::Bookmark(bookmark) => Some(bookmark.metadata.resource_version),
-                    // As a rule: that version is so long ago that nobody knows what has happened since.
-                    WatchEvent::Error(status) => {
+                let (keys, version) = match take_in(self.cache, event) {
+                    Ok(told) => told,
+                    Err(status) => {
                         tracing::info!(kind = &*K::kind(&()), reason = status.reason, "is read anew");
                         return Ok(false);
                     }
                 };
-                if version.is_some_and(|version| cache::number(Some(&version)) >= until) {
+                for key in keys {
+                    self.queue.add(key);
+                }
+                if version >= until {
                     return Ok(true);
                 }
             }
@@ -110,11 +97,5 @@ impl CatchUp<'_> {
         };
         // One that ends before its bookmark has told nothing for sure.
         tokio::time::timeout(WATCH_TIMEOUT, told).await.unwrap_or(Ok(false))
-    }
-
-    fn add(&self, keys: BTreeSet<Key>) {
-        for key in keys {
-            self.queue.add(key);
-        }
     }
 }

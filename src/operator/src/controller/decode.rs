@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Debug};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::{api::ObjectMeta, core::NamespaceResourceScope};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::cache::Cached;
@@ -18,16 +18,12 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A kind that is watched.
 pub trait Watched:
-    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Cached + Debug + Default + DeserializeOwned
+    kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Cached + Debug + Default
 {
 }
 
 impl<K> Watched for K where
-    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Cached
-        + Debug
-        + Default
-        + DeserializeOwned
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope> + Cached + Debug + Default
 {
 }
 

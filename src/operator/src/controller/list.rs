@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::HashSet, fmt, marker::PhantomData, time::Dur
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use kube::{
-    Client,
+    Api, Client,
     api::{ListParams, Request},
 };
 use serde::{
@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Key,
-    cache::{Cache, Name},
+    cache::{self, Cache, Name},
     decode::{Lean, Watched},
 };
 
@@ -96,6 +96,15 @@ pub async fn take_in<K: Watched>(
     };
     gone.into_iter().for_each(changed);
     Ok(version)
+}
+
+/// The version of the store now: that of a consistent list, of one object.
+///
+/// # Errors
+/// See [`ReadError`].
+pub async fn store_version<K: Watched>(api: &Api<Lean<K>>) -> Result<u64, ReadError> {
+    let one = tokio::time::timeout(PAGE_TIMEOUT, api.list(&ListParams::default().limit(1))).await??;
+    Ok(cache::number(one.metadata.resource_version.as_deref()))
 }
 
 type Page = AbortOnDropHandle<Result<String, ReadError>>;

@@ -58,6 +58,10 @@ struct State {
 }
 
 impl State {
+    fn known(&mut self, cloud: &CloudKey, tag: &str) -> Option<&mut Known> {
+        self.groups.get_mut(cloud)?.get_mut(tag)
+    }
+
     fn leave(&mut self, key: &Key) {
         let Some((cloud, tag)) = self.group_of.remove(key) else { return };
         let Some(of_cloud) = self.groups.get_mut(&cloud) else { return };
@@ -80,13 +84,9 @@ impl Observations {
 
     /// What was last seen of a key's group. None where looks fail: the pass finds out why.
     pub fn get(&self, key: &Key, cloud: &CloudKey, tag: &str) -> Option<Seen> {
-        let state = self.lock();
+        let mut state = self.lock();
         // A key for which the group is not kept young would never hear of it again.
-        let known = state
-            .groups
-            .get(cloud)
-            .and_then(|of_cloud| of_cloud.get(tag))
-            .filter(|known| known.keys.contains(key));
+        let known = state.known(cloud, tag).filter(|known| known.keys.contains(key));
         known.filter(|known| known.failures < FAILURES).map(|known| known.seen.clone())
     }
 
@@ -142,8 +142,7 @@ impl Observations {
         let mut changed = Vec::new();
         for tag in tags {
             let instances = found.remove(tag).unwrap_or_default();
-            let known = state.groups.get_mut(cloud).and_then(|of_cloud| of_cloud.get_mut(tag));
-            let Some(known) = known else { continue };
+            let Some(known) = state.known(cloud, tag) else { continue };
             // A pass may have looked since.
             if known.asked > asked {
                 continue;
@@ -164,8 +163,7 @@ impl Observations {
         let mut state = self.lock();
         let mut blind = Vec::new();
         for tag in tags {
-            let known = state.groups.get_mut(cloud).and_then(|of_cloud| of_cloud.get_mut(tag));
-            let Some(known) = known else { continue };
+            let Some(known) = state.known(cloud, tag) else { continue };
             (known.asked, known.failures) = (asked, known.failures.saturating_add(1));
             if known.failures == FAILURES {
                 blind.extend(known.keys.iter().cloned());

@@ -12,9 +12,9 @@ use std::{
 use booking_core::Backoff;
 use futures::TryStreamExt;
 use kube::{
-    Api, Client, ResourceExt,
-    api::{ListParams, WatchParams},
-    core::{NamespaceResourceScope, WatchEvent},
+    Api, Client,
+    api::WatchParams,
+    core::{NamespaceResourceScope, Status, WatchEvent},
 };
 
 use super::{
@@ -119,9 +119,10 @@ pub async fn watch<K: Watched>(
                 match follow(&api, &cache, (epoch, version), told).await {
                     Ok(0) if begun.elapsed() < SHORT => Err(ReadError::ShortWatch),
                     // Whoever asks for what comes after a version that is never reached hears nothing.
-                    Ok(0) => is_ahead(&api, version)
-                        .await
-                        .and_then(|is_ahead| if is_ahead { Err(ReadError::WentBack) } else { Ok(()) }),
+                    Ok(0) => match list::store_version(&api).await {
+                        Ok(now) if now < version => Err(ReadError::WentBack),
+                        asked => asked.map(drop),
+                    },
                     told => told.map(drop),
                 }
             }
@@ -146,12 +147,6 @@ pub async fn watch<K: Watched>(
     }
 }
 
-/// Whether a version is one that the store has not reached: it was restored to an older state.
-async fn is_ahead<K: Watched>(api: &Api<Lean<K>>, version: u64) -> Result<bool, ReadError> {
-    let one = tokio::time::timeout(PAGE_TIMEOUT, api.list(&ListParams::default().limit(1))).await??;
-    Ok(cache::number(one.metadata.resource_version.as_deref()) < version)
-}
-
 /// Takes in what happens to a kind from a version on, until the API server ends the watch, as it does after a while. Gives how
 /// much it told.
 async fn follow<K: Watched>(
@@ -166,24 +161,35 @@ async fn follow<K: Watched>(
     while let Some(event) = tokio::time::timeout(SILENCE, events.try_next()).await?? {
         heard();
         count += 1;
-        let version = match event {
-            WatchEvent::Added(Lean(object)) | WatchEvent::Modified(Lean(object)) => {
-                let version = version(&object);
-                changed(cache.saw(object));
-                version
-            }
-            WatchEvent::Deleted(Lean(object)) => {
-                changed(cache.lost(&object));
-                version(&object)
-            }
-            WatchEvent::Bookmark(bookmark) => cache::number(Some(&bookmark.metadata.resource_version)),
-            WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
-        };
+        let (keys, version) = take_in(cache, event).map_err(kube::Error::Api)?;
+        changed(keys);
         if !cache.has_watched::<K>(epoch, version) {
             return Err(ReadError::WentBack);
         }
     }
     Ok(count)
+}
+
+/// Takes in an event. Gives the keys for which something changed, and the version up to which the watch has told everything.
+///
+/// # Errors
+/// What the API server says instead: as a rule, that the version that was asked for is so long ago that nobody knows what has
+/// happened since.
+pub fn take_in<K: Watched>(
+    cache: &Cache,
+    event: WatchEvent<Lean<K>>,
+) -> Result<(BTreeSet<Key>, u64), Box<Status>> {
+    Ok(match event {
+        WatchEvent::Added(Lean(object)) | WatchEvent::Modified(Lean(object)) => {
+            let version = cache::version(object.meta());
+            (cache.saw(object), version)
+        }
+        WatchEvent::Deleted(Lean(object)) => (cache.lost(&object), cache::version(object.meta())),
+        WatchEvent::Bookmark(bookmark) => {
+            (BTreeSet::new(), cache::number(Some(&bookmark.metadata.resource_version)))
+        }
+        WatchEvent::Error(status) => return Err(status),
+    })
 }
 
 /// Whether nobody knows any more what has happened since a version.
@@ -193,10 +199,6 @@ fn is_expired(error: &ReadError) -> bool {
         ReadError::WentBack => true,
         _ => false,
     }
-}
-
-fn version(object: &impl ResourceExt) -> u64 {
-    cache::number(object.meta().resource_version.as_deref())
 }
 
 /// Holds keys back until all caches are synced, and for good those of slots that are not open here: a slot is looked through for

@@ -25,10 +25,10 @@ enum Form<K> {
 }
 
 impl<K: Cached> Kept<K> {
-    /// Keeps an object: packed if its kind is, and if it can be.
+    /// Keeps an object: packed if it can be.
     pub(super) fn new(object: K) -> (Self, Arc<K>) {
         let version = version(object.meta());
-        let packed = if K::PACKED { serde_json::to_vec(&object).ok() } else { None };
+        let packed = serde_json::to_vec(&object).ok();
         let object = Arc::new(object);
         let form = match packed {
             Some(json) => {

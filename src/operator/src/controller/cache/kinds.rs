@@ -13,7 +13,6 @@ use super::{Cached, Name, State, Table, resource_key};
 use crate::controller::Key;
 
 impl Cached for Resource {
-    const PACKED: bool = true;
     type Spec = ResourceSpec;
     type Status = ResourceStatus;
 
@@ -65,7 +64,6 @@ impl Cached for Resource {
 }
 
 impl Cached for Booking {
-    const PACKED: bool = true;
     type Spec = BookingSpec;
     type Status = BookingStatus;
 
@@ -111,7 +109,6 @@ impl Cached for Booking {
 }
 
 impl Cached for BookingScheduler {
-    const PACKED: bool = false;
     type Spec = BookingSchedulerSpec;
     type Status = BookingSchedulerStatus;
 
@@ -141,7 +138,6 @@ impl Cached for BookingScheduler {
 }
 
 impl Cached for ResourceMonitor {
-    const PACKED: bool = false;
     type Spec = ResourceMonitorSpec;
     type Status = ResourceMonitorStatus;
 
