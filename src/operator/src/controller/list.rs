@@ -74,6 +74,8 @@ pub async fn take_in<K: Watched>(
         let version = *version.get_or_insert(own);
         let token = metadata.continue_.filter(|token| !token.is_empty());
         next = token.map(|token| request(client, &url, Some(token)));
+        // A task just spawned is no other thread's to take: without this the request waits until this page is read.
+        tokio::task::yield_now().await;
         each(&text, |object: K| {
             if version < known {
                 all.push(object);
