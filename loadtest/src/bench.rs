@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use kube::Client;
 use testbed::{
     control_plane::ControlPlane,
@@ -131,11 +131,9 @@ impl Bench {
         Ok(Metrics::read(&self.client.request_text(request).await?))
     }
 
-    /// Ends the replicas as an update does, then the rest.
+    /// Ends the replicas, all at once, then the rest.
     pub(crate) async fn stop(self, replicas: Vec<Replica>) {
-        for replica in replicas {
-            replica.stop().await;
-        }
+        join_all(replicas.into_iter().map(Replica::stop)).await;
         self.ec2.stop().await;
         self.control_plane.stop().await;
     }
@@ -180,10 +178,9 @@ impl Replica {
     }
 
     /// Its processor time since it began, in milliseconds.
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
     pub(crate) fn processor_ms(&self) -> f64 {
-        #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
-        let time = usage::processor_ms(self.process.pid()) as f64;
-        time
+        usage::processor_ms(self.process.pid()) as f64
     }
 
     /// Ends it as an update does.

@@ -23,7 +23,7 @@ const USERS: usize = 100;
 /// Bookings are made a while before, long enough for their locks to be written ahead…
 const AHEAD_S: i64 = 150;
 /// … or, where there is little time, in the seconds before.
-const QUICK_AHEAD_S: i64 = 20;
+const QUICK_AHEAD_S: i64 = 14;
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let count = args.sized(args.due, 1000, 100);

@@ -80,7 +80,7 @@ async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
         bench.ec2.world().add_fault(rule);
     }
     // All are granted well before, however slow the machine.
-    let start = in_seconds(if args.quick { 15 } else { 40 })?;
+    let start = in_seconds(if args.quick { 10 } else { 40 })?;
     let window = (start, start + jiff::SignedDuration::from_mins(10));
     let bookings = good.iter().chain(&bad).map(|group| booking(group, group, "ann", window)).collect();
     create(&bench.client, "bookings", bookings).await?;

@@ -19,7 +19,7 @@ use crate::{
 const LIVES: usize = 30;
 const MACHINES: usize = 3;
 /// From creation to start, and from start to end.
-const AHEAD_S: i64 = 12;
+const AHEAD_S: i64 = 10;
 const LASTS_S: i64 = 10;
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {

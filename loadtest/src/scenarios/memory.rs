@@ -116,7 +116,7 @@ pub(crate) async fn measure(
 }
 
 fn settles(args: &Args) -> Duration {
-    if args.quick { SETTLES / 8 } else { SETTLES }
+    if args.quick { SETTLES / 12 } else { SETTLES }
 }
 
 /// Memory of the largest, in MiB.

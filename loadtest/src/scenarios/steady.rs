@@ -21,10 +21,10 @@ const SETTLES: Duration = Duration::from_secs(75);
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let count = args.sized(args.resources, 10_000, 500);
-    let seconds = args.seconds.unwrap_or(if args.quick { 15 } else { 120 });
+    let seconds = args.seconds.unwrap_or(if args.quick { 10 } else { 120 });
     let bench = Bench::start(args, "steady").await?;
     let (_, replicas) = at_rest(&bench, ("rest", count, 1), args.replicas).await?;
-    tokio::time::sleep(if args.quick { SETTLES / 4 } else { SETTLES }).await;
+    tokio::time::sleep(if args.quick { SETTLES / 6 } else { SETTLES }).await;
     let (_, from) = Calls::since(bench.ec2.world(), u64::MAX);
     let before = bench.api_metrics().await?;
     let busy = processor_ms(&replicas);
