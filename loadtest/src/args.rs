@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// Bookings in memory; 100,000, or 2,000 with --quick.
     #[arg(long)]
     pub(crate) bookings: Option<usize>,
-    /// How long rest and churn are measured, in seconds; 120 and 60, or 15 and 10 with --quick.
+    /// How long rest and churn are measured, in seconds; 120 and 60, or 10 each with --quick.
     #[arg(long)]
     pub(crate) seconds: Option<u64>,
     /// The operator to measure, a shell command; the one beside this program unless told. It finds in its environment
@@ -44,7 +44,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Measures how cost grows with Bookings, Resources and replicas: growth.json and growth.svg, half an hour with --quick.
+    /// Measures how cost grows with Bookings, Resources and replicas: growth.json and growth.svg, twenty minutes with --quick.
     Growth,
     /// Compares two reports, figure by figure.
     Compare {

@@ -18,8 +18,10 @@ const RESOURCES_OF_BOOKINGS: usize = 1000;
 const RESOURCES: [usize; 3] = [100, 1000, 10_000];
 const BOOKINGS_OF_RESOURCES: usize = 10_000;
 const REPLICAS: [u8; 3] = [1, 3, 5];
-/// How long each is let rest, three times; looks at all groups come once a minute.
-const SETTLES: Duration = Duration::from_mins(1);
+/// How long each is let come to rest, twice.
+const SETTLES: Duration = Duration::from_secs(20);
+/// How long it is looked at then: looks at all groups come once a minute.
+const RESTS: Duration = Duration::from_mins(1);
 const CHANGES: usize = 2000;
 
 /// A curve.
@@ -39,7 +41,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         let mut all = Vec::new();
         for (size, bookings, resources) in sizes {
             println!("== {bookings} bookings, {resources} resources");
-            let cost = memory::measure(args, bookings, resources, SETTLES).await?;
+            let cost = memory::measure(args, bookings, resources, (SETTLES, RESTS)).await?;
             #[allow(clippy::cast_precision_loss, reason = "objects are fewer")]
             all.push((size as f64, cost));
         }

@@ -46,7 +46,7 @@ pub(crate) struct Cost {
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let bookings = args.sized(args.bookings, 100_000, 2000);
     let resources = args.sized(args.resources, 10_000, 200);
-    let cost = measure(args, bookings, resources, settles(args)).await?;
+    let cost = measure(args, bookings, resources, (settles(args), settles(args))).await?;
     // Events of the ring apart.
     let of_objects = |what: &&String| what.contains("booking") || what.contains("resource");
     let writes = cost.writes.keys().filter(of_objects).filter_map(|what| cost.writes.get(what));
@@ -72,13 +72,13 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// Measures so many Bookings of so many Resources at rest: for as long as given after all replicas are ready, and as long after
-/// that once more, and after a restart.
+/// Measures so many Bookings of so many Resources: first let come to rest for as long as given, then at rest for a round of looks,
+/// then after a restart.
 pub(crate) async fn measure(
     args: &Args,
     bookings: usize,
     resources: usize,
-    settles: Duration,
+    (settles, rests): (Duration, Duration),
 ) -> Result<Cost, Failure> {
     let bench = Bench::start(args, "memory").await?;
     bench.machines(&names("memory", resources), 1)?;
@@ -93,7 +93,7 @@ pub(crate) async fn measure(
     tokio::time::sleep(settles).await;
     let (busy, (_, rest_from), rest) =
         (processor_ms(&replicas), Calls::since(bench.ec2.world(), u64::MAX), Instant::now());
-    tokio::time::sleep(settles).await;
+    tokio::time::sleep(rests).await;
     let processor = (processor_ms(&replicas) - busy) / rest.elapsed().as_secs_f64();
     let (at_rest, _) = Calls::since(bench.ec2.world(), rest_from);
     #[allow(clippy::cast_precision_loss, reason = "some hundred calls")]

@@ -215,6 +215,11 @@ impl Attempts {
         }
     }
 
+    /// Whether this action was taken before.
+    pub fn was_taken(&self, id: &str, action: &Action) -> bool {
+        self.of(id, action).is_some_and(Attempt::was_taken)
+    }
+
     /// The error of the last try of this action, if it failed.
     pub fn error(&self, id: &str, action: &Action) -> Option<&str> {
         self.of(id, action)?.error.as_deref()

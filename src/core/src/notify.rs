@@ -58,7 +58,8 @@ pub enum Happening {
 }
 
 impl Happening {
-    const ALL: [Self; 4] = [Self::BeforeEnd, Self::Start, Self::Ready, Self::Failure];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::BeforeEnd, Self::Start, Self::Ready, Self::Failure];
 
     /// The word in `notifications[].on`.
     pub fn word(self) -> &'static str {

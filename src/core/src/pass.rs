@@ -228,9 +228,12 @@ impl<'a> Pass<'a> {
                 (before == reason::STOPPED, idle_since, String::new())
             }
             Some(hold) => {
-                let begun = grants.iter().filter_map(|grant| grant.window).filter(|it| it.contains(now));
+                let windows =
+                    grants.iter().zip(&self.live).filter_map(|(grant, live)| Some((grant.window?, live)));
+                let begun = windows.filter(|(window, _)| window.contains(now));
                 let held_before = old.holder.as_ref().is_some_and(|holder| holder.user == hold.user);
-                let since = begun.map(|window| window.from).min();
+                // Nothing was due before somebody asked for it.
+                let since = begun.map(|(window, live)| window.from.max(live.created)).min();
                 (before == reason::HELD && held_before, since, hold.user.clone())
             }
         };

@@ -42,6 +42,7 @@ use crate::{
     places,
     share::Share,
     telemetry::{
+        gauges::Gauges,
         log, metrics,
         probes::{Readiness, bind, metrics_routes, probe_routes, serve},
     },
@@ -125,7 +126,7 @@ async fn start(config: Config, began: Stamp) -> Result<(), StartError> {
     let parts = Parts { client, clouds, clock, share };
     let operator = Operator::new(&config, parts)?;
     if let Some(address) = config.metrics_address {
-        let routes = metrics_routes(handle, operator.queue.clone());
+        let routes = metrics_routes(handle, operator.gauges());
         operator.tasks.spawn(serve(bind(address).await?, routes, stop.clone()));
     }
     if let Some(address) = config.probe_address {
@@ -321,6 +322,11 @@ impl Operator {
         if tokio::time::timeout(rest, self.tasks.wait()).await.is_err() {
             tracing::warn!("some calls did not end in time");
         }
+    }
+
+    fn gauges(&self) -> Gauges {
+        let (cache, clouds) = (self.pass.cache.clone(), self.pass.clouds.clone());
+        Gauges { queue: self.queue.clone(), cache, clouds }
     }
 
     /// Runs passes, and looks at groups at rest.

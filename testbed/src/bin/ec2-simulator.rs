@@ -5,7 +5,15 @@ use std::sync::Arc;
 
 use clap::Parser;
 use jiff::Timestamp;
-use testbed::ec2::{Admission, AdmitAll, ClockMode, Ec2Config, Ec2Simulator, Settings, TokenBuckets};
+use testbed::ec2::{
+    AddInstances, Admission, AdmitAll, ClockMode, Ec2Config, Ec2Simulator, InstanceState, Settings,
+    TokenBuckets,
+};
+use testbed::replica::REGION;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The tag that marks a group.
+const GROUP_TAG: &str = "resource-booking-application";
 
 /// A simulated API of EC2, RDS and STS, administered under /_admin
 #[derive(Debug, Parser)]
@@ -46,6 +54,12 @@ struct Arguments {
     /// The clock begins at this moment (RFC 3339) and moves only when it is advanced
     #[arg(long, value_name = "TIME")]
     virtual_clock: Option<Timestamp>,
+    /// Stopped machines of a group, that many with its tag; may be repeated
+    #[arg(long = "group", value_name = "TAG=COUNT", value_parser = group)]
+    groups: Vec<(String, usize)>,
+    /// The region of these machines
+    #[arg(long, default_value = REGION)]
+    region: String,
     /// The account of an access key id; may be repeated
     #[arg(long = "account", value_name = "KEY=ACCOUNT", value_parser = key_and_account)]
     accounts: Vec<(String, String)>,
@@ -54,6 +68,11 @@ struct Arguments {
 fn key_and_account(text: &str) -> Result<(String, String), String> {
     let (key, account) = text.split_once('=').ok_or("expected KEY=ACCOUNT")?;
     Ok((key.to_owned(), account.to_owned()))
+}
+
+fn group(text: &str) -> Result<(String, usize), String> {
+    let (tag, count) = text.split_once('=').ok_or("expected TAG=COUNT")?;
+    Ok((tag.to_owned(), count.parse().map_err(|error| format!("{count:?}: {error}"))?))
 }
 
 impl From<Arguments> for Ec2Config {
@@ -82,9 +101,20 @@ impl From<Arguments> for Ec2Config {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let simulator = Ec2Simulator::start(Arguments::parse().into()).await?;
+    let arguments = Arguments::parse();
+    let (groups, region) = (arguments.groups.clone(), arguments.region.clone());
+    let simulator = Ec2Simulator::start(arguments.into()).await?;
+    for (tag, count) in groups {
+        let machines = AddInstances::count(count).tag(GROUP_TAG, &tag).state(InstanceState::Stopped);
+        simulator.world().add_instances(&AddInstances { region: region.clone(), ..machines })?;
+    }
     println!("{}", simulator.url());
-    tokio::signal::ctrl_c().await?;
+    // In a container it is ended by SIGTERM, for which the first process has no default.
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
     simulator.stop().await;
     Ok(())
 }

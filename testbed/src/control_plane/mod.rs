@@ -53,10 +53,22 @@ impl ControlPlane {
     /// When the programs cannot be had, or do not become ready; the error shows the end of their
     /// log.
     pub async fn start() -> Result<Self, ControlPlaneError> {
+        Self::start_one(false).await
+    }
+
+    /// The same, and it keeps a log of what service accounts ask for: [`Self::audit_log`].
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn audited() -> Result<Self, ControlPlaneError> {
+        Self::start_one(true).await
+    }
+
+    async fn start_one(audited: bool) -> Result<Self, ControlPlaneError> {
         let binaries = Binaries::find_or_make().await?;
         let mut attempt = 1;
         let server = loop {
-            match Server::start(&binaries).await {
+            match Server::start(&binaries, audited).await {
                 Err(error) if attempt < START_ATTEMPTS && server::lost_its_port(&error) => {
                     attempt += 1;
                 }
@@ -183,6 +195,14 @@ impl ControlPlane {
         tokio::time::sleep_until(gone + away).await;
         server.start_etcd().await?;
         server.start_api_server().await
+    }
+
+    /// The audit log of an audited one: a line of JSON for each request of a service account.
+    ///
+    /// # Errors
+    /// When the processes are not ours.
+    pub async fn audit_log(&self) -> Result<PathBuf, ControlPlaneError> {
+        Ok(self.server().await?.audit_log())
     }
 
     /// Its store, to fill it faster than the API server would.

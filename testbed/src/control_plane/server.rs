@@ -30,6 +30,16 @@ const READY_POLL: Duration = Duration::from_millis(20);
 /// none), so the wait between TERM and KILL is short: with watches open kube-apiserver would take
 /// its time.
 const GRACE: Duration = Duration::from_secs(1);
+/// Name of the audit log.
+const AUDIT: &str = "audit";
+const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  userGroups: [\"system:serviceaccounts\"]
+- level: None
+";
 
 const ETCD: &str = "etcd";
 const API_SERVER: &str = "kube-apiserver";
@@ -55,7 +65,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts both programs and waits until kube-apiserver is ready.
-    pub(super) async fn start(binaries: &Binaries) -> Result<Self, ControlPlaneError> {
+    pub(super) async fn start(binaries: &Binaries, audited: bool) -> Result<Self, ControlPlaneError> {
         // The keys in it are secret even among the users of one machine.
         let temporary = tempfile::Builder::new()
             .prefix("booking-testbed-")
@@ -67,6 +77,10 @@ impl Server {
         let url = format!("https://{}:{port}", Ipv4Addr::LOCALHOST);
         write_files(temporary.path(), &url)?;
         let (etcd, directory) = start_etcd(&binaries.etcd, temporary, etcd_port)?;
+        let mut api_arguments = api_server_arguments(&directory, etcd_port, port);
+        if audited {
+            api_arguments.extend(audit_arguments(&directory)?);
+        }
         let mut server = Self {
             api: None,
             etcd,
@@ -74,7 +88,7 @@ impl Server {
             etcd_program: binaries.etcd.clone(),
             etcd_port,
             api_program: binaries.kube_apiserver.clone(),
-            api_arguments: api_server_arguments(&directory, etcd_port, port),
+            api_arguments,
             directory,
         };
         // Started too early, kube-apiserver finds no etcd and only tries again after a second.
@@ -87,6 +101,11 @@ impl Server {
 
     pub(super) fn kubeconfig(&self) -> PathBuf {
         self.directory.join("kubeconfig")
+    }
+
+    /// Where an audited server writes what service accounts ask for.
+    pub(super) fn audit_log(&self) -> PathBuf {
+        log_file(&self.directory, AUDIT)
     }
 
     pub(super) fn etcd_port(&self) -> u16 {
@@ -317,4 +336,12 @@ fn api_server_arguments(directory: &Path, etcd_port: u16, port: u16) -> Vec<Stri
     ]
     .map(|(name, value)| format!("--{name}={value}"))
     .to_vec()
+}
+
+/// What service accounts ask for, a line of JSON each, once it is answered.
+fn audit_arguments(directory: &Path) -> Result<[String; 2], ControlPlaneError> {
+    let policy = directory.join("audit-policy.yaml");
+    std::fs::write(&policy, AUDIT_POLICY).map_err(ControlPlaneError::file(&policy))?;
+    let log = log_file(directory, AUDIT);
+    Ok([format!("--audit-policy-file={}", policy.display()), format!("--audit-log-path={}", log.display())])
 }

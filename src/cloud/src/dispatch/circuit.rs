@@ -14,6 +14,8 @@ const NO_BLIP: Duration = Duration::from_millis(500);
 /// How long it stays open; doubles with each try that fails.
 const FIRST: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(30);
+/// How long after a try was due its circuit counts as open: who works on its groups asks each minute.
+const UNASKED: Duration = Duration::from_mins(5);
 
 /// See the module. Pure: `now` is an argument.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +50,11 @@ impl Circuit {
         }
         (open.until, open.is_tried) = (now + open.lasts, true);
         Ok(())
+    }
+
+    /// Whether it is open. One that nobody has wanted anything of for a while says nothing of how the cloud is now.
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        self.open.as_ref().is_some_and(|open| now < open.until + UNASKED)
     }
 
     /// Takes note of what came of a call.
@@ -109,6 +116,11 @@ mod tests {
         assert!(broken(FAILURES - 1, now).enter(now).is_ok());
         let error = broken(FAILURES, now).enter(now).unwrap_err();
         assert_eq!((error.code.as_str(), error.retry_after), ("Timeout", Some(FIRST)));
+        assert_eq!(
+            [FAILURES - 1, FAILURES].map(|failures| broken(failures, now).is_open(now)),
+            [false, true]
+        );
+        assert!(!broken(FAILURES, now).is_open(now + FIRST + UNASKED), "nobody asks any more");
     }
 
     #[test]

@@ -177,6 +177,12 @@ impl Dispatcher {
         }
     }
 
+    /// Whether it has failed so often that it is asked seldom.
+    pub fn is_broken(&self) -> bool {
+        let now = tokio::time::Instant::now();
+        self.circuit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_open(now)
+    }
+
     /// How our part of an action's budget stands.
     pub fn standing(&self, action: Action) -> Standing {
         match action {

@@ -5,6 +5,7 @@
 //! write's answer is recorded here at once, and of two versions of an object the newer one stays
 //! (resourceVersions compare as numbers: documented since Kubernetes 1.35, true before).
 
+pub mod census;
 mod kept;
 mod kinds;
 
@@ -23,7 +24,7 @@ use jiff::Timestamp;
 use kube::{ResourceExt, api::ObjectMeta};
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::kept::Kept;
+use self::{census::Census, kept::Kept};
 use super::{Key, Kind};
 
 /// What a pass works on.
@@ -79,6 +80,7 @@ pub struct State {
     bookings_of: HashMap<Key, BTreeSet<String>>,
     /// Resources by what makes their machines the same.
     groups: HashMap<GroupKey, BTreeSet<Name>>,
+    census: Census,
 }
 
 /// Objects of a kind.
@@ -278,6 +280,11 @@ impl Cache {
             .map(|(name, _)| name.clone())
             .collect();
         gone.iter().flat_map(|name| state.remove::<K>(name)).collect()
+    }
+
+    /// How many there are of what.
+    pub fn census(&self) -> Census {
+        self.lock().census.clone()
     }
 
     /// The newest version of any object of a kind.

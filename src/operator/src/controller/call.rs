@@ -10,11 +10,12 @@ use booking_cloud::{
 use booking_core::{
     Action, Attempts, Call, Occasion, Turn,
     instance::{TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
-    instant::after,
+    instant::{after, elapsed},
 };
 use jiff::Timestamp;
 
 use super::{Key, observe::backoff};
+use crate::telemetry::lateness as telemetry;
 
 /// What came of a call.
 #[derive(Debug)]
@@ -62,10 +63,20 @@ pub fn tags(lock: &Lock) -> [Tag; 2] {
 }
 
 impl Outcome {
+    /// Whether it was taken, and what it does was not sent to any of the machines before.
+    fn is_first(&self, attempts: &Attempts) -> bool {
+        let taken = self.results.iter().filter(|(_, result)| result.is_ok());
+        let mut before = taken.map(|(id, _)| attempts.was_taken(id, &self.action)).peekable();
+        before.peek().is_some() && !before.any(|before| before)
+    }
+
     /// Remembers what was sent, and logs it: one line per call, one per machine that failed.
-    pub fn record(self, key: &Key, attempts: &mut Attempts, now: Timestamp) {
+    pub fn record(self, key: &Key, attempts: &mut Attempts, turn: &Turn, now: Timestamp) {
         let verb = verb(&self.action);
         let done = self.results.values().filter(|result| result.is_ok()).count();
+        if self.is_first(attempts) && turn.occasion == Occasion::Due {
+            telemetry::sent(&self.action, elapsed(turn.due, now));
+        }
         if done > 0 {
             tracing::info!(%key, verb, machines = done, "sent");
         }

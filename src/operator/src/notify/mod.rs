@@ -25,7 +25,7 @@ use std::{
 use backon::{BackoffBuilder, ExponentialBuilder};
 use booking_core::{
     Deliveries, Delivery, Notice,
-    notify::{NoticeId, text::text},
+    notify::{Happening, NoticeId, text::text},
 };
 use kube::Client;
 use tokio::{sync::oneshot, time::Instant};
@@ -430,9 +430,23 @@ fn read(path: Option<&Path>) -> Result<Option<Vec<u8>>, SetupError> {
     path.filter(|path| !path.as_os_str().is_empty()).map(read).transpose()
 }
 
+/// Shows all counters at zero: of a series that begins with its first event no increase is seen.
+pub fn begin_metrics() {
+    for type_ in ["email", "webhook"] {
+        for happening in Happening::ALL {
+            for outcome in ["sent", "failed", "retried"] {
+                counter(type_, happening, outcome).increment(0);
+            }
+        }
+    }
+}
+
 fn count(notice: &Notice, outcome: &'static str) {
     let type_ = if notice.id.type_ == "email" { "email" } else { "webhook" };
-    let event = notice.id.happening.word();
+    counter(type_, notice.id.happening, outcome).increment(1);
+}
+
+fn counter(type_: &'static str, happening: Happening, outcome: &'static str) -> metrics::Counter {
+    let event = happening.word();
     metrics::counter!("booking_operator_notifications_total", "type" => type_, "event" => event, "outcome" => outcome)
-        .increment(1);
 }

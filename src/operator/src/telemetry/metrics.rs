@@ -1,9 +1,14 @@
 //! Prometheus metrics. No label ever holds an object's name or an error's text.
 
+use super::{gauges, lateness};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Buckets of durations in seconds: from a cache hit to a call that timed out.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Of how late something is: from what nobody notices to what EC2's limits make of ten thousand machines due at once.
+const LATENESS: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];
+/// Of how long machines take to run, databases included.
+const READY: [f64; 12] = [1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
 
 /// Installs the recorder of the process; the handle renders what it holds.
 ///
@@ -12,9 +17,17 @@ const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(lateness::START.to_owned()), &LATENESS)?
+        .set_buckets_for_metric(Matcher::Full(lateness::STOP.to_owned()), &LATENESS)?
+        .set_buckets_for_metric(Matcher::Full(lateness::READY.to_owned()), &READY)?
         .install_recorder()?;
     describe();
+    lateness::describe();
+    lateness::begin();
+    crate::notify::begin_metrics();
+    gauges::describe();
     booking_ring::kubernetes::telemetry::describe();
+    booking_ring::kubernetes::telemetry::begin();
     Ok(handle)
 }
 
@@ -27,7 +40,6 @@ fn describe() {
         "Duration of a pass, by outcome."
     );
     describe_histogram!("booking_operator_queue_latency_seconds", Unit::Seconds, "From due to begun.");
-    describe_gauge!("booking_operator_queue_depth", "Groups that are due and wait for a worker.");
     describe_counter!("booking_operator_api_writes_total", "Writes to the API server, by write and outcome.");
     describe_counter!(
         "booking_operator_cloud_calls_total",
@@ -44,5 +56,6 @@ fn describe() {
         "By how much the local wall clock is ahead of the API server's, beyond what is uncertain."
     );
     describe_gauge!("booking_operator_build_info", "Always 1; the version is a label.");
+    describe_counter!("booking_operator_notifications_total", "Tries to notify, by what came of them.");
     metrics::gauge!("booking_operator_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }

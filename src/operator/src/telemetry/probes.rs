@@ -16,8 +16,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::gauges::Gauges;
 use crate::{
-    controller::{queue::WorkQueue, watch::WatchHealth},
+    controller::watch::WatchHealth,
     original::{LEASE, Original},
 };
 
@@ -128,10 +129,9 @@ pub fn probe_routes(readiness: Arc<Readiness>) -> Router {
 }
 
 /// The route of the metrics.
-pub fn metrics_routes(handle: PrometheusHandle, queue: Arc<WorkQueue>) -> Router {
+pub fn metrics_routes(handle: PrometheusHandle, gauges: Gauges) -> Router {
     let render = async move || {
-        #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!("booking_operator_queue_depth").set(queue.depth() as f64);
+        gauges.measure().await;
         handle.run_upkeep();
         handle.render()
     };

@@ -29,6 +29,7 @@ const INSTANCE_MAX: usize = 128;
 /// Describes the metrics to the process's recorder. The recorder must be installed.
 pub fn describe() {
     describe_gauge!("booking_operator_ring_slots_owned", "Slots that this replica works on.");
+    describe_gauge!("booking_operator_ring_slots", "Slots of the ring, whoever works on them.");
     describe_gauge!(
         "booking_operator_ring_permit_left_seconds",
         Unit::Seconds,
@@ -57,9 +58,19 @@ pub fn describe() {
     );
 }
 
+/// Shows counters at zero: of a series that begins with its first event no increase is seen.
+pub fn begin() {
+    for name in ["handoffs", "seals", "conflicts", "lapses"] {
+        counter!(format!("booking_operator_ring_{name}_total")).increment(0);
+    }
+    let _ = histogram!("booking_operator_ring_handoff_duration_seconds");
+}
+
 /// Sets the gauges.
 pub fn measure(member: &Member, now: Stamp) {
     let epoch = member.ring().map_or(0, |ring| ring.value.epoch);
+    let slots = member.ring().map_or(0, |ring| ring.value.slots);
+    gauge!("booking_operator_ring_slots").set(f64::from(slots));
     gauge!("booking_operator_ring_slots_owned").set(to_float(member.owned().len() as u64));
     gauge!("booking_operator_ring_permit_left_seconds").set(member.left(now).as_secs_f64());
     gauge!("booking_operator_ring_epoch").set(to_float(epoch));

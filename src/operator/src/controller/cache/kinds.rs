@@ -34,6 +34,7 @@ impl Cached for Resource {
 
     /// The others on the same group ask anew whose it is.
     fn replaced(state: &mut State, name: &Name, old: Option<&Self>, new: Option<&Self>) -> BTreeSet<Key> {
+        state.census.replaced(old, new);
         let standing = |resource: &Self| {
             let holds = resource.status.as_ref().is_some_and(|status| status.holder.is_some());
             let deleting = resource.metadata.deletion_timestamp.is_some();
@@ -86,6 +87,7 @@ impl Cached for Booking {
     /// A retargeted Booking concerns the Resource that it left, too; one that is finished or gone, its
     /// scheduler.
     fn replaced(state: &mut State, name: &Name, old: Option<&Self>, new: Option<&Self>) -> BTreeSet<Key> {
+        state.census.replaced(old, new);
         let mut changed = BTreeSet::new();
         let (from, to) = (old.map(Key::of_booking), new.map(Key::of_booking));
         if from != to {

@@ -19,7 +19,6 @@ use kube::Resource as _;
 use tokio::time::Instant;
 
 use super::{Outcome, Pass};
-use crate::clouds;
 use crate::controller::{
     Key,
     cache::Snapshot,
@@ -28,6 +27,7 @@ use crate::controller::{
     observe,
     write::{Leave, WriteError, Writer},
 };
+use crate::{clouds, telemetry::lateness};
 
 /// How long until notices are offered again that there was no room for.
 const OUTBOX_FULL: Duration = Duration::from_secs(5);
@@ -270,7 +270,7 @@ impl Pass {
                 return Err(WriteError::Conflict);
             }
             let sent = call::send(cloud, work.key, &work.leave.permit, (call, &decision.turn)).await;
-            sent.record(work.key, attempts, self.clock.now());
+            sent.record(work.key, attempts, &decision.turn, self.clock.now());
         }
         Ok(())
     }
@@ -313,7 +313,13 @@ impl Refused {
                     self.uids.extend(booking.metadata.uid.clone());
                     self.last = Some(error);
                 }
-                written => written?,
+                written => {
+                    written?;
+                    let before = booking.status.as_ref().and_then(|old| old.ready_after_seconds);
+                    if before.is_none() {
+                        lateness::ready(status.ready_after_seconds);
+                    }
+                }
             }
         }
         Ok(())

@@ -1,0 +1,84 @@
+//! What is looked up for each scrape: how much there is of what, and how the clouds stand.
+
+use std::sync::Arc;
+
+use booking_cloud::{CloudKey, Dispatcher, budget::Action};
+use metrics::{describe_gauge, gauge};
+
+use crate::{
+    clouds::OpenClouds,
+    controller::{cache::Cache, queue::WorkQueue},
+};
+
+/// Where the numbers come from.
+#[derive(Clone)]
+pub struct Gauges {
+    /// Keys that are due.
+    pub queue: Arc<WorkQueue>,
+    /// Bookings and Resources.
+    pub cache: Arc<Cache>,
+    /// Accounts and regions.
+    pub clouds: Arc<OpenClouds>,
+}
+
+/// Describes the metrics to the process's recorder.
+pub fn describe() {
+    describe_gauge!("booking_operator_queue_depth", "Groups that are due and wait for a worker.");
+    describe_gauge!(
+        "booking_operator_bookings",
+        "Bookings by state, as this replica sees them: all of them, not only those it works on."
+    );
+    describe_gauge!(
+        "booking_operator_machines",
+        "Machines of Resources by use, as this replica sees them: booked (running for somebody), idle (running for nobody), stopped."
+    );
+    describe_gauge!(
+        "booking_operator_cloud_broken",
+        "1 while an account and region fails so often that it is asked seldom, else 0."
+    );
+    describe_gauge!(
+        "booking_operator_cloud_budget_fill",
+        "How full this replica's part of an action's token bucket is, from 0 to 1."
+    );
+    describe_gauge!(
+        "booking_operator_cloud_budget_demand",
+        "Machines or calls that wait for tokens of an action, or will in a moment."
+    );
+}
+
+impl Gauges {
+    /// Sets them.
+    #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    pub async fn measure(&self) {
+        gauge!("booking_operator_queue_depth").set(self.queue.depth() as f64);
+        let census = self.cache.census();
+        for (state, number) in census.bookings {
+            gauge!("booking_operator_bookings", "state" => state).set(number as f64);
+        }
+        for (used, number) in census.machines {
+            gauge!("booking_operator_machines", "use" => used).set(number as f64);
+        }
+        for cloud in self.clouds.all().await {
+            of_cloud(&cloud);
+        }
+    }
+}
+
+/// There are as many label values as the file of accounts and regions allows.
+#[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn of_cloud(cloud: &Dispatcher) {
+    let CloudKey { account, region, service } = cloud.key().clone();
+    let place = [("account", name(&account)), ("region", region), ("service", service)];
+    gauge!("booking_operator_cloud_broken", &place).set(f64::from(u8::from(cloud.is_broken())));
+    for action in Action::ALL {
+        let standing = cloud.standing(action);
+        let labels = [&place[..], &[("action", action.as_str().to_owned())]].concat();
+        gauge!("booking_operator_cloud_budget_fill", &labels).set(standing.fill);
+        gauge!("booking_operator_cloud_budget_demand", &labels).set(standing.demand as f64);
+    }
+}
+
+/// An account by its role; the operator's own has none.
+fn name(role: &str) -> String {
+    if role.is_empty() { "own".to_owned() } else { role.to_owned() }
+}

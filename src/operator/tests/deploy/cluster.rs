@@ -1,0 +1,84 @@
+//! An API server that keeps an audit log, with `deploy/overlays/bound-users` applied as a user does it; and clients of people.
+
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::ServiceAccount,
+};
+use kube::{Api, Client, api::PostParams, config::Kubeconfig};
+use testbed::control_plane::ControlPlane;
+use tokio::{process::Command, sync::OnceCell};
+
+/// Where the operator is.
+pub const NAMESPACE: &str = "booking-operator";
+/// Name of its service account.
+pub const ACCOUNT: &str = "booking-operator";
+
+/// A directory below `deploy/`.
+pub fn deploy(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(path)
+}
+
+/// The cluster of this test program.
+pub async fn cluster() -> &'static ControlPlane {
+    static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
+    CLUSTER
+        .get_or_init(|| async {
+            let cluster = ControlPlane::audited().await.unwrap();
+            // The second time what the first made is there for all that needs it: kinds, and the namespace.
+            for directory in ["overlays/bound-users", "overlays/bound-users", "components/own-name"] {
+                let path = deploy(directory);
+                if let Err(error) = kubectl(&cluster, &["apply", "--server-side", "-k"], Some(&path)).await {
+                    println!("{directory}: {error}");
+                }
+            }
+            cluster
+        })
+        .await
+}
+
+/// Runs kubectl as the administrator; gives what it printed, and as an error what it complained of.
+pub async fn kubectl(cluster: &ControlPlane, args: &[&str], path: Option<&Path>) -> Result<String, String> {
+    let mut command = Command::new(cluster.kubectl().unwrap());
+    command.args(args).env("KUBECONFIG", cluster.kubeconfig());
+    if let Some(path) = path {
+        command.arg(path);
+    }
+    let output = command.output().await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+/// A client of somebody with these groups, as the API server knows them after they have said who they are.
+pub fn client_of(cluster: &ControlPlane, user: &str, groups: &[&str]) -> Client {
+    let mut config = cluster.client_config();
+    config.auth_info.impersonate = Some(user.to_owned());
+    let groups = groups.iter().copied().chain(["system:authenticated"]);
+    config.auth_info.impersonate_groups = Some(groups.map(ToOwned::to_owned).collect());
+    Client::try_from(config).unwrap()
+}
+
+/// A kubeconfig with a token of the operator's service account, as its Pods have one.
+pub async fn operators_kubeconfig(cluster: &ControlPlane, directory: &Path) -> PathBuf {
+    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client().unwrap(), NAMESPACE);
+    let wanted = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
+    let token = accounts.create_token_request(ACCOUNT, &PostParams::default(), &wanted).await.unwrap();
+    let mut kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
+    for user in &mut kubeconfig.auth_infos {
+        let info = user.auth_info.get_or_insert_default();
+        *info = kube::config::AuthInfo::default();
+        info.token = Some(token.status.as_ref().unwrap().token.clone().into());
+    }
+    for context in &mut kubeconfig.contexts {
+        context.context.get_or_insert_default().namespace = Some(NAMESPACE.to_owned());
+    }
+    let path = directory.join("kubeconfig");
+    // Serialized, a secret is hidden: the token is put in as text.
+    let mut text = serde_json::to_value(&kubeconfig).unwrap();
+    for user in text["users"].as_array_mut().unwrap() {
+        user["user"]["token"] = token.status.as_ref().unwrap().token.clone().into();
+    }
+    std::fs::write(&path, text.to_string()).unwrap();
+    path
+}

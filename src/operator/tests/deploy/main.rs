@@ -1,0 +1,17 @@
+//! What `deploy/` installs, on an API server of its own: whether it is taken, what the operator's rights are worth, and who may do
+//! what with them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking, their helpers too"
+)]
+
+mod attacks;
+mod cluster;
+mod iam;
+mod manifests;
+mod monitoring;
+mod rights;

@@ -1,0 +1,48 @@
+//! Whether the API server takes what is installed.
+
+use super::cluster::{cluster, deploy, kubectl};
+
+/// Everything that can be applied.
+const ALL: [&str; 5] =
+    ["base", "overlays/single-replica", "overlays/namespaced", "overlays/bound-users", "overlays/simulator"];
+
+#[tokio::test]
+async fn every_overlay_is_taken_by_the_api_server_field_by_field() {
+    let cluster = cluster().await;
+    for path in ALL {
+        let strict =
+            ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", "-k"];
+        let taken = kubectl(cluster, &strict, Some(&deploy(path))).await;
+        let taken = taken.unwrap_or_else(|error| panic!("{path}: {error}"));
+        for kind in ["deployment.apps", "customresourcedefinition", "clusterrole"] {
+            assert!(taken.contains(kind), "{path} has no {kind}:\n{taken}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_pods_may_run_where_only_restricted_ones_may() {
+    // given the namespace's own label, when a Pod of the Deployment's template is created
+    let cluster = cluster().await;
+    let deployment =
+        kubectl(cluster, &["get", "deployment", "-n", "booking-operator", "-o", "json"], None).await.unwrap();
+    let list: serde_json::Value = serde_json::from_str(&deployment).unwrap();
+    let mut pod = list["items"][0]["spec"]["template"].clone();
+    pod["apiVersion"] = "v1".into();
+    pod["kind"] = "Pod".into();
+    pod["metadata"]["name"] = "as-in-the-deployment".into();
+    let client = cluster.client().unwrap();
+    let create = |pod: &serde_json::Value| {
+        let request = http::Request::post("/api/v1/namespaces/booking-operator/pods?dryRun=All")
+            .header("content-type", "application/json")
+            .body(pod.to_string().into_bytes());
+        let client = client.clone();
+        async move { client.request_text(request.unwrap()).await }
+    };
+    // then it is taken
+    create(&pod).await.unwrap();
+    // and one with a right more is not
+    pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = true.into();
+    let refused = create(&pod).await.unwrap_err().to_string();
+    assert!(refused.contains("PodSecurity"), "{refused}");
+}

@@ -1,0 +1,232 @@
+//! The operator's rights against what it asks for, by the API server's audit log: nothing is missing, and nothing is spare.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use booking_api::{
+    Booking, BookingScheduler, BookingSchedulerSpec, BookingSpec, BookingTemplate, Resource, ResourceMonitor,
+    ResourceMonitorSpec, ResourceSpec,
+};
+use booking_core::instance::TAG_APPLICATION;
+use jiff::Timestamp;
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, PostParams},
+    runtime::wait::{await_condition, conditions::is_deleted},
+};
+use serde::Deserialize;
+use testbed::{
+    ec2::{AddInstances, Ec2Config, Ec2Simulator, InstanceState},
+    replica::{QUICK_RING, Replica, ReplicaConfig},
+};
+
+use super::cluster::{ACCOUNT, NAMESPACE, cluster, kubectl, operators_kubeconfig};
+
+/// Where people book.
+const TEAM: &str = "rights";
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A right: group, resource or resource/subresource, verb, and whether in its own namespace only.
+type Right = (String, String, String, bool);
+
+/// An entry of the audit log.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    user: User,
+    verb: String,
+    object_ref: Option<Object>,
+    response_status: Option<Status>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code, reason = "told when a request is forbidden")]
+struct Object {
+    #[serde(default)]
+    api_group: String,
+    resource: String,
+    #[serde(default)]
+    subresource: String,
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    #[serde(default)]
+    code: u16,
+}
+
+#[tokio::test]
+async fn the_operator_has_each_right_that_it_needs_and_no_other() {
+    // given the roles as they are installed, and replicas with the service account's own token
+    let cluster = cluster().await;
+    kubectl(cluster, &["create", "namespace", TEAM], None).await.unwrap();
+    let granted = granted(cluster.client().unwrap()).await;
+    // when everything happens that an operator has something to do with
+    lives(cluster.client().unwrap(), &operators_replicas().await).await;
+    // then none of its requests is forbidden
+    let log = std::fs::read_to_string(cluster.audit_log().await.unwrap()).unwrap();
+    let entries = log.lines().map(|line| serde_json::from_str::<Entry>(line).unwrap());
+    let own = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
+    let mut used = BTreeSet::<Right>::new();
+    for Entry { verb, object_ref, response_status, .. } in entries.filter(|entry| entry.user.username == own)
+    {
+        assert_ne!(
+            response_status.map(|status| status.code),
+            Some(403),
+            "{verb} is forbidden: {object_ref:?}"
+        );
+        let Some(Object { api_group, resource, subresource, namespace, .. }) = object_ref else { continue };
+        let resource = if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") };
+        used.insert((api_group, resource, verb, namespace == NAMESPACE));
+    }
+    // and each right is used
+    let spare: Vec<&Right> = granted.iter().filter(|right| !is_used(right, &used)).collect();
+    assert!(spare.is_empty(), "never used: {spare:#?}\nused: {used:#?}");
+    println!("{} rights, each used; {} kinds of requests, each allowed", granted.len(), used.len());
+}
+
+/// Who may list may get: there is no more to see. It does so where somebody else's write came first.
+fn is_used((group, resource, verb, own): &Right, used: &BTreeSet<Right>) -> bool {
+    let with = |verb: &str| used.contains(&(group.clone(), resource.clone(), verb.to_owned(), *own));
+    with(verb) || (verb == "get" && with("list"))
+}
+
+/// What the roles of the service account allow.
+async fn granted(client: Client) -> BTreeSet<Right> {
+    let roles: Api<ClusterRole> = Api::all(client.clone());
+    let mut granted = BTreeSet::new();
+    let mut add = |rules: Option<Vec<PolicyRule>>, own: bool| {
+        for rule in rules.into_iter().flatten() {
+            for group in rule.api_groups.iter().flatten() {
+                for resource in rule.resources.iter().flatten() {
+                    granted.extend(
+                        rule.verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone(), own)),
+                    );
+                }
+            }
+        }
+    };
+    for name in ["booking-operator", "booking-operator-sees-original"] {
+        add(roles.get(name).await.unwrap().rules, false);
+    }
+    let own: Api<Role> = Api::namespaced(client, NAMESPACE);
+    add(own.get("booking-operator-ring").await.unwrap().rules, true);
+    granted
+}
+
+/// A cloud, and how replicas are started on it with the service account's token.
+struct Replicas {
+    ec2: Ec2Simulator,
+    directory: tempfile::TempDir,
+}
+
+async fn operators_replicas() -> Replicas {
+    let directory = tempfile::tempdir().unwrap();
+    operators_kubeconfig(cluster().await, directory.path()).await;
+    Replicas { ec2: Ec2Simulator::start(Ec2Config::default()).await.unwrap(), directory }
+}
+
+impl Replicas {
+    async fn start(&self, name: &str) -> Replica {
+        let at: &Path = self.directory.path();
+        let args: Vec<&str> = QUICK_RING
+            .into_iter()
+            .chain(["--pod-labels=app.kubernetes.io/name=booking-operator", "--poll-shortest=50ms"])
+            .collect();
+        let config = ReplicaConfig {
+            name,
+            kubeconfig: &at.join("kubeconfig"),
+            ec2_url: &self.ec2.url(),
+            log: &at.join(format!("{name}.log")),
+            args: &args,
+        };
+        Replica::start(&config).await.unwrap()
+    }
+}
+
+/// A booking from made to deleted, a schedule's, a discovery, a group that goes, and replicas that come and go.
+async fn lives(client: Client, replicas: &Replicas) {
+    for (tag, managed) in [("web", false), ("found", true)] {
+        let machines = AddInstances::count(1).tag(TAG_APPLICATION, tag).state(InstanceState::Stopped);
+        let machines = if managed { machines.tag("resource-booking-managed", "true") } else { machines };
+        let machines = AddInstances { region: testbed::replica::REGION.to_owned(), ..machines };
+        replicas.ec2.world().add_instances(&machines).unwrap();
+    }
+    let (first, second) = (replicas.start("first").await, replicas.start("second").await);
+    let made = PostParams::default();
+    let resources: Api<Resource> = Api::namespaced(client.clone(), TEAM);
+    let spec = ResourceSpec { type_: Some("ec2".into()), tag: Some("web".into()), ..ResourceSpec::default() };
+    resources.create(&made, &Resource::new("ec2.web", spec)).await.unwrap();
+    // Over at once, and deleted by itself; twice, so that an Event is told a second time.
+    let bookings: Api<Booking> = Api::namespaced(client.clone(), TEAM);
+    for name in ["brief", "again"] {
+        let now = Timestamp::now();
+        let spec = BookingSpec {
+            resource_name: Some("ec2.web".into()),
+            user_id: Some("ann".into()),
+            start_at: Some(now.to_string()),
+            end_at: Some((now + jiff::SignedDuration::from_secs(4)).to_string()),
+            ttl_minutes_after_finished: Some(0),
+            ..BookingSpec::default()
+        };
+        let uid = bookings.create(&made, &Booking::new(name, spec)).await.unwrap().uid().unwrap();
+        soon("the booking is deleted", await_condition(bookings.clone(), name, is_deleted(&uid))).await;
+        let is_stopped = |it: Option<&Resource>| {
+            let conditions = it.and_then(|it| it.status.as_ref()).map(|status| status.conditions.as_slice());
+            conditions.unwrap_or_default().iter().any(|it| it.type_ == "Ready" && it.reason == "Stopped")
+        };
+        soon("the group is stopped", await_condition(resources.clone(), "ec2.web", is_stopped)).await;
+    }
+    let schedulers: Api<BookingScheduler> = Api::namespaced(client.clone(), TEAM);
+    let spec = BookingSchedulerSpec {
+        schedule: Some("* * * * *".into()),
+        duration: Some(1),
+        booking_template: Some(BookingTemplate {
+            resource_name: Some("ec2.found".into()),
+            user_id: Some("ann".into()),
+            ..BookingTemplate::default()
+        }),
+        ..BookingSchedulerSpec::default()
+    };
+    schedulers.create(&made, &BookingScheduler::new("each-minute", spec)).await.unwrap();
+    let monitors: Api<ResourceMonitor> = Api::namespaced(client, TEAM);
+    let spec = ResourceMonitorSpec { type_: Some("ec2".into()), ..ResourceMonitorSpec::default() };
+    monitors.create(&made, &ResourceMonitor::new("all", spec)).await.unwrap();
+    let seen = |it: Option<&Resource>| it.is_some_and(|it| it.status.is_some());
+    soon("a group is discovered", await_condition(resources.clone(), "ec2.found", seen)).await;
+    let is_booked = async || {
+        while !bookings
+            .list(&kube::api::ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .iter()
+            .any(|it| it.name_any().starts_with("each-minute"))
+        {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
+    };
+    soon("the schedule has booked", is_booked()).await;
+    // A replica goes, and the group.
+    first.stop().await;
+    let web = resources.get("ec2.web").await.unwrap().uid().unwrap();
+    resources.delete("ec2.web", &DeleteParams::default()).await.unwrap();
+    soon("the group is gone", await_condition(resources, "ec2.web", is_deleted(&web))).await;
+    second.stop().await;
+}
+
+async fn soon<T>(what: &str, happens: impl Future<Output = Result<T, kube::runtime::wait::Error>>) {
+    let happened = tokio::time::timeout(PATIENCE, happens).await;
+    happened.unwrap_or_else(|_| panic!("never: {what}")).unwrap();
+}

@@ -1,0 +1,165 @@
+//! What `/metrics` says against what docs/metrics.md says that it says: names, types, labels.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking, their helpers too"
+)]
+
+mod common;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use common::{World, for_ms, in_ms};
+use testbed::{
+    control_plane::ControlPlane,
+    ec2::InstanceState,
+    replica::{QUICK_RING, Replica, ReplicaConfig},
+};
+
+/// A metric: its type, and the labels of its samples.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Metric {
+    type_: String,
+    labels: BTreeSet<String>,
+}
+
+/// Those that only come with what this test does not bring about.
+const SELDOM: [&str; 2] =
+    ["booking_operator_clock_skew_seconds", "booking_operator_ring_incarnations_ended_total"];
+
+#[tokio::test]
+async fn each_metric_is_in_the_catalogue_with_its_type_and_labels_and_the_other_way_round() {
+    // given a process that has seen a booking through
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let world = World::without_operator("metrics").await;
+    let directory = tempfile::tempdir().unwrap();
+    let (bookings, ring) =
+        (format!("--namespace={}", world.namespace), format!("--ring-namespace={}", world.namespace));
+    let args: Vec<&str> =
+        QUICK_RING.into_iter().chain([&*bookings, &*ring, "--poll-shortest=50ms"]).collect();
+    let replica = Replica::start(&ReplicaConfig {
+        name: "metrics",
+        kubeconfig: control_plane.kubeconfig(),
+        ec2_url: &world.ec2.url(),
+        log: &directory.path().join("operator.log"),
+        args: &args,
+    })
+    .await
+    .unwrap();
+    let ids = world.machines("web", 2, InstanceState::Stopped);
+    world.resource("ec2.web", "web").await;
+    world.book("brief", "ec2.web", "ann", for_ms(4000)).await;
+    world.booking_with_reason("brief", "Held").await;
+    world.booking_with_reason("brief", "Finished").await;
+    world.settled(&ids, InstanceState::Stopped).await;
+    // when it is scraped
+    let text = scrape(&replica).await;
+    // then its numbers are those of what happened
+    let value = |name: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_else(|| panic!("no {name} in\n{text}"));
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let expected = [
+        ("booking_operator_start_lateness_seconds_count", 1.0),
+        ("booking_operator_start_lateness_seconds_bucket{le=\"5\"}", 1.0),
+        ("booking_operator_stop_lateness_seconds_count", 1.0),
+        ("booking_operator_ready_seconds_count", 1.0),
+        ("booking_operator_bookings{state=\"finished\"}", 1.0),
+        ("booking_operator_machines{use=\"stopped\"}", 2.0),
+        ("booking_operator_cloud_broken", 0.0),
+    ];
+    for (name, number) in expected {
+        assert!((value(name) - number).abs() < f64::EPSILON, "{name}: {}", value(name));
+    }
+    // and each metric is one of the catalogue, with its type and labels, and the other way round
+    let (told, known) = (told(&text), catalogue());
+    for (name, metric) in &told {
+        assert_eq!(known.get(name), Some(metric), "{name} in docs/metrics.md");
+    }
+    let missing: Vec<&String> =
+        known.keys().filter(|name| !told.contains_key(*name) && !SELDOM.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "in docs/metrics.md only: {missing:?}");
+    let unknown: Vec<&&str> = SELDOM.iter().filter(|name| !known.contains_key(**name)).collect();
+    assert!(unknown.is_empty(), "not in docs/metrics.md: {unknown:?}");
+    // and Prometheus' own rules of naming hold
+    let promtool = testbed::prometheus::program("promtool").await.unwrap();
+    let mut check = tokio::process::Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut check.stdin.take().unwrap(), text.as_bytes()).await.unwrap();
+    let checked = check.wait_with_output().await.unwrap();
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat())
+    );
+    replica.stop().await;
+}
+
+async fn scrape(replica: &Replica) -> String {
+    // The last status is on its way to the cache: a scrape that comes before it is early, not wrong.
+    let deadline = in_ms(10_000);
+    loop {
+        let text = reqwest::get(replica.metrics_url()).await.unwrap().text().await.unwrap();
+        let is_settled = text.contains("booking_operator_machines{use=\"stopped\"} 2")
+            && text.contains("booking_operator_stop_lateness_seconds_count 1");
+        if is_settled || jiff::Timestamp::now() > deadline {
+            return text;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The metrics of a scrape.
+fn told(text: &str) -> BTreeMap<String, Metric> {
+    let mut told = BTreeMap::<String, Metric>::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, type_) = rest.split_once(' ').unwrap();
+            type_.clone_into(&mut told.entry(name.to_owned()).or_default().type_);
+        } else if !line.starts_with('#') && !line.is_empty() {
+            let (sample, labels) =
+                line.split_once('{').map_or((line.split(' ').next().unwrap(), ""), |(name, rest)| {
+                    (name, rest.split_once('}').unwrap().0)
+                });
+            let parts = ["_bucket", "_sum", "_count"];
+            let base = parts
+                .iter()
+                .find_map(|part| sample.strip_suffix(part))
+                .filter(|base| told.contains_key(*base));
+            let metric =
+                told.get_mut(base.unwrap_or(sample)).unwrap_or_else(|| panic!("{sample} has no type"));
+            let labels =
+                labels.split("\",").filter_map(|pair| pair.split_once("=\"")).map(|(label, _)| label);
+            metric.labels.extend(labels.filter(|label| *label != "le").map(ToOwned::to_owned));
+        }
+    }
+    told
+}
+
+/// The table of docs/metrics.md.
+fn catalogue() -> BTreeMap<String, Metric> {
+    let text = include_str!("../../../docs/metrics.md");
+    let rows = text.lines().filter(|line| line.starts_with("| `booking_operator_"));
+    let words =
+        |cell: &str| cell.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect::<Vec<String>>();
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let labels = words(cells[3]).into_iter().collect();
+        (words(cells[1]).remove(0), Metric { type_: cells[2].to_owned(), labels })
+    })
+    .collect()
+}
