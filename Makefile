@@ -7,7 +7,7 @@ BUILD := $(CARGO) build --workspace --bins --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs deny crds crds-check image install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted loadtest loadtest-docs
+.PHONY: help demo test lint docs deny crds crds-check image e2e install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted loadtest loadtest-docs
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,10 @@ crds-check: ## refuse crds/ that differ from the types
 image: ## the operator's image from a static build, and the simulated cloud's: IMAGE=booking-operator:0.1.0
 	@deploy/image/build.sh booking-operator $(or $(IMAGE),booking-operator:0.1.0)
 	@deploy/image/build.sh ec2-simulator $(or $(SIMULATOR_IMAGE),booking-cloud-simulator:0.1.0)
+
+e2e: ## the operator as it is installed, on a real node with real Pods; needs root (ARGS=--short, --keep)
+	@$(CHAOS_BUILD)
+	@$(or $(CARGO_TARGET_DIR),target)/sim/e2e $(ARGS)
 
 install: ## CRDs into the current cluster
 	kubectl apply -k crds/

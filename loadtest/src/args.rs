@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',')]
     scenario: Vec<Scenario>,
     /// Smaller numbers: some minutes instead of half an hour.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) quick: bool,
     /// Operator processes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
@@ -35,10 +35,10 @@ pub(crate) struct Args {
     pub(crate) seconds: Option<u64>,
     /// The operator to measure, a shell command; the one beside this program unless told. It finds in its environment
     /// KUBECONFIG, AWS_ENDPOINT_URL, AWS_REGION, credentials, METRICS_BIND_ADDRESS, HEALTH_PROBE_BIND_ADDRESS, POD_NAME.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) operator_command: Option<String>,
     /// Where report.json, report.svg and logs go.
-    #[arg(long, default_value = "target/loadtest")]
+    #[arg(long, default_value = "target/loadtest", global = true)]
     pub(crate) out: PathBuf,
 }
 

@@ -15,5 +15,5 @@ pub mod rds;
 pub mod replica;
 pub mod smtp;
 mod sts;
-mod tls;
+pub mod tls;
 pub mod webhook;

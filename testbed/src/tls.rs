@@ -12,9 +12,11 @@ use rcgen::{
 
 /// A certificate and its key, as PEM.
 #[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+pub struct Identity {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
 }
 
 /// What a server on this machine shows, and what its callers have to trust.
@@ -35,7 +37,10 @@ impl LocalServer {
 }
 
 /// A new CA, valid far beyond any test (rcgen's default span), as is what it issues.
-pub(crate) fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
+///
+/// # Errors
+/// Never in practice: the names are ours.
+pub fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = name("testbed CA", None);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -44,7 +49,10 @@ pub(crate) fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Er
 }
 
 /// A certificate for a server that is reached under these names and addresses.
-pub(crate) fn server<const N: usize>(
+///
+/// # Errors
+/// Never in practice: the names are ours.
+pub fn server<const N: usize>(
     common_name: &str,
     reached_as: [&str; N],
     ca: &CertifiedIssuer<'_, KeyPair>,
@@ -56,7 +64,10 @@ pub(crate) fn server<const N: usize>(
 }
 
 /// A certificate for a client; the organization is its group to who takes it for that.
-pub(crate) fn client(
+///
+/// # Errors
+/// Never in practice: the names are ours.
+pub fn client(
     common_name: &str,
     organization: &str,
     ca: &CertifiedIssuer<'_, KeyPair>,
@@ -68,7 +79,10 @@ pub(crate) fn client(
 }
 
 /// Writes a file that only its owner can read.
-pub(crate) fn write_private(path: &Path, content: &str) -> io::Result<()> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_private(path: &Path, content: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
     file.write_all(content.as_bytes())
 }

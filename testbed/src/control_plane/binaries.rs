@@ -107,6 +107,47 @@ impl Binaries {
     }
 }
 
+/// What a node takes, and its control plane beside etcd and kube-apiserver: always built, for no published archive has it.
+#[derive(Clone, Debug)]
+pub struct NodeBinaries {
+    /// The path of kube-controller-manager.
+    pub controller_manager: PathBuf,
+    /// The path of kube-scheduler.
+    pub scheduler: PathBuf,
+    /// The path of kubelet.
+    pub kubelet: PathBuf,
+    /// The path of kube-proxy.
+    pub proxy: PathBuf,
+}
+
+impl NodeBinaries {
+    /// Finds the programs in the cache, or builds them: that takes minutes, and says on stderr how far it is.
+    ///
+    /// # Errors
+    /// [`ControlPlaneError::NoBinaries`] with what was tried.
+    pub async fn find_or_make() -> Result<Self, ControlPlaneError> {
+        let none = |why: String| ControlPlaneError::NoBinaries { tried: vec![why] };
+        let cache =
+            cache_dir::find().ok_or_else(|| none("neither XDG_CACHE_HOME nor HOME is set".to_owned()))?;
+        let directory = built_directory(&cache);
+        std::fs::create_dir_all(&directory).map_err(ControlPlaneError::file(&directory))?;
+        let lock = cache.join(".lock");
+        let _lock =
+            cache_dir::lock(&lock, "a node's programs").await.map_err(ControlPlaneError::file(&lock))?;
+        build::install_node(&cache, &directory).await.map_err(none)?;
+        let path = |name: &str| {
+            executable(directory.join(name))
+                .ok_or_else(|| none(format!("no program {name} in {}", directory.display())))
+        };
+        Ok(Self {
+            controller_manager: path("kube-controller-manager")?,
+            scheduler: path("kube-scheduler")?,
+            kubelet: path("kubelet")?,
+            proxy: path("kube-proxy")?,
+        })
+    }
+}
+
 fn built_directory(cache: &Path) -> PathBuf {
     cache.join(format!("control-plane-{KUBERNETES_VERSION}-{ETCD_VERSION}"))
 }

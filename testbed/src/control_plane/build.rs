@@ -59,10 +59,30 @@ const PROGRAMS: [Program; 3] = [
     },
 ];
 
+const NODE_PROGRAMS: [Program; 4] = [
+    node("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+    node("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    node("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+    node("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+];
+
+const fn node(name: &'static str, package: &'static str) -> Program {
+    Program { name, package, linker_flags: kubernetes_flags, module: KUBERNETES }
+}
+
+/// Builds what a node and its control plane need beside etcd and kube-apiserver: two minutes after those.
+pub(super) async fn install_node(cache: &Path, directory: &Path) -> Result<(), String> {
+    install_all(&NODE_PROGRAMS, cache, directory).await
+}
+
 /// Builds whatever `directory` does not hold yet. Each program is installed as soon as it is built,
 /// so that an interrupted build goes on where it was.
 pub(super) async fn install(cache: &Path, directory: &Path) -> Result<(), String> {
-    for program in &PROGRAMS {
+    install_all(&PROGRAMS, cache, directory).await
+}
+
+async fn install_all(programs: &[Program], cache: &Path, directory: &Path) -> Result<(), String> {
+    for program in programs {
         if executable(directory.join(program.name)).is_none() {
             build(program, cache, directory).await?;
         }
@@ -131,7 +151,7 @@ mod tests {
 
     #[test]
     fn every_program_is_a_tool_of_its_pinned_module() {
-        for program in PROGRAMS {
+        for program in PROGRAMS.iter().chain(&NODE_PROGRAMS) {
             assert!(program.module.go_mod.contains(program.package), "{}", program.name);
         }
     }

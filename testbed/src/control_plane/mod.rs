@@ -21,7 +21,7 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-pub use binaries::{ASSETS_VARIABLE, Binaries, ETCD_VERSION, KUBERNETES_VERSION};
+pub use binaries::{ASSETS_VARIABLE, Binaries, ETCD_VERSION, KUBERNETES_VERSION, NodeBinaries};
 pub use error::ControlPlaneError;
 pub use namespace::{finalize_namespace, terminate_namespace, test_namespace};
 use server::Server;

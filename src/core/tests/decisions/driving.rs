@@ -1,6 +1,7 @@
 //! Rules 5, 6, 7: what each machine is told, and what it is not.
 
 use booking_core::{Call, InstanceState};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     build::{at, booking, later, lock, machine, owned},
@@ -30,6 +31,20 @@ fn machines_on_their_way_are_waited_for_not_struggled_with() {
         Stage::with([machine("i-1", InstanceState::Pending), machine("i-2", InstanceState::Stopping)]);
     idle.until("08:10");
     assert_eq!((idle.calls.len(), idle.resource_says("Ready")), (0, "False Stopping".into()));
+}
+
+#[test]
+fn a_call_is_due_since_its_window_began_but_not_before_somebody_asked_for_it() {
+    // given a booking made in time, and one made an hour after it begins
+    let due = |made: &str| {
+        let mut stage = Stage::new(&["i-1"]);
+        stage.until("10:00");
+        stage.book(booking("a", "ann", "09:00", "12:00"));
+        stage.bookings[0].metadata.creation_timestamp = Some(Time(at(made)));
+        stage.decide().turn.due
+    };
+    // then the one is due since it began, the other since it was made
+    assert_eq!((due("08:00"), due("09:59:50")), (at("09:00"), at("09:59:50")));
 }
 
 #[test]

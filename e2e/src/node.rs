@@ -1,0 +1,271 @@
+//! A node and its control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, containerd, kubelet, kube-proxy, each
+//! a process of its own that ends with this one.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use testbed::{
+    control_plane::{Binaries, NodeBinaries},
+    guard::{Guarded, GuardedCommand},
+    ports::free_port,
+};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    Failure,
+    host::{self, ADDRESS, BRIDGE, run},
+    image::PAUSE,
+    pki::Pki,
+};
+
+pub(crate) const NODE: &str = "booking-e2e";
+/// The port of the API server on the node's own address, where nobody else listens.
+const PORT: u16 = 6443;
+/// How long the node may take until it is ready.
+const LIMIT: Duration = Duration::from_mins(2);
+const GRACE: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub(crate) struct Node {
+    processes: Vec<(&'static str, Guarded)>,
+    pki: Pki,
+    kubectl: PathBuf,
+}
+
+impl Node {
+    /// Starts everything, and waits until the node is ready.
+    pub(crate) async fn start() -> Result<Self, Failure> {
+        let (control, node) = (Binaries::find_or_make().await?, NodeBinaries::find_or_make().await?);
+        let kubectl = control.kubectl.clone().ok_or("no kubectl")?;
+        host::prepare().await?;
+        let directory = tempfile::Builder::new().prefix("booking-e2e-").tempdir()?.keep();
+        let pki = Pki::write(&directory, &format!("https://{ADDRESS}:{PORT}"))?;
+        let mut it = Self { processes: Vec::new(), pki, kubectl };
+        println!("node ...");
+        let etcd = format!("http://127.0.0.1:{}", free_port()?);
+        it.spawn("etcd", &control.etcd, etcd_arguments(&it.pki, &etcd))?;
+        it.spawn("kube-apiserver", &control.kube_apiserver, api_arguments(&it.pki, &etcd))?;
+        it.spawn("containerd", Path::new("containerd"), containerd_arguments(&it.pki)?)?;
+        it.until("the API server", || async { it.kubectl(&["get", "--raw", "/readyz"]).await.map(drop) })
+            .await?;
+        it.spawn("kube-controller-manager", &node.controller_manager, manager_arguments(&it.pki))?;
+        it.spawn("kube-scheduler", &node.scheduler, scheduler_arguments(&it.pki))?;
+        it.spawn("kubelet", &node.kubelet, kubelet_arguments(&it.pki)?)?;
+        it.spawn("kube-proxy", &node.proxy, proxy_arguments(&it.pki)?)?;
+        let is_ready = || async {
+            let wait = ["wait", "--for=condition=Ready", "node", NODE, "--timeout=1s"];
+            it.kubectl(&wait).await.map(drop)
+        };
+        it.until("the node", is_ready).await?;
+        Ok(it)
+    }
+
+    fn spawn(&mut self, name: &'static str, program: &Path, args: Vec<String>) -> Result<(), Failure> {
+        let command =
+            GuardedCommand::new(program, self.pki.path(&format!("{name}.log"))).args(args).grace(GRACE);
+        // containerd and kubelet run programs of the system.
+        let path = std::env::var("PATH").unwrap_or_default();
+        let process = command.env("PATH", format!("{path}:/usr/sbin:/sbin")).spawn()?;
+        self.processes.push((name, process));
+        Ok(())
+    }
+
+    /// Waits for something, and tells whose process has ended meanwhile.
+    async fn until<F>(&self, what: &str, is: impl Fn() -> F) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>>,
+    {
+        let begun = Instant::now();
+        loop {
+            let Err(error) = is().await else { return Ok(()) };
+            for (name, process) in &self.processes {
+                if let Some(code) = process.try_wait() {
+                    return Err(format!("{name} ended with {code}: {}", process.log_tail(15)).into());
+                }
+            }
+            if begun.elapsed() > LIMIT {
+                let logs =
+                    self.processes.iter().map(|(name, process)| format!("{name}: {}", process.log_tail(3)));
+                return Err(
+                    format!("{what} is not ready: {error}\n{}", logs.collect::<Vec<_>>().join("\n")).into()
+                );
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Lets containerd have images.
+    pub(crate) async fn import(&self, archives: &[PathBuf]) -> Result<(), Failure> {
+        for archive in archives {
+            let socket = self.pki.text("containerd.sock");
+            run("ctr", &["-a", &socket, "-n", "k8s.io", "images", "import", &archive.display().to_string()])
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Runs kubectl as the administrator.
+    pub(crate) async fn kubectl(&self, args: &[&str]) -> Result<String, Failure> {
+        let kubeconfig = self.kubeconfig().display().to_string();
+        run(&self.kubectl.display().to_string(), &[&["--kubeconfig", &kubeconfig], args].concat()).await
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.pki.path("admin.kubeconfig")
+    }
+
+    /// Ends everything: containers first, for nobody else will.
+    pub(crate) async fn stop(mut self) {
+        let socket = self.pki.text("containerd.sock");
+        if let Some(kubelet) = self.processes.iter().position(|(name, _)| *name == "kubelet") {
+            self.processes.remove(kubelet).1.stop().await;
+        }
+        let kill = format!(
+            "for c in $(ctr -a {socket} -n k8s.io task ls -q); do ctr -a {socket} -n k8s.io task kill -s SIGKILL $c; done; sleep 1; \
+             for c in $(ctr -a {socket} -n k8s.io task ls -q); do ctr -a {socket} -n k8s.io task rm -f $c; done"
+        );
+        let _ = run("sh", &["-c", &kill]).await;
+        while let Some((_, process)) = self.processes.pop() {
+            process.stop().await;
+        }
+    }
+}
+
+fn flags<const N: usize>(flags: [(&str, String); N]) -> Vec<String> {
+    flags.into_iter().map(|(name, value)| format!("--{name}={value}")).collect()
+}
+
+fn etcd_arguments(pki: &Pki, url: &str) -> Vec<String> {
+    let text = ToOwned::to_owned;
+    let mut args = flags([
+        ("data-dir", pki.text("etcd")),
+        ("listen-client-urls", text(url)),
+        ("advertise-client-urls", text(url)),
+        ("listen-peer-urls", text("http://127.0.0.1:0")),
+        ("log-level", text("warn")),
+    ]);
+    args.push("--unsafe-no-fsync".to_owned());
+    args
+}
+
+fn api_arguments(pki: &Pki, etcd: &str) -> Vec<String> {
+    let text = ToOwned::to_owned;
+    flags([
+        ("etcd-servers", text(etcd)),
+        ("bind-address", text(ADDRESS)),
+        ("advertise-address", text(ADDRESS)),
+        ("secure-port", PORT.to_string()),
+        ("tls-cert-file", pki.text("apiserver.crt")),
+        ("tls-private-key-file", pki.text("apiserver.key")),
+        ("client-ca-file", pki.text("ca.crt")),
+        ("kubelet-client-certificate", pki.text("kubelet-client.crt")),
+        ("kubelet-client-key", pki.text("kubelet-client.key")),
+        ("kubelet-preferred-address-types", text("InternalIP")),
+        ("service-account-issuer", text("https://kubernetes.default.svc")),
+        ("service-account-key-file", pki.text("service-account.pub")),
+        ("service-account-signing-key-file", pki.text("service-account.key")),
+        ("service-cluster-ip-range", text("10.96.0.0/24")),
+        ("authorization-mode", text("RBAC,Node")),
+        ("enable-admission-plugins", text("NodeRestriction")),
+        ("allow-privileged", text("true")),
+    ])
+}
+
+fn manager_arguments(pki: &Pki) -> Vec<String> {
+    let text = ToOwned::to_owned;
+    flags([
+        ("kubeconfig", pki.text("controller-manager.kubeconfig")),
+        ("root-ca-file", pki.text("ca.crt")),
+        ("service-account-private-key-file", pki.text("service-account.key")),
+        ("use-service-account-credentials", text("true")),
+        ("leader-elect", text("false")),
+        ("bind-address", text("127.0.0.1")),
+        ("secure-port", text("0")),
+    ])
+}
+
+fn scheduler_arguments(pki: &Pki) -> Vec<String> {
+    flags([
+        ("kubeconfig", pki.text("scheduler.kubeconfig")),
+        ("leader-elect", "false".to_owned()),
+        ("secure-port", "0".to_owned()),
+    ])
+}
+
+/// Old cgroups, and no right to lower what the kernel kills first: what containers and small virtual machines allow.
+fn containerd_arguments(pki: &Pki) -> Result<Vec<String>, Failure> {
+    let at = |name: &str| pki.text(name);
+    let network = format!(
+        r#"{{"cniVersion":"0.4.0","name":"e2e","plugins":[
+{{"type":"bridge","bridge":"{BRIDGE}","isGateway":true,"ipMasq":true,"hairpinMode":true,
+"ipam":{{"type":"host-local","ranges":[[{{"subnet":"10.244.0.0/24"}}]],"routes":[{{"dst":"0.0.0.0/0"}}],"dataDir":"{}"}}}},
+{{"type":"portmap","capabilities":{{"portMappings":true}}}}]}}"#,
+        at("ipam")
+    );
+    std::fs::create_dir_all(pki.path("cni"))?;
+    std::fs::write(pki.path("cni/10-e2e.conflist"), network)?;
+    let config = format!(
+        r#"version = 2
+root = "{}"
+state = "{}"
+disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper"]
+[grpc]
+  address = "{}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE}"
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "{}"
+"#,
+        at("containerd"),
+        at("containerd-state"),
+        at("containerd.sock"),
+        at("cni")
+    );
+    std::fs::write(pki.path("containerd.toml"), config)?;
+    Ok(vec!["--config".to_owned(), at("containerd.toml")])
+}
+
+fn kubelet_arguments(pki: &Pki) -> Result<Vec<String>, Failure> {
+    let at = |name: &str| pki.text(name);
+    let config = serde_json::json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+        "address": ADDRESS,
+        "authentication": { "anonymous": { "enabled": false }, "webhook": { "enabled": false }, "x509": { "clientCAFile": at("ca.crt") } },
+        "authorization": { "mode": "AlwaysAllow" },
+        "tlsCertFile": at("kubelet-server.crt"), "tlsPrivateKeyFile": at("kubelet-server.key"),
+        "containerRuntimeEndpoint": format!("unix://{}", at("containerd.sock")),
+        "cgroupDriver": "cgroupfs", "failCgroupV1": false, "failSwapOn": false, "enforceNodeAllocatable": [],
+        "podLogsDir": at("pod-logs"),
+        "healthzBindAddress": "127.0.0.1", "healthzPort": 0, "readOnlyPort": 0,
+        "evictionHard": { "memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%" },
+        "imageMinimumGCAge": "24h",
+    });
+    std::fs::write(pki.path("kubelet.json"), config.to_string())?;
+    Ok(flags([
+        ("config", at("kubelet.json")),
+        ("kubeconfig", at("kubelet.kubeconfig")),
+        ("root-dir", at("kubelet")),
+        ("cert-dir", at("kubelet-pki")),
+        ("hostname-override", NODE.to_owned()),
+        ("node-ip", ADDRESS.to_owned()),
+    ]))
+}
+
+fn proxy_arguments(pki: &Pki) -> Result<Vec<String>, Failure> {
+    // Replies of Pods on the same bridge would not come back the way they went: all is masqueraded.
+    let config = serde_json::json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
+        "mode": "iptables", "iptables": { "masqueradeAll": true },
+        "clientConnection": { "kubeconfig": pki.text("proxy.kubeconfig") },
+        "clusterCIDR": "10.244.0.0/24", "hostnameOverride": NODE,
+        "conntrack": { "maxPerCore": 0, "min": 0 },
+        "healthzBindAddress": format!("127.0.0.1:{}", free_port()?),
+        "metricsBindAddress": format!("127.0.0.1:{}", free_port()?),
+    });
+    std::fs::write(pki.path("proxy.json"), config.to_string())?;
+    Ok(vec![format!("--config={}", pki.text("proxy.json"))])
+}
