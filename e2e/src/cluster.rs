@@ -133,7 +133,10 @@ impl<'a> Cluster<'a> {
         }
         let booking = |Due { name, at, .. }: &Due| {
             let until = *at + SignedDuration::from_mins(10);
-            object("Booking", name, &json!({ "resource_name": name, "user_id": "ann", "start_at": at.to_string(), "end_at": until.to_string() }),
+            object(
+                "Booking",
+                name,
+                &json!({ "resource_name": name, "user_id": "ann", "start_at": at.to_string(), "end_at": until.to_string() }),
             )
         };
         self.apply(due.iter().map(booking).collect()).await?;
@@ -199,7 +202,10 @@ impl<'a> Cluster<'a> {
         let begun = Instant::now();
         while !is().await {
             if begun.elapsed() > PATIENCE {
-                let pods = self.kubectl(&["get", "pods,bookings,resources", "-A", "-o", "wide"]).await.unwrap_or_default();
+                let pods = self
+                    .kubectl(&["get", "pods,bookings,resources", "-A", "-o", "wide"])
+                    .await
+                    .unwrap_or_default();
                 return Err(format!("never: {what}\n{pods}").into());
             }
             sleep(Duration::from_millis(200)).await;

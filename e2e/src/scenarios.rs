@@ -111,6 +111,15 @@ async fn during(cluster: &Cluster<'_>, event: Event) -> Result<Row, Failure> {
 
 async fn row(cluster: &Cluster<'_>, what: &str, took: Duration, due: &[Due]) -> Result<Row, Failure> {
     let started = cluster.started(due).await?;
+    for (due, it) in due.iter().zip(&started).filter(|(_, it)| it.late_ms > LATEST_MS) {
+        println!(
+            "  {} was due at {} and started {} ms late by {}",
+            due.name,
+            due.at,
+            it.late_ms,
+            it.callers.join(", ")
+        );
+    }
     let mut late: Vec<i64> = started.iter().map(|it| it.late_ms).collect();
     late.sort_unstable();
     let at = |place: usize| late.get(place).copied().unwrap_or(i64::MAX);

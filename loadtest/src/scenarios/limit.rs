@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use booking_cloud::{
     CloudError, CloudKey, Dispatcher, ErrorClass, Instance, Mutation, Permit, Provider, Request, Results,
     Tag,
-    budget::{Action, Rank, Turn, share::part},
+    budget::{Action, Rank, Turn, plenty, share::part},
     dispatch::Standing,
     permit::Unlimited,
 };
@@ -144,7 +144,9 @@ fn share(clouds: &[Arc<Dispatcher>]) {
         #[allow(clippy::cast_precision_loss, reason = "a few replicas")]
         let fill = others().map(|standing| standing.fill).sum::<f64>() / demands.len().max(1) as f64;
         let own_fill = standings.get(number).map_or(0.0, |standing| standing.fill);
-        cloud.set_share(Action::Start, part(own, &demands), fill.min(own_fill));
+        let fill = fill.min(own_fill);
+        let plenty = plenty(&cloud.key().service, Action::Start, fill);
+        cloud.set_share(Action::Start, part(own, &demands, plenty), fill);
     }
 }
 

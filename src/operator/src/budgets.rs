@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use booking_cloud::{
     CloudKey, Dispatcher,
-    budget::{Action, share::part},
+    budget::{Action, plenty, share::part},
 };
 use booking_ring::kubernetes::RingHandle;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@ pub async fn share(clouds: Arc<OpenClouds>, ring: RingHandle) {
         let open = clouds.all().await;
         let own = standing(&open);
         let others: Vec<Told> = ring.payloads().values().map(|payload| Told::read(payload)).collect();
-        clouds.set_even(part(0, &vec![0; others.len()]));
+        clouds.set_even(part(0, &vec![0; others.len()], 0.0));
         for cloud in &open {
             for action in Action::ALL {
                 let name = name(cloud.key(), action);
@@ -68,7 +68,8 @@ pub async fn share(clouds: Arc<OpenClouds>, ring: RingHandle) {
                 let demands: Vec<u64> = parts.iter().map(|part| part.demand).collect();
                 // What others told is some seconds old: if we have spent ours since, so have they.
                 let fill = fill(&parts).min(f64::from(own.of(&name).fill) / 100.0);
-                cloud.set_share(action, part(own.of(&name).demand, &demands), fill);
+                let plenty = plenty(&cloud.key().service, action, fill);
+                cloud.set_share(action, part(own.of(&name).demand, &demands, plenty), fill);
             }
         }
         if told.as_ref() != Some(&own) {

@@ -45,6 +45,16 @@ pub struct Limits {
     pub machines: Option<Rate>,
 }
 
+/// How far ahead it is foreseen what will be needed.
+const FORESEEN_SECONDS: f64 = 15.0;
+
+/// So many calls an account takes of an action in the time that is foreseen, if its bucket is so full, of 1.
+pub fn plenty(service: &str, action: Action, fill: f64) -> f64 {
+    let limits = limits(service, action);
+    let within = |rate: Rate| rate.size * fill.clamp(0.0, 1.0) + rate.refill * FORESEEN_SECONDS;
+    limits.calls.or(limits.machines).map_or(f64::INFINITY, within)
+}
+
 const fn calls(size: u32, refill: u32) -> Limits {
     Limits { calls: Some(Rate::new(size, refill)), machines: None }
 }
