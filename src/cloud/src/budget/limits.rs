@@ -3,6 +3,8 @@
 //! EC2: "Request throttling for the Amazon EC2 API" in its developer guide, tables of request and resource token
 //! buckets. RDS documents none; what is here is a judgement on the safe side.
 
+use std::time::Duration;
+
 use super::bucket::Rate;
 
 /// What a call does, as far as its budget is concerned.
@@ -45,13 +47,13 @@ pub struct Limits {
     pub machines: Option<Rate>,
 }
 
-/// How far ahead it is foreseen what will be needed.
-const FORESEEN_SECONDS: f64 = 15.0;
+/// How far ahead it is foreseen what will be needed: whoever will start something says so at most so long before.
+pub const FORESEEN: Duration = Duration::from_secs(15);
 
 /// So many calls an account takes of an action in the time that is foreseen, if its bucket is so full, of 1.
 pub fn plenty(service: &str, action: Action, fill: f64) -> f64 {
     let limits = limits(service, action);
-    let within = |rate: Rate| rate.size * fill.clamp(0.0, 1.0) + rate.refill * FORESEEN_SECONDS;
+    let within = |rate: Rate| rate.size * fill.clamp(0.0, 1.0) + rate.refill * FORESEEN.as_secs_f64();
     limits.calls.or(limits.machines).map_or(f64::INFINITY, within)
 }
 

@@ -17,5 +17,5 @@ pub mod turns;
 
 pub use bucket::{Bucket, Rate as BucketRate};
 pub use lane::{Ask, Expected, Lane, MACHINES_PER_CALL, Verdict};
-pub use limits::{Action, Limits, limits, plenty};
+pub use limits::{Action, FORESEEN, Limits, limits, plenty};
 pub use turns::{Rank, Turn, Turns};

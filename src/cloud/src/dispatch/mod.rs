@@ -13,7 +13,7 @@ mod mutations;
 mod together;
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -89,6 +89,10 @@ impl Dispatcher {
         }
     }
 
+    fn circuit(&self) -> MutexGuard<'_, Circuit> {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Which cloud this is.
     pub fn key(&self) -> &CloudKey {
         self.provider.key()
@@ -116,7 +120,7 @@ impl Dispatcher {
     /// As [`Self::describe`].
     pub async fn discover(&self, mark: &Tag) -> Result<Vec<Instance>, CloudError> {
         let now = tokio::time::Instant::now();
-        self.circuit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).enter(now)?;
+        self.circuit().enter(now)?;
         let answer = self.provider.discover(mark).await;
         self.describes.answered(answer.as_ref().err());
         answer
@@ -179,8 +183,7 @@ impl Dispatcher {
 
     /// Whether it has failed so often that it is asked seldom.
     pub fn is_broken(&self) -> bool {
-        let now = tokio::time::Instant::now();
-        self.circuit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_open(now)
+        self.circuit().is_open(tokio::time::Instant::now())
     }
 
     /// How our part of an action's budget stands.

@@ -14,4 +14,5 @@ mod cluster;
 mod iam;
 mod manifests;
 mod monitoring;
+mod people;
 mod rights;

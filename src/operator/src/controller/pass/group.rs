@@ -8,7 +8,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use booking_api::{Booking, BookingStatus};
-use booking_cloud::{Dispatcher, Haste};
+use booking_cloud::{Dispatcher, Haste, budget::FORESEEN};
 use booking_core::{
     Attempts, Call, Decision, Finalizer, Observation, Settings, Subject, World, decide, group_to_observe,
     instant::{after, elapsed},
@@ -31,9 +31,6 @@ use crate::{clouds, telemetry::lateness};
 
 /// How long until notices are offered again that there was no room for.
 const OUTBOX_FULL: Duration = Duration::from_secs(5);
-
-/// How long before its window a group's start is expected: since its look, and a while more.
-const EXPECTED: Duration = Duration::from_secs(15);
 
 fn is_start(call: &Call) -> bool {
     matches!(call, Call::Start(_))
@@ -168,7 +165,7 @@ impl Pass {
         let Some(cloud) = work.cloud else { return };
         let asker: Arc<str> = work.key.to_string().into();
         if decision.expects > 0 {
-            cloud.expect(&asker, decision.expects, EXPECTED);
+            cloud.expect(&asker, decision.expects, FORESEEN);
         } else if !decision.calls.iter().any(|call| matches!(call, Call::Start(_) | Call::Stop(_)))
             && !decision.waits_for_turn
         {
