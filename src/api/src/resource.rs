@@ -198,7 +198,7 @@ pub struct ResourceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen_at: Option<String>,
 
-    /// When the last hold ended, RFC 3339; absent while held and before the first hold.
+    /// When the group was last let go, RFC 3339; absent while held and before the first hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_since: Option<String>,
 

@@ -5,6 +5,8 @@
 //! trace: `spec.booked_by` and `booked_until` equal to one of its Bookings. That is recorded like our
 //! own at first sight, then cleared. Any other such pair is a person's manual hold.
 
+use std::time::Duration;
+
 use booking_api::{Booking, Lock, Resource, ResourceHolder, ResourceStatus};
 use jiff::Timestamp;
 
@@ -12,11 +14,15 @@ use crate::{
     booking::{ValidBooking, cut, user_name},
     grant::Grant,
     instance::{LockTag, same_lock},
-    instant,
+    instant::{self, after},
 };
 
 /// Most earlier locks kept in a status; of more, those that expire first are dropped.
 const RELEASED_LOCKS_MAX: usize = 16;
+
+/// How long after a group was let go what was last sent for its holder may not show yet: what a describe of EC2 lags behind,
+/// at most, and a second for `idle_since`, which is in whole ones.
+const SHOWS_WITHIN: Duration = Duration::from_secs(6);
 
 /// What `spec.booked_by` and `spec.booked_until` say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,7 +162,7 @@ pub struct Ledger {
     pub holder: Option<ResourceHolder>,
     /// Earlier locks of ours that have not expired.
     pub released: Vec<Lock>,
-    /// When the last hold ended.
+    /// When the group was last let go.
     pub idle_since: Option<String>,
     /// Whether the holder held the group at the pass before, too.
     pub stands: bool,
@@ -182,13 +188,13 @@ impl Ledger {
             .filter(|lock| is_unexpired(lock, now))
             .filter(|lock| !status.released_locks.iter().any(|known| same_lock(known, lock)))
             .collect();
-        let ended = status.holder.is_some() || trace.is_some();
+        let let_go = status.holder.is_some() || (trace.is_some() && status.idle_since.is_none());
         Self {
             released: remember(&status.released_locks, superseded, now),
             idle_since: match (&holder, &status.idle_since) {
                 (Some(_), _) => None,
-                (None, Some(since)) => Some(since.clone()),
-                (None, None) => ended.then(|| instant::seconds(now)),
+                (None, _) if let_go => Some(instant::seconds(now)),
+                (None, since) => since.clone(),
             },
             stands: holder.is_some() && holder == status.holder,
             is_ahead: false,
@@ -198,8 +204,16 @@ impl Ledger {
 
     /// The next ledger where nobody holds the group yet, but locks of `next` are written ahead: recorded before they are.
     pub fn ahead(status: &ResourceStatus, next: &Hold, manual: &ManualHold, now: Timestamp) -> Self {
-        let idle_since = status.idle_since.clone();
+        let gone = status.holder.as_ref().is_some_and(|holder| *holder != next.record());
+        let idle_since = if gone { Some(instant::seconds(now)) } else { status.idle_since.clone() };
         Self { idle_since, stands: false, is_ahead: true, ..Self::next(status, Some(next), manual, now) }
+    }
+
+    /// Until when a lock or a start for whoever had the group last may yet appear on a machine that does not show it. The process
+    /// that sent it may be gone, and nobody else remembers.
+    pub(crate) fn may_show_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let let_go = self.idle_since.as_deref().and_then(|text| instant::parse(text).ok())?;
+        Some(after(let_go, SHOWS_WITHIN)).filter(|until| let_go <= now && now < *until)
     }
 
     /// Who holds the group, as people are told.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use booking_api::{Booking, Lock, OnDelete, Resource, ResourceStatus, WhenIdle, booking_state};
+use booking_api::{Booking, OnDelete, Resource, ResourceStatus, WhenIdle, booking_state};
 use jiff::Timestamp;
 
 use crate::{
@@ -159,9 +159,7 @@ impl<'a> Pass<'a> {
         }
         self.wake.at_some(grace_end);
         let (drive, progress) = self.drive(group, &goal, &ledger);
-        if hold.is_none()
-            && drive.as_ref().is_some_and(|drive| self.shows_no_lock_of(&ledger.released, drive))
-        {
+        if hold.is_none() && drive.as_ref().is_some_and(|drive| self.shows_no_lock_of(&ledger, drive)) {
             self.decision.forgets_locks = !ledger.released.is_empty();
             ledger.released.clear();
         }
@@ -243,15 +241,19 @@ impl<'a> Pass<'a> {
         Turn { due: since.unwrap_or(now), user, occasion: Occasion::Due }
     }
 
-    /// Whether an idle group that has come to rest shows none of these locks: they need not be remembered.
-    fn shows_no_lock_of(&self, released: &[Lock], drive: &Drive) -> bool {
+    /// Whether an idle group that has come to rest shows no earlier lock of ours, nor will: they need not be remembered.
+    fn shows_no_lock_of(&mut self, ledger: &Ledger, drive: &Drive) -> bool {
         let Observation::Seen(instances) = self.world.observation else {
             return false;
         };
+        if let Some(until) = ledger.may_show_until(self.world.now).filter(|_| !ledger.released.is_empty()) {
+            self.wake.at(until);
+            return false;
+        }
         let at_rest = drive.is_empty()
             && drive.tally.moving == 0
             && self.world.attempts.last_unseen(instances).is_none();
-        at_rest && !instances.iter().any(|instance| instance.lock.is_one_of(released))
+        at_rest && !instances.iter().any(|instance| instance.lock.is_one_of(&ledger.released))
     }
 
     /// A Resource that is being deleted.

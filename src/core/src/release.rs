@@ -1,8 +1,6 @@
 //! When a Resource that is being deleted may go: its locks are removed, its machines left as they are
 //! or stopped, and a cloud that does not answer holds it up for a stated time only.
 
-use std::time::Duration;
-
 use booking_api::{OnDelete, Resource};
 use jiff::Timestamp;
 
@@ -10,12 +8,8 @@ use crate::{
     decision::{Observation, Settings},
     hold::{Ledger, LockStanding, lock_standing},
     instance::{Instance, InstanceState},
-    instant::{self, after},
+    instant::after,
 };
-
-/// How long after the end of a hold what was last sent for it may not show yet: a lock or a start that
-/// appears after the Resource has gone would stay for ever.
-const SHOWS_WITHIN: Duration = Duration::from_secs(6);
 
 /// Whether the finalizer may go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +36,9 @@ pub(crate) fn release(
     if let Observation::Seen(instances) = observation
         && !instances.iter().any(|instance| is_left(instance, on_delete, ledger, now))
     {
-        let held_until = ledger.idle_since.as_deref().and_then(|text| instant::parse(text).ok());
-        let shows_by = held_until.filter(|end| *end <= now).map(|end| after(end, SHOWS_WITHIN).min(deadline));
-        if let Some(shows_by) = shows_by.filter(|shows_by| now < *shows_by) {
-            return Release::NotYet(shows_by);
+        // A lock or a start that appears after the Resource has gone would stay for ever.
+        if let Some(until) = ledger.may_show_until(now).filter(|_| now < deadline) {
+            return Release::NotYet(until.min(deadline));
         }
         let running = instances.iter().filter(|i| i.state.runs()).count();
         return Release::Done { running };

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use booking_api::ResourceStatus;
-use booking_core::{Action, Call, InstanceState, instance::LockTag};
+use booking_api::{ResourceStatus, WhenIdle};
+use booking_core::{Action, Attempts, Call, InstanceState, instance::LockTag};
 
 use crate::{
-    build::{at, booking, lock, locked, machine, owned, tag, text},
+    build::{at, booking, later, lock, locked, machine, owned, tag, text},
     stage::Stage,
 };
 
@@ -176,4 +176,49 @@ fn an_earlier_lock_is_remembered_while_machines_are_on_their_way() {
     stage.resource.as_mut().unwrap().status = Some(status);
     stage.pass().unwrap();
     assert_eq!(stage.resource_status().released_locks, [mine]);
+}
+
+#[test]
+fn a_lock_that_does_not_show_yet_is_remembered_though_who_sent_it_has_crashed() {
+    // given a group that is kept running, locked at nine by a process that died then, in a cloud that lags
+    let mut stage = Stage::with([machine("i-1", InstanceState::Running)]);
+    stage.configure(|spec| spec.when_idle = Some(WhenIdle::Keep));
+    stage.cloud.lag = Duration::from_secs(5);
+    stage.book(booking("a", "ann", "09:00", "10:00"));
+    stage.until("09:00");
+    stage.attempts = Attempts::default();
+    // when ann gives it back at once, and bob wants it
+    stage.delete("a");
+    stage.book(booking("b", "bob", "09:01", "09:30"));
+    stage.until("09:00:59");
+    // then ann's lock was taken off when it came to be seen, and is bob's when his time comes
+    assert_eq!(stage.machine("i-1").lock, LockTag::Absent);
+    stage.until("09:02");
+    assert_eq!(stage.says("b", "Ready"), "True Held");
+}
+
+#[test]
+fn a_lock_written_ahead_that_does_not_show_yet_is_remembered_though_who_sent_it_has_crashed() {
+    for other in [None, Some(booking("b", "bob", "08:59", "09:30"))] {
+        // given a group that was held before, is locked for ann ahead of nine by a process that died then, in a cloud that lags
+        let mut stage = Stage::new(&["i-1"]);
+        stage.book(booking("before", "eve", "08:10", "08:20"));
+        stage.cloud.lag = Duration::from_secs(5);
+        stage.locks_ahead = true;
+        stage.book(booking("a", "ann", "09:00", "10:00"));
+        let sent = |stage: &Stage| matches!(stage.calls.last(), Some((_, Call::Lock(lock, _))) if lock.user == "ann");
+        while !sent(&stage) {
+            let next = later(stage.now, 1);
+            stage.live_until(next, |_, _| ());
+        }
+        stage.attempts = Attempts::default();
+        // when she gives it back at once, whether or not somebody else comes before
+        stage.delete("a");
+        let is_booked = other.is_some();
+        other.into_iter().for_each(|booking| stage.book(booking));
+        stage.until("08:59:30");
+        // then her lock is gone
+        let expected = if is_booked { tag(&lock("bob", "09:30")) } else { LockTag::Absent };
+        assert_eq!(stage.machine("i-1").lock, expected);
+    }
 }
