@@ -45,9 +45,9 @@ image: ## the operator's image from a static build, and the simulated cloud's: I
 	@deploy/image/build.sh booking-operator $(or $(IMAGE),booking-operator:0.1.0)
 	@deploy/image/build.sh ec2-simulator $(or $(SIMULATOR_IMAGE),booking-cloud-simulator:0.1.0)
 
-e2e: ## the operator as it is installed, on a real node with real Pods; needs root (ARGS=--short, --keep)
-	@$(CHAOS_BUILD)
-	@$(or $(CARGO_TARGET_DIR),target)/sim/e2e $(ARGS)
+e2e: ## the operator as it is installed: on the current kind or k3d cluster, or a node of its own; needs root (ARGS=--short, --keep, --own)
+	@$(BUILD)
+	@$(BIN)/e2e $(ARGS)
 
 install: ## CRDs into the current cluster
 	kubectl apply -k crds/

@@ -1,196 +1,149 @@
-//! The installed operator: kubectl, Pods, bookings that fall due, and what the simulated cloud saw.
+//! The installed operator: kubectl and Pods.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1 as api;
 use serde_json::{Value, json};
-use testbed::{
-    ec2::{AddInstances, CallQuery, Ec2AdminClient, InstanceState},
-    replica::REGION,
-};
+use testbed::ec2::Ec2AdminClient;
 use tokio::time::{Instant, sleep};
 
-use crate::{Failure, node::Node};
+use crate::{Failure, host::root, site::Site};
 
+/// The operator's.
 pub(crate) const NAMESPACE: &str = "booking-operator";
+/// Where bookings are made.
+pub(crate) const USERS: &str = "booking-e2e";
+const REPLICAS: &str = "app.kubernetes.io/name=booking-operator";
 const DEPLOYMENT: &str = "deployment/booking-operator";
 const OVERLAY: &str = "deploy/overlays/simulator";
-const GROUP_TAG: &str = "resource-booking-application";
 const PATIENCE: Duration = Duration::from_mins(2);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// See the module.
 pub(crate) struct Cluster<'a> {
-    node: &'a Node,
-    cloud: Ec2AdminClient,
+    pub(crate) site: &'a Site,
+    pub(crate) cloud: Ec2AdminClient,
     /// How long the installation took, until all replicas were ready.
     pub(crate) installed: Duration,
 }
 
-/// A booking that falls due, and the machine that it is about.
-pub(crate) struct Due {
+/// A replica's Pod.
+pub(crate) struct Pod {
     pub(crate) name: String,
-    pub(crate) machine: String,
-    pub(crate) at: Timestamp,
+    pub(crate) node: String,
+    /// The id of its container, as the node's runtime has it.
+    pub(crate) container: String,
+    pub(crate) is_ready: bool,
+    pub(crate) restarts: i32,
+    /// How the container before this one ended: exit code, reason, termination message.
+    pub(crate) ended: Option<(i32, String, String)>,
 }
 
-/// What became of a machine's start.
-pub(crate) struct Started {
-    /// How late, in milliseconds.
-    pub(crate) late_ms: i64,
-    /// Who sent it, each once.
-    pub(crate) callers: Vec<String>,
+impl Pod {
+    fn read(pod: &api::Pod) -> Self {
+        let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+        let container = statuses.into_iter().next();
+        let last =
+            container.and_then(|it| it.last_state.as_ref()).and_then(|state| state.terminated.as_ref());
+        let id = container.and_then(|it| it.container_id.as_deref()).unwrap_or_default();
+        Self {
+            name: pod.metadata.name.clone().unwrap_or_default(),
+            node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
+            container: id.split("://").last().unwrap_or_default().to_owned(),
+            is_ready: container.is_some_and(|it| it.ready),
+            restarts: container.map_or(0, |it| it.restart_count),
+            ended: last.map(|it| {
+                (it.exit_code, it.reason.clone().unwrap_or_default(), it.message.clone().unwrap_or_default())
+            }),
+        }
+    }
 }
 
 impl<'a> Cluster<'a> {
     /// `kubectl apply -k`, and waits until everything runs.
-    pub(crate) async fn install(node: &'a Node) -> Result<Self, Failure> {
+    pub(crate) async fn install(site: &'a Site) -> Result<Self, Failure> {
         println!("kubectl apply -k {OVERLAY} ...");
         let begun = Instant::now();
-        node.kubectl(&["apply", "-k", &overlay()]).await?;
+        site.kubectl(&["apply", "-k", &overlay()]).await?;
         for deployment in ["deployment/cloud-simulator", DEPLOYMENT] {
-            rolled_out(node, deployment).await?;
+            rolled_out(site, deployment).await?;
         }
         let installed = begun.elapsed();
+        site.kubectl(&["create", "namespace", USERS]).await?;
         let service =
             ["get", "service", "cloud-simulator", "-n", NAMESPACE, "-o", "jsonpath={.spec.clusterIP}"];
-        let address = node.kubectl(&service).await?;
-        Ok(Self { node, cloud: Ec2AdminClient::new(&format!("http://{address}:8000"))?, installed })
+        let url = site.cloud_url(&site.kubectl(&service).await?).await?;
+        Ok(Self { site, cloud: Ec2AdminClient::new(&url)?, installed })
     }
 
     /// Deletes the objects, then what was installed; says what stays.
     pub(crate) async fn uninstall(&self) -> Result<(), Failure> {
-        self.node
-            .kubectl(&[
-                "delete",
-                "bookings,bookingschedulers,resourcemonitors,resources",
-                "--all",
-                "-n",
-                "default",
-                "--timeout=60s",
-            ])
-            .await?;
-        self.node.kubectl(&["delete", "-k", &overlay(), "--timeout=90s"]).await?;
-        let left = self.node.kubectl(&["get", "crds", "-o", "name"]).await?;
-        if left.contains("kotaico") { Err(format!("left behind: {left}").into()) } else { Ok(()) }
+        println!("uninstalling ...");
+        let kinds = "bookings,bookingschedulers,resourcemonitors,resources";
+        self.kubectl(&["delete", kinds, "--all", "-n", USERS, "--timeout=60s"]).await?;
+        self.kubectl(&["delete", "-k", &overlay(), "--timeout=90s"]).await?;
+        self.kubectl(&["delete", "namespace", USERS, "--timeout=60s"]).await?;
+        let left = self.kubectl(&["get", "crds,namespaces", "-o", "name"]).await?;
+        if left.contains("booking") { Err(format!("left behind: {left}").into()) } else { Ok(()) }
     }
 
     /// Runs kubectl.
     pub(crate) async fn kubectl(&self, args: &[&str]) -> Result<String, Failure> {
-        self.node.kubectl(args).await
+        self.site.kubectl(args).await
+    }
+
+    /// `kubectl wait` for something of one of the users' objects.
+    pub(crate) async fn wait_for(&self, what: &str, object: &str) -> Result<(), Failure> {
+        let condition = format!("--for={what}");
+        self.kubectl(&["wait", &condition, object, "-n", USERS, "--timeout=90s"]).await.map(drop)
     }
 
     /// Waits until the roll-out is done.
     pub(crate) async fn rolled_out(&self) -> Result<(), Failure> {
-        rolled_out(self.node, DEPLOYMENT).await
+        rolled_out(self.site, DEPLOYMENT).await
     }
 
-    /// The Pod whose replica leads the ring.
-    pub(crate) async fn leader(&self) -> Result<String, Failure> {
+    /// The Pod whose replica leads the ring, once one does that is not about to go.
+    pub(crate) async fn leader(&self) -> Result<Pod, Failure> {
         let ring = ["get", "ring", "booking-operator", "-n", NAMESPACE, "-o", "jsonpath={.status.leader}"];
-        let incarnation = self.kubectl(&ring).await?;
-        let pods = self
-            .kubectl(&["get", "pods", "-n", NAMESPACE, "-o", "jsonpath={.items[*].metadata.name}"])
-            .await?;
-        let leads = pods.split(' ').find(|pod| incarnation.starts_with(pod));
-        Ok(leads.ok_or_else(|| format!("{incarnation} is none of {pods}"))?.to_owned())
-    }
-
-    /// Groups of a machine each, at rest; and a booking of each, one a second from `ahead` on.
-    pub(crate) async fn bookings(
-        &self,
-        prefix: &str,
-        count: usize,
-        ahead: SignedDuration,
-    ) -> Result<Vec<Due>, Failure> {
-        let mut machines = Vec::new();
-        let names: Vec<String> = (0..count).map(|number| format!("{prefix}-{number}")).collect();
-        for name in &names {
-            let add = AddInstances::count(1).tag(GROUP_TAG, name).state(InstanceState::Stopped);
-            let added = self.cloud.add_instances(&AddInstances { region: REGION.to_owned(), ..add }).await?;
-            machines.extend(added);
-        }
-        let resource = |name: &String| {
-            object("Resource", name, &json!({ "type": "ec2", "tag": name, "when_idle": "Stop" }))
-        };
-        self.apply(names.iter().map(resource).collect()).await?;
-        self.until("the groups are at rest", || async {
-            let wait = [
-                "wait",
-                "--for=jsonpath={.status.status}=STOPPED",
-                "resources",
-                "--all",
-                "-n",
-                "default",
-                "--timeout=30s",
-            ];
-            self.kubectl(&wait).await.is_ok()
-        })
-        .await?;
-        let first = Timestamp::from_second(Timestamp::now().as_second())? + ahead;
-        let mut due = Vec::new();
-        for ((number, name), machine) in (0_i64..).zip(names).zip(machines) {
-            due.push(Due { name, machine, at: first + SignedDuration::from_secs(number) });
-        }
-        let booking = |Due { name, at, .. }: &Due| {
-            let until = *at + SignedDuration::from_mins(10);
-            object(
-                "Booking",
-                name,
-                &json!({ "resource_name": name, "user_id": "ann", "start_at": at.to_string(), "end_at": until.to_string() }),
-            )
-        };
-        self.apply(due.iter().map(booking).collect()).await?;
-        Ok(due)
-    }
-
-    /// Ends bookings, and removes their groups.
-    pub(crate) async fn over(&self, due: &[Due]) -> Result<(), Failure> {
-        for kind in ["bookings", "resources"] {
-            let names = due.iter().map(|due| due.name.as_str());
-            let delete: Vec<&str> =
-                ["delete", kind, "-n", "default", "--timeout=60s"].into_iter().chain(names).collect();
-            self.kubectl(&delete).await?;
-        }
-        Ok(())
-    }
-
-    async fn apply(&self, objects: Vec<Value>) -> Result<(), Failure> {
-        let file = tempfile::NamedTempFile::new()?;
-        std::fs::write(
-            file.path(),
-            json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string(),
-        )?;
-        self.kubectl(&["apply", "-n", "default", "-f", &file.path().display().to_string()]).await.map(drop)
-    }
-
-    /// What the cloud saw of the machines' starts.
-    pub(crate) async fn started(&self, due: &[Due]) -> Result<Vec<Started>, Failure> {
-        let mut first = BTreeMap::<String, Timestamp>::new();
-        let mut callers = BTreeMap::<String, Vec<String>>::new();
-        let mut query = CallQuery { action: Some("StartInstances".to_owned()), ..CallQuery::default() };
+        let begun = Instant::now();
         loop {
-            let page = self.cloud.calls(&query).await?;
-            for call in page.calls.iter().filter(|call| call.took_effect) {
-                let at = Timestamp::from_microsecond(call.arrived.wall.unix_micros())?;
-                for id in &call.facts.instance_ids {
-                    first.entry(id.clone()).and_modify(|known| *known = at.min(*known)).or_insert(at);
-                    let callers = callers.entry(id.clone()).or_default();
-                    if !callers.contains(&call.facts.caller) {
-                        callers.push(call.facts.caller.clone());
-                    }
-                }
+            let incarnation = self.kubectl(&ring).await?;
+            let pods = self.pods().await?;
+            if let Some(leads) = pods.into_iter().find(|pod| incarnation.starts_with(&pod.name)) {
+                return Ok(leads);
             }
-            query.since = page.next;
-            if !page.more {
-                break;
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("{incarnation} leads, and is no Pod").into());
             }
+            sleep(BETWEEN_LOOKS).await;
         }
-        let of = |due: &Due| {
-            let at = first.get(&due.machine).ok_or_else(|| format!("{} was never started", due.name))?;
-            let late_ms = at.as_millisecond() - due.at.as_millisecond();
-            Ok(Started { late_ms, callers: callers.get(&due.machine).cloned().unwrap_or_default() })
-        };
-        due.iter().map(of).collect()
+    }
+
+    /// The replicas' Pods that are not about to go.
+    pub(crate) async fn pods(&self) -> Result<Vec<Pod>, Failure> {
+        let list = self.kubectl(&["get", "pods", "-n", NAMESPACE, "-l", REPLICAS, "-o", "json"]).await?;
+        let mut list: Value = serde_json::from_str(&list)?;
+        let items = list.get_mut("items").map(Value::take).ok_or("no list")?;
+        let pods: Vec<api::Pod> = serde_json::from_value(items)?;
+        Ok(pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).map(Pod::read).collect())
+    }
+
+    /// The one of this name.
+    pub(crate) async fn pod(&self, name: &str) -> Result<Pod, Failure> {
+        let pods = self.pods().await?;
+        Ok(pods.into_iter().find(|pod| pod.name == name).ok_or_else(|| format!("no Pod {name}"))?)
+    }
+
+    /// Asks for the eviction of a Pod, as a drain does; the answer of the API server if it refuses.
+    pub(crate) async fn evict(&self, pod: &str) -> Result<(), String> {
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": pod, "namespace": NAMESPACE },
+        });
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction");
+        let file = written(&eviction).map_err(|error| error.to_string())?;
+        let create = ["create", "--raw", &path, "-f", &file.path().display().to_string()];
+        self.kubectl(&create).await.map(drop).map_err(|error| error.to_string())
     }
 
     /// Waits for something.
@@ -208,24 +161,27 @@ impl<'a> Cluster<'a> {
                     .unwrap_or_default();
                 return Err(format!("never: {what}\n{pods}").into());
             }
-            sleep(Duration::from_millis(200)).await;
+            sleep(BETWEEN_LOOKS).await;
         }
         Ok(())
     }
 }
 
-async fn rolled_out(node: &Node, deployment: &str) -> Result<(), Failure> {
+async fn rolled_out(site: &Site, deployment: &str) -> Result<(), Failure> {
     let status = ["rollout", "status", deployment, "-n", NAMESPACE, "--timeout=120s"];
-    let Err(error) = node.kubectl(&status).await else { return Ok(()) };
-    let told = node.kubectl(&["describe", "pods", "-n", NAMESPACE]).await.unwrap_or_default();
+    let Err(error) = site.kubectl(&status).await else { return Ok(()) };
+    let told = site.kubectl(&["describe", "pods", "-n", NAMESPACE]).await.unwrap_or_default();
     let last: Vec<&str> = told.lines().rev().take(40).collect();
     Err(format!("{error}\n{}", last.into_iter().rev().collect::<Vec<_>>().join("\n")).into())
 }
 
-fn overlay() -> String {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(OVERLAY).display().to_string()
+/// An object in a file, for kubectl.
+pub(crate) fn written(object: &Value) -> Result<tempfile::NamedTempFile, Failure> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), object.to_string())?;
+    Ok(file)
 }
 
-fn object(kind: &str, name: &str, spec: &Value) -> Value {
-    json!({ "apiVersion": "manager.kotaico.de/v1", "kind": kind, "metadata": { "name": name }, "spec": spec })
+fn overlay() -> String {
+    root().join(OVERLAY).display().to_string()
 }

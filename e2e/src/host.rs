@@ -1,6 +1,6 @@
 //! What a node takes of the machine, and that nothing of it stays.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
@@ -26,8 +26,9 @@ pub(crate) fn can_have_a_node() -> Result<(), String> {
         return Err("it takes Linux".to_owned());
     }
     if !rustix::process::geteuid().is_root() {
-        return Err("it takes root".to_owned());
+        return Err("it takes root, or a current cluster of kind or k3d".to_owned());
     }
+    may_have_a_link()?;
     let installed = PROGRAMS.iter().all(|(program, _)| is_there(program));
     if !installed && !is_there("apt-get") {
         return Err("containerd, runc, iptables, conntrack, buildah or the CNI plugins are missing, and there is no apt-get".to_owned());
@@ -35,13 +36,32 @@ pub(crate) fn can_have_a_node() -> Result<(), String> {
     Ok(())
 }
 
-fn is_there(program: &str) -> bool {
+/// Root in a container may lack the right to make links, or rules for packets.
+fn may_have_a_link() -> Result<(), String> {
+    let ip = |args: [&str; 5]| std::process::Command::new("ip").args(args).output();
+    let probe = "booking-probe";
+    let made =
+        ip(["link", "add", probe, "type", "bridge"]).map_err(|error| format!("there is no ip: {error}"))?;
+    let _ = ip(["link", "delete", probe, "type", "bridge"]);
+    if made.status.success() {
+        return Ok(());
+    }
+    Err(format!("no network links may be made here: {}", String::from_utf8_lossy(&made.stderr).trim()))
+}
+
+/// Whether a program can be run.
+pub(crate) fn is_there(program: &str) -> bool {
     if program.starts_with('/') {
         return Path::new(program).exists();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/sbin".into(), "/sbin".into()];
     std::env::split_paths(&path).chain(system).any(|directory| directory.join(program).is_file())
+}
+
+/// The checkout.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// Installs what is missing.

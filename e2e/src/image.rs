@@ -1,41 +1,72 @@
-//! Static programs in images, as `make image` makes them, for containerd to import.
+//! Static programs in images: as `make image` makes them, but of the profile that this program was built in, whose libraries are
+//! there already.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use crate::{Failure, host::run};
+use crate::{
+    Failure,
+    host::{root, run},
+};
 
-/// What runs in the cluster: the program, and the name of its image.
-const IMAGES: [(&str, &str); 3] = [
-    ("booking-operator", "docker.io/library/booking-operator:0.1.0"),
-    ("ec2-simulator", "docker.io/library/booking-cloud-simulator:0.1.0"),
-    ("pause", PAUSE),
+/// A program, and the image that holds it alone.
+pub(crate) struct Image {
+    pub(crate) program: &'static str,
+    pub(crate) name: &'static str,
+}
+
+/// What the overlay `simulator` runs.
+pub(crate) const INSTALLED: [Image; 2] = [
+    Image { program: "booking-operator", name: "docker.io/library/booking-operator:0.1.0" },
+    Image { program: "ec2-simulator", name: "docker.io/library/booking-cloud-simulator:0.1.0" },
 ];
-/// What a Pod's sandbox runs.
-pub(crate) const PAUSE: &str = "localhost/pause:e2e";
+/// What a Pod's sandbox runs, on a node of our own.
+pub(crate) const PAUSE: Image = Image { program: "pause", name: "localhost/pause:e2e" };
 
-/// Builds all images; gives their archives.
-pub(crate) async fn build() -> Result<Vec<PathBuf>, Failure> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut archives = Vec::new();
-    for (program, image) in IMAGES {
-        println!("image {image} ...");
-        // Quick to build, not small: `make image` makes what people install.
+/// Builds the programs, and with `builder` (docker, buildah) an image of each.
+pub(crate) async fn build(images: &[&Image], builder: &str) -> Result<(), Failure> {
+    let directory = programs()?;
+    println!("static programs ...");
+    let profile = if directory.ends_with("debug") { "dev" } else { "sim" };
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--workspace", "--locked", "--profile", profile]);
+    for image in images {
+        cargo.args(["--bin", image.program]);
+    }
+    // The same directory of what is built, wherever this was started.
+    cargo.env("CARGO_TARGET_DIR", directory.parent().ok_or("no target directory")?);
+    cargo.env("RUSTC_WORKSPACE_WRAPPER", root().join("e2e/static-rustc.sh")).current_dir(root());
+    let built = cargo.output().await?;
+    if !built.status.success() {
+        return Err(format!("cargo build: {}", String::from_utf8_lossy(&built.stderr)).into());
+    }
+    for Image { program, name } in images {
         let built = Command::new("deploy/image/build.sh")
-            .args([program, image, "sim"])
-            .current_dir(&root)
+            .args([program, *name])
+            .env("PREBUILT", directory.join(program))
+            .env("BUILDER", builder)
+            .current_dir(root())
             .output()
             .await?;
         if !built.status.success() {
-            return Err(format!("{image}: {}", String::from_utf8_lossy(&built.stderr)).into());
+            return Err(format!("{name}: {}", String::from_utf8_lossy(&built.stderr)).into());
         }
-        println!("  {}", String::from_utf8_lossy(&built.stdout).lines().last().unwrap_or_default());
-        let archive = PathBuf::from(format!("/tmp/booking-e2e-{program}.tar"));
-        let _ = std::fs::remove_file(&archive);
-        let target = format!("docker-archive:{}:{image}", archive.display());
-        run("buildah", &["--storage-driver", "vfs", "push", image, &target]).await?;
-        archives.push(archive);
+        println!("  {name}: {}", String::from_utf8_lossy(&built.stdout).lines().last().unwrap_or_default());
     }
-    Ok(archives)
+    Ok(())
+}
+
+/// An image as an archive that containerd imports.
+pub(crate) async fn archive(image: &Image, directory: &Path) -> Result<PathBuf, Failure> {
+    let archive = directory.join(format!("{}.tar", image.program));
+    let target = format!("docker-archive:{}:{}", archive.display(), image.name);
+    run("buildah", &["--storage-driver", "vfs", "push", image.name, &target]).await?;
+    Ok(archive)
+}
+
+/// Where the programs of this build lie, this one among them.
+fn programs() -> Result<PathBuf, Failure> {
+    let own = std::env::current_exe()?;
+    Ok(own.parent().ok_or("no directory")?.to_owned())
 }

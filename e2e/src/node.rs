@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     Failure,
     host::{self, ADDRESS, BRIDGE, run},
-    image::PAUSE,
+    image::{self, INSTALLED, Image, PAUSE},
     pki::Pki,
 };
 
@@ -37,6 +37,7 @@ pub(crate) struct Node {
 impl Node {
     /// Starts everything, and waits until the node is ready.
     pub(crate) async fn start() -> Result<Self, Failure> {
+        image::build(&[&PAUSE, &INSTALLED[0], &INSTALLED[1]], "buildah").await?;
         let (control, node) = (Binaries::find_or_make().await?, NodeBinaries::find_or_make().await?);
         let kubectl = control.kubectl.clone().ok_or("no kubectl")?;
         host::prepare().await?;
@@ -52,6 +53,7 @@ impl Node {
             .await?;
         it.spawn("kube-controller-manager", &node.controller_manager, manager_arguments(&it.pki))?;
         it.spawn("kube-scheduler", &node.scheduler, scheduler_arguments(&it.pki))?;
+        it.import(&PAUSE).await?;
         it.spawn("kubelet", &node.kubelet, kubelet_arguments(&it.pki)?)?;
         it.spawn("kube-proxy", &node.proxy, proxy_arguments(&it.pki)?)?;
         let is_ready = || async {
@@ -96,14 +98,33 @@ impl Node {
         }
     }
 
-    /// Lets containerd have images.
-    pub(crate) async fn import(&self, archives: &[PathBuf]) -> Result<(), Failure> {
-        for archive in archives {
-            let socket = self.pki.text("containerd.sock");
-            run("ctr", &["-a", &socket, "-n", "k8s.io", "images", "import", &archive.display().to_string()])
-                .await?;
+    /// Lets containerd have the images of what is installed.
+    pub(crate) async fn load_images(&self) -> Result<(), Failure> {
+        for image in &INSTALLED {
+            self.import(image).await?;
         }
         Ok(())
+    }
+
+    async fn import(&self, image: &Image) -> Result<(), Failure> {
+        let archive = image::archive(image, &self.pki.directory).await?;
+        let ctr = self.ctr();
+        self.shell(&format!("{ctr} images import {} >/dev/null", archive.display())).await.map(drop)
+    }
+
+    /// Runs a script of the shell.
+    pub(crate) async fn shell(&self, script: &str) -> Result<String, Failure> {
+        run("sh", &["-c", script]).await
+    }
+
+    /// A command that prints the process id of a container.
+    pub(crate) fn pid(&self, container: &str) -> String {
+        format!("{} task ls | awk '$1 == \"{container}\" {{ print $2 }}'", self.ctr())
+    }
+
+    /// containerd's own client.
+    fn ctr(&self) -> String {
+        format!("ctr -a {} -n k8s.io", self.pki.text("containerd.sock"))
     }
 
     /// Runs kubectl as the administrator.
@@ -118,13 +139,13 @@ impl Node {
 
     /// Ends everything: containers first, for nobody else will.
     pub(crate) async fn stop(mut self) {
-        let socket = self.pki.text("containerd.sock");
+        let ctr = self.ctr();
         if let Some(kubelet) = self.processes.iter().position(|(name, _)| *name == "kubelet") {
             self.processes.remove(kubelet).1.stop().await;
         }
         let kill = format!(
-            "for c in $(ctr -a {socket} -n k8s.io task ls -q); do ctr -a {socket} -n k8s.io task kill -s SIGKILL $c; done; sleep 1; \
-             for c in $(ctr -a {socket} -n k8s.io task ls -q); do ctr -a {socket} -n k8s.io task rm -f $c; done"
+            "for c in $({ctr} task ls -q); do {ctr} task kill -s SIGKILL $c; done; sleep 1; \
+             for c in $({ctr} task ls -q); do {ctr} task rm -f $c; done"
         );
         let _ = run("sh", &["-c", &kill]).await;
         while let Some((_, process)) = self.processes.pop() {
@@ -214,7 +235,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
 [grpc]
   address = "{}"
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{PAUSE}"
+  sandbox_image = "{}"
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
@@ -223,6 +244,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
         at("containerd"),
         at("containerd-state"),
         at("containerd.sock"),
+        PAUSE.name,
         at("cni")
     );
     std::fs::write(pki.path("containerd.toml"), config)?;

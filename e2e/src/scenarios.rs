@@ -1,4 +1,4 @@
-//! What happens to Pods while bookings fall due, one a second: each must be started in time, by one replica.
+//! What happens to Pods while bookings fall due: each must be started in time, by one replica.
 
 use std::time::Duration;
 
@@ -7,88 +7,153 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     Failure,
-    cluster::{Cluster, Due, NAMESPACE},
+    bookings::{Due, Pace},
+    cluster::{Cluster, NAMESPACE, Pod, USERS},
+    report::Row,
 };
 
-/// Bookings that fall due during each scenario.
-const DUE: usize = 30;
-/// From their creation to the first that is due.
-const AHEAD: SignedDuration = SignedDuration::from_secs(20);
-/// How late a start may be.
-const LATEST_MS: i64 = 2000;
+/// One a second, while replicas hand over what they own.
+const STEADILY: Pace = Pace { count: 30, per_second: 1, ahead: SignedDuration::from_secs(20) };
+/// So many that some are due of what a replica owned that is gone.
+const DENSELY: Pace = Pace { count: 36, per_second: 3, ahead: SignedDuration::from_secs(20) };
+/// How late a start may be while replicas hand over.
+const HANDED_OVER_MS: i64 = 2000;
+/// How late it may be after a death that the kubelet tells of: the time of a call that may be under way (4 s), what the
+/// kubelet takes to notice, and the seal.
+const DEATH_PROVEN_MS: i64 = 6000;
 
 /// What is done to the Pods.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
-    /// The leader's Pod is deleted, as a drain does.
+    /// The leader's Pod is deleted.
     LeaderDeleted,
+    /// The leader's Pod is evicted, as a drain does, and another one right after it.
+    Evicted,
     /// All are replaced.
     RolloutRestart,
     /// There are to be so many.
     Scale(u8),
+    /// The leader's process is killed.
+    Killed,
+    /// A process that does not lead is killed for its memory.
+    OutOfMemory,
 }
 
-/// What came of it.
-struct Row {
-    what: String,
-    took_s: f64,
-    late_p50_ms: i64,
-    late_max_ms: i64,
-    twice: usize,
-}
+const SHORT: [Event; 2] = [Event::LeaderDeleted, Event::RolloutRestart];
+const LONG: [Event; 6] =
+    [Event::Evicted, Event::Scale(5), Event::Scale(1), Event::Scale(3), Event::Killed, Event::OutOfMemory];
 
-/// Runs all, or those that a change must pass, and prints a table; whether all is as promised.
-pub(crate) async fn run(cluster: &Cluster<'_>, short: bool) -> Result<bool, Failure> {
-    let mut rows = vec![booking(cluster).await?];
-    let mut events = vec![Event::LeaderDeleted, Event::RolloutRestart];
-    if !short {
-        events.extend([Event::Scale(5), Event::Scale(1), Event::Scale(3)]);
+impl Event {
+    fn name(self) -> String {
+        match self {
+            Self::LeaderDeleted => "the leader's Pod is deleted".to_owned(),
+            Self::Evicted => "the leader's Pod is evicted".to_owned(),
+            Self::RolloutRestart => "rollout restart".to_owned(),
+            Self::Scale(count) => format!("scaled to {count}"),
+            Self::Killed => "the leader's process is killed".to_owned(),
+            Self::OutOfMemory => "a process is killed for its memory".to_owned(),
+        }
     }
-    for event in events {
+
+    /// Of the names of its groups.
+    fn prefix(self) -> String {
+        match self {
+            Self::LeaderDeleted => "deleted".to_owned(),
+            Self::Evicted => "evicted".to_owned(),
+            Self::RolloutRestart => "rollout".to_owned(),
+            Self::Scale(count) => format!("scale-{count}"),
+            Self::Killed => "killed".to_owned(),
+            Self::OutOfMemory => "memory".to_owned(),
+        }
+    }
+
+    /// Whether nothing is handed over.
+    fn is_death(self) -> bool {
+        matches!(self, Self::Killed | Self::OutOfMemory)
+    }
+}
+
+/// Runs all, or those that a change must pass.
+pub(crate) async fn run(cluster: &Cluster<'_>, short: bool) -> Result<Vec<Row>, Failure> {
+    let mut rows = vec![Row::took("installed, all replicas ready", cluster.installed)];
+    rows.push(life(cluster).await?);
+    rows.push(samples(cluster).await?);
+    let long = LONG.into_iter().filter(|_| !short);
+    for event in SHORT.into_iter().chain(long) {
         rows.push(during(cluster, event).await?);
     }
-    println!(
-        "\n{:<34} {:>8} {:>13} {:>13} {:>14}",
-        "while", "took s", "late p50 ms", "late max ms", "started twice"
-    );
-    println!("{:<34} {:>8.1}", "installed, all replicas ready", cluster.installed.as_secs_f64());
-    for Row { what, took_s, late_p50_ms, late_max_ms, twice } in &rows {
-        println!("{what:<34} {took_s:>8.1} {late_p50_ms:>13} {late_max_ms:>13} {twice:>14}");
-    }
-    let passes = |row: &Row| (0..=LATEST_MS).contains(&row.late_max_ms) && row.twice == 0;
-    Ok(rows.iter().all(passes))
+    rows.push(deleted_while_held(cluster).await?);
+    Ok(rows)
 }
 
-/// One booking, from applied to ready.
-async fn booking(cluster: &Cluster<'_>) -> Result<Row, Failure> {
+/// One booking: started in time, ready, ended early, stopped.
+async fn life(cluster: &Cluster<'_>) -> Result<Row, Failure> {
     println!("a booking ...");
-    let due = cluster.bookings("first", 1, SignedDuration::from_secs(5)).await?;
+    let pace = Pace { count: 1, per_second: 1, ahead: SignedDuration::from_secs(5) };
+    let due = cluster.bookings("first", pace).await?;
     let begun = Instant::now();
-    cluster
-        .kubectl(&["wait", "--for=condition=Ready", "booking", "first-0", "-n", "default", "--timeout=60s"])
-        .await?;
-    let row = row(cluster, "a booking, until it is ready", begun.elapsed(), &due).await?;
+    let (booking, resource) = ("booking/first-0", "resource/first-0");
+    cluster.wait_for("condition=Ready", booking).await?;
+    let row = Row::new("a booking, until it is ready", begun.elapsed(), HANDED_OVER_MS);
+    let row = row.with(cluster, &due).await?;
+    let end = format!(r#"{{"spec":{{"end_at":"{}"}}}}"#, Timestamp::now());
+    cluster.kubectl(&["patch", booking, "-n", USERS, "--type=merge", "-p", &end]).await?;
+    cluster.wait_for("jsonpath={.status.status}=FINISHED", booking).await?;
+    cluster.wait_for("jsonpath={.status.status}=STOPPED", resource).await?;
     cluster.over(&due).await?;
     Ok(row)
 }
 
+/// The samples are accepted, and their group is found.
+async fn samples(cluster: &Cluster<'_>) -> Result<Row, Failure> {
+    println!("the samples ...");
+    let begun = Instant::now();
+    let directory = crate::host::root().join("deploy/samples").display().to_string();
+    cluster.kubectl(&["apply", "-n", USERS, "-f", &directory]).await?;
+    cluster.wait_for("jsonpath={.status.instances}=3", "resource/ec2.analytics").await?;
+    cluster.wait_for("condition=Accepted", "booking/quarterly-report").await?;
+    cluster.wait_for("condition=Ready", "bookingscheduler/standup").await?;
+    let row = Row::took("the samples, until they are accepted", begun.elapsed());
+    cluster.kubectl(&["delete", "-n", USERS, "-f", &directory, "--timeout=60s"]).await?;
+    cluster.kubectl(&["delete", "bookings", "--all", "-n", USERS, "--timeout=60s"]).await?;
+    Ok(row)
+}
+
 async fn during(cluster: &Cluster<'_>, event: Event) -> Result<Row, Failure> {
-    let (what, prefix) = match event {
-        Event::LeaderDeleted => ("the leader's Pod is deleted".to_owned(), "leader".to_owned()),
-        Event::RolloutRestart => ("rollout restart".to_owned(), "rollout".to_owned()),
-        Event::Scale(count) => (format!("scaled to {count}"), format!("scale-{count}")),
-    };
-    println!("{what}, {DUE} bookings fall due ...");
-    let due = cluster.bookings(&prefix, DUE, AHEAD).await?;
-    // It happens while the second of them is due.
-    if let Some(Due { at, .. }) = due.get(1) {
-        sleep(Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default()).await;
+    let pace = if event.is_death() { DENSELY } else { STEADILY };
+    println!("{}, {} bookings fall due ...", event.name(), pace.count);
+    let due = cluster.bookings(&event.prefix(), pace).await?;
+    // It happens while the first of the second second are due.
+    if let Some(Due { at, .. }) = due.get(pace.per_second) {
+        sleep(until(*at)).await;
     }
     let begun = Instant::now();
+    let note = happen(cluster, event).await?;
+    let took = begun.elapsed();
+    if let Some(Due { at, .. }) = due.last() {
+        sleep(until(*at + SignedDuration::from_secs(3))).await;
+    }
+    let promised = if event.is_death() { DEATH_PROVEN_MS } else { HANDED_OVER_MS };
+    let row = Row::new(&event.name(), took, promised).with(cluster, &due).await?;
+    cluster.over(&due).await?;
+    Ok(row.noting(note))
+}
+
+fn until(instant: Timestamp) -> Duration {
+    Duration::try_from(instant.duration_since(Timestamp::now())).unwrap_or_default()
+}
+
+/// Makes it happen, and waits until all is as it should be again; what else was seen.
+async fn happen(cluster: &Cluster<'_>, event: Event) -> Result<String, Failure> {
     match event {
         Event::LeaderDeleted => {
             let leader = cluster.leader().await?;
-            cluster.kubectl(&["delete", "pod", &leader, "-n", NAMESPACE, "--wait=false"]).await?;
+            cluster.kubectl(&["delete", "pod", &leader.name, "-n", NAMESPACE, "--wait=false"]).await?;
+        }
+        Event::Evicted => {
+            let note = evict_two(cluster).await?;
+            cluster.rolled_out().await?;
+            return Ok(note);
         }
         Event::RolloutRestart => {
             cluster.kubectl(&["rollout", "restart", "deployment/booking-operator", "-n", NAMESPACE]).await?;
@@ -97,39 +162,75 @@ async fn during(cluster: &Cluster<'_>, event: Event) -> Result<Row, Failure> {
             let replicas = format!("--replicas={count}");
             cluster.kubectl(&["scale", "deployment/booking-operator", "-n", NAMESPACE, &replicas]).await?;
         }
+        Event::Killed => {
+            let leader = cluster.leader().await?;
+            cluster.site.kill(&leader.node, &leader.container).await?;
+            return restarted(cluster, &leader, "Error").await;
+        }
+        Event::OutOfMemory => {
+            let leader = cluster.leader().await?;
+            let pods = cluster.pods().await?;
+            let other = pods.into_iter().find(|pod| pod.name != leader.name && pod.restarts == 0);
+            let other = other.ok_or("all have been restarted")?;
+            cluster.site.starve(&other.node, &other.container).await?;
+            return restarted(cluster, &other, "OOMKilled").await;
+        }
     }
     cluster.rolled_out().await?;
-    let took = begun.elapsed();
-    if let Some(Due { at, .. }) = due.last() {
-        let last = *at + SignedDuration::from_secs(3);
-        sleep(Duration::try_from(last.duration_since(Timestamp::now())).unwrap_or_default()).await;
-    }
-    let row = row(cluster, &what, took, &due).await?;
-    cluster.over(&due).await?;
-    Ok(row)
+    Ok(String::new())
 }
 
-async fn row(cluster: &Cluster<'_>, what: &str, took: Duration, due: &[Due]) -> Result<Row, Failure> {
-    let started = cluster.started(due).await?;
-    for (due, it) in due.iter().zip(&started).filter(|(_, it)| it.late_ms > LATEST_MS) {
-        println!(
-            "  {} was due at {} and started {} ms late by {}",
-            due.name,
-            due.at,
-            it.late_ms,
-            it.callers.join(", ")
-        );
+/// One may go at a time: until the next one is ready, the second is refused.
+async fn evict_two(cluster: &Cluster<'_>) -> Result<String, Failure> {
+    let leader = cluster.leader().await?;
+    let pods = cluster.pods().await?;
+    let other = pods.iter().find(|pod| pod.name != leader.name).ok_or("it is alone")?;
+    cluster.evict(&leader.name).await?;
+    match cluster.evict(&other.name).await {
+        Err(refused) if refused.contains("disruption budget") => {
+            Ok("a second one at once: refused by the PodDisruptionBudget".to_owned())
+        }
+        answer => Err(format!("a second Pod was evicted: {answer:?}").into()),
     }
-    let mut late: Vec<i64> = started.iter().map(|it| it.late_ms).collect();
-    late.sort_unstable();
-    let at = |place: usize| late.get(place).copied().unwrap_or(i64::MAX);
-    let twice = started.iter().filter(|it| it.callers.len() != 1).count();
-    let (middle, last) = (at(late.len() / 2), at(late.len().saturating_sub(1)));
-    Ok(Row {
-        what: what.to_owned(),
-        took_s: took.as_secs_f64(),
-        late_p50_ms: middle,
-        late_max_ms: last,
-        twice,
-    })
+}
+
+/// Waits until the kubelet has restarted a container, and looks at what the dead one has left behind.
+async fn restarted(cluster: &Cluster<'_>, before: &Pod, reason: &str) -> Result<String, Failure> {
+    let is_back = || async {
+        let pod = cluster.pod(&before.name).await;
+        pod.is_ok_and(|pod| pod.restarts > before.restarts && pod.is_ready)
+    };
+    cluster.until("the container is back", is_back).await?;
+    let Some((code, why, message)) = cluster.pod(&before.name).await?.ended else {
+        return Err("nothing is told of how it ended".into());
+    };
+    if code != 137 || why != reason {
+        return Err(format!("it ended with {code}, {why}, not with 137, {reason}").into());
+    }
+    // Written when it started, as a user without rights, on a read-only root.
+    if !message.contains(&before.name) {
+        return Err(format!("its termination message does not name it: {message:?}").into());
+    }
+    Ok(format!("{why}; its termination message names the incarnation"))
+}
+
+/// A Resource that is deleted under a booking: its machine runs on, unlocked.
+async fn deleted_while_held(cluster: &Cluster<'_>) -> Result<Row, Failure> {
+    println!("a Resource is deleted while held ...");
+    let pace = Pace { count: 1, per_second: 1, ahead: SignedDuration::from_secs(5) };
+    let due = cluster.bookings("last", pace).await?;
+    cluster.wait_for("condition=Ready", "booking/last-0").await?;
+    let begun = Instant::now();
+    cluster.kubectl(&["delete", "resource/last-0", "-n", USERS, "--timeout=60s"]).await?;
+    let took = begun.elapsed();
+    for Due { machine, .. } in &due {
+        let machine = cluster.cloud.instance(machine).await?;
+        let locks = machine.tags.keys().filter(|key| key.contains("locked")).count();
+        if machine.state.name() != "running" || locks > 0 {
+            return Err(format!("left behind: {machine:?}").into());
+        }
+    }
+    cluster.kubectl(&["delete", "booking/last-0", "-n", USERS, "--timeout=60s"]).await?;
+    Ok(Row::took("a held Resource, until it is deleted", took)
+        .noting("its machine runs on, without lock tags"))
 }

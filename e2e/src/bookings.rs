@@ -1,0 +1,132 @@
+//! Bookings that fall due, and what the simulated cloud saw of them.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use testbed::{
+    ec2::{AddInstances, CallQuery, InstanceState},
+    replica::REGION,
+};
+
+use crate::{
+    Failure,
+    cluster::{Cluster, USERS, written},
+};
+
+const GROUP_TAG: &str = "resource-booking-application";
+
+/// A booking that falls due, and the machine that it is about.
+pub(crate) struct Due {
+    pub(crate) name: String,
+    pub(crate) machine: String,
+    pub(crate) at: Timestamp,
+}
+
+/// What became of a machine's start.
+pub(crate) struct Started {
+    /// How late, in milliseconds.
+    pub(crate) late_ms: i64,
+    /// Who sent it, each once.
+    pub(crate) callers: Vec<String>,
+}
+
+/// How bookings fall due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) count: usize,
+    pub(crate) per_second: usize,
+    /// From their creation to the first.
+    pub(crate) ahead: SignedDuration,
+}
+
+impl Cluster<'_> {
+    /// Groups of a machine each, at rest, and a booking of each.
+    pub(crate) async fn bookings(&self, prefix: &str, pace: Pace) -> Result<Vec<Due>, Failure> {
+        let mut machines = Vec::new();
+        let names: Vec<String> = (0..pace.count).map(|number| format!("{prefix}-{number}")).collect();
+        for name in &names {
+            let add = AddInstances::count(1).tag(GROUP_TAG, name).state(InstanceState::Stopped);
+            let added = self.cloud.add_instances(&AddInstances { region: REGION.to_owned(), ..add }).await?;
+            machines.extend(added);
+        }
+        let resource = |name: &String| {
+            object("Resource", name, &json!({ "type": "ec2", "tag": name, "when_idle": "Stop" }))
+        };
+        self.apply(names.iter().map(resource).collect()).await?;
+        self.at_rest().await?;
+        let first = Timestamp::from_second(Timestamp::now().as_second())? + pace.ahead;
+        let mut due = Vec::new();
+        for ((number, name), machine) in names.into_iter().enumerate().zip(machines) {
+            let second = i64::try_from(number / pace.per_second)?;
+            due.push(Due { name, machine, at: first + SignedDuration::from_secs(second) });
+        }
+        let booking = |Due { name, at, .. }: &Due| {
+            let until = *at + SignedDuration::from_mins(10);
+            object(
+                "Booking",
+                name,
+                &json!({ "resource_name": name, "user_id": "ann", "start_at": at.to_string(), "end_at": until.to_string() }),
+            )
+        };
+        self.apply(due.iter().map(booking).collect()).await?;
+        Ok(due)
+    }
+
+    /// Waits until no group runs.
+    pub(crate) async fn at_rest(&self) -> Result<(), Failure> {
+        let stopped = "--for=jsonpath={.status.status}=STOPPED";
+        let wait = ["wait", stopped, "resources", "--all", "-n", USERS, "--timeout=30s"];
+        self.until("the groups are at rest", || async { self.kubectl(&wait).await.is_ok() }).await
+    }
+
+    /// Ends bookings, and removes their groups.
+    pub(crate) async fn over(&self, due: &[Due]) -> Result<(), Failure> {
+        for kind in ["bookings", "resources"] {
+            let names = due.iter().map(|due| due.name.as_str());
+            let delete: Vec<&str> =
+                ["delete", kind, "-n", USERS, "--timeout=60s"].into_iter().chain(names).collect();
+            self.kubectl(&delete).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, objects: Vec<Value>) -> Result<(), Failure> {
+        let file = written(&json!({ "apiVersion": "v1", "kind": "List", "items": objects }))?;
+        self.kubectl(&["apply", "-n", USERS, "-f", &file.path().display().to_string()]).await.map(drop)
+    }
+
+    /// What the cloud saw of the machines' starts.
+    pub(crate) async fn started(&self, due: &[Due]) -> Result<Vec<Started>, Failure> {
+        let mut first = BTreeMap::<String, Timestamp>::new();
+        let mut callers = BTreeMap::<String, Vec<String>>::new();
+        let mut query = CallQuery { action: Some("StartInstances".to_owned()), ..CallQuery::default() };
+        loop {
+            let page = self.cloud.calls(&query).await?;
+            for call in page.calls.iter().filter(|call| call.took_effect) {
+                let at = Timestamp::from_microsecond(call.arrived.wall.unix_micros())?;
+                for id in &call.facts.instance_ids {
+                    first.entry(id.clone()).and_modify(|known| *known = at.min(*known)).or_insert(at);
+                    let callers = callers.entry(id.clone()).or_default();
+                    if !callers.contains(&call.facts.caller) {
+                        callers.push(call.facts.caller.clone());
+                    }
+                }
+            }
+            query.since = page.next;
+            if !page.more {
+                break;
+            }
+        }
+        let of = |due: &Due| {
+            let at = first.get(&due.machine).ok_or_else(|| format!("{} was never started", due.name))?;
+            let late_ms = at.as_millisecond() - due.at.as_millisecond();
+            Ok(Started { late_ms, callers: callers.get(&due.machine).cloned().unwrap_or_default() })
+        };
+        due.iter().map(of).collect()
+    }
+}
+
+fn object(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({ "apiVersion": "manager.kotaico.de/v1", "kind": kind, "metadata": { "name": name }, "spec": spec })
+}

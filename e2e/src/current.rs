@@ -1,0 +1,114 @@
+//! The cluster that kubectl points at, where that is kind's or k3d's: nodes are containers of Docker, images are loaded by the tool.
+
+use std::{process::Stdio, sync::Mutex};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{
+    Failure,
+    cluster::NAMESPACE,
+    host::{is_there, run},
+    image::{self, INSTALLED},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tool {
+    Kind,
+    K3d,
+}
+
+/// See the module.
+pub(crate) struct Current {
+    tool: Tool,
+    name: String,
+    /// kubectl's port-forward to the simulated cloud.
+    forward: Mutex<Option<Child>>,
+}
+
+impl Current {
+    /// The current cluster, if there is one of a known kind and what it takes to use it.
+    pub(crate) async fn find() -> Option<Self> {
+        let context = run("kubectl", &["config", "current-context"]).await.ok()?;
+        let (tool, name) = of_context(context.trim())?;
+        let program = if tool == Tool::Kind { "kind" } else { "k3d" };
+        let name = name.to_owned();
+        (is_there(program) && is_there("docker")).then(|| Self { tool, name, forward: Mutex::default() })
+    }
+
+    /// Refuses a cluster that has our kinds already: what is installed would be removed at the end, with all Bookings.
+    pub(crate) async fn is_free(&self) -> Result<(), Failure> {
+        let crds = self.kubectl(&["get", "crds", "-o", "name"]).await?;
+        if crds.contains("kotaico") {
+            return Err("the current cluster has Bookings already; --own takes a node of its own".into());
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn kubectl(&self, args: &[&str]) -> Result<String, Failure> {
+        run("kubectl", args).await
+    }
+
+    pub(crate) async fn load_images(&self) -> Result<(), Failure> {
+        image::build(&INSTALLED.each_ref(), "docker").await?;
+        for image in &INSTALLED {
+            match self.tool {
+                Tool::Kind => {
+                    run("kind", &["load", "docker-image", image.name, "--name", &self.name]).await?
+                }
+                Tool::K3d => run("k3d", &["image", "import", image.name, "--cluster", &self.name]).await?,
+            };
+        }
+        Ok(())
+    }
+
+    /// Nodes are containers, and named like them.
+    pub(crate) async fn shell(&self, node: &str, script: &str) -> Result<String, Failure> {
+        run("docker", &["exec", node, "sh", "-c", script]).await
+    }
+
+    /// The cloud's Service on a port of this machine, until this ends.
+    pub(crate) async fn forward_cloud(&self) -> Result<String, Failure> {
+        let mut child = Command::new("kubectl")
+            .args(["port-forward", "service/cloud-simulator", "-n", NAMESPACE, ":8000"])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let output = child.stdout.take().ok_or("no output")?;
+        let first = BufReader::new(output).lines().next_line().await?.unwrap_or_default();
+        let port = forwarded_port(&first).ok_or_else(|| format!("kubectl port-forward said {first:?}"))?;
+        self.forward.lock().map_err(|_| "poisoned")?.replace(child);
+        Ok(format!("http://127.0.0.1:{port}"))
+    }
+}
+
+/// Which tool made a context, and the cluster's name.
+fn of_context(context: &str) -> Option<(Tool, &str)> {
+    let kind = context.strip_prefix("kind-").map(|name| (Tool::Kind, name));
+    kind.or_else(|| context.strip_prefix("k3d-").map(|name| (Tool::K3d, name)))
+}
+
+/// Of `Forwarding from 127.0.0.1:40123 -> 8000`.
+fn forwarded_port(line: &str) -> Option<u16> {
+    line.strip_prefix("Forwarding from 127.0.0.1:")?.split(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_context_tells_tool_and_cluster() {
+        assert_eq!(of_context("kind-kind"), Some((Tool::Kind, "kind")));
+        assert_eq!(of_context("k3d-my-lab"), Some((Tool::K3d, "my-lab")));
+        assert_eq!(of_context("arn:aws:eks:eu-central-1:1:cluster/kind-of"), None);
+    }
+
+    #[test]
+    fn the_port_is_read_off_kubectls_first_line() {
+        assert_eq!(forwarded_port("Forwarding from 127.0.0.1:40123 -> 8000"), Some(40123));
+        assert_eq!(forwarded_port("error: unable to listen"), None);
+    }
+}
