@@ -7,7 +7,7 @@ BUILD := $(CARGO) build --workspace --bins --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs deny crds crds-check image e2e install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted loadtest loadtest-docs
+.PHONY: help demo test lint docs deny crds crds-check image sbom e2e install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted loadtest loadtest-docs
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,9 +41,14 @@ crds-check: ## refuse crds/ that differ from the types
 	@$(BIN)/booking-operator crds | diff -u crds/booking-operator.yaml - \
 		|| { echo "crds/ is not what the types say: run make crds"; exit 1; }
 
-image: ## the operator's image from a static build, and the simulated cloud's: IMAGE=booking-operator:0.1.0
-	@deploy/image/build.sh booking-operator $(or $(IMAGE),booking-operator:0.1.0)
+image: sbom ## the operator's image from a static build, and the simulated cloud's: IMAGE=booking-operator:0.1.0
+	@SBOM=$(SBOM) deploy/image/build.sh booking-operator $(or $(IMAGE),booking-operator:0.1.0)
 	@deploy/image/build.sh ec2-simulator $(or $(SIMULATOR_IMAGE),booking-cloud-simulator:0.1.0)
+
+SBOM := target/image/booking-operator.cdx.json
+
+sbom: ## what the operator is made of (CycloneDX), into target/image
+	@deploy/image/sbom.sh $(SBOM)
 
 e2e: ## the operator as it is installed: on the current kind or k3d cluster, or a node of its own; needs root (ARGS=--short, --keep, --own)
 	@$(BUILD)

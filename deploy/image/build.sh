@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds a static program and an image of it alone: build.sh PROGRAM IMAGE [PROFILE]. Takes podman, buildah or docker, whichever is
-# there; BUILDER=docker says which. PREBUILT=file is a static program that is there already.
+# there; BUILDER=docker says which. PREBUILT=file is a static program that is there already;
+# SBOM=file goes into the image.
 set -eu
 cd "$(dirname "$0")/../.."
 program=$1 image=$2 profile=${3:-release}
@@ -23,12 +24,16 @@ fi
 
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
-cp "$built" "$context/program"
+root=$context/root
+mkdir -p "$root/etc/ssl/certs"
+cp "$built" "$root/booking-operator"
 for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem; do
-  [ -f "$bundle" ] && { cp "$bundle" "$context/ca-certificates.crt"; break; }
+  [ -f "$bundle" ] && { cp "$bundle" "$root/etc/ssl/certs/ca-certificates.crt"; break; }
 done
+[ -n "${SBOM:-}" ] && cp "$SBOM" "$root/sbom.cdx.json"
 # Nothing of the day or the machine it was built on.
-touch -d @0 "$context"/*
+find "$root" -exec touch -d @0 {} +
+chmod -R a+rX "$root"
 case $(command -v "${BUILDER:-podman}" || command -v buildah || command -v docker || true) in
   */podman) podman build --timestamp 0 --target prebuilt --build-arg VERSION="${image##*:}" --build-arg TITLE="$program" -f deploy/image/Containerfile -t "$image" "$context" ;;
   */buildah) buildah --storage-driver "${STORAGE_DRIVER:-vfs}" bud --isolation chroot --timestamp 0 --target prebuilt --build-arg VERSION="${image##*:}" --build-arg TITLE="$program" -f deploy/image/Containerfile -t "$image" "$context" ;;

@@ -25,8 +25,8 @@ pub(crate) struct Due {
 
 /// What became of a machine's start.
 pub(crate) struct Started {
-    /// How late, in milliseconds.
-    pub(crate) late_ms: i64,
+    /// When the first call that did it arrived.
+    pub(crate) at: Timestamp,
     /// Who sent it, each once.
     pub(crate) callers: Vec<String>,
 }
@@ -119,9 +119,8 @@ impl Cluster<'_> {
             }
         }
         let of = |due: &Due| {
-            let at = first.get(&due.machine).ok_or_else(|| format!("{} was never started", due.name))?;
-            let late_ms = at.as_millisecond() - due.at.as_millisecond();
-            Ok(Started { late_ms, callers: callers.get(&due.machine).cloned().unwrap_or_default() })
+            let at = *first.get(&due.machine).ok_or_else(|| format!("{} was never started", due.name))?;
+            Ok(Started { at, callers: callers.get(&due.machine).cloned().unwrap_or_default() })
         };
         due.iter().map(of).collect()
     }

@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{Failure, bookings::Due, cluster::Cluster};
@@ -44,14 +45,22 @@ impl Row {
         Self { note: note.into(), ..self }
     }
 
-    /// With what became of these.
-    pub(crate) async fn with(self, cluster: &Cluster<'_>, due: &[Due]) -> Result<Self, Failure> {
+    /// With what became of these; `death` is when a replica died meanwhile.
+    pub(crate) async fn with(
+        self,
+        cluster: &Cluster<'_>,
+        due: &[Due],
+        death: Option<Timestamp>,
+    ) -> Result<Self, Failure> {
         let started = cluster.started(due).await?;
-        for (due, it) in due.iter().zip(&started).filter(|(_, it)| it.late_ms > self.promised_ms) {
-            let callers = it.callers.join(", ");
-            println!("  {} was due at {} and started {} ms late by {callers}", due.name, due.at, it.late_ms);
+        let mut late: Vec<i64> =
+            due.iter().zip(&started).map(|(due, it)| late_ms(due.at, it.at, death)).collect();
+        for ((due, it), late) in due.iter().zip(&started).zip(&late) {
+            if *late > self.promised_ms {
+                let callers = it.callers.join(", ");
+                println!("  {} was due at {} and started {late} ms late by {callers}", due.name, due.at);
+            }
         }
-        let mut late: Vec<i64> = started.iter().map(|it| it.late_ms).collect();
         late.sort_unstable();
         let at = |place: usize| late.get(place).copied().unwrap_or(i64::MAX);
         let starts = Starts {
@@ -99,6 +108,12 @@ impl Row {
     }
 }
 
+/// How late a start was: from when it was due, or, if nobody could send it any more, from when that one died.
+fn late_ms(due: Timestamp, started: Timestamp, death: Option<Timestamp>) -> i64 {
+    let from = death.filter(|death| *death < started).map_or(due, |death| due.max(death));
+    started.as_millisecond() - from.as_millisecond()
+}
+
 /// Prints the table and writes the report; whether all is as promised.
 pub(crate) fn publish(rows: &[Row], path: &Path) -> Result<bool, Failure> {
     println!(
@@ -108,7 +123,9 @@ pub(crate) fn publish(rows: &[Row], path: &Path) -> Result<bool, Failure> {
     for row in rows {
         println!("{}", row.line());
     }
-    println!("starts: how late machines were started; ≠1: started by none or by more than one replica");
+    println!(
+        "starts: how late machines were started, after a death: from then on, for what was due before; ≠1: not by one replica"
+    );
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
@@ -135,6 +152,20 @@ mod tests {
         for fails in [row(2001, 0, 0), row(30, 1, 0), row(30, 0, 1)] {
             assert!(!fails.passes(), "{fails:?}");
             assert!(fails.line().contains("FAILS"));
+        }
+    }
+
+    #[test]
+    fn after_a_death_what_was_due_before_is_late_from_then_on() {
+        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+        for (due, started, death, late) in [
+            (1000, 1040, None, 40),
+            (1000, 1040, Some(5000), 40),
+            (1000, 7000, Some(5000), 2000),
+            (6000, 7000, Some(5000), 1000),
+            (6000, 5900, Some(5000), -100),
+        ] {
+            assert_eq!(late_ms(at(due), at(started), death.map(at)), late, "{due} {started} {death:?}");
         }
     }
 

@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// One a second, while replicas hand over what they own.
-const STEADILY: Pace = Pace { count: 30, per_second: 1, ahead: SignedDuration::from_secs(20) };
+const STEADILY: Pace = Pace { count: 30, per_second: 1, ahead: SignedDuration::from_secs(8) };
 /// So many that some are due of what a replica owned that is gone.
-const DENSELY: Pace = Pace { count: 36, per_second: 3, ahead: SignedDuration::from_secs(20) };
+const DENSELY: Pace = Pace { count: 36, per_second: 3, ahead: SignedDuration::from_secs(8) };
 /// How late a start may be while replicas hand over.
 const HANDED_OVER_MS: i64 = 2000;
 /// How late it may be after a death that the kubelet tells of: the time of a call that may be under way (4 s), what the
@@ -95,7 +95,7 @@ async fn life(cluster: &Cluster<'_>) -> Result<Row, Failure> {
     let (booking, resource) = ("booking/first-0", "resource/first-0");
     cluster.wait_for("condition=Ready", booking).await?;
     let row = Row::new("a booking, until it is ready", begun.elapsed(), HANDED_OVER_MS);
-    let row = row.with(cluster, &due).await?;
+    let row = row.with(cluster, &due, None).await?;
     let end = format!(r#"{{"spec":{{"end_at":"{}"}}}}"#, Timestamp::now());
     cluster.kubectl(&["patch", booking, "-n", USERS, "--type=merge", "-p", &end]).await?;
     cluster.wait_for("jsonpath={.status.status}=FINISHED", booking).await?;
@@ -128,13 +128,13 @@ async fn during(cluster: &Cluster<'_>, event: Event) -> Result<Row, Failure> {
         sleep(until(*at)).await;
     }
     let begun = Instant::now();
-    let note = happen(cluster, event).await?;
+    let (note, death) = happen(cluster, event).await?;
     let took = begun.elapsed();
     if let Some(Due { at, .. }) = due.last() {
         sleep(until(*at + SignedDuration::from_secs(3))).await;
     }
     let promised = if event.is_death() { DEATH_PROVEN_MS } else { HANDED_OVER_MS };
-    let row = Row::new(&event.name(), took, promised).with(cluster, &due).await?;
+    let row = Row::new(&event.name(), took, promised).with(cluster, &due, death).await?;
     cluster.over(&due).await?;
     Ok(row.noting(note))
 }
@@ -143,8 +143,8 @@ fn until(instant: Timestamp) -> Duration {
     Duration::try_from(instant.duration_since(Timestamp::now())).unwrap_or_default()
 }
 
-/// Makes it happen, and waits until all is as it should be again; what else was seen.
-async fn happen(cluster: &Cluster<'_>, event: Event) -> Result<String, Failure> {
+/// Makes it happen, and waits until all is as it should be again; what else was seen, and when a replica died.
+async fn happen(cluster: &Cluster<'_>, event: Event) -> Result<(String, Option<Timestamp>), Failure> {
     match event {
         Event::LeaderDeleted => {
             let leader = cluster.leader().await?;
@@ -153,7 +153,7 @@ async fn happen(cluster: &Cluster<'_>, event: Event) -> Result<String, Failure> 
         Event::Evicted => {
             let note = evict_two(cluster).await?;
             cluster.rolled_out().await?;
-            return Ok(note);
+            return Ok((note, None));
         }
         Event::RolloutRestart => {
             cluster.kubectl(&["rollout", "restart", "deployment/booking-operator", "-n", NAMESPACE]).await?;
@@ -164,20 +164,20 @@ async fn happen(cluster: &Cluster<'_>, event: Event) -> Result<String, Failure> 
         }
         Event::Killed => {
             let leader = cluster.leader().await?;
-            cluster.site.kill(&leader.node, &leader.container).await?;
-            return restarted(cluster, &leader, "Error").await;
+            let death = cluster.site.kill(&leader.node, &leader.container).await?;
+            return Ok((restarted(cluster, &leader, "Error").await?, Some(death)));
         }
         Event::OutOfMemory => {
             let leader = cluster.leader().await?;
             let pods = cluster.pods().await?;
             let other = pods.into_iter().find(|pod| pod.name != leader.name && pod.restarts == 0);
             let other = other.ok_or("all have been restarted")?;
-            cluster.site.starve(&other.node, &other.container).await?;
-            return restarted(cluster, &other, "OOMKilled").await;
+            let death = cluster.site.starve(&other.node, &other.container).await?;
+            return Ok((restarted(cluster, &other, "OOMKilled").await?, Some(death)));
         }
     }
     cluster.rolled_out().await?;
-    Ok(String::new())
+    Ok((String::new(), None))
 }
 
 /// One may go at a time: until the next one is ready, the second is refused.

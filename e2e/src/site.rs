@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use crate::{Failure, current::Current, node::Node};
 
 /// See the module.
@@ -43,15 +45,21 @@ impl Site {
         }
     }
 
-    /// Kills a container's process, as nothing but the kernel does.
-    pub(crate) async fn kill(&self, node: &str, container: &str) -> Result<(), Failure> {
-        let script = format!("kill -9 $({})", self.pid(container));
-        self.on_node(node, &script).await.map(drop)
+    /// Kills a container's process, as nothing but the kernel does; when it was gone.
+    pub(crate) async fn kill(&self, node: &str, container: &str) -> Result<Timestamp, Failure> {
+        self.end(node, container, "kill -9 $pid").await
     }
 
-    /// Leaves a container no memory to get: at the next page that it wants the kernel kills it.
-    pub(crate) async fn starve(&self, node: &str, container: &str) -> Result<(), Failure> {
-        self.on_node(node, &format!("pid=$({}); {STARVE}", self.pid(container))).await.map(drop)
+    /// Leaves a container no memory to get: at some page more that it wants the kernel kills it. When it was gone.
+    pub(crate) async fn starve(&self, node: &str, container: &str) -> Result<Timestamp, Failure> {
+        self.end(node, container, STARVE).await
+    }
+
+    async fn end(&self, node: &str, container: &str, how: &str) -> Result<Timestamp, Failure> {
+        let gone = "for look in $(seq 600); do [ -d /proc/$pid ] || break; sleep 0.05; done";
+        let script = format!("pid=$({}); {how}; {gone}; date +%s%3N", self.pid(container));
+        let told = self.on_node(node, &script).await?;
+        Ok(Timestamp::from_millisecond(told.trim().parse()?)?)
     }
 
     /// A command that prints the process id of a container.
@@ -84,5 +92,4 @@ if [ -n "$own" ]; then
 else
   group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$pid/cgroup)
   echo $(($(cat $group/memory.current) / 2)) > $group/memory.max
-fi
-true"#;
+fi"#;

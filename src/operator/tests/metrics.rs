@@ -1,4 +1,5 @@
-//! What `/metrics` says against what docs/metrics.md says that it says: names, types, labels.
+//! What `/metrics` says against what docs/metrics.md says that it says: names, types, labels; and what a Prometheus makes of it for
+//! dashboard and alerts.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +20,7 @@ use common::{World, for_ms, in_ms};
 use testbed::{
     control_plane::ControlPlane,
     ec2::InstanceState,
+    prometheus::{Prometheus, Target},
     replica::{QUICK_RING, Replica, ReplicaConfig},
 };
 
@@ -36,22 +38,9 @@ const SELDOM: [&str; 2] =
 #[tokio::test]
 async fn each_metric_is_in_the_catalogue_with_its_type_and_labels_and_the_other_way_round() {
     // given a process that has seen a booking through
-    let control_plane = ControlPlane::shared().await.unwrap();
     let world = World::without_operator("metrics").await;
     let directory = tempfile::tempdir().unwrap();
-    let (bookings, ring) =
-        (format!("--namespace={}", world.namespace), format!("--ring-namespace={}", world.namespace));
-    let args: Vec<&str> =
-        QUICK_RING.into_iter().chain([&*bookings, &*ring, "--poll-shortest=50ms"]).collect();
-    let replica = Replica::start(&ReplicaConfig {
-        name: "metrics",
-        kubeconfig: control_plane.kubeconfig(),
-        ec2_url: &world.ec2.url(),
-        log: &directory.path().join("operator.log"),
-        args: &args,
-    })
-    .await
-    .unwrap();
+    let replica = replica(&world, directory.path()).await;
     let ids = world.machines("web", 2, InstanceState::Stopped);
     world.resource("ec2.web", "web").await;
     world.book("brief", "ec2.web", "ann", for_ms(4000)).await;
@@ -107,6 +96,84 @@ async fn each_metric_is_in_the_catalogue_with_its_type_and_labels_and_the_other_
         String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat())
     );
     replica.stop().await;
+}
+
+#[tokio::test]
+async fn every_query_of_the_dashboard_returns_data_and_every_rule_is_evaluated() {
+    // given a Prometheus that scrapes a process, as it would in the cluster
+    let world = World::without_operator("dashboard").await;
+    let directory = tempfile::tempdir().unwrap();
+    let replica = replica(&world, directory.path()).await;
+    let monitoring =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/components/monitoring");
+    let read = |file: &str| std::fs::read_to_string(monitoring.join(file)).unwrap();
+    let rules: serde_yaml_ng::Value = serde_yaml_ng::from_str(&read("rules.yaml")).unwrap();
+    let rules_file = directory.path().join("rules.yml");
+    std::fs::write(&rules_file, serde_yaml_ng::to_string(&rules["spec"]).unwrap()).unwrap();
+    let url = replica.metrics_url();
+    let address = url.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+    let target = Target { address, labels: vec![("namespace", "booking-operator".to_owned())] };
+    let prometheus = Prometheus::start(directory.path(), &[target], Some(&rules_file)).await.unwrap();
+    let is_scraped = || async { !prometheus.query("booking_operator_build_info").await.unwrap().is_empty() };
+    in_time("the first scrape", is_scraped).await;
+    // when a booking has been seen through
+    let ids = world.machines("web", 2, InstanceState::Stopped);
+    world.resource("ec2.web", "web").await;
+    world.book("brief", "ec2.web", "ann", for_ms(4000)).await;
+    world.booking_with_reason("brief", "Finished").await;
+    world.settled(&ids, InstanceState::Stopped).await;
+    // then each panel shows numbers
+    let dashboard: serde_json::Value = serde_json::from_str(&read("dashboard.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
+    let queries: Vec<String> = targets.map(|target| asked(target["expr"].as_str().unwrap())).collect();
+    assert!(queries.len() >= 12, "{queries:?}");
+    for query in &queries {
+        let has_numbers = || async {
+            let series = prometheus.query(query).await.unwrap();
+            !series.is_empty() && series.iter().all(|one| one["value"][1] != "NaN")
+        };
+        in_time(query, has_numbers).await;
+    }
+    // and so does each alert, none of which fires
+    let evaluated = prometheus.rules().await.unwrap();
+    let alerts = read("rules.yaml").matches("- alert: ").count();
+    assert_eq!(evaluated.len(), alerts);
+    for rule in evaluated {
+        assert_eq!((&rule["health"], &rule["state"]), (&"ok".into(), &"inactive".into()), "{rule}");
+    }
+    prometheus.stop().await;
+    replica.stop().await;
+}
+
+/// What Grafana makes of a query.
+fn asked(expression: &str) -> String {
+    let asked = expression.replace("$namespace", "booking-operator").replace("$__rate_interval", "1m");
+    assert!(!asked.contains('$'), "{asked}");
+    asked
+}
+
+async fn in_time<F: Future<Output = bool>>(what: &str, is: impl Fn() -> F) {
+    let deadline = in_ms(20_000);
+    while !is().await {
+        assert!(jiff::Timestamp::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn replica(world: &World, directory: &std::path::Path) -> Replica {
+    let (bookings, ring) =
+        (format!("--namespace={}", world.namespace), format!("--ring-namespace={}", world.namespace));
+    let args: Vec<&str> =
+        QUICK_RING.into_iter().chain([&*bookings, &*ring, "--poll-shortest=50ms"]).collect();
+    let config = ReplicaConfig {
+        name: "metrics",
+        kubeconfig: ControlPlane::shared().await.unwrap().kubeconfig(),
+        ec2_url: &world.ec2.url(),
+        log: &directory.join("operator.log"),
+        args: &args,
+    };
+    Replica::start(&config).await.unwrap()
 }
 
 async fn scrape(replica: &Replica) -> String {

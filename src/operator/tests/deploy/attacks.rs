@@ -2,11 +2,17 @@
 
 mod table;
 
+use booking_api::Resource;
+use kube::{Api, runtime::wait::await_condition};
 use serde_json::{Value, json};
+use testbed::{
+    ec2::{CallQuery, Ec2Config, Ec2Simulator},
+    replica::{QUICK_RING, Replica, ReplicaConfig},
+};
 
 use self::table::{Attack, Who, attacks};
 use super::{
-    cluster::{ACCOUNT, NAMESPACE, client_of, cluster},
+    cluster::{ACCOUNT, NAMESPACE, client_of, cluster, kubectl},
     people::{API, ask, booking, prepare, resource, scheduler},
 };
 
@@ -41,6 +47,47 @@ async fn each_attack_is_refused_by_what_is_there_for_it() {
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[tokio::test]
+async fn a_role_outside_the_allow_list_is_refused_by_the_operator_and_never_assumed() {
+    // given an operator that has been allowed no role of another account
+    let cluster = cluster().await;
+    kubectl(cluster, &["create", "namespace", "roles"], None).await.unwrap();
+    let (ec2, directory) =
+        (Ec2Simulator::start(Ec2Config::default()).await.unwrap(), tempfile::tempdir().unwrap());
+    let args: Vec<&str> =
+        QUICK_RING.into_iter().chain(["--namespace=roles", "--ring-namespace=roles"]).collect();
+    let config = ReplicaConfig {
+        name: "roles",
+        kubeconfig: cluster.kubeconfig(),
+        ec2_url: &ec2.url(),
+        log: &directory.path().join("log"),
+        args: &args,
+    };
+    let replica = Replica::start(&config).await.unwrap();
+    // when somebody who may make Resources names one
+    let admin = cluster.client().unwrap();
+    let role = "arn:aws:iam::222222222222:role/administrator";
+    let theirs = resource("ec2.theirs", &json!({ "role_arn": role }));
+    let path = "/apis/manager.kotaico.de/v1/namespaces/roles/resources";
+    ask(&admin, "POST", path, &theirs).await.unwrap();
+    // then the Resource says that it is not allowed, and the role is not assumed
+    let refused = |it: Option<&Resource>| {
+        let conditions = it.and_then(|it| it.status.as_ref()).map(|status| status.conditions.as_slice());
+        let ready = conditions.unwrap_or_default().iter().find(|it| it.type_ == "Ready");
+        ready.is_some_and(|it| it.reason == "NotAllowed" && it.message.contains(role))
+    };
+    let resources: Api<Resource> = Api::namespaced(admin, "roles");
+    let told = tokio::time::timeout(
+        std::time::Duration::from_secs(30),
+        await_condition(resources, "ec2.theirs", refused),
+    );
+    let told = told.await.unwrap().unwrap().unwrap().status.unwrap().conditions;
+    println!("{:<60} {}", "a Resource with a role outside the allow-list", told[0].message);
+    let calls = ec2.world().calls(&CallQuery::default()).calls;
+    assert!(calls.iter().all(|call| call.facts.action != "AssumeRole"), "{calls:?}");
+    replica.stop().await;
 }
 
 #[tokio::test]

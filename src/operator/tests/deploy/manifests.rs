@@ -3,12 +3,25 @@
 use super::cluster::{cluster, deploy, kubectl};
 
 /// Everything that can be applied.
-const ALL: [&str; 5] =
-    ["base", "overlays/single-replica", "overlays/namespaced", "overlays/bound-users", "overlays/simulator"];
+const ALL: [&str; 6] = [
+    "base",
+    "overlays/single-replica",
+    "overlays/namespaced",
+    "overlays/bound-users",
+    "overlays/simulator",
+    "overlays/monitoring",
+];
 
 #[tokio::test]
 async fn every_overlay_is_taken_by_the_api_server_field_by_field() {
+    // given the kinds of the Prometheus operator, too
     let cluster = cluster().await;
+    for path in testbed::prometheus::crds().await.unwrap() {
+        kubectl(cluster, &["apply", "--server-side", "-f"], Some(&path)).await.unwrap();
+    }
+    let established = ["wait", "--for=condition=Established", "crds", "--all", "--timeout=30s"];
+    kubectl(cluster, &established, None).await.unwrap();
+    // when each overlay is applied, then nothing is refused, and no field unknown
     for path in ALL {
         let strict =
             ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", "-k"];
@@ -16,6 +29,9 @@ async fn every_overlay_is_taken_by_the_api_server_field_by_field() {
         let taken = taken.unwrap_or_else(|error| panic!("{path}: {error}"));
         for kind in ["deployment.apps", "customresourcedefinition", "clusterrole"] {
             assert!(taken.contains(kind), "{path} has no {kind}:\n{taken}");
+        }
+        if path.ends_with("monitoring") {
+            assert!(taken.contains("podmonitor") && taken.contains("prometheusrule"), "{taken}");
         }
     }
 }

@@ -95,6 +95,26 @@ async fn the_operator_has_each_right_that_it_needs_and_no_other() {
     println!("{} rights, each used; {} kinds of requests, each allowed", granted.len(), used.len());
 }
 
+#[tokio::test]
+async fn the_docs_list_what_kubectl_says_that_the_operator_may() {
+    // given what is printed for the service account
+    let account = format!("--as=system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
+    let listed = kubectl(cluster().await, &["auth", "can-i", "--list", "-n", NAMESPACE, &account], None)
+        .await
+        .unwrap();
+    println!("{listed}");
+    let lines = |text: &str| -> BTreeSet<String> {
+        // Without a resource: what every account may read of the API server itself.
+        let lines = text.lines().filter(|line| !line.starts_with(' ') && !line.is_empty());
+        lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    };
+    // then the docs print the same
+    let docs = include_str!("../../../../docs/operations.md");
+    let (_, after) = docs.split_once("$ kubectl auth can-i --list").expect("the list in docs/operations.md");
+    let block = after.split_once('\n').unwrap().1.split_once("```").unwrap().0;
+    assert_eq!(lines(block), lines(&listed));
+}
+
 /// Who may list may get: there is no more to see. It does so where somebody else's write came first.
 fn is_used((group, resource, verb, own): &Right, used: &BTreeSet<Right>) -> bool {
     let with = |verb: &str| used.contains(&(group.clone(), resource.clone(), verb.to_owned(), *own));
