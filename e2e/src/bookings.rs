@@ -23,12 +23,20 @@ pub(crate) struct Due {
     pub(crate) at: Timestamp,
 }
 
-/// What became of a machine's start.
+/// What became of a machine.
 pub(crate) struct Started {
-    /// When the first call that did it arrived.
+    /// When the first call that started it arrived.
     pub(crate) at: Timestamp,
-    /// Who sent it, each once.
-    pub(crate) callers: Vec<String>,
+    /// Who sent calls to start and to lock it that took effect: each of them one call, if all is well.
+    pub(crate) starts: Vec<String>,
+    pub(crate) locks: Vec<String>,
+}
+
+impl Started {
+    /// Whether nobody did twice what one has done.
+    pub(crate) fn is_once(&self) -> bool {
+        self.starts.len() == 1 && self.locks.len() == 1
+    }
 }
 
 /// How bookings fall due.
@@ -96,33 +104,37 @@ impl Cluster<'_> {
         self.kubectl(&["apply", "-n", USERS, "-f", &file.path().display().to_string()]).await.map(drop)
     }
 
-    /// What the cloud saw of the machines' starts.
+    /// What the cloud saw of the machines.
     pub(crate) async fn started(&self, due: &[Due]) -> Result<Vec<Started>, Failure> {
-        let mut first = BTreeMap::<String, Timestamp>::new();
-        let mut callers = BTreeMap::<String, Vec<String>>::new();
-        let mut query = CallQuery { action: Some("StartInstances".to_owned()), ..CallQuery::default() };
+        let (starts, locks) = (self.calls("StartInstances").await?, self.calls("CreateTags").await?);
+        let of = |due: &Due| {
+            let calls = starts.get(&due.machine).map(Vec::as_slice).unwrap_or_default();
+            let (at, _) = calls.first().ok_or_else(|| format!("{} was never started", due.name))?;
+            let callers =
+                |calls: &[(Timestamp, String)]| calls.iter().map(|(_, caller)| caller.clone()).collect();
+            let locks = locks.get(&due.machine).map(Vec::as_slice).unwrap_or_default();
+            Ok(Started { at: *at, starts: callers(calls), locks: callers(locks) })
+        };
+        due.iter().map(of).collect()
+    }
+
+    /// The calls of an action that took effect, by machine: when they arrived, and from whom.
+    async fn calls(&self, action: &str) -> Result<BTreeMap<String, Vec<(Timestamp, String)>>, Failure> {
+        let mut calls = BTreeMap::<String, Vec<(Timestamp, String)>>::new();
+        let mut query = CallQuery { action: Some(action.to_owned()), ..CallQuery::default() };
         loop {
             let page = self.cloud.calls(&query).await?;
             for call in page.calls.iter().filter(|call| call.took_effect) {
                 let at = Timestamp::from_microsecond(call.arrived.wall.unix_micros())?;
                 for id in &call.facts.instance_ids {
-                    first.entry(id.clone()).and_modify(|known| *known = at.min(*known)).or_insert(at);
-                    let callers = callers.entry(id.clone()).or_default();
-                    if !callers.contains(&call.facts.caller) {
-                        callers.push(call.facts.caller.clone());
-                    }
+                    calls.entry(id.clone()).or_default().push((at, call.facts.caller.clone()));
                 }
             }
             query.since = page.next;
             if !page.more {
-                break;
+                return Ok(calls);
             }
         }
-        let of = |due: &Due| {
-            let at = *first.get(&due.machine).ok_or_else(|| format!("{} was never started", due.name))?;
-            Ok(Started { at, callers: callers.get(&due.machine).cloned().unwrap_or_default() })
-        };
-        due.iter().map(of).collect()
     }
 }
 

@@ -76,17 +76,6 @@ impl<'a> Cluster<'a> {
         Ok(Self { site, cloud: Ec2AdminClient::new(&url)?, installed })
     }
 
-    /// Deletes the objects, then what was installed; says what stays.
-    pub(crate) async fn uninstall(&self) -> Result<(), Failure> {
-        println!("uninstalling ...");
-        let kinds = "bookings,bookingschedulers,resourcemonitors,resources";
-        self.kubectl(&["delete", kinds, "--all", "-n", USERS, "--timeout=60s"]).await?;
-        self.kubectl(&["delete", "-k", &overlay(), "--timeout=90s"]).await?;
-        self.kubectl(&["delete", "namespace", USERS, "--timeout=60s"]).await?;
-        let left = self.kubectl(&["get", "crds,namespaces", "-o", "name"]).await?;
-        if left.contains("booking") { Err(format!("left behind: {left}").into()) } else { Ok(()) }
-    }
-
     /// Runs kubectl.
     pub(crate) async fn kubectl(&self, args: &[&str]) -> Result<String, Failure> {
         self.site.kubectl(args).await
@@ -165,6 +154,29 @@ impl<'a> Cluster<'a> {
         }
         Ok(())
     }
+}
+
+/// Deletes the objects, then what was installed; says what stays. Tries all of it, whatever fails.
+pub(crate) async fn uninstall(site: &Site) -> Result<(), Failure> {
+    println!("uninstalling ...");
+    let kinds = "bookings,bookingschedulers,resourcemonitors,resources";
+    let overlay = overlay();
+    let steps: [&[&str]; 3] = [
+        &["delete", kinds, "--all", "-n", USERS, "--timeout=60s"],
+        &["delete", "-k", &overlay, "--ignore-not-found", "--timeout=90s"],
+        &["delete", "namespace", USERS, "--ignore-not-found", "--timeout=60s"],
+    ];
+    let mut problems = Vec::new();
+    for step in steps {
+        if let Err(error) = site.kubectl(step).await {
+            problems.push(error.to_string());
+        }
+    }
+    let left = site.kubectl(&["get", "crds,namespaces", "-o", "name"]).await?;
+    if left.contains("booking") {
+        problems.push(format!("left behind: {left}"));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
 }
 
 async fn rolled_out(site: &Site, deployment: &str) -> Result<(), Failure> {

@@ -1,10 +1,12 @@
 //! The cluster that kubectl points at, where that is kind's or k3d's: nodes are containers of Docker, images are loaded by the tool.
 
-use std::{process::Stdio, sync::Mutex};
+use std::{process::Stdio, sync::Mutex, time::Duration};
 
+use testbed::ports::free_port;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    net::TcpStream,
     process::{Child, Command},
+    time::{Instant, sleep},
 };
 
 use crate::{
@@ -13,6 +15,8 @@ use crate::{
     host::{is_there, run},
     image::{self, INSTALLED},
 };
+
+const FORWARDED_WITHIN: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tool {
@@ -52,7 +56,7 @@ impl Current {
     }
 
     pub(crate) async fn load_images(&self) -> Result<(), Failure> {
-        image::build(&INSTALLED.each_ref(), "docker").await?;
+        image::build(&INSTALLED.each_ref(), "docker", None).await?;
         for image in &INSTALLED {
             match self.tool {
                 Tool::Kind => {
@@ -71,15 +75,21 @@ impl Current {
 
     /// The cloud's Service on a port of this machine, until this ends.
     pub(crate) async fn forward_cloud(&self) -> Result<String, Failure> {
-        let mut child = Command::new("kubectl")
-            .args(["port-forward", "service/cloud-simulator", "-n", NAMESPACE, ":8000"])
-            .stdout(Stdio::piped())
+        let port = free_port()?;
+        let child = Command::new("kubectl")
+            .args(["port-forward", "service/cloud-simulator", "-n", NAMESPACE, "--address=127.0.0.1"])
+            .arg(format!("{port}:8000"))
+            .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        let output = child.stdout.take().ok_or("no output")?;
-        let first = BufReader::new(output).lines().next_line().await?.unwrap_or_default();
-        let port = forwarded_port(&first).ok_or_else(|| format!("kubectl port-forward said {first:?}"))?;
         self.forward.lock().map_err(|_| "poisoned")?.replace(child);
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            if begun.elapsed() > FORWARDED_WITHIN {
+                return Err("kubectl port-forward does not listen".into());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
         Ok(format!("http://127.0.0.1:{port}"))
     }
 }
@@ -88,11 +98,6 @@ impl Current {
 fn of_context(context: &str) -> Option<(Tool, &str)> {
     let kind = context.strip_prefix("kind-").map(|name| (Tool::Kind, name));
     kind.or_else(|| context.strip_prefix("k3d-").map(|name| (Tool::K3d, name)))
-}
-
-/// Of `Forwarding from 127.0.0.1:40123 -> 8000`.
-fn forwarded_port(line: &str) -> Option<u16> {
-    line.strip_prefix("Forwarding from 127.0.0.1:")?.split(' ').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -104,11 +109,5 @@ mod tests {
         assert_eq!(of_context("kind-kind"), Some((Tool::Kind, "kind")));
         assert_eq!(of_context("k3d-my-lab"), Some((Tool::K3d, "my-lab")));
         assert_eq!(of_context("arn:aws:eks:eu-central-1:1:cluster/kind-of"), None);
-    }
-
-    #[test]
-    fn the_port_is_read_off_kubectls_first_line() {
-        assert_eq!(forwarded_port("Forwarding from 127.0.0.1:40123 -> 8000"), Some(40123));
-        assert_eq!(forwarded_port("error: unable to listen"), None);
     }
 }

@@ -1,6 +1,9 @@
 //! What a node takes of the machine, and that nothing of it stays.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use tokio::process::Command;
 
@@ -20,7 +23,20 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("/usr/lib/cni/bridge", "containernetworking-plugins"),
 ];
 
-/// Whether this machine can have a node.
+/// There while a node of ours is, or was when it was killed: the settings of before, for whoever cleans up.
+const MARKER: &str = "/run/booking-e2e";
+/// What kubelet, kube-proxy and [`prepare`] change.
+const SETTINGS: [&str; 7] = [
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxbytes",
+    "kernel/keys/root_maxkeys",
+    "vm/overcommit_memory",
+    "net/ipv4/ip_forward",
+    "net/ipv4/conf/all/route_localnet",
+];
+
+/// Whether this machine can have a node; if not, why.
 pub(crate) fn can_have_a_node() -> Result<(), String> {
     if !cfg!(target_os = "linux") {
         return Err("it takes Linux".to_owned());
@@ -28,25 +44,57 @@ pub(crate) fn can_have_a_node() -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         return Err("it takes root, or a current cluster of kind or k3d".to_owned());
     }
-    may_have_a_link()?;
     let installed = PROGRAMS.iter().all(|(program, _)| is_there(program));
     if !installed && !is_there("apt-get") {
         return Err("containerd, runc, iptables, conntrack, buildah or the CNI plugins are missing, and there is no apt-get".to_owned());
     }
+    may_have_a_link()?;
+    may_have_control_groups()?;
+    // What is left of a node of ours that was killed is cleaned away; of another node nothing is.
+    let is_ours = Path::new(MARKER).exists();
+    if !is_ours && rules().contains("KUBE-") {
+        return Err("this machine is a node already: it has rules of a kubelet or of kube-proxy".to_owned());
+    }
     Ok(())
+}
+
+/// The rules for packets; none where they cannot be had.
+fn rules() -> String {
+    let saved = std::process::Command::new("iptables-save").env("PATH", system_path()).output();
+    saved.map(|saved| String::from_utf8_lossy(&saved.stdout).into_owned()).unwrap_or_default()
 }
 
 /// Root in a container may lack the right to make links, or rules for packets.
 fn may_have_a_link() -> Result<(), String> {
-    let ip = |args: [&str; 5]| std::process::Command::new("ip").args(args).output();
     let probe = "booking-probe";
-    let made =
-        ip(["link", "add", probe, "type", "bridge"]).map_err(|error| format!("there is no ip: {error}"))?;
-    let _ = ip(["link", "delete", probe, "type", "bridge"]);
+    let ip = |verb: &str| {
+        let args = ["link", verb, probe, "type", "bridge"];
+        std::process::Command::new("ip").args(args).env("PATH", system_path()).output()
+    };
+    let made = ip("add").map_err(|error| format!("there is no ip: {error}"))?;
+    let _ = ip("delete");
     if made.status.success() {
         return Ok(());
     }
     Err(format!("no network links may be made here: {}", String::from_utf8_lossy(&made.stderr).trim()))
+}
+
+/// Nor may it have control groups of its own, or only some that have processes already.
+fn may_have_control_groups() -> Result<(), String> {
+    let root = Path::new("/sys/fs/cgroup");
+    // Of the second version, where this is not the root of all.
+    if root.join("cgroup.type").exists() {
+        return Err("the control groups are those of a container".to_owned());
+    }
+    let controller = if root.join("memory").exists() { root.join("memory") } else { root.to_owned() };
+    let probe = controller.join("booking-probe");
+    std::fs::create_dir(&probe)
+        .and_then(|()| std::fs::remove_dir(&probe))
+        .map_err(|error| format!("no control groups may be made here: {}: {error}", probe.display()))
+}
+
+fn system_path() -> String {
+    format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
 /// Whether a program can be run.
@@ -85,36 +133,89 @@ pub(crate) async fn install_packages() -> Result<(), Failure> {
     }
 }
 
+/// This machine, while a node of ours is on it.
+pub(crate) struct Taken {
+    directory: PathBuf,
+    _lock: File,
+}
+
+/// Takes the machine for a node: nobody else does meanwhile, and nothing is there of one that was killed.
+pub(crate) async fn take() -> Result<Taken, Failure> {
+    let lock = File::create(format!("{MARKER}.lock"))?;
+    lock.try_lock().map_err(|_| "another e2e runs on this machine")?;
+    clean().await;
+    let setting =
+        |name: &&str| Some(format!("{name}={}\n", std::fs::read_to_string(proc(name)).ok()?.trim()));
+    std::fs::write(MARKER, SETTINGS.iter().filter_map(setting).collect::<String>())?;
+    let directory = tempfile::Builder::new().prefix("booking-e2e-").tempdir_in("/tmp")?.keep();
+    Ok(Taken { directory, _lock: lock })
+}
+
+impl Taken {
+    /// Where everything of the node lies.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Leaves the machine as it was.
+    pub(crate) async fn give_back(self) {
+        clean().await;
+    }
+}
+
+fn proc(setting: &str) -> String {
+    format!("/proc/sys/{setting}")
+}
+
 /// Gives the node its link and lets packets through.
 pub(crate) async fn prepare() -> Result<(), Failure> {
     run("ip", &["link", "add", LINK, "type", "bridge"]).await?;
     run("ip", &["address", "add", &format!("{ADDRESS}/32"), "dev", LINK]).await?;
     run("ip", &["link", "set", LINK, "up"]).await?;
-    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+    std::fs::write(proc("net/ipv4/ip_forward"), "1")?;
     Ok(())
 }
 
-/// Removes links, rules and mounts. What is not there is no error.
-pub(crate) async fn clean() {
+/// Removes what a node of ours leaves, if there is or was one: processes, mounts, links, rules, control groups, files; and sets what it
+/// changed as it was. What is not there is no error.
+async fn clean() {
+    let Ok(settings) = std::fs::read_to_string(MARKER) else { return };
+    // Containers outlive their node's programs.
+    for script in [
+        "for f in $(find /sys/fs/cgroup -path '*kubepods*' -name cgroup.procs); do kill -9 $(cat $f) 2>/dev/null; done",
+        "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^[^ ]*containerd-shim.*/booking-e2e-' && kill -9 ${p#/proc/}; done",
+        "sleep 0.2; grep -o '[^ ]*/booking-e2e-[^ ]*' /proc/mounts | sort -r | xargs -r umount -l",
+        "for n in $(ls /run/netns 2>/dev/null | grep '^cni-'); do umount -l /run/netns/$n; rm -f /run/netns/$n; done",
+        "find /sys/fs/cgroup -depth -type d -path '*kubepods*' -exec rmdir {} +",
+        // The chains of kube-proxy, kubelet and the CNI plugins, and the rules that lead to them.
+        "for v in iptables ip6tables; do $v-save | grep -vE 'KUBE-|CNI-' | $v-restore; done",
+        "rm -f /var/lib/cni/results/e2e-*; rmdir /var/lib/cni/results /var/lib/cni /var/log/containers",
+        "rm -rf /tmp/booking-e2e-*",
+    ] {
+        let _ = run("sh", &["-c", script]).await;
+    }
     for link in [BRIDGE, LINK] {
         let _ = run("ip", &["link", "delete", link]).await;
     }
-    // The chains of kube-proxy, kubelet and the CNI plugins, and the rules that lead to them.
-    for (save, restore) in [("iptables-save", "iptables-restore"), ("ip6tables-save", "ip6tables-restore")] {
-        let filter = format!("{save} | grep -vE 'KUBE-|CNI-' | {restore}");
-        let _ = run("sh", &["-c", &filter]).await;
+    for (name, value) in settings.lines().filter_map(|line| line.split_once('=')) {
+        let _ = std::fs::write(proc(name), value);
     }
-    let _ =
-        run("sh", &["-c", "grep -o '[^ ]*/booking-e2e-[^ ]*' /proc/mounts | sort -r | xargs -r umount -l"])
-            .await;
-    let _ = run("sh", &["-c", "rm -rf /tmp/booking-e2e-*"]).await;
+    let _ = std::fs::remove_file(MARKER);
 }
 
 /// Runs a command; what it complains of is the error.
 pub(crate) async fn run(program: &str, args: &[&str]) -> Result<String, Failure> {
-    let output = Command::new(program).args(args).output().await?;
+    let mut command = Command::new(program);
+    command.args(args);
+    output(command).await
+}
+
+/// What a command prints; what it complains of is the error.
+pub(crate) async fn output(mut command: Command) -> Result<String, Failure> {
+    let output = command.env("PATH", system_path()).output().await?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(format!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()).into())
+    let told = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(format!("{:?}: {told}", command.as_std()).into())
 }

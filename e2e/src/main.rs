@@ -28,6 +28,8 @@ mod site;
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::{cluster::Cluster, current::Current, node::Node, report::Row, site::Site};
 
@@ -61,16 +63,23 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let begun = Instant::now();
-    let outcome = tokio::select! {
-        outcome = run(&args, current) => outcome,
-        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    let stop = asked_to_stop();
+    let mut rows = Vec::new();
+    let outcome = match current {
+        Some(current) => on_current(current, &args, &stop, &mut rows).await,
+        None => on_own_node(&args, &stop, &mut rows).await,
     };
-    match outcome {
+    // What was measured before something failed is told, too.
+    let passes = report::publish(&rows, &args.report);
+    match outcome.and(passes) {
         Ok(true) => {
             println!("e2e: ok, {} s", begun.elapsed().as_secs());
             ExitCode::SUCCESS
         }
-        Ok(false) => ExitCode::FAILURE,
+        Ok(false) => {
+            println!("e2e: failed: not as promised");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             println!("e2e: failed: {error}");
             ExitCode::FAILURE
@@ -78,38 +87,81 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: &Args, current: Option<Current>) -> Result<bool, Failure> {
-    let site = if let Some(current) = current {
-        println!("on the current cluster");
-        current.is_free().await?;
-        Site::Current(Box::new(current))
-    } else {
-        host::install_packages().await?;
-        // Of a run that was killed.
-        host::clean().await;
-        Site::Own(Box::new(Node::start().await?))
-    };
-    let outcome = on(&site, args).await;
-    if let Site::Own(node) = site {
-        node.stop().await;
-        host::clean().await;
-    }
-    report::publish(&outcome?, &args.report)
+/// Cancelled at Ctrl-C, or when the process is told to end: then all is removed first.
+fn asked_to_stop() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        asked.cancel();
+    });
+    stop
 }
 
-async fn on(site: &Site, args: &Args) -> Result<Vec<Row>, Failure> {
-    site.load_images().await?;
-    let cluster = Cluster::install(site).await?;
-    let rows = scenarios::run(&cluster, args.short).await;
-    if args.keep {
+async fn on_current(
+    current: Current,
+    args: &Args,
+    stop: &CancellationToken,
+    rows: &mut Vec<Row>,
+) -> Result<(), Failure> {
+    println!("on the current cluster");
+    current.is_free().await?;
+    let site = Site::Current(Box::new(current));
+    let worked = work(&site, args, stop, rows).await;
+    let begun = Instant::now();
+    cluster::uninstall(&site).await?;
+    rows.push(Row::took("uninstalled, nothing left", begun.elapsed()));
+    worked
+}
+
+async fn on_own_node(args: &Args, stop: &CancellationToken, rows: &mut Vec<Row>) -> Result<(), Failure> {
+    host::install_packages().await?;
+    let taken = host::take().await?;
+    let mut node = Node::new(&taken)?;
+    let started = stop.run_until_cancelled(node.start()).await.unwrap_or_else(interrupted);
+    let site = Site::Own(Box::new(node));
+    let worked = match started {
+        Ok(()) => work(&site, args, stop, rows).await,
+        Err(error) => Err(error),
+    };
+    let begun = Instant::now();
+    // Else the node goes with all that is on it.
+    let uninstalled = if worked.is_ok() { cluster::uninstall(&site).await } else { Ok(()) };
+    if let Site::Own(node) = site {
+        node.stop().await;
+    }
+    taken.give_back().await;
+    worked.and(uninstalled)?;
+    rows.push(Row::took("uninstalled, nothing left", begun.elapsed()));
+    Ok(())
+}
+
+/// Installs, and goes through the scenarios.
+async fn work(
+    site: &Site,
+    args: &Args,
+    stop: &CancellationToken,
+    rows: &mut Vec<Row>,
+) -> Result<(), Failure> {
+    let scenarios = async {
+        site.load_images().await?;
+        let cluster = Cluster::install(site).await?;
+        scenarios::run(&cluster, args.short, rows).await
+    };
+    let worked = stop.run_until_cancelled(scenarios).await.unwrap_or_else(interrupted);
+    if args.keep && !stop.is_cancelled() {
         let reach = site.kubeconfig().map(|path| format!("KUBECONFIG={}; ", path.display()));
         println!("kept: {}ends with this process (Ctrl-C)", reach.unwrap_or_default());
-        tokio::signal::ctrl_c().await?;
+        stop.cancelled().await;
     }
-    let begun = Instant::now();
-    let uninstalled = cluster.uninstall().await;
-    let mut rows = rows?;
-    uninstalled?;
-    rows.push(Row::took("uninstalled, nothing left", begun.elapsed()));
-    Ok(rows)
+    worked
+}
+
+fn interrupted() -> Result<(), Failure> {
+    Err("interrupted".into())
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     Failure,
-    host::{self, ADDRESS, BRIDGE, run},
+    host::{self, ADDRESS, BRIDGE, Taken, run},
     image::{self, INSTALLED, Image, PAUSE},
     pki::Pki,
 };
@@ -35,33 +35,35 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts everything, and waits until the node is ready.
-    pub(crate) async fn start() -> Result<Self, Failure> {
-        image::build(&[&PAUSE, &INSTALLED[0], &INSTALLED[1]], "buildah").await?;
+    /// One that is still to be started.
+    pub(crate) fn new(taken: &Taken) -> Result<Self, Failure> {
+        let pki = Pki::write(taken.directory(), &format!("https://{ADDRESS}:{PORT}"))?;
+        Ok(Self { processes: Vec::new(), pki, kubectl: PathBuf::from("kubectl") })
+    }
+
+    /// Builds what it runs, starts everything, and waits until the node is ready.
+    pub(crate) async fn start(&mut self) -> Result<(), Failure> {
+        image::build(&[&PAUSE, &INSTALLED[0], &INSTALLED[1]], "buildah", Some(&self.pki.directory)).await?;
         let (control, node) = (Binaries::find_or_make().await?, NodeBinaries::find_or_make().await?);
-        let kubectl = control.kubectl.clone().ok_or("no kubectl")?;
+        self.kubectl = control.kubectl.clone().ok_or("no kubectl")?;
         host::prepare().await?;
-        let directory = tempfile::Builder::new().prefix("booking-e2e-").tempdir()?.keep();
-        let pki = Pki::write(&directory, &format!("https://{ADDRESS}:{PORT}"))?;
-        let mut it = Self { processes: Vec::new(), pki, kubectl };
         println!("node ...");
         let etcd = format!("http://127.0.0.1:{}", free_port()?);
-        it.spawn("etcd", &control.etcd, etcd_arguments(&it.pki, &etcd))?;
-        it.spawn("kube-apiserver", &control.kube_apiserver, api_arguments(&it.pki, &etcd))?;
-        it.spawn("containerd", Path::new("containerd"), containerd_arguments(&it.pki)?)?;
-        it.until("the API server", || async { it.kubectl(&["get", "--raw", "/readyz"]).await.map(drop) })
+        self.spawn("etcd", &control.etcd, etcd_arguments(&self.pki, &etcd))?;
+        self.spawn("kube-apiserver", &control.kube_apiserver, api_arguments(&self.pki, &etcd))?;
+        self.spawn("containerd", Path::new("containerd"), containerd_arguments(&self.pki)?)?;
+        self.until("the API server", || async { self.kubectl(&["get", "--raw", "/readyz"]).await.map(drop) })
             .await?;
-        it.spawn("kube-controller-manager", &node.controller_manager, manager_arguments(&it.pki))?;
-        it.spawn("kube-scheduler", &node.scheduler, scheduler_arguments(&it.pki))?;
-        it.import(&PAUSE).await?;
-        it.spawn("kubelet", &node.kubelet, kubelet_arguments(&it.pki)?)?;
-        it.spawn("kube-proxy", &node.proxy, proxy_arguments(&it.pki)?)?;
+        self.spawn("kube-controller-manager", &node.controller_manager, manager_arguments(&self.pki))?;
+        self.spawn("kube-scheduler", &node.scheduler, scheduler_arguments(&self.pki))?;
+        self.import(&PAUSE).await?;
+        self.spawn("kubelet", &node.kubelet, kubelet_arguments(&self.pki)?)?;
+        self.spawn("kube-proxy", &node.proxy, proxy_arguments(&self.pki)?)?;
         let is_ready = || async {
             let wait = ["wait", "--for=condition=Ready", "node", NODE, "--timeout=1s"];
-            it.kubectl(&wait).await.map(drop)
+            self.kubectl(&wait).await.map(drop)
         };
-        it.until("the node", is_ready).await?;
-        Ok(it)
+        self.until("the node", is_ready).await
     }
 
     fn spawn(&mut self, name: &'static str, program: &Path, args: Vec<String>) -> Result<(), Failure> {

@@ -24,7 +24,7 @@ struct Starts {
     count: usize,
     late_p50_ms: i64,
     late_max_ms: i64,
-    /// Started by none or by more than one.
+    /// Not started by one call, or not locked by one.
     not_once: usize,
     early: usize,
 }
@@ -57,8 +57,10 @@ impl Row {
             due.iter().zip(&started).map(|(due, it)| late_ms(due.at, it.at, death)).collect();
         for ((due, it), late) in due.iter().zip(&started).zip(&late) {
             if *late > self.promised_ms {
-                let callers = it.callers.join(", ");
-                println!("  {} was due at {} and started {late} ms late by {callers}", due.name, due.at);
+                println!("  {} was due at {} and started {late} ms late", due.name, due.at);
+            }
+            if !it.is_once() {
+                println!("  {} was started by {:?}, locked by {:?}", due.name, it.starts, it.locks);
             }
         }
         late.sort_unstable();
@@ -67,7 +69,7 @@ impl Row {
             count: late.len(),
             late_p50_ms: at(late.len() / 2),
             late_max_ms: at(late.len().saturating_sub(1)),
-            not_once: started.iter().filter(|it| it.callers.len() != 1).count(),
+            not_once: started.iter().filter(|it| !it.is_once()).count(),
             early: late.iter().filter(|late| **late < 0).count(),
         };
         Ok(Self { starts: Some(starts), ..self })
@@ -124,7 +126,7 @@ pub(crate) fn publish(rows: &[Row], path: &Path) -> Result<bool, Failure> {
         println!("{}", row.line());
     }
     println!(
-        "starts: how late machines were started, after a death: from then on, for what was due before; ≠1: not by one replica"
+        "starts: how late machines were started, after a death: from then on, for what was due before; ≠1: not started or not locked by one call"
     );
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;

@@ -73,9 +73,9 @@ impl Event {
     }
 }
 
-/// Runs all, or those that a change must pass.
-pub(crate) async fn run(cluster: &Cluster<'_>, short: bool) -> Result<Vec<Row>, Failure> {
-    let mut rows = vec![Row::took("installed, all replicas ready", cluster.installed)];
+/// Runs all, or those that a change must pass, and adds what was measured to `rows`.
+pub(crate) async fn run(cluster: &Cluster<'_>, short: bool, rows: &mut Vec<Row>) -> Result<(), Failure> {
+    rows.push(Row::took("installed, all replicas ready", cluster.installed));
     rows.push(life(cluster).await?);
     rows.push(samples(cluster).await?);
     let long = LONG.into_iter().filter(|_| !short);
@@ -83,7 +83,7 @@ pub(crate) async fn run(cluster: &Cluster<'_>, short: bool) -> Result<Vec<Row>, 
         rows.push(during(cluster, event).await?);
     }
     rows.push(deleted_while_held(cluster).await?);
-    Ok(rows)
+    Ok(())
 }
 
 /// One booking: started in time, ready, ended early, stopped.
