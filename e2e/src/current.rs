@@ -44,9 +44,11 @@ impl Current {
 
     /// Refuses a cluster that has our kinds already: what is installed would be removed at the end, with all Bookings.
     pub(crate) async fn is_free(&self) -> Result<(), Failure> {
-        let crds = self.kubectl(&["get", "crds", "-o", "name"]).await?;
-        if crds.contains("kotaico") {
-            return Err("the current cluster has Bookings already; --own takes a node of its own".into());
+        let there = self.kubectl(&["get", "crds,namespaces", "-o", "name"]).await?;
+        if there.contains("kotaico") || there.contains("/booking-") {
+            return Err(
+                "the current cluster has a booking operator already; --own takes a node of its own".into()
+            );
         }
         Ok(())
     }

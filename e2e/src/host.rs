@@ -217,5 +217,8 @@ pub(crate) async fn output(mut command: Command) -> Result<String, Failure> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let told = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(format!("{:?}: {told}", command.as_std()).into())
+    let std = command.as_std();
+    let words: Vec<_> =
+        std::iter::once(std.get_program()).chain(std.get_args()).map(|it| it.to_string_lossy()).collect();
+    Err(format!("{}: {told}", words.join(" ")).into())
 }

@@ -326,7 +326,7 @@ impl Operator {
 
     fn gauges(&self) -> Gauges {
         let (cache, clouds) = (self.pass.cache.clone(), self.pass.clouds.clone());
-        Gauges { queue: self.queue.clone(), cache, clouds }
+        Gauges { queue: self.queue.clone(), cache, clouds, clock: self.pass.clock.clone() }
     }
 
     /// Runs passes, and looks at groups at rest.

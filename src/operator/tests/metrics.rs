@@ -225,8 +225,12 @@ fn catalogue() -> BTreeMap<String, Metric> {
         |cell: &str| cell.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect::<Vec<String>>();
     rows.map(|row| {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let labels = words(cells[3]).into_iter().collect();
-        (words(cells[1]).remove(0), Metric { type_: cells[2].to_owned(), labels })
+        let (name, unit, labels) =
+            (words(cells[1]).remove(0), cells[3], words(cells[4]).into_iter().collect());
+        // Prometheus' rules: the unit is a suffix of the name, but for things that are counted.
+        assert_eq!(unit == "seconds", name.ends_with("_seconds"), "unit of {name} in docs/metrics.md");
+        assert!(!unit.is_empty(), "{name} has no unit in docs/metrics.md");
+        (name, Metric { type_: cells[2].to_owned(), labels })
     })
     .collect()
 }

@@ -8,10 +8,12 @@
 pub mod census;
 mod kept;
 mod kinds;
+mod unready;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
@@ -24,7 +26,7 @@ use jiff::Timestamp;
 use kube::{ResourceExt, api::ObjectMeta};
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::{census::Census, kept::Kept};
+use self::{census::Census, kept::Kept, unready::Unready};
 use super::{Key, Kind};
 
 /// What a pass works on.
@@ -81,6 +83,7 @@ pub struct State {
     /// Resources by what makes their machines the same.
     groups: HashMap<GroupKey, BTreeSet<Name>>,
     census: Census,
+    unready: Unready,
 }
 
 /// Objects of a kind.
@@ -285,6 +288,11 @@ impl Cache {
     /// How many there are of what.
     pub fn census(&self) -> Census {
         self.lock().census.clone()
+    }
+
+    /// How long the Booking has been due that has waited longest for its group; zero if none is.
+    pub fn longest_unready(&self, now: Timestamp) -> Duration {
+        self.lock().unready.longest(now)
     }
 
     /// The newest version of any object of a kind.

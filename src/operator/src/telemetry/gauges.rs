@@ -6,6 +6,7 @@ use booking_cloud::{CloudKey, Dispatcher, budget::Action};
 use metrics::{describe_gauge, gauge};
 
 use crate::{
+    clock::Clock,
     clouds::OpenClouds,
     controller::{cache::Cache, queue::WorkQueue},
 };
@@ -19,6 +20,8 @@ pub struct Gauges {
     pub cache: Arc<Cache>,
     /// Accounts and regions.
     pub clouds: Arc<OpenClouds>,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 /// Describes the metrics to the process's recorder.
@@ -27,6 +30,10 @@ pub fn describe() {
     describe_gauge!(
         "booking_operator_bookings",
         "Bookings by state, as this replica sees them: all of them, not only those it works on."
+    );
+    describe_gauge!(
+        "booking_operator_unready_seconds",
+        "How long the booking has been due that has waited longest for its group, as this replica sees them; 0 if none is."
     );
     describe_gauge!(
         "booking_operator_machines",
@@ -58,6 +65,8 @@ impl Gauges {
         for (used, number) in census.machines {
             gauge!("booking_operator_machines", "use" => used).set(number as f64);
         }
+        let longest = self.cache.longest_unready(self.clock.now());
+        gauge!("booking_operator_unready_seconds").set(longest.as_secs_f64());
         for cloud in self.clouds.all().await {
             of_cloud(&cloud);
         }

@@ -1,4 +1,4 @@
-//! An API server that keeps an audit log, with `deploy/overlays/bound-users` applied as a user does it; and clients of people.
+//! API servers that keep an audit log, with what `deploy/` has applied as a user does it; and clients of people.
 
 use std::path::{Path, PathBuf};
 
@@ -20,22 +20,30 @@ pub fn deploy(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(path)
 }
 
-/// The cluster of this test program.
+/// The cluster on which people try what they may.
 pub async fn cluster() -> &'static ControlPlane {
     static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
+    // The second time what the first made is there for all that needs it: kinds, and the namespace.
     CLUSTER
-        .get_or_init(|| async {
-            let cluster = ControlPlane::audited().await.unwrap();
-            // The second time what the first made is there for all that needs it: kinds, and the namespace.
-            for directory in ["overlays/bound-users", "overlays/bound-users", "components/own-name"] {
-                let path = deploy(directory);
-                if let Err(error) = kubectl(&cluster, &["apply", "--server-side", "-k"], Some(&path)).await {
-                    println!("{directory}: {error}");
-                }
-            }
-            cluster
-        })
+        .get_or_init(|| installed(&["overlays/bound-users", "overlays/bound-users", "components/own-name"]))
         .await
+}
+
+/// One on which the operator works for all namespaces: what others try must not happen beside it.
+pub async fn operators_cluster() -> &'static ControlPlane {
+    static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
+    CLUSTER.get_or_init(|| installed(&["overlays/bound-users", "overlays/bound-users"])).await
+}
+
+async fn installed(directories: &[&str]) -> ControlPlane {
+    let cluster = ControlPlane::audited().await.unwrap();
+    for directory in directories {
+        let path = deploy(directory);
+        if let Err(error) = kubectl(&cluster, &["apply", "--server-side", "-k"], Some(&path)).await {
+            println!("{directory}: {error}");
+        }
+    }
+    cluster
 }
 
 /// Runs kubectl as the administrator; gives what it printed, and as an error what it complained of.

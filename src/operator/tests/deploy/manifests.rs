@@ -3,14 +3,11 @@
 use super::cluster::{cluster, deploy, kubectl};
 
 /// Everything that can be applied.
-const ALL: [&str; 6] = [
-    "base",
-    "overlays/single-replica",
-    "overlays/namespaced",
-    "overlays/bound-users",
-    "overlays/simulator",
-    "overlays/monitoring",
-];
+fn all() -> Vec<String> {
+    let overlays = std::fs::read_dir(deploy("overlays")).unwrap();
+    let names = overlays.map(|entry| format!("overlays/{}", entry.unwrap().file_name().to_str().unwrap()));
+    names.chain(["base".to_owned()]).collect()
+}
 
 #[tokio::test]
 async fn every_overlay_is_taken_by_the_api_server_field_by_field() {
@@ -22,7 +19,9 @@ async fn every_overlay_is_taken_by_the_api_server_field_by_field() {
     let established = ["wait", "--for=condition=Established", "crds", "--all", "--timeout=30s"];
     kubectl(cluster, &established, None).await.unwrap();
     // when each overlay is applied, then nothing is refused, and no field unknown
-    for path in ALL {
+    let all = all();
+    assert!(all.len() >= 6, "{all:?}");
+    for path in &all {
         let strict =
             ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", "-k"];
         let taken = kubectl(cluster, &strict, Some(&deploy(path))).await;
@@ -33,6 +32,17 @@ async fn every_overlay_is_taken_by_the_api_server_field_by_field() {
         if path.ends_with("monitoring") {
             assert!(taken.contains("podmonitor") && taken.contains("prometheusrule"), "{taken}");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_samples_and_what_else_can_be_added_are_taken_field_by_field() {
+    let cluster = cluster().await;
+    for (flag, path) in [("-f", "samples"), ("-k", "components/own-name")] {
+        let strict =
+            ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", flag];
+        let taken = kubectl(cluster, &strict, Some(&deploy(path))).await;
+        assert!(taken.as_ref().is_ok_and(|taken| taken.lines().count() >= 2), "{path}: {taken:?}");
     }
 }
 

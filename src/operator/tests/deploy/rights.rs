@@ -20,7 +20,7 @@ use testbed::{
     replica::{QUICK_RING, Replica, ReplicaConfig},
 };
 
-use super::cluster::{ACCOUNT, NAMESPACE, cluster, kubectl, operators_kubeconfig};
+use super::cluster::{ACCOUNT, NAMESPACE, kubectl, operators_cluster, operators_kubeconfig};
 
 /// Where people book.
 const TEAM: &str = "rights";
@@ -68,7 +68,7 @@ struct Status {
 #[tokio::test]
 async fn the_operator_has_each_right_that_it_needs_and_no_other() {
     // given the roles as they are installed, and replicas with the service account's own token
-    let cluster = cluster().await;
+    let cluster = operators_cluster().await;
     kubectl(cluster, &["create", "namespace", TEAM], None).await.unwrap();
     let granted = granted(cluster.client().unwrap()).await;
     // when everything happens that an operator has something to do with
@@ -99,14 +99,20 @@ async fn the_operator_has_each_right_that_it_needs_and_no_other() {
 async fn the_docs_list_what_kubectl_says_that_the_operator_may() {
     // given what is printed for the service account
     let account = format!("--as=system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
-    let listed = kubectl(cluster().await, &["auth", "can-i", "--list", "-n", NAMESPACE, &account], None)
-        .await
-        .unwrap();
+    let listed =
+        kubectl(operators_cluster().await, &["auth", "can-i", "--list", "-n", NAMESPACE, &account], None)
+            .await
+            .unwrap();
     println!("{listed}");
-    let lines = |text: &str| -> BTreeSet<String> {
-        // Without a resource: what every account may read of the API server itself.
-        let lines = text.lines().filter(|line| !line.starts_with(' ') && !line.is_empty());
-        lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    // Without a resource: what every account may read of the API server itself. Verbs come in the order of the bindings.
+    let sorted = |line: &str| {
+        let (start, verbs) = line.rsplit_once('[').unwrap_or((line, ""));
+        let start = start.split_whitespace().collect::<Vec<_>>().join(" ");
+        let verbs: BTreeSet<&str> = verbs.trim_end_matches(']').split_whitespace().collect();
+        (start, verbs.into_iter().collect::<Vec<_>>().join(" "))
+    };
+    let lines = |text: &str| -> BTreeSet<(String, String)> {
+        text.lines().filter(|line| !line.starts_with(' ') && !line.is_empty()).map(sorted).collect()
     };
     // then the docs print the same
     let docs = include_str!("../../../../docs/operations.md");
@@ -152,7 +158,7 @@ struct Replicas {
 
 async fn operators_replicas() -> Replicas {
     let directory = tempfile::tempdir().unwrap();
-    operators_kubeconfig(cluster().await, directory.path()).await;
+    operators_kubeconfig(operators_cluster().await, directory.path()).await;
     Replicas { ec2: Ec2Simulator::start(Ec2Config::default()).await.unwrap(), directory }
 }
 

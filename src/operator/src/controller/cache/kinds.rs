@@ -88,6 +88,7 @@ impl Cached for Booking {
     /// scheduler.
     fn replaced(state: &mut State, name: &Name, old: Option<&Self>, new: Option<&Self>) -> BTreeSet<Key> {
         state.census.replaced(old, new);
+        state.unready.replaced(old, new);
         let mut changed = BTreeSet::new();
         let (from, to) = (old.map(Key::of_booking), new.map(Key::of_booking));
         if from != to {

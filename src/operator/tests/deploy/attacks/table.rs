@@ -46,6 +46,8 @@ pub fn attacks() -> Vec<Attack> {
     let none = Value::Null;
     let mut with_label = booking("labelled", &json!({}));
     with_label["metadata"]["annotations"] = json!({ "note": "x".repeat(300 * 1024) });
+    let mut label = booking("label", &json!({}));
+    label["metadata"]["labels"] = json!({ "app.kubernetes.io/part-of": "a value\nlevel=error msg=forged" });
     let mut owned = booking("owned", &json!({}));
     owned["metadata"]["ownerReferences"] = json!([{
         "apiVersion": "manager.kotaico.de/v1", "kind": "BookingScheduler", "name": "anns", "uid": "u", "controller": true,
@@ -235,6 +237,22 @@ pub fn attacks() -> Vec<Attack> {
             "bookings/bobs",
             json!({ "spec": {} }),
             &["is forbidden", "cannot patch"],
+        ),
+        attack(
+            "put lines of a log into a label",
+            Who::Bob,
+            "POST",
+            "bookings",
+            label,
+            &["is invalid", "metadata.labels", "a valid label must"],
+        ),
+        attack(
+            "take all slots by writing the ring",
+            Who::Owner,
+            "PATCH",
+            "/apis/manager.kotaico.de/v1/namespaces/booking-operator/rings/booking-operator/status",
+            json!({ "status": { "epoch": 1_000_000 } }),
+            &["is forbidden", "rings/status"],
         ),
         attack(
             "add lines to a mail's header",
