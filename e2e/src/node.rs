@@ -7,7 +7,7 @@ use std::{
 };
 
 use testbed::{
-    control_plane::{Binaries, NodeBinaries},
+    control_plane::{AUDIT_POLICY, Binaries, NodeBinaries},
     guard::{Guarded, GuardedCommand},
     ports::free_port,
 };
@@ -25,6 +25,8 @@ pub(crate) const NODE: &str = "booking-e2e";
 const PORT: u16 = 6443;
 /// How long the node may take until it is ready.
 const LIMIT: Duration = Duration::from_mins(2);
+/// Name of the API server's audit log.
+const AUDIT: &str = "audit.log";
 const GRACE: Duration = Duration::from_secs(5);
 
 /// See the module.
@@ -50,6 +52,7 @@ impl Node {
         println!("node ...");
         let etcd = format!("http://127.0.0.1:{}", free_port()?);
         self.spawn("etcd", &control.etcd, etcd_arguments(&self.pki, &etcd))?;
+        std::fs::write(self.pki.path("audit-policy.yaml"), AUDIT_POLICY)?;
         self.spawn("kube-apiserver", &control.kube_apiserver, api_arguments(&self.pki, &etcd))?;
         self.spawn("containerd", Path::new("containerd"), containerd_arguments(&self.pki)?)?;
         self.until("the API server", || async { self.kubectl(&["get", "--raw", "/readyz"]).await.map(drop) })
@@ -129,6 +132,11 @@ impl Node {
         format!("ctr -a {} -n k8s.io", self.pki.text("containerd.sock"))
     }
 
+    /// The API server's log of what service accounts have asked for, in lines of JSON.
+    pub(crate) fn audit_log(&self) -> Result<String, Failure> {
+        Ok(std::fs::read_to_string(self.pki.path(AUDIT))?)
+    }
+
     /// Runs kubectl as the administrator.
     pub(crate) async fn kubectl(&self, args: &[&str]) -> Result<String, Failure> {
         let kubeconfig = self.kubeconfig().display().to_string();
@@ -193,6 +201,8 @@ fn api_arguments(pki: &Pki, etcd: &str) -> Vec<String> {
         ("authorization-mode", text("RBAC,Node")),
         ("enable-admission-plugins", text("NodeRestriction")),
         ("allow-privileged", text("true")),
+        ("audit-policy-file", pki.text("audit-policy.yaml")),
+        ("audit-log-path", pki.text(AUDIT)),
     ])
 }
 

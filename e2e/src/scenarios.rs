@@ -83,7 +83,30 @@ pub(crate) async fn run(cluster: &Cluster<'_>, short: bool, rows: &mut Vec<Row>)
         rows.push(during(cluster, event).await?);
     }
     rows.push(deleted_while_held(cluster).await?);
+    rows.extend(nothing_was_forbidden(cluster)?);
     Ok(())
+}
+
+/// By the audit log: the roles as they are installed had each right that was needed.
+fn nothing_was_forbidden(cluster: &Cluster<'_>) -> Result<Option<Row>, Failure> {
+    let Some(log) = cluster.site.audit_log() else { return Ok(None) };
+    let account = format!("system:serviceaccount:{NAMESPACE}:booking-operator");
+    let (mut requests, mut forbidden) = (0, Vec::new());
+    for line in log?.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line)?;
+        let of = |pointer: &str| entry.pointer(pointer).cloned().unwrap_or_default();
+        if of("/user/username") == account.as_str() {
+            requests += 1;
+            if of("/responseStatus/code") == 403 {
+                forbidden.push(of("/requestURI").to_string());
+            }
+        }
+    }
+    if !forbidden.is_empty() {
+        return Err(format!("the operator was forbidden {}", forbidden.join(", ")).into());
+    }
+    let note = format!("{requests} requests of the operator, none forbidden");
+    Ok(Some(Row::took("the audit log", Duration::ZERO).noting(note)))
 }
 
 /// One booking: started in time, ready, ended early, stopped.

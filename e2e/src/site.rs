@@ -72,6 +72,14 @@ impl Site {
         }
     }
 
+    /// The API server's log of what service accounts have asked for, where that can be had.
+    pub(crate) fn audit_log(&self) -> Option<Result<String, Failure>> {
+        match self {
+            Self::Own(node) => Some(node.audit_log()),
+            Self::Current(_) => None,
+        }
+    }
+
     /// Where kubectl finds the cluster, if that is not the user's own setting.
     pub(crate) fn kubeconfig(&self) -> Option<PathBuf> {
         match self {

@@ -24,6 +24,7 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 pub use binaries::{ASSETS_VARIABLE, Binaries, ETCD_VERSION, KUBERNETES_VERSION, NodeBinaries};
 pub use error::ControlPlaneError;
 pub use namespace::{finalize_namespace, terminate_namespace, test_namespace};
+pub use server::AUDIT_POLICY;
 use server::Server;
 pub use store::{Store, StoreError};
 

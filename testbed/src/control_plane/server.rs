@@ -32,7 +32,8 @@ const READY_POLL: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(1);
 /// Name of the audit log.
 const AUDIT: &str = "audit";
-const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
+/// An audit policy: what service accounts ask for, without the objects.
+pub const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:

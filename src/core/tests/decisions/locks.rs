@@ -215,7 +215,9 @@ fn a_lock_written_ahead_that_does_not_show_yet_is_remembered_though_who_sent_it_
         // when she gives it back at once, whether or not somebody else comes before
         stage.delete("a");
         let is_booked = other.is_some();
-        other.into_iter().for_each(|booking| stage.book(booking));
+        for booking in other {
+            stage.book(booking);
+        }
         stage.until("08:59:30");
         // then her lock is gone
         let expected = if is_booked { tag(&lock("bob", "09:30")) } else { LockTag::Absent };
