@@ -215,7 +215,7 @@ fn a_lock_written_ahead_that_does_not_show_yet_is_remembered_though_who_sent_it_
         // when she gives it back at once, whether or not somebody else comes before
         stage.delete("a");
         let is_booked = other.is_some();
-        for booking in other {
+        if let Some(booking) = other {
             stage.book(booking);
         }
         stage.until("08:59:30");
