@@ -246,14 +246,15 @@ impl<'a> Pass<'a> {
         let Observation::Seen(instances) = self.world.observation else {
             return false;
         };
-        if let Some(until) = ledger.may_show_until(self.world.now).filter(|_| !ledger.released.is_empty()) {
-            self.wake.at(until);
-            return false;
-        }
         let at_rest = drive.is_empty()
             && drive.tally.moving == 0
             && self.world.attempts.last_unseen(instances).is_none();
-        at_rest && !instances.iter().any(|instance| instance.lock.is_one_of(&ledger.released))
+        if !at_rest || instances.iter().any(|instance| instance.lock.is_one_of(&ledger.released)) {
+            return false;
+        }
+        let may_show_until = ledger.may_show_until(self.world.now).filter(|_| !ledger.released.is_empty());
+        self.wake.at_some(may_show_until);
+        may_show_until.is_none()
     }
 
     /// A Resource that is being deleted.
