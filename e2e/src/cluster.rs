@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testbed::ec2::Ec2AdminClient;
 use tokio::time::{Instant, sleep};
 
-use crate::{Failure, host::root, site::Site};
+use crate::{Failure, host::root, image, site::Site};
 
 /// The operator's.
 pub(crate) const NAMESPACE: &str = "booking-operator";
@@ -64,7 +64,15 @@ impl<'a> Cluster<'a> {
     pub(crate) async fn install(site: &'a Site) -> Result<Self, Failure> {
         println!("kubectl apply -k {OVERLAY} ...");
         let begun = Instant::now();
-        site.kubectl(&["apply", "-k", &overlay()]).await?;
+        if site.tag() == image::TAG {
+            site.kubectl(&["apply", "-k", &overlay()]).await?;
+        } else {
+            let objects = site.kubectl(&["kustomize", &overlay()]).await?;
+            let file = tempfile::NamedTempFile::new()?;
+            let tag = |tag: &str| format!(":{tag}\n");
+            std::fs::write(file.path(), objects.replace(&tag(image::TAG), &tag(site.tag())))?;
+            site.kubectl(&["apply", "-f", &file.path().display().to_string()]).await?;
+        }
         for deployment in ["deployment/cloud-simulator", DEPLOYMENT] {
             rolled_out(site, deployment).await?;
         }
@@ -173,10 +181,16 @@ pub(crate) async fn uninstall(site: &Site) -> Result<(), Failure> {
         }
     }
     let left = site.kubectl(&["get", "crds,namespaces", "-o", "name"]).await?;
-    if left.contains("booking") {
+    if is_ours(&left) {
         problems.push(format!("left behind: {left}"));
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
+}
+
+/// Whether a list of kinds and namespaces has one of what is installed.
+pub(crate) fn is_ours(list: &str) -> bool {
+    let namespaces = [NAMESPACE, USERS].map(|name| format!("namespace/{name}"));
+    list.lines().any(|line| line.ends_with(".manager.kotaico.de") || namespaces.iter().any(|it| it == line))
 }
 
 async fn rolled_out(site: &Site, deployment: &str) -> Result<(), Failure> {

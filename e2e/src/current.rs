@@ -11,11 +11,13 @@ use tokio::{
 
 use crate::{
     Failure,
-    cluster::NAMESPACE,
+    cluster::{NAMESPACE, is_ours},
     host::{is_there, run},
     image::{self, INSTALLED},
 };
 
+/// Of our images: not that which `make image` gives.
+pub(crate) const TAG: &str = "e2e";
 const FORWARDED_WITHIN: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ enum Tool {
 
 /// See the module.
 pub(crate) struct Current {
+    /// Somebody may make another one the current one meanwhile.
+    context: String,
     tool: Tool,
     name: String,
     /// kubectl's port-forward to the simulated cloud.
@@ -36,16 +40,22 @@ impl Current {
     /// The current cluster, if there is one of a known kind and what it takes to use it.
     pub(crate) async fn find() -> Option<Self> {
         let context = run("kubectl", &["config", "current-context"]).await.ok()?;
-        let (tool, name) = of_context(context.trim())?;
+        let context = context.trim().to_owned();
+        let (tool, name) = of_context(&context)?;
         let program = if tool == Tool::Kind { "kind" } else { "k3d" };
         let name = name.to_owned();
-        (is_there(program) && is_there("docker")).then(|| Self { tool, name, forward: Mutex::default() })
+        (is_there(program) && is_there("docker")).then(|| Self {
+            context,
+            tool,
+            name,
+            forward: Mutex::default(),
+        })
     }
 
     /// Refuses a cluster that has our kinds already: what is installed would be removed at the end, with all Bookings.
     pub(crate) async fn is_free(&self) -> Result<(), Failure> {
         let there = self.kubectl(&["get", "crds,namespaces", "-o", "name"]).await?;
-        if there.contains("kotaico") || there.contains("/booking-") {
+        if is_ours(&there) {
             return Err(
                 "the current cluster has a booking operator already; --own takes a node of its own".into()
             );
@@ -54,18 +64,17 @@ impl Current {
     }
 
     pub(crate) async fn kubectl(&self, args: &[&str]) -> Result<String, Failure> {
-        run("kubectl", args).await
+        run("kubectl", &[&["--context", &self.context], args].concat()).await
     }
 
     pub(crate) async fn load_images(&self) -> Result<(), Failure> {
-        image::build(&INSTALLED.each_ref(), "docker", None).await?;
-        for image in &INSTALLED {
+        image::build(&INSTALLED.each_ref(), "docker", TAG, None).await?;
+        for image in INSTALLED.iter().map(|image| image.tagged(TAG)) {
             match self.tool {
-                Tool::Kind => {
-                    run("kind", &["load", "docker-image", image.name, "--name", &self.name]).await?
-                }
-                Tool::K3d => run("k3d", &["image", "import", image.name, "--cluster", &self.name]).await?,
+                Tool::Kind => run("kind", &["load", "docker-image", &image, "--name", &self.name]).await?,
+                Tool::K3d => run("k3d", &["image", "import", &image, "--cluster", &self.name]).await?,
             };
+            let _ = run("docker", &["rmi", &image]).await;
         }
         Ok(())
     }
@@ -79,7 +88,15 @@ impl Current {
     pub(crate) async fn forward_cloud(&self) -> Result<String, Failure> {
         let port = free_port()?;
         let child = Command::new("kubectl")
-            .args(["port-forward", "service/cloud-simulator", "-n", NAMESPACE, "--address=127.0.0.1"])
+            .args([
+                "--context",
+                &self.context,
+                "port-forward",
+                "service/cloud-simulator",
+                "-n",
+                NAMESPACE,
+                "--address=127.0.0.1",
+            ])
             .arg(format!("{port}:8000"))
             .stdout(Stdio::null())
             .kill_on_drop(true)

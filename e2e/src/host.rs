@@ -1,4 +1,4 @@
-//! What a node takes of the machine, and that nothing of it stays.
+//! What a node takes of the machine, and that nothing of it stays but the packages that were missing.
 
 use std::{
     fs::File,
@@ -26,7 +26,7 @@ const PROGRAMS: [(&str, &str); 6] = [
 /// There while a node of ours is, or was when it was killed: the settings of before, for whoever cleans up.
 const MARKER: &str = "/run/booking-e2e";
 /// What kubelet, kube-proxy and [`prepare`] change.
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 9] = [
     "kernel/panic",
     "kernel/panic_on_oops",
     "kernel/keys/root_maxbytes",
@@ -34,6 +34,17 @@ const SETTINGS: [&str; 7] = [
     "vm/overcommit_memory",
     "net/ipv4/ip_forward",
     "net/ipv4/conf/all/route_localnet",
+    "net/netfilter/nf_conntrack_tcp_timeout_established",
+    "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+];
+/// What kubelet, containerd and CNI plugins make outside of what they are told to use.
+const MADE: [&str; 6] = [
+    "/run/containerd",
+    "/usr/libexec/kubernetes",
+    "/var/lib/cni",
+    "/var/lib/kubelet",
+    "/var/log/containers",
+    "/var/log/pods",
 ];
 
 /// Whether this machine can have a node; if not, why.
@@ -50,12 +61,32 @@ pub(crate) fn can_have_a_node() -> Result<(), String> {
     }
     may_have_a_link()?;
     may_have_control_groups()?;
-    // What is left of a node of ours that was killed is cleaned away; of another node nothing is.
-    let is_ours = Path::new(MARKER).exists();
-    if !is_ours && rules().contains("KUBE-") {
-        return Err("this machine is a node already: it has rules of a kubelet or of kube-proxy".to_owned());
+    // What is left of a node of ours that was killed is cleaned away; of somebody else's nothing is.
+    if Path::new(MARKER).exists() { Ok(()) } else { is_no_node() }
+}
+
+/// Refuses a machine on which somebody else's containers have what a node of ours would have, and remove at its end.
+fn is_no_node() -> Result<(), String> {
+    let rules = rules();
+    let namespaces = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    let cni = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("cni-");
+    let found = [
+        (rules.contains("KUBE-"), "rules of a kubelet or of kube-proxy"),
+        (rules.contains("CNI-"), "rules of CNI plugins"),
+        (namespaces.into_iter().any(|it| cni(&it.file_name())), "network namespaces of CNI plugins"),
+        (pod_groups().next().is_some(), "control groups of Pods"),
+    ];
+    match found.into_iter().find(|(is_there, _)| *is_there) {
+        Some((_, what)) => Err(format!("this machine runs containers already: it has {what}")),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Where a kubelet of this machine keeps its Pods' control groups: not those of a node in a container.
+fn pod_groups() -> impl Iterator<Item = PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let controllers = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    std::iter::once(root.to_owned()).chain(controllers).map(|at| at.join("kubepods")).filter(|at| at.exists())
 }
 
 /// The rules for packets; none where they cannot be had.
@@ -146,7 +177,8 @@ pub(crate) async fn take() -> Result<Taken, Failure> {
     clean().await;
     let setting =
         |name: &&str| Some(format!("{name}={}\n", std::fs::read_to_string(proc(name)).ok()?.trim()));
-    std::fs::write(MARKER, SETTINGS.iter().filter_map(setting).collect::<String>())?;
+    let made = MADE.iter().filter(|path| !Path::new(path).exists()).map(|path| format!("{path}\n"));
+    std::fs::write(MARKER, SETTINGS.iter().filter_map(setting).chain(made).collect::<String>())?;
     let directory = tempfile::Builder::new().prefix("booking-e2e-").tempdir_in("/tmp")?.keep();
     Ok(Taken { directory, _lock: lock })
 }
@@ -181,15 +213,21 @@ pub(crate) async fn prepare() -> Result<(), Failure> {
 async fn clean() {
     let Ok(settings) = std::fs::read_to_string(MARKER) else { return };
     // Containers outlive their node's programs.
+    let groups: Vec<String> = pod_groups().map(|at| at.display().to_string()).collect();
+    let groups = groups.join(" ");
+    let kill =
+        format!("for f in $(find {groups} -name cgroup.procs); do kill -9 $(cat $f) 2>/dev/null; done");
+    let remove = format!("find {groups} -depth -type d -exec rmdir {{}} +");
+    let group = |script: String| if groups.is_empty() { "true".to_owned() } else { script };
     for script in [
-        "for f in $(find /sys/fs/cgroup -path '*kubepods*' -name cgroup.procs); do kill -9 $(cat $f) 2>/dev/null; done",
+        group(kill).as_str(),
         "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^[^ ]*containerd-shim.*/booking-e2e-' && kill -9 ${p#/proc/}; done",
         "sleep 0.2; grep -o '[^ ]*/booking-e2e-[^ ]*' /proc/mounts | sort -r | xargs -r umount -l",
         "for n in $(ls /run/netns 2>/dev/null | grep '^cni-'); do umount -l /run/netns/$n; rm -f /run/netns/$n; done",
-        "find /sys/fs/cgroup -depth -type d -path '*kubepods*' -exec rmdir {} +",
+        group(remove).as_str(),
         // The chains of kube-proxy, kubelet and the CNI plugins, and the rules that lead to them.
         "for v in iptables ip6tables; do $v-save | grep -vE 'KUBE-|CNI-' | $v-restore; done",
-        "rm -f /var/lib/cni/results/e2e-*; rmdir /var/lib/cni/results /var/lib/cni /var/log/containers",
+        "rm -f /var/lib/cni/results/e2e-*",
         "rm -rf /tmp/booking-e2e-*",
     ] {
         let _ = run("sh", &["-c", script]).await;
@@ -197,8 +235,12 @@ async fn clean() {
     for link in [BRIDGE, LINK] {
         let _ = run("ip", &["link", "delete", link]).await;
     }
-    for (name, value) in settings.lines().filter_map(|line| line.split_once('=')) {
-        let _ = std::fs::write(proc(name), value);
+    for line in settings.lines() {
+        match line.split_once('=') {
+            Some((name, value)) => drop(std::fs::write(proc(name), value)),
+            None if MADE.contains(&line) => drop(std::fs::remove_dir_all(line)),
+            None => {}
+        }
     }
     let _ = std::fs::remove_file(MARKER);
 }
@@ -212,7 +254,7 @@ pub(crate) async fn run(program: &str, args: &[&str]) -> Result<String, Failure>
 
 /// What a command prints; what it complains of is the error.
 pub(crate) async fn output(mut command: Command) -> Result<String, Failure> {
-    let output = command.env("PATH", system_path()).output().await?;
+    let output = command.env("PATH", system_path()).kill_on_drop(true).output().await?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

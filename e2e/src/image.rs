@@ -12,20 +12,34 @@ use crate::{
 
 /// A program, and the image that holds it alone.
 pub(crate) struct Image {
-    pub(crate) program: &'static str,
-    pub(crate) name: &'static str,
+    program: &'static str,
+    name: &'static str,
 }
+
+impl Image {
+    pub(crate) fn tagged(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.name)
+    }
+}
+
+/// What the overlay asks for.
+pub(crate) const TAG: &str = "0.1.0";
 
 /// What the overlay `simulator` runs.
 pub(crate) const INSTALLED: [Image; 2] = [
-    Image { program: "booking-operator", name: "docker.io/library/booking-operator:0.1.0" },
-    Image { program: "ec2-simulator", name: "docker.io/library/booking-cloud-simulator:0.1.0" },
+    Image { program: "booking-operator", name: "docker.io/library/booking-operator" },
+    Image { program: "ec2-simulator", name: "docker.io/library/booking-cloud-simulator" },
 ];
 /// What a Pod's sandbox runs, on a node of our own.
-pub(crate) const PAUSE: Image = Image { program: "pause", name: "localhost/pause:e2e" };
+pub(crate) const PAUSE: Image = Image { program: "pause", name: "localhost/booking-e2e-pause" };
 
 /// Builds the programs, and with `builder` (docker, buildah) an image of each; buildah keeps them in `directory`.
-pub(crate) async fn build(images: &[&Image], builder: &str, directory: Option<&Path>) -> Result<(), Failure> {
+pub(crate) async fn build(
+    images: &[&Image],
+    builder: &str,
+    tag: &str,
+    directory: Option<&Path>,
+) -> Result<(), Failure> {
     let programs = programs()?;
     println!("static programs ...");
     let profile = if programs.ends_with("debug") { "dev" } else { "sim" };
@@ -37,13 +51,15 @@ pub(crate) async fn build(images: &[&Image], builder: &str, directory: Option<&P
     // The same directory of what is built, wherever this was started.
     cargo.env("CARGO_TARGET_DIR", programs.parent().ok_or("no target directory")?);
     cargo.env("RUSTC_WORKSPACE_WRAPPER", root().join("e2e/static-rustc.sh")).current_dir(root());
-    let built = cargo.output().await?;
+    let built = cargo.kill_on_drop(true).output().await?;
     if !built.status.success() {
         return Err(format!("cargo build: {}", String::from_utf8_lossy(&built.stderr)).into());
     }
-    for Image { program, name } in images {
+    for image in images {
+        let (program, name) = (image.program, image.tagged(tag));
         let built = Command::new("deploy/image/build.sh")
-            .args([program, *name])
+            .args([program, &name])
+            .kill_on_drop(true)
             .env("PREBUILT", programs.join(program))
             .env("BUILDER", builder)
             .envs(directory.map(storage).transpose()?)
@@ -59,11 +75,12 @@ pub(crate) async fn build(images: &[&Image], builder: &str, directory: Option<&P
 }
 
 /// An image as an archive that containerd imports.
-pub(crate) async fn archive(image: &Image, directory: &Path) -> Result<PathBuf, Failure> {
+pub(crate) async fn archive(image: &Image, tag: &str, directory: &Path) -> Result<PathBuf, Failure> {
     let archive = directory.join(format!("{}.tar", image.program));
-    let target = format!("docker-archive:{}:{}", archive.display(), image.name);
+    let name = image.tagged(tag);
+    let target = format!("docker-archive:{}:{name}", archive.display());
     let mut push = Command::new("buildah");
-    push.args(["--storage-driver", "vfs", "push", image.name, &target]).envs([storage(directory)?]);
+    push.args(["--storage-driver", "vfs", "push", &name, &target]).envs([storage(directory)?]);
     output(push).await?;
     Ok(archive)
 }

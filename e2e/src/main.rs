@@ -28,6 +28,7 @@ mod site;
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::Parser;
+use testbed::control_plane::NodeBinaries;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,7 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Installs the operator, and sees it through what happens to Pods: on the current cluster if it is kind's or k3d's, else on a node of
 /// its own, which needs root on Linux.
 #[derive(Debug, Parser)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Args {
     /// Install, one booking, the leader deleted, a roll-out: what a change must pass.
     #[arg(long)]
@@ -46,6 +48,9 @@ struct Args {
     /// Leaves all up until Ctrl-C, and says how to reach it.
     #[arg(long)]
     keep: bool,
+    /// Only builds what a node of its own runs, which takes minutes the first time.
+    #[arg(long)]
+    prepare: bool,
     /// A node of its own, whatever cluster is the current one.
     #[arg(long)]
     own: bool,
@@ -61,6 +66,15 @@ async fn main() -> ExitCode {
     if let (None, Err(why)) = (&current, host::can_have_a_node()) {
         println!("e2e: skipped: {why}");
         return ExitCode::SUCCESS;
+    }
+    if args.prepare {
+        return match NodeBinaries::find_or_make().await {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(error) => {
+                println!("e2e: failed: {error}");
+                ExitCode::FAILURE
+            }
+        };
     }
     let begun = Instant::now();
     let stop = asked_to_stop();
@@ -114,13 +128,14 @@ async fn on_current(
     let site = Site::Current(Box::new(current));
     let worked = work(&site, args, stop, rows).await;
     let begun = Instant::now();
-    cluster::uninstall(&site).await?;
+    let uninstalled = cluster::uninstall(&site).await;
+    worked.and(uninstalled)?;
     rows.push(Row::took("uninstalled, nothing left", begun.elapsed()));
-    worked
+    Ok(())
 }
 
 async fn on_own_node(args: &Args, stop: &CancellationToken, rows: &mut Vec<Row>) -> Result<(), Failure> {
-    host::install_packages().await?;
+    stop.run_until_cancelled(host::install_packages()).await.unwrap_or_else(interrupted)?;
     let taken = host::take().await?;
     let mut node = Node::new(&taken)?;
     let started = stop.run_until_cancelled(node.start()).await.unwrap_or_else(interrupted);

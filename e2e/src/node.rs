@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     Failure,
     host::{self, ADDRESS, BRIDGE, Taken, run},
-    image::{self, INSTALLED, Image, PAUSE},
+    image::{self, INSTALLED, Image, PAUSE, TAG},
     pki::Pki,
 };
 
@@ -45,7 +45,8 @@ impl Node {
 
     /// Builds what it runs, starts everything, and waits until the node is ready.
     pub(crate) async fn start(&mut self) -> Result<(), Failure> {
-        image::build(&[&PAUSE, &INSTALLED[0], &INSTALLED[1]], "buildah", Some(&self.pki.directory)).await?;
+        let [operator, simulator] = INSTALLED.each_ref();
+        image::build(&[&PAUSE, operator, simulator], "buildah", TAG, Some(&self.pki.directory)).await?;
         let (control, node) = (Binaries::find_or_make().await?, NodeBinaries::find_or_make().await?);
         self.kubectl = control.kubectl.clone().ok_or("no kubectl")?;
         host::prepare().await?;
@@ -112,7 +113,7 @@ impl Node {
     }
 
     async fn import(&self, image: &Image) -> Result<(), Failure> {
-        let archive = image::archive(image, &self.pki.directory).await?;
+        let archive = image::archive(image, TAG, &self.pki.directory).await?;
         let ctr = self.ctr();
         self.shell(&format!("{ctr} images import {} >/dev/null", archive.display())).await.map(drop)
     }
@@ -256,7 +257,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
         at("containerd"),
         at("containerd-state"),
         at("containerd.sock"),
-        PAUSE.name,
+        PAUSE.tagged(TAG),
         at("cni")
     );
     std::fs::write(pki.path("containerd.toml"), config)?;
@@ -296,7 +297,7 @@ fn proxy_arguments(pki: &Pki) -> Result<Vec<String>, Failure> {
         "mode": "iptables", "iptables": { "masqueradeAll": true },
         "clientConnection": { "kubeconfig": pki.text("proxy.kubeconfig") },
         "clusterCIDR": "10.244.0.0/24", "hostnameOverride": NODE,
-        "conntrack": { "maxPerCore": 0, "min": 0 },
+        "conntrack": { "maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
         "healthzBindAddress": format!("127.0.0.1:{}", free_port()?),
         "metricsBindAddress": format!("127.0.0.1:{}", free_port()?),
     });

@@ -4,7 +4,12 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use crate::{Failure, current::Current, node::Node};
+use crate::{
+    Failure,
+    current::{self, Current},
+    image,
+    node::Node,
+};
 
 /// See the module.
 pub(crate) enum Site {
@@ -26,6 +31,14 @@ impl Site {
         match self {
             Self::Own(node) => node.load_images().await,
             Self::Current(current) => current.load_images().await,
+        }
+    }
+
+    /// The tag of the images.
+    pub(crate) fn tag(&self) -> &'static str {
+        match self {
+            Self::Own(_) => image::TAG,
+            Self::Current(_) => current::TAG,
         }
     }
 

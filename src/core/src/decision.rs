@@ -130,7 +130,7 @@ pub struct Decision {
     pub expects_lock: Option<(Lock, Timestamp)>,
     /// Machines wait for their turn in the cloud's budget.
     pub waits_for_turn: bool,
-    /// Locks are forgotten, for no machine shows them.
+    /// Earlier locks, which might be in force, need not be remembered: no machine shows them.
     pub forgets_locks: bool,
     /// Bookings to be deleted, by uid: finished, and their time to stay is over.
     pub expired: Vec<String>,
@@ -177,6 +177,7 @@ impl Decision {
             expects: 0,
             expects_lock: None,
             waits_for_turn: false,
+            forgets_locks: false,
             ..self.clone()
         };
         quiet == Self::default()

@@ -20,9 +20,12 @@ use crate::{
 /// Most earlier locks kept in a status; of more, those that expire first are dropped.
 const RELEASED_LOCKS_MAX: usize = 16;
 
-/// How long after a group was let go what was last sent for its holder may not show yet: what a describe of EC2 lags behind,
-/// at most, and a second for `idle_since`, which is in whole ones.
-const SHOWS_WITHIN: Duration = Duration::from_secs(6);
+/// How long after a group was let go what was last sent for its holder may not show yet: what a describe of EC2 lags behind
+/// at most (5 s), a second for `idle_since`, which is in whole ones, and [`CLOCKS_APART`].
+const SHOWS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How far two replicas' clocks may be from each other: each that is off by more than 2 s goes by the API server's time.
+const CLOCKS_APART: Duration = Duration::from_secs(4);
 
 /// What `spec.booked_by` and `spec.booked_until` say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,7 +216,7 @@ impl Ledger {
     /// that sent it may be gone, and nobody else remembers.
     pub(crate) fn may_show_until(&self, now: Timestamp) -> Option<Timestamp> {
         let let_go = self.idle_since.as_deref().and_then(|text| instant::parse(text).ok())?;
-        Some(after(let_go, SHOWS_WITHIN)).filter(|until| let_go <= now && now < *until)
+        Some(after(let_go, SHOWS_WITHIN)).filter(|until| let_go <= after(now, CLOCKS_APART) && now < *until)
     }
 
     /// Who holds the group, as people are told.

@@ -15,7 +15,7 @@ use crate::{
     events::EventType,
     grant::{Grant, grant},
     group::Group,
-    hold::{Hold, Ledger, ManualHold, hold_now, manual_hold},
+    hold::{Hold, Ledger, ManualHold, hold_now, is_unexpired, manual_hold},
     instance::Instance,
     instant::{self, after, elapsed},
     planted::{Bug, planted},
@@ -159,10 +159,9 @@ impl<'a> Pass<'a> {
         }
         self.wake.at_some(grace_end);
         let (drive, progress) = self.drive(group, &goal, &ledger);
-        if hold.is_none() && drive.as_ref().is_some_and(|drive| self.shows_no_lock_of(&ledger, drive)) {
-            self.decision.forgets_locks = !ledger.released.is_empty();
-            ledger.released.clear();
-        }
+        self.decision.forgets_locks = hold.is_none()
+            && ledger.released.iter().any(|lock| is_unexpired(lock, now))
+            && drive.as_ref().is_some_and(|drive| self.shows_no_lock_of(&ledger, drive));
         self.publish_bookings(&grants, hold.as_ref(), &progress);
         let more = self.more_conditions(&old, drive.as_ref(), &goal, grace_end);
         let shown = match &manual {
@@ -173,6 +172,7 @@ impl<'a> Pass<'a> {
             _ => progress,
         };
         self.publish_resource(resource, &shown, drive.as_ref().map(|drive| &drive.tally), &ledger, more);
+        self.forget_locks();
         self.take_over(&manual);
         if let Some(drive) = drive {
             self.decision.waits_for_turn = drive.tally.queued_until.is_some();
@@ -252,9 +252,19 @@ impl<'a> Pass<'a> {
         if !at_rest || instances.iter().any(|instance| instance.lock.is_one_of(&ledger.released)) {
             return false;
         }
-        let may_show_until = ledger.may_show_until(self.world.now).filter(|_| !ledger.released.is_empty());
+        // One that shows late is removed then, not at the next routine look.
+        let may_show_until = ledger.may_show_until(self.world.now);
         self.wake.at_some(may_show_until);
         may_show_until.is_none()
+    }
+
+    /// Drops earlier locks where the status is written anyway: what is remembered for longer harms nobody, and a write of its
+    /// own for each booking would.
+    fn forget_locks(&mut self) {
+        let forgets = self.decision.forgets_locks;
+        if let Some(status) = self.decision.resource_status.as_mut().filter(|_| forgets) {
+            status.released_locks.clear();
+        }
     }
 
     /// A Resource that is being deleted.

@@ -1,4 +1,4 @@
-//! A Prometheus that scrapes every half second and evaluates rules.
+//! A Prometheus that scrapes every second and evaluates rules.
 
 use std::path::Path;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Prometheus {
             })
             .collect();
         let config = json!({
-            "global": { "scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms" },
+            "global": { "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms" },
             "rule_files": rules.map(|path| path.display().to_string()).into_iter().collect::<Vec<_>>(),
             "scrape_configs": [{ "job_name": "operator", "static_configs": static_configs }],
         });

@@ -44,7 +44,10 @@ fn wants_it_from(booking: &Booking) -> Option<i64> {
         return None;
     }
     let from = status.granted_from.as_ref().or(booking.spec.start_at.as_ref())?;
-    Some(instant::parse(from).ok()?.as_second())
+    let from = instant::parse(from).ok()?;
+    // Nobody could serve it before it was asked for.
+    let created = booking.metadata.creation_timestamp.as_ref().map_or(from, |created| created.0);
+    Some(from.max(created).as_second())
 }
 
 #[cfg(test)]
@@ -94,6 +97,15 @@ mod tests {
             unready.replaced(None, Some(&booking(state, reason, granted)));
             assert_eq!(unready.longest(at("08:15:00")), Duration::from_secs(seconds), "{state} {reason}");
         }
+    }
+
+    #[test]
+    fn a_booking_of_a_time_that_has_begun_counts_from_when_it_was_made() {
+        let mut late = booking("IN PROGRESS", "Starting", Some("08:10:00"));
+        late.metadata.creation_timestamp = Some(Time(at("08:14:00")));
+        let mut unready = Unready::default();
+        unready.replaced(None, Some(&late));
+        assert_eq!(unready.longest(at("08:15:00")), Duration::from_mins(1));
     }
 
     #[test]
