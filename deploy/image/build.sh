@@ -1,10 +1,10 @@
 #!/bin/sh
-# Builds a static program and an image of it alone: build.sh PROGRAM IMAGE [PROFILE]. Takes podman, buildah or docker, whichever is
+# Builds a static program and an image of it alone: build.sh PROGRAM IMAGE. Takes podman, buildah or docker, whichever is
 # there; BUILDER=docker says which. PREBUILT=file is a static program that is there already;
 # SBOM=file goes into the image.
 set -eu
 cd "$(dirname "$0")/../.."
-program=$1 image=$2 profile=${3:-release}
+program=$1 image=$2
 if [ -n "${PREBUILT:-}" ]; then
   built=$PREBUILT
 else
@@ -18,8 +18,8 @@ else
   # Static, and without the paths of this machine: two builds of one commit with one toolchain are the same, bit for bit.
   home=${CARGO_HOME:-$HOME/.cargo}
   RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=. --remap-path-prefix=$home=cargo" \
-    cargo build --locked --profile "$profile" --target "$target" --bin "$program"
-  built=${CARGO_TARGET_DIR:-target}/$target/$([ "$profile" = dev ] && echo debug || echo "$profile")/$program
+    cargo build --locked --release --target "$target" --bin "$program"
+  built=${CARGO_TARGET_DIR:-target}/$target/release/$program
 fi
 
 context=$(mktemp -d)
@@ -34,10 +34,12 @@ done
 # Nothing of the day or the machine it was built on.
 find "$root" -exec touch -d @0 {} +
 chmod -R a+rX "$root"
+set -- --target prebuilt --build-arg VERSION="${image##*:}" --build-arg TITLE="$program" \
+  -f deploy/image/Containerfile -t "$image" "$context"
 case $(command -v "${BUILDER:-podman}" || command -v buildah || command -v docker || true) in
-  */podman) podman build --timestamp 0 --target prebuilt --build-arg VERSION="${image##*:}" --build-arg TITLE="$program" -f deploy/image/Containerfile -t "$image" "$context" ;;
-  */buildah) buildah --storage-driver "${STORAGE_DRIVER:-vfs}" bud --isolation chroot --timestamp 0 --target prebuilt --build-arg VERSION="${image##*:}" --build-arg TITLE="$program" -f deploy/image/Containerfile -t "$image" "$context" ;;
-  */docker) docker build --target prebuilt --build-arg VERSION="${image##*:}" --build-arg TITLE="$program" -f deploy/image/Containerfile -t "$image" "$context" ;;
+  */podman) podman build --timestamp 0 "$@" ;;
+  */buildah) buildah --storage-driver "${STORAGE_DRIVER:-vfs}" bud --isolation chroot --timestamp 0 "$@" ;;
+  */docker) docker build "$@" ;;
   *) echo "no podman, buildah or docker" >&2; exit 1 ;;
 esac
 ls -l "$built" | awk '{ printf "%s: %.1f MB\n", $NF, $5 / 1e6 }'

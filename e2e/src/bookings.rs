@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use testbed::{
-    ec2::{AddInstances, CallQuery, InstanceState},
+    ec2::{AddInstances, CallQuery, GROUP_TAG, InstanceState},
     replica::REGION,
 };
 
@@ -13,8 +13,6 @@ use crate::{
     Failure,
     cluster::{Cluster, USERS, written},
 };
-
-const GROUP_TAG: &str = "resource-booking-application";
 
 /// A booking that falls due, and the machine that it is about.
 pub(crate) struct Due {
@@ -100,7 +98,7 @@ impl Cluster<'_> {
     }
 
     async fn apply(&self, objects: Vec<Value>) -> Result<(), Failure> {
-        let file = written(&json!({ "apiVersion": "v1", "kind": "List", "items": objects }))?;
+        let file = written(&json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string())?;
         self.kubectl(&["apply", "-n", USERS, "-f", &file.path().display().to_string()]).await.map(drop)
     }
 

@@ -68,9 +68,8 @@ impl<'a> Cluster<'a> {
             site.kubectl(&["apply", "-k", &overlay()]).await?;
         } else {
             let objects = site.kubectl(&["kustomize", &overlay()]).await?;
-            let file = tempfile::NamedTempFile::new()?;
             let tag = |tag: &str| format!(":{tag}\n");
-            std::fs::write(file.path(), objects.replace(&tag(image::TAG), &tag(site.tag())))?;
+            let file = written(&objects.replace(&tag(image::TAG), &tag(site.tag())))?;
             site.kubectl(&["apply", "-f", &file.path().display().to_string()]).await?;
         }
         for deployment in ["deployment/cloud-simulator", DEPLOYMENT] {
@@ -138,7 +137,7 @@ impl<'a> Cluster<'a> {
             "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": pod, "namespace": NAMESPACE },
         });
         let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction");
-        let file = written(&eviction).map_err(|error| error.to_string())?;
+        let file = written(&eviction.to_string()).map_err(|error| error.to_string())?;
         let create = ["create", "--raw", &path, "-f", &file.path().display().to_string()];
         self.kubectl(&create).await.map(drop).map_err(|error| error.to_string())
     }
@@ -201,10 +200,10 @@ async fn rolled_out(site: &Site, deployment: &str) -> Result<(), Failure> {
     Err(format!("{error}\n{}", last.into_iter().rev().collect::<Vec<_>>().join("\n")).into())
 }
 
-/// An object in a file, for kubectl.
-pub(crate) fn written(object: &Value) -> Result<tempfile::NamedTempFile, Failure> {
+/// Objects in a file, for kubectl.
+pub(crate) fn written(objects: &str) -> Result<tempfile::NamedTempFile, Failure> {
     let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), object.to_string())?;
+    std::fs::write(file.path(), objects)?;
     Ok(file)
 }
 

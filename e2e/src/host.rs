@@ -124,7 +124,8 @@ fn may_have_control_groups() -> Result<(), String> {
         .map_err(|error| format!("no control groups may be made here: {}: {error}", probe.display()))
 }
 
-fn system_path() -> String {
+/// `PATH`, and where the system's own programs are.
+pub(crate) fn system_path() -> String {
     format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
@@ -133,9 +134,7 @@ pub(crate) fn is_there(program: &str) -> bool {
     if program.starts_with('/') {
         return Path::new(program).exists();
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let system = ["/usr/sbin".into(), "/sbin".into()];
-    std::env::split_paths(&path).chain(system).any(|directory| directory.join(program).is_file())
+    std::env::split_paths(&system_path()).any(|directory| directory.join(program).is_file())
 }
 
 /// The checkout.
@@ -155,13 +154,9 @@ pub(crate) async fn install_packages() -> Result<(), Failure> {
         "apt-get install -y --no-install-recommends {0} || {{ apt-get update && apt-get install -y --no-install-recommends {0}; }}",
         missing.join(" ")
     );
-    let output =
-        Command::new("sh").args(["-c", &install]).env("DEBIAN_FRONTEND", "noninteractive").output().await?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
-    }
+    let mut apt = Command::new("sh");
+    apt.args(["-c", &install]).env("DEBIAN_FRONTEND", "noninteractive");
+    output(apt).await.map(drop)
 }
 
 /// This machine, while a node of ours is on it.

@@ -51,25 +51,14 @@ pub(crate) async fn build(
     // The same directory of what is built, wherever this was started.
     cargo.env("CARGO_TARGET_DIR", programs.parent().ok_or("no target directory")?);
     cargo.env("RUSTC_WORKSPACE_WRAPPER", root().join("e2e/static-rustc.sh")).current_dir(root());
-    let built = cargo.kill_on_drop(true).output().await?;
-    if !built.status.success() {
-        return Err(format!("cargo build: {}", String::from_utf8_lossy(&built.stderr)).into());
-    }
+    output(cargo).await?;
     for image in images {
         let (program, name) = (image.program, image.tagged(tag));
-        let built = Command::new("deploy/image/build.sh")
-            .args([program, &name])
-            .kill_on_drop(true)
-            .env("PREBUILT", programs.join(program))
-            .env("BUILDER", builder)
-            .envs(directory.map(storage).transpose()?)
-            .current_dir(root())
-            .output()
-            .await?;
-        if !built.status.success() {
-            return Err(format!("{name}: {}", String::from_utf8_lossy(&built.stderr)).into());
-        }
-        println!("  {name}: {}", String::from_utf8_lossy(&built.stdout).lines().last().unwrap_or_default());
+        let mut build = Command::new("deploy/image/build.sh");
+        build.args([program, &name]).current_dir(root());
+        build.env("PREBUILT", programs.join(program)).env("BUILDER", builder);
+        build.envs(directory.map(storage).transpose()?);
+        println!("  {name}: {}", output(build).await?.lines().last().unwrap_or_default());
     }
     Ok(())
 }

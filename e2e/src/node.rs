@@ -74,8 +74,7 @@ impl Node {
         let command =
             GuardedCommand::new(program, self.pki.path(&format!("{name}.log"))).args(args).grace(GRACE);
         // containerd and kubelet run programs of the system.
-        let path = std::env::var("PATH").unwrap_or_default();
-        let process = command.env("PATH", format!("{path}:/usr/sbin:/sbin")).spawn()?;
+        let process = command.env("PATH", host::system_path()).spawn()?;
         self.processes.push((name, process));
         Ok(())
     }

@@ -55,16 +55,9 @@ impl Event {
         }
     }
 
-    /// Of the names of its groups.
+    /// Of the names of its groups: letters, digits and hyphens.
     fn prefix(self) -> String {
-        match self {
-            Self::LeaderDeleted => "deleted".to_owned(),
-            Self::Evicted => "evicted".to_owned(),
-            Self::RolloutRestart => "rollout".to_owned(),
-            Self::Scale(count) => format!("scale-{count}"),
-            Self::Killed => "killed".to_owned(),
-            Self::OutOfMemory => "memory".to_owned(),
-        }
+        self.name().to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
     }
 
     /// Whether nothing is handed over.

@@ -6,7 +6,7 @@ use futures::future::{join_all, try_join_all};
 use kube::Client;
 use testbed::{
     control_plane::ControlPlane,
-    ec2::{AddInstances, Ec2Config, Ec2Simulator, InstanceState, SettingsPatch, TokenBuckets},
+    ec2::{AddInstances, Ec2Config, Ec2Simulator, GROUP_TAG, InstanceState, SettingsPatch, TokenBuckets},
     guard::{Guarded, GuardedCommand},
     ports::free_port,
     replica::{REGION, install_crds, operator_binary},
@@ -15,8 +15,6 @@ use tokio::time::Instant;
 
 use crate::{Failure, args::Args, prometheus::Metrics, usage};
 
-/// The tag that marks a group.
-pub(crate) const GROUP_TAG: &str = "resource-booking-application";
 /// With `--quick`: a ring that settles sooner than in fifteen seconds.
 const QUICK_RING: [(&str, &str); 4] =
     [("LEASE_DURATION", "6s"), ("RENEW_INTERVAL", "1s"), ("PERMIT_DURATION", "3s"), ("CALL_TIMEOUT", "2s")];

@@ -11,8 +11,8 @@ use booking_ring::slot::slot_of;
 use testbed::{
     control_plane::test_namespace,
     ec2::{
-        AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, FaultEffect, FaultRule, InstanceQuery,
-        InstanceState, InstanceView, SettingsPatch,
+        AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, FaultEffect, FaultRule, GROUP_TAG,
+        InstanceQuery, InstanceState, InstanceView, SettingsPatch,
     },
     replica::REGION,
 };
@@ -35,8 +35,7 @@ pub(crate) const REPLICAS: usize = 3;
 /// How long a ring may take until it has settled after a fault: longest where outages one after the other make a
 /// member rest, which takes 100 P.
 const SETTLE_LIMIT: Duration = Duration::from_mins(6);
-/// Tag of a group, and the one that makes it known.
-const TAG: &str = "resource-booking-application";
+/// The tag that makes a group known.
 const MANAGED: &str = "resource-booking-managed";
 /// How long after the last Booking is gone a machine may still run or be locked.
 const REST_LIMIT: Duration = Duration::from_secs(30);
@@ -371,7 +370,7 @@ impl Ring {
     fn restless(&self) -> Vec<String> {
         let machines = self.ec2.world().instances(&InstanceQuery::default());
         let at_rest = |machine: &InstanceView| {
-            let other_tags = machine.tags.keys().filter(|key| *key != TAG && *key != MANAGED);
+            let other_tags = machine.tags.keys().filter(|key| *key != GROUP_TAG && *key != MANAGED);
             machine.state == InstanceState::Stopped && other_tags.count() == 0
         };
         let restless = machines.into_iter().filter(|machine| !at_rest(machine));
@@ -414,7 +413,7 @@ async fn cloud(keys: &[Key]) -> Result<(Ec2Simulator, BTreeMap<String, KeyId>), 
     }
     let mut machines = BTreeMap::new();
     for (index, key) in keys.iter().enumerate() {
-        let machine = AddInstances::count(1).tag(TAG, &key.tag).tag(MANAGED, "true");
+        let machine = AddInstances::count(1).tag(GROUP_TAG, &key.tag).tag(MANAGED, "true");
         let machine = AddInstances { region: REGION.to_owned(), ..machine.state(InstanceState::Stopped) };
         let ids = ec2.world().add_instances(&machine)?;
         machines.extend(ids.into_iter().map(|id| (id, KeyId(index))));

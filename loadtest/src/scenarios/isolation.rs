@@ -5,14 +5,14 @@ use std::time::Duration;
 use booking_api::{Booking, Resource};
 use serde_json::json;
 use testbed::{
-    ec2::{AddInstances, FaultEffect, FaultRule, InstanceState},
+    ec2::{AddInstances, FaultEffect, FaultRule, GROUP_TAG, InstanceState},
     replica::REGION,
 };
 
 use crate::{
     Failure,
     args::Args,
-    bench::{Bench, GROUP_TAG},
+    bench::Bench,
     calls::{Calls, percentile},
     population::{booking, create, has_reason, in_seconds, is_stopped, names, resource, wait_for},
     report::{Figure, Outcome},

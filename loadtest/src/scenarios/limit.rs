@@ -19,13 +19,14 @@ use booking_cloud::{
     permit::Unlimited,
 };
 use serde_json::json;
-use testbed::ec2::{AddInstances, Ec2Config, Ec2Simulator, Ec2World, InstanceState, Scope, TokenBuckets};
+use testbed::ec2::{
+    AddInstances, Ec2Config, Ec2Simulator, Ec2World, GROUP_TAG, InstanceState, Scope, TokenBuckets,
+};
 use tokio::time::Instant;
 
 use crate::{
     Failure,
     args::Args,
-    bench::GROUP_TAG,
     calls::Calls,
     report::{Figure, Outcome},
 };

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use common::{World, for_ms, in_ms};
+use common::{World, eventually, for_ms, in_ms};
 use testbed::{
     control_plane::ControlPlane,
     ec2::InstanceState,
@@ -114,8 +114,8 @@ async fn every_query_of_the_dashboard_returns_data_and_every_rule_is_evaluated()
     let address = url.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
     let target = Target { address, labels: vec![("namespace", "booking-operator".to_owned())] };
     let prometheus = Prometheus::start(directory.path(), &[target], Some(&rules_file)).await.unwrap();
-    let is_scraped = || async { !prometheus.query("booking_operator_build_info").await.unwrap().is_empty() };
-    in_time("the first scrape", is_scraped).await;
+    let is_scraped = async || !prometheus.query("booking_operator_build_info").await.unwrap().is_empty();
+    eventually("the first scrape", is_scraped).await;
     // when a booking has been seen through
     let ids = world.machines("web", 2, InstanceState::Stopped);
     world.resource("ec2.web", "web").await;
@@ -129,11 +129,11 @@ async fn every_query_of_the_dashboard_returns_data_and_every_rule_is_evaluated()
     let queries: Vec<String> = targets.map(|target| asked(target["expr"].as_str().unwrap())).collect();
     assert!(queries.len() >= 12, "{queries:?}");
     for query in &queries {
-        let has_numbers = || async {
+        let has_numbers = async || {
             let series = prometheus.query(query).await.unwrap();
             !series.is_empty() && series.iter().all(|one| one["value"][1] != "NaN")
         };
-        in_time(query, has_numbers).await;
+        eventually(query, has_numbers).await;
     }
     // and each alert is understood; a replica with so short permits may let one lapse on a busy machine, nothing else fires
     let evaluated = prometheus.rules().await.unwrap();
@@ -152,14 +152,6 @@ fn asked(expression: &str) -> String {
     let asked = expression.replace("$namespace", "booking-operator").replace("$__rate_interval", "1m");
     assert!(!asked.contains('$'), "{asked}");
     asked
-}
-
-async fn in_time<F: Future<Output = bool>>(what: &str, is: impl Fn() -> F) {
-    let deadline = in_ms(40_000);
-    while !is().await {
-        assert!(jiff::Timestamp::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 async fn replica(world: &World, directory: &std::path::Path) -> Replica {

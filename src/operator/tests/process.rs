@@ -9,7 +9,7 @@ use std::{path::PathBuf, time::Duration};
 use booking_core::instance::TAG_APPLICATION;
 use booking_operator::original::LEASE;
 use booking_ring::kubernetes::crd::RingCrd;
-use common::{World, in_ms, install_crds, state_word};
+use common::{World, eventually, in_ms, install_crds, state_word};
 use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
 use kube::{
     Api,
@@ -87,14 +87,6 @@ async fn a_dry_run_begins_only_where_nobody_is_at_work_and_takes_nothing_from_th
 /// Bookings and the ring are in one namespace.
 fn namespaces(namespace: &str) -> [String; 2] {
     [format!("--namespace={namespace}"), format!("--ring-namespace={namespace}")]
-}
-
-async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
-    let deadline = tokio::time::Instant::now() + common::PATIENCE;
-    while !is().await {
-        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 async fn get(url: &str) -> (u16, String) {

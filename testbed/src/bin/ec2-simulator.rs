@@ -6,14 +6,11 @@ use std::sync::Arc;
 use clap::Parser;
 use jiff::Timestamp;
 use testbed::ec2::{
-    AddInstances, Admission, AdmitAll, ClockMode, Ec2Config, Ec2Simulator, InstanceState, Settings,
-    TokenBuckets,
+    AddInstances, Admission, AdmitAll, ClockMode, Ec2Config, Ec2Simulator, GROUP_TAG, InstanceState,
+    Settings, TokenBuckets,
 };
 use testbed::replica::REGION;
 use tokio::signal::unix::{SignalKind, signal};
-
-/// The tag that marks a group.
-const GROUP_TAG: &str = "resource-booking-application";
 
 /// A simulated API of EC2, RDS and STS, administered under /_admin
 #[derive(Debug, Parser)]

@@ -40,6 +40,9 @@ pub(crate) mod xml;
 #[cfg(test)]
 pub(crate) mod tests;
 
+/// The tag that marks a group of machines for the operator, as users know it.
+pub const GROUP_TAG: &str = "resource-booking-application";
+
 pub use admission::{Admission, AdmissionCall, AdmitAll, Throttled};
 pub use buckets::{ActionLimits, Rate, TokenBuckets};
 pub use call_log::{CallFacts, CallLogLimits, CallPage, CallQuery, CallRecord, Moment};

@@ -288,6 +288,15 @@ impl World {
     }
 }
 
+/// Waits until something is true that has to be asked for. (Not what [`World::eventually`] does, too: a task that waits so is not `Send`.)
+pub async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !is().await {
+        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 pub fn ec2(tag: &str) -> ResourceSpec {
     ResourceSpec { type_: Some("ec2".into()), tag: Some(tag.into()), ..ResourceSpec::default() }
 }

@@ -9,6 +9,13 @@ fn all() -> Vec<String> {
     names.chain(["base".to_owned()]).collect()
 }
 
+/// Has the API server judge what is below `deploy/`, unknown fields included.
+async fn dry_run(flag: &str, path: &str) -> Result<String, String> {
+    let strict =
+        ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", flag];
+    kubectl(cluster().await, &strict, Some(&deploy(path))).await
+}
+
 #[tokio::test]
 async fn every_overlay_is_taken_by_the_api_server_field_by_field() {
     // given the kinds of the Prometheus operator, too
@@ -22,9 +29,7 @@ async fn every_overlay_is_taken_by_the_api_server_field_by_field() {
     let all = all();
     assert!(all.len() >= 6, "{all:?}");
     for path in &all {
-        let strict =
-            ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", "-k"];
-        let taken = kubectl(cluster, &strict, Some(&deploy(path))).await;
+        let taken = dry_run("-k", path).await;
         let taken = taken.unwrap_or_else(|error| panic!("{path}: {error}"));
         for kind in ["deployment.apps", "customresourcedefinition", "clusterrole"] {
             assert!(taken.contains(kind), "{path} has no {kind}:\n{taken}");
@@ -37,11 +42,8 @@ async fn every_overlay_is_taken_by_the_api_server_field_by_field() {
 
 #[tokio::test]
 async fn the_samples_and_what_else_can_be_added_are_taken_field_by_field() {
-    let cluster = cluster().await;
     for (flag, path) in [("-f", "samples"), ("-k", "components/own-name")] {
-        let strict =
-            ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", flag];
-        let taken = kubectl(cluster, &strict, Some(&deploy(path))).await;
+        let taken = dry_run(flag, path).await;
         assert!(taken.as_ref().is_ok_and(|taken| taken.lines().count() >= 2), "{path}: {taken:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use booking_api::{Booking, booking_state};
-use booking_core::instant;
+use booking_core::{instant, progress::reason};
 use jiff::Timestamp;
 
 /// Bookings that are not ready, by the second from which on they should be: those of the future, too.
@@ -40,7 +40,10 @@ fn wants_it_from(booking: &Booking) -> Option<i64> {
     let is_open =
         matches!(status.status.as_deref(), Some(booking_state::SCHEDULED | booking_state::IN_PROGRESS));
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready")?;
-    if !is_open || ready.status == "True" || matches!(ready.reason.as_str(), "Waiting" | "Invalid") {
+    if !is_open
+        || ready.status == "True"
+        || matches!(ready.reason.as_str(), reason::WAITING | reason::INVALID)
+    {
         return None;
     }
     let from = status.granted_from.as_ref().or(booking.spec.start_at.as_ref())?;
