@@ -63,7 +63,7 @@ run: ## the operator against the current cluster and the AWS account of the envi
 	@$(BIN)/booking-operator $(ARGS)
 
 mutants: ## mutate decisions and protocol: which tests assert nothing? (needs cargo-mutants; hours)
-	PROPTEST_CASES=32 $(CARGO) mutants -p booking-core --timeout 60 -- --tests
+	PROPTEST_CASES=32 $(CARGO) mutants -p bookings --timeout 60 -- --tests
 	PROPTEST_CASES=32 $(CARGO) mutants -p booking-ring --exclude 'src/ring/src/kubernetes/**' --timeout 60 -- --lib
 
 # Optimised code of our own: what is measured is the operator, not the debug build's overhead.

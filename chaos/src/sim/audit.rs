@@ -5,12 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use booking_api::{Booking, Resource};
 use booking_ring::{
     record::{Incarnation, MemberLease, Ring, Standing},
     slot::Slot,
     timing::Timing,
 };
+use bookings::api::{Booking, Resource};
 
 use super::{
     cache::names,

@@ -5,11 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use booking_api::Lock;
-use booking_core::{
-    Call, Instance, InstanceState,
-    instance::{LockTag, same_lock},
-    instant,
+use booking_calendar::instant;
+use bookings::{
+    api::Lock,
+    decide::groups::{
+        instance::{Instance, InstanceState, LockTag, same_lock},
+        output::Call,
+    },
 };
 
 use crate::{

@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use booking_core::{Attempts, Backoff, Call, Observation};
+use booking_decision::Backoff;
 use booking_ring::{
     permit::{CallId, SlotPermit},
     slot::{Slot, slot_of},
 };
+use bookings::decide::groups::{attempts::Attempts, input::Observation, output::Call};
 use jiff::Timestamp;
 
 use super::{
@@ -87,9 +88,9 @@ pub struct Pass {
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Replaces a Booking's status.
-    Booking(Object, Box<booking_api::BookingStatus>),
+    Booking(Object, Box<bookings::api::BookingStatus>),
     /// Replaces the Resource's status.
-    Resource(Box<booking_api::ResourceStatus>),
+    Resource(Box<bookings::api::ResourceStatus>),
     /// Adds or removes the finalizer.
     Finalizer(bool),
     /// Calls the cloud.

@@ -4,12 +4,21 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use booking_api::{Booking, BookingStatus, FINALIZER, Resource};
-use booking_core::{
-    Action, Attempts, Backoff, Call, Claim, Decision, Deliveries, Finalizer, Observation, World as Facts,
-    decide, group_to_observe, instant::after,
-};
+use booking_calendar::instant::after;
+use booking_decision::Backoff;
 use booking_ring::protocol::Event as RingEvent;
+use bookings::{
+    api::{Booking, BookingStatus, FINALIZER, Resource},
+    decide::groups::{
+        attempts::{Action, Attempts},
+        claim::Claim,
+        decide,
+        group::group_to_observe,
+        input::{Observation, World as Facts},
+        notices::Deliveries,
+        output::{Call, Decision, Finalizer},
+    },
+};
 use jiff::Timestamp;
 
 use super::{
@@ -300,7 +309,7 @@ impl World {
 }
 
 fn decided(
-    settings: &booking_core::Settings,
+    settings: &bookings::decide::settings::Settings,
     snapshot: &Snapshot,
     observation: &Observation,
     attempts: &Attempts,

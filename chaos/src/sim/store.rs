@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use booking_api::{Booking, Resource};
 use booking_ring::record::{LeaderLease, MemberLease, Ring, Stored};
+use bookings::api::{Booking, Resource};
 
 /// The kinds of objects, each watched by a stream of its own. Leases are of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

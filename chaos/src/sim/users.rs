@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
+use bookings::api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{

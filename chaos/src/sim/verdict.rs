@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
-use booking_api::{Booking, Lock};
-use booking_core::{InstanceState, instance::LockTag, instance::same_lock, window::Window};
+use booking_calendar::window::Window;
+use bookings::{
+    api::{Booking, Lock},
+    decide::groups::instance::{InstanceState, LockTag, same_lock},
+};
 
 use super::{
     clock::wall,

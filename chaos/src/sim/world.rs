@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use booking_core::{Places, Settings};
 use booking_ring::timing::Timing;
+use bookings::decide::{locations::Places, settings::Settings};
 
 use super::{
     audit::Audit,

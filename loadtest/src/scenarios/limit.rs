@@ -12,12 +12,11 @@ use std::{
 
 use async_trait::async_trait;
 use booking_cloud::{
-    CloudError, CloudKey, Dispatcher, ErrorClass, Instance, Mutation, Permit, Provider, Request, Results,
-    Tag,
+    CloudError, CloudKey, Dispatcher, ErrorClass, Instance, Mutation, Provider, Request, Results, Tag,
     budget::{Action, Rank, Turn, plenty, share::part},
     dispatch::Standing,
-    permit::Unlimited,
 };
+use booking_decision::permit::{Permit, Unlimited};
 use serde_json::json;
 use testbed::ec2::{
     AddInstances, Ec2Config, Ec2Simulator, Ec2World, GROUP_TAG, InstanceState, Scope, TokenBuckets,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::permit::PermitLapsed;
+use booking_decision::permit::PermitLapsed;
 
 /// What an error calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,7 +7,6 @@
 //! | module | what is there |
 //! |---|---|
 //! | [`provider`] | the trait and its vocabulary |
-//! | [`permit`] | leave to mutate, checked before every attempt |
 //! | [`error`] | every error code, classified; the only place that reads them |
 //! | [`aws`] | accounts, credentials, time-outs: what all of AWS has in common |
 //! | [`ec2`] | EC2 |
@@ -22,7 +21,6 @@ pub mod dispatch;
 pub mod ec2;
 pub mod error;
 pub mod isolate;
-pub mod permit;
 pub mod provider;
 pub mod rds;
 
@@ -30,6 +28,5 @@ pub use aws::{Aws, Cloud, Clouds, SetupError};
 pub use dispatch::{Dispatcher, Haste, Mutation, Request};
 pub use ec2::Ec2;
 pub use error::{CloudError, ErrorClass};
-pub use permit::{Permit, PermitLapsed, RunningCall, Unlimited};
 pub use provider::{CloudKey, Instance, InstanceState, Provider, Results, Tag};
 pub use rds::Rds;

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::SystemTime};
 
 use async_trait::async_trait;
 
-use crate::{error::CloudError, permit::Permit};
+use crate::error::CloudError;
+use booking_decision::permit::Permit;
 
 /// What tells one cloud from another: calls to different clouds share neither tokens nor fate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -5,12 +5,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use booking_cloud::{Aws, Clouds};
-use booking_core::{Places, Settings, instance::TAG_APPLICATION};
 use booking_ring::{
     kubernetes::{self as ring, RingHandle, clocks},
     time::Stamp,
+};
+use bookings::{
+    api::{Booking, BookingScheduler, Resource, ResourceMonitor},
+    decide::{groups::instance::TAG_APPLICATION, locations::Places, settings::Settings},
 };
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ObjectReference;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use booking_cloud::{Cloud, CloudKey, Clouds, Dispatcher, budget::Action};
-use booking_core::{Place, instance::TAG_APPLICATION};
+use bookings::decide::{groups::instance::TAG_APPLICATION, locations::Place};
 use tokio::sync::Mutex;
 
 use crate::{

@@ -3,8 +3,8 @@
 use std::{process::ExitCode, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
-use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use booking_ring::kubernetes as ring;
+use bookings::api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use kube::{Client, api::ListParams};
 
 use crate::controller::{decode::Watched, watch::api};
@@ -34,7 +34,7 @@ pub fn crds_yaml() -> Result<String, serde_yaml_ng::Error> {
         stream.push_str(&document?);
         Ok(())
     };
-    for crd in booking_api::crd::all().into_iter().chain([ring::crd::crd()]) {
+    for crd in bookings::api::crd::all().into_iter().chain([ring::crd::crd()]) {
         add(serde_yaml_ng::to_string(&crd))?;
     }
     let (policy, binding) = ring::crd::deletion_policy();

@@ -1,4 +1,4 @@
-//! The booking operator: what runs the decisions of `booking-core` against a cluster and a cloud.
+//! The booking operator: what runs the decisions of the families against a cluster and a cloud.
 //!
 //! | module | what is there |
 //! |---|---|

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use booking_core::places::{Allowed, Places, account};
+use bookings::decide::locations::{Allowed, Places, account};
 use serde::Deserialize;
 use tokio::sync::watch;
 

@@ -6,14 +6,13 @@ mod common;
 
 use std::sync::Arc;
 
-use booking_api::Booking;
-use booking_core::Places;
 use booking_operator::controller::{
     Key,
     cache::{Cache, number},
     catch_up::{CatchUp, Way},
     queue::WorkQueue,
 };
+use bookings::{api::Booking, decide::locations::Places};
 use common::{World, the_hour};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -54,7 +53,7 @@ impl Known {
             },
             ..Booking::new(
                 "",
-                booking_api::BookingSpec { resource_name: Some("web".into()), ..Default::default() },
+                bookings::api::BookingSpec { resource_name: Some("web".into()), ..Default::default() },
             )
         });
         let bookings = self.cache.snapshot(&key, Timestamp::UNIX_EPOCH).bookings;

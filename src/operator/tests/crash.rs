@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use booking_api::BookingScheduler;
+use bookings::api::BookingScheduler;
 use common::{
     World, aws,
     crash::{CrashPoint, CrashingClouds, Side, crashing_client},

@@ -23,10 +23,10 @@ pub(crate) use self::error::error;
 use crate::{
     ec2::Ec2,
     error::CloudError,
-    permit::Permit,
     provider::{CloudKey, Provider},
     rds::Rds,
 };
+use booking_decision::permit::Permit;
 
 /// Longest time one page of a describe may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);

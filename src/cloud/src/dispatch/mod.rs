@@ -21,9 +21,9 @@ use self::{circuit::Circuit, describes::Describes, mutations::Mutations};
 use crate::{
     budget::{Action, Expected, Turn},
     error::CloudError,
-    permit::Permit,
     provider::{CloudKey, Instance, Provider, Results, Tag},
 };
+use booking_decision::permit::Permit;
 
 pub use self::describes::Found;
 

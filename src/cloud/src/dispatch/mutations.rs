@@ -26,9 +26,9 @@ use super::{
 use crate::{
     budget::{Action, Ask, Expected, Lane, MACHINES_PER_CALL, Verdict, limits},
     error::{CloudError, ErrorClass},
-    permit::Permit,
     provider::{Provider, Results},
 };
+use booking_decision::permit::Permit;
 
 /// Requests that come no further apart than this go out together…
 const IDLE: Duration = Duration::from_millis(20);
@@ -209,7 +209,7 @@ impl Mutations {
             let (able, lapsed): (Vec<&Going>, Vec<&Going>) =
                 open.into_iter().partition(|going| in_force(going.pending.request.permit.as_ref()));
             for id in lapsed.iter().flat_map(|going| &going.ids) {
-                results.insert(id.clone(), Err(crate::permit::PermitLapsed.into()));
+                results.insert(id.clone(), Err(booking_decision::permit::PermitLapsed.into()));
             }
             if able.is_empty() {
                 break;

@@ -11,12 +11,8 @@ use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::*;
-use crate::{
-    budget::Rank,
-    error::ErrorClass,
-    permit::{PermitLapsed, RunningCall, Unlimited},
-    provider::InstanceState,
-};
+use crate::{budget::Rank, error::ErrorClass, provider::InstanceState};
+use booking_decision::permit::{PermitLapsed, RunningCall, Unlimited};
 
 const GROUP: &str = "group";
 

@@ -19,9 +19,9 @@ use crate::{
     aws,
     error::{CloudError, ErrorClass},
     isolate::Isolation,
-    permit::Permit,
     provider::{CloudKey, Instance, Provider, Results, Tag},
 };
+use booking_decision::permit::Permit;
 
 /// Values per filter and call: "Filters" in the EC2 user guide.
 const FILTER_VALUES_MAX: usize = 200;

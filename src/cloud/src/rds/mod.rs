@@ -21,9 +21,9 @@ use tokio::sync::Mutex;
 use crate::{
     aws,
     error::{CloudError, ErrorClass},
-    permit::Permit,
     provider::{CloudKey, Instance, Provider, Results, Tag},
 };
+use booking_decision::permit::Permit;
 
 /// Largest page, by the reference of `DescribeDBInstances`.
 const PAGE_SIZE: i32 = 100;

@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use booking_cloud::{ErrorClass, Provider, Unlimited};
+use booking_cloud::{ErrorClass, Provider};
+use booking_decision::permit::Unlimited;
 use testbed::ec2::{Admission, AdmissionCall, Ec2Config, FaultEffect, FaultRule, InstanceState, Throttled};
 
 use super::cloud::{Cloud, error, failed, only_error};

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use booking_cloud::{CloudError, Ec2, ErrorClass, Provider, Unlimited, permit::UNLIMITED_CALL_TIMEOUT};
+use booking_cloud::{CloudError, Ec2, ErrorClass, Provider};
+use booking_decision::permit::{UNLIMITED_CALL_TIMEOUT, Unlimited};
 use testbed::ec2::{FaultEffect, FaultRule, InstanceState};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
 };
-use booking_cloud::{CloudError, Ec2, ErrorClass, Provider, Unlimited};
+use booking_cloud::{CloudError, Ec2, ErrorClass, Provider};
+use booking_decision::permit::Unlimited;
 
 use super::cloud::{Cloud, GROUP, GROUP_TAG, only_error};
 use crate::common;

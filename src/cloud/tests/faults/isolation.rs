@@ -1,6 +1,7 @@
 //! Errors that are some machines' fault: the others go ahead.
 
-use booking_cloud::{ErrorClass, Provider, Unlimited, isolate::CALLS_MAX};
+use booking_cloud::{ErrorClass, Provider, isolate::CALLS_MAX};
+use booking_decision::permit::Unlimited;
 use testbed::ec2::{FaultEffect, FaultMatch, FaultRule, InstanceQuery, InstanceState};
 
 use super::cloud::{Cloud, failed};

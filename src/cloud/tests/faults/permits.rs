@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use booking_cloud::{ErrorClass, Permit, PermitLapsed, Provider, Results, RunningCall, Unlimited};
+use booking_cloud::{ErrorClass, Provider, Results};
+use booking_decision::permit::{Permit, PermitLapsed, RunningCall, Unlimited};
 use testbed::ec2::{FaultMatch, FaultRule, InstanceState};
 
 use super::cloud::{Cloud, error, failed};

@@ -5,7 +5,8 @@ mod simulator;
 
 use std::collections::BTreeMap;
 
-use booking_cloud::{ErrorClass, Instance, InstanceState, Provider, Rds, Tag, Unlimited};
+use booking_cloud::{ErrorClass, Instance, InstanceState, Provider, Rds, Tag};
+use booking_decision::permit::Unlimited;
 
 use super::backend::{Kind, all_ok, classes, owned, tag, unique_group_tag};
 

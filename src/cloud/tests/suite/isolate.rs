@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use booking_cloud::{ErrorClass, InstanceState, Provider, Tag, Unlimited};
+use booking_cloud::{ErrorClass, InstanceState, Provider, Tag};
+use booking_decision::permit::Unlimited;
 use testbed::ec2::InstanceState as Ec2State;
 
 use super::backend::{Backend, Kind, all_ok, classes, find, member, members, state, tag};

@@ -2,7 +2,8 @@
 
 use std::slice::from_ref;
 
-use booking_cloud::{ErrorClass, InstanceState, Provider, Unlimited};
+use booking_cloud::{ErrorClass, InstanceState, Provider};
+use booking_decision::permit::Unlimited;
 use testbed::ec2::InstanceState as Ec2State;
 
 use super::backend::{Backend, Kind, all_ok, classes, find, member, members, state, states};

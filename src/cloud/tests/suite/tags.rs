@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, slice::from_ref};
 
-use booking_cloud::{Provider, Tag, Unlimited};
+use booking_cloud::{Provider, Tag};
+use booking_decision::permit::Unlimited;
 use testbed::ec2::InstanceState as Ec2State;
 
 use super::backend::{Backend, all_ok, find, member, members, states, tag};

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, net::SocketAddr, time::Duration};
 
-use booking_core::places::account;
+use bookings::decide::locations::account;
 use jiff::SignedDuration;
 
 /// An address to listen on, or none.

@@ -16,11 +16,15 @@ use std::{
     time::Duration,
 };
 
-use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
-use booking_core::{
-    Claim, Places,
-    claim::claim,
-    group::{self, GroupKey},
+use bookings::{
+    api::{Booking, BookingScheduler, Resource, ResourceMonitor},
+    decide::{
+        groups::{
+            claim::{Claim, claim},
+            group::{self, GroupKey},
+        },
+        locations::Places,
+    },
 };
 use jiff::Timestamp;
 use kube::{ResourceExt, api::ObjectMeta};

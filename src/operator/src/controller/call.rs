@@ -1,16 +1,18 @@
 //! Mutations: a decision's calls, sent to the cloud with a permit.
 
-use booking_api::Lock;
+use bookings::api::Lock;
 use std::sync::Arc;
 
+use booking_calendar::instant::{after, elapsed};
 use booking_cloud::{
-    Dispatcher, ErrorClass, Mutation, Permit, Request, Results, Tag,
+    Dispatcher, ErrorClass, Mutation, Request, Results, Tag,
     budget::{self, Rank},
 };
-use booking_core::{
-    Action, Attempts, Call, Occasion, Turn,
+use booking_decision::permit::Permit;
+use bookings::decide::groups::{
+    attempts::{Action, Attempts},
     instance::{TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
-    instant::{after, elapsed},
+    output::{Call, Occasion, Turn},
 };
 use jiff::Timestamp;
 

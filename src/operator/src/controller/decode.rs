@@ -140,7 +140,7 @@ impl<K: kube::Resource> kube::Resource for Lean<K> {
 
 #[cfg(test)]
 mod tests {
-    use booking_api::{Booking, Resource};
+    use bookings::api::{Booking, Resource};
     use kube::{
         ResourceExt,
         core::{ObjectList, WatchEvent},

@@ -179,7 +179,7 @@ impl<'de, K: Watched, F: FnMut(K)> DeserializeSeed<'de> for Objects<K, F> {
 
 #[cfg(test)]
 mod tests {
-    use booking_api::Booking;
+    use bookings::api::Booking;
     use kube::ResourceExt;
 
     use super::*;

@@ -43,7 +43,7 @@ pub mod write;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
+use bookings::api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use futures::FutureExt;
 use kube::{Resource as _, ResourceExt};
 use tokio::{sync::Semaphore, time::Instant};

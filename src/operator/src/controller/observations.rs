@@ -10,7 +10,7 @@ use std::{
 };
 
 use booking_cloud::{CloudError, CloudKey, Dispatcher};
-use booking_core::Instance;
+use bookings::decide::groups::instance::Instance;
 use jiff::Timestamp;
 use tokio::time::Instant;
 

@@ -1,10 +1,12 @@
 //! What the cloud says of a group, read for what it means to bookings.
 
+use booking_calendar::instant::after;
 use booking_cloud::{CloudError, Dispatcher, Haste};
-use booking_core::{
-    Attempts, Backoff, Observation,
+use booking_decision::Backoff;
+use bookings::decide::groups::{
+    attempts::Attempts,
+    input::Observation,
     instance::{self, LockTag},
-    instant::after,
 };
 use jiff::Timestamp;
 
@@ -16,13 +18,13 @@ pub async fn describe(
     cloud: &Dispatcher,
     tag: &str,
     haste: Haste,
-) -> Result<Vec<booking_core::Instance>, CloudError> {
+) -> Result<Vec<bookings::decide::groups::instance::Instance>, CloudError> {
     Ok(cloud.describe(tag, haste).await?.into_iter().map(read).collect())
 }
 
 /// What a describe means for the decision, and for what is remembered.
 pub fn observed(
-    answer: Result<Vec<booking_core::Instance>, CloudError>,
+    answer: Result<Vec<bookings::decide::groups::instance::Instance>, CloudError>,
     attempts: &mut Attempts,
     now: Timestamp,
 ) -> Observation {
@@ -48,10 +50,10 @@ pub fn backoff(error: &CloudError) -> Backoff {
 }
 
 /// A machine as decisions know it.
-pub fn read(machine: booking_cloud::Instance) -> booking_core::Instance {
+pub fn read(machine: booking_cloud::Instance) -> bookings::decide::groups::instance::Instance {
     use booking_cloud::InstanceState as Cloud;
-    use booking_core::InstanceState as Core;
-    booking_core::Instance {
+    use bookings::decide::groups::instance::InstanceState as Core;
+    bookings::decide::groups::instance::Instance {
         state: match machine.state {
             Cloud::Pending => Core::Pending,
             Cloud::Running => Core::Running,

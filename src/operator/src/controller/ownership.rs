@@ -12,13 +12,13 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
-use booking_cloud::{Permit, PermitLapsed, RunningCall, Unlimited};
+use booking_decision::permit::{Permit, PermitLapsed, RunningCall, Unlimited};
 use booking_ring::{
     kubernetes::{CallGuard, Change, Changes, RingHandle},
     permit::SlotPermit,
     slot::Slot,
 };
+use bookings::api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use kube::Client;
 use tokio::sync::watch;
 

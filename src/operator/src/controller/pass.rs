@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use booking_core::{Attempts, Backoff, Places, Settings};
+use booking_decision::Backoff;
+use bookings::decide::{groups::attempts::Attempts, locations::Places, settings::Settings};
 use jiff::Timestamp;
 use tokio::{
     sync::{Semaphore, watch},

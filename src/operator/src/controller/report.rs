@@ -3,7 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use booking_core::{EventType, Note};
+use booking_decision::EventType;
+use bookings::decide::subject::Note;
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event as PlainEvent},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},

@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
+use booking_calendar::instant;
 use booking_cloud::{CloudError, CloudKey, Dispatcher, InstanceState};
-use booking_core::{
-    instance::{TAG_APPLICATION, TAG_MANAGED},
-    instant,
-    monitor::Groups,
+use bookings::decide::{
+    groups::instance::{TAG_APPLICATION, TAG_MANAGED},
+    monitors::Groups,
 };
 use jiff::Timestamp;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use booking_core::Backoff;
+use booking_decision::Backoff;
 use futures::TryStreamExt;
 use kube::{
     Api, Client,

@@ -6,10 +6,10 @@ mod create;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use booking_api::{
+use booking_decision::permit::{Permit, PermitLapsed};
+use bookings::api::{
     Booking, BookingScheduler, BookingStatus, FINALIZER, Lock, Resource, ResourceMonitor, ResourceStatus,
 };
-use booking_cloud::{Permit, PermitLapsed};
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams},

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use booking_core::notify::NoticeId;
+use bookings::decide::groups::notices::NoticeId;
 use reqwest::Url;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -68,7 +68,7 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
-    use booking_core::notify::Happening;
+    use bookings::decide::groups::notices::Happening;
     use futures::FutureExt;
 
     use super::*;

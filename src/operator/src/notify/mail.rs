@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use booking_core::{Notice, notify::text::Text};
+use bookings::decide::groups::notices::{Notice, text::Text};
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{Mailbox, header::ContentType},
@@ -163,7 +163,7 @@ impl Setup {
 pub(super) fn message_id(notice: &Notice) -> String {
     let id = &notice.id;
     let whole = format!("{} {} {} {}", id.booking_uid, id.recipient, id.happening.word(), id.about);
-    format!("<{}@booking-operator>", booking_core::notify::digest(&whole))
+    format!("<{}@booking-operator>", bookings::decide::groups::notices::digest(&whole))
 }
 
 fn tls(settings: &SmtpSettings) -> Result<Tls, MailError> {

@@ -23,10 +23,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use booking_core::{
-    Deliveries, Delivery, Notice,
-    notify::{Happening, NoticeId, text::text},
-};
+use bookings::decide::groups::notices::{Deliveries, Delivery, Happening, Notice, NoticeId, text::text};
 use kube::Client;
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -398,7 +395,7 @@ impl Outbox {
 }
 
 /// The call is over, unless it was given up.
-fn over(call: Option<Box<dyn booking_cloud::RunningCall>>) {
+fn over(call: Option<Box<dyn booking_decision::permit::RunningCall>>) {
     if let Some(call) = call {
         call.replied();
     }

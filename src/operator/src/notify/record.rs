@@ -3,8 +3,10 @@
 //!
 //! It is a part of the call that sent the notice: as long as that one is not over, the key is nobody else's.
 
-use booking_api::Booking;
-use booking_core::{Delivery, notify::recorded};
+use bookings::{
+    api::Booking,
+    decide::groups::notices::{Delivery, recorded},
+};
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams},
@@ -25,7 +27,7 @@ const TRIES: usize = 3;
 pub(super) async fn record(
     client: &Client,
     key: &Key,
-    (name, id): (&str, &booking_core::notify::NoticeId),
+    (name, id): (&str, &bookings::decide::groups::notices::NoticeId),
     delivery: &Delivery,
 ) -> Result<(), WriteError> {
     let bookings: Api<Booking> = Api::namespaced(client.clone(), &key.namespace);

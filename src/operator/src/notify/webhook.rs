@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use booking_core::{Notice, notify::text::Text};
+use bookings::decide::groups::notices::{Notice, text::Text};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use reqwest::{Certificate, Client, StatusCode, Url, redirect::Policy};

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use booking_cloud::{CloudError, CloudKey, Instance, Permit, Provider, Results, Tag};
+use booking_cloud::{CloudError, CloudKey, Instance, Provider, Results, Tag};
+use booking_decision::permit::Permit;
 
 /// Counts and times every operation of the provider within.
 pub struct Metered(pub Arc<dyn Provider>);

@@ -12,7 +12,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use booking_cloud::{Aws, Cloud, CloudError, CloudKey, Clouds, Instance, Permit, Provider, Results, Tag};
+use booking_cloud::{Aws, Cloud, CloudError, CloudKey, Clouds, Instance, Provider, Results, Tag};
+use booking_decision::permit::Permit;
 use kube::{Client, client::ClientBuilder};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};

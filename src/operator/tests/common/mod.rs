@@ -12,15 +12,17 @@ pub mod crash;
 
 use std::{sync::Arc, time::Duration};
 
-use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
 use booking_cloud::{Aws, Clouds};
-use booking_core::instance::{TAG_APPLICATION, TAG_LOCKED_BY, TAG_LOCKED_UNTIL};
 use booking_operator::{
     app::{Operator, Parts},
     args::{self, Command, Config},
     clock::Clock,
     crds::crds_yaml,
     share::Share,
+};
+use bookings::{
+    api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle},
+    decide::groups::instance::{TAG_APPLICATION, TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
 };
 use jiff::Timestamp;
 use kube::{

@@ -2,7 +2,7 @@
 
 mod table;
 
-use booking_api::Resource;
+use bookings::api::Resource;
 use kube::{Api, runtime::wait::await_condition};
 use serde_json::{Value, json};
 use testbed::{

@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use booking_api::{
-    Booking, BookingScheduler, BookingSchedulerSpec, BookingSpec, BookingTemplate, Resource, ResourceMonitor,
-    ResourceMonitorSpec, ResourceSpec,
+use bookings::{
+    api::{
+        Booking, BookingScheduler, BookingSchedulerSpec, BookingSpec, BookingTemplate, Resource,
+        ResourceMonitor, ResourceMonitorSpec, ResourceSpec,
+    },
+    decide::groups::instance::TAG_APPLICATION,
 };
-use booking_core::instance::TAG_APPLICATION;
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::{

@@ -1,7 +1,9 @@
 //! Databases, and accounts and regions beside the operator's own.
 
-use booking_api::{Resource, ResourceSpec, WhenIdle};
-use booking_core::instance::{TAG_APPLICATION, TAG_LOCKED_BY};
+use bookings::{
+    api::{Resource, ResourceSpec, WhenIdle},
+    decide::groups::instance::{TAG_APPLICATION, TAG_LOCKED_BY},
+};
 use testbed::{
     ec2::{AddInstances, FaultEffect, FaultRule, InstanceState, SettingsPatch},
     rds::{AddDbCluster, AddDbInstance},

@@ -32,7 +32,7 @@ use std::{
     time::Duration,
 };
 
-use booking_api::ResourceSpec;
+use ::bookings::api::ResourceSpec;
 use futures::{StreamExt, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, core::DynamicObject, runtime::wait::await_condition};

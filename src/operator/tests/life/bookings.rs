@@ -1,6 +1,6 @@
 //! What can happen to a Booking.
 
-use booking_api::{Booking, ResourceSpec, WhenIdle};
+use bookings::api::{Booking, ResourceSpec, WhenIdle};
 use kube::{
     api::{Patch, PatchParams},
     runtime::wait::await_condition,

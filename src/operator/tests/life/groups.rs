@@ -1,9 +1,11 @@
 //! What can happen to a group and its Resource.
 
-use booking_api::{OnDelete, ResourceSpec};
+use bookings::api::{OnDelete, ResourceSpec};
 use kube::api::DeleteParams;
-use testbed::control_plane::{finalize_namespace, terminate_namespace};
-use testbed::ec2::{FallsBack, FaultEffect, FaultRule, InstanceState};
+use testbed::{
+    control_plane::{finalize_namespace, terminate_namespace},
+    ec2::{FallsBack, FaultEffect, FaultRule, InstanceState},
+};
 
 use crate::common::{self, World, ec2, for_ms, in_ms, message, state_word, the_hour};
 
@@ -71,7 +73,7 @@ async fn of_two_resources_on_one_group_one_acts() {
     let ids = world.machines("web", 1, InstanceState::Stopped);
     world.resource("one", "web").await;
     world.resource("two", "web").await;
-    let is_claimed = |resource: &booking_api::Resource| common::resource_reason(resource) == "GroupClaimed";
+    let is_claimed = |resource: &bookings::api::Resource| common::resource_reason(resource) == "GroupClaimed";
     let (acts, stands_by) = tokio::select! {
         _ = world.resource_when("two", "claimed", is_claimed) => ("one", "two"),
         _ = world.resource_when("one", "claimed", is_claimed) => ("two", "one"),
@@ -155,7 +157,7 @@ async fn a_resource_deleted_while_booked_frees_its_machines_and_leaves_or_stops_
         world.settled(&ids, expected).await;
         let left = world.booking_with_reason("b", "ResourceNotFound").await;
         assert_eq!(state_word(&left), "IN PROGRESS");
-        let gone = |found: Option<&booking_api::Resource>| found.is_none();
+        let gone = |found: Option<&bookings::api::Resource>| found.is_none();
         let wait = kube::runtime::wait::await_condition(world.resources(), "web", gone);
         tokio::time::timeout(common::PATIENCE, wait).await.unwrap().unwrap();
     }
@@ -170,8 +172,8 @@ async fn a_deleted_namespace_goes_and_its_machines_are_free() {
     world.booking_with_reason("b", "Held").await;
     terminate_namespace(&world.client, &world.namespace).await.unwrap();
     let kinds = [
-        kube::api::ApiResource::erase::<booking_api::Resource>(&()),
-        kube::api::ApiResource::erase::<booking_api::Booking>(&()),
+        kube::api::ApiResource::erase::<bookings::api::Resource>(&()),
+        kube::api::ApiResource::erase::<bookings::api::Booking>(&()),
     ];
     finalize_namespace(&world.client, &world.namespace, &kinds).await.unwrap();
     assert_eq!(world.lock(&ids[0]), None);

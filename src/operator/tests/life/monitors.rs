@@ -1,7 +1,9 @@
 //! What a ResourceMonitor brings about.
 
-use booking_api::{DISCOVERED_BY, Resource, ResourceMonitor, ResourceMonitorSpec};
-use booking_core::instance::{TAG_APPLICATION, TAG_MANAGED};
+use bookings::{
+    api::{DISCOVERED_BY, Resource, ResourceMonitor, ResourceMonitorSpec},
+    decide::groups::instance::{TAG_APPLICATION, TAG_MANAGED},
+};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},

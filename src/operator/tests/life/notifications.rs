@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use booking_api::{Booking, BookingSpec, Notification};
+use bookings::api::{Booking, BookingSpec, Notification};
 use http::StatusCode;
 use testbed::{
     ec2::InstanceState,

@@ -1,6 +1,6 @@
 //! What a BookingScheduler brings about.
 
-use booking_api::{Booking, BookingScheduler, BookingSchedulerSpec, BookingTemplate};
+use bookings::api::{Booking, BookingScheduler, BookingSchedulerSpec, BookingTemplate};
 use futures::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::events::v1::Event;

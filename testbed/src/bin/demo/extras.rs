@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use booking_api::{
+use bookings::api::{
     Booking, BookingScheduler, BookingSchedulerSpec, BookingTemplate, Notification, Resource,
     ResourceMonitor, ResourceMonitorSpec,
 };

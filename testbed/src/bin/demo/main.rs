@@ -6,7 +6,7 @@ mod timeline;
 
 use std::{env, error::Error, path::PathBuf, process::ExitCode, time::Duration};
 
-use booking_api::{Booking, BookingSpec};
+use bookings::api::{Booking, BookingSpec};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Api, Client, api::PostParams};
 use tempfile::TempDir;

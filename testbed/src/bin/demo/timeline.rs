@@ -1,6 +1,6 @@
 //! What a user sees, line by line, as it changes.
 
-use booking_api::{Booking, Resource, group_state};
+use bookings::api::{Booking, Resource, group_state};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use kube::{

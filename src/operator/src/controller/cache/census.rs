@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use booking_api::{Booking, Resource, booking_state};
+use bookings::api::{Booking, Resource, booking_state};
 
 /// Numbers by a word for a metric's label.
 pub type Numbers = BTreeMap<&'static str, i64>;
@@ -75,7 +75,7 @@ impl Counted for Resource {
 
 #[cfg(test)]
 mod tests {
-    use booking_api::{BookingSpec, BookingStatus, ResourceHolder, ResourceSpec, ResourceStatus};
+    use bookings::api::{BookingSpec, BookingStatus, ResourceHolder, ResourceSpec, ResourceStatus};
     use jiff::Timestamp;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 

@@ -63,7 +63,7 @@ impl<K: Cached> Kept<K> {
 
 #[cfg(test)]
 mod tests {
-    use booking_api::{Booking, BookingSpec, BookingStatus, Resource};
+    use bookings::api::{Booking, BookingSpec, BookingStatus, Resource};
     use kube::ResourceExt;
 
     use super::*;
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(serde_json::to_value(&*kept.open().unwrap()).unwrap(), whole);
         assert_eq!(serde_json::to_value(&*given).unwrap(), whole);
         assert_eq!(kept.version(), 4711);
-        let empty = Resource::new("r", booking_api::ResourceSpec::default());
+        let empty = Resource::new("r", bookings::api::ResourceSpec::default());
         let (kept, _) = Kept::new(empty.clone());
         assert_eq!(
             serde_json::to_value(&*kept.open().unwrap()).unwrap(),

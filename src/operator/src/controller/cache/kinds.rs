@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use booking_api::{
+use bookings::api::{
     Booking, BookingScheduler, BookingSchedulerSpec, BookingSchedulerStatus, BookingSpec, BookingStatus,
     Resource, ResourceMonitor, ResourceMonitorSpec, ResourceMonitorStatus, ResourceSpec, ResourceStatus,
     booking_state,

@@ -1,4 +1,4 @@
-use booking_api::{BookingSpec, BookingStatus, ResourceHolder, ResourceSpec, ResourceStatus};
+use bookings::api::{BookingSpec, BookingStatus, ResourceHolder, ResourceSpec, ResourceStatus};
 
 use super::*;
 

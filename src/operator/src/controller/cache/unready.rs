@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use booking_api::{Booking, booking_state};
-use booking_core::{instant, progress::reason};
+use booking_calendar::instant;
+use bookings::{
+    api::{Booking, booking_state},
+    decide::groups::progress::reason,
+};
 use jiff::Timestamp;
 
 /// Bookings that are not ready, by the second from which on they should be: those of the future, too.
@@ -55,7 +58,7 @@ fn wants_it_from(booking: &Booking) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use booking_api::{BookingSpec, BookingStatus};
+    use bookings::api::{BookingSpec, BookingStatus};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
     use super::*;

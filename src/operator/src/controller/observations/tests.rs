@@ -1,6 +1,6 @@
 //! Which groups are looked at when, and whom a look concerns.
 
-use booking_core::{InstanceState, instance::LockTag};
+use bookings::decide::groups::instance::{InstanceState, LockTag};
 
 use super::*;
 use crate::controller::Kind;

@@ -7,27 +7,40 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use booking_api::{Booking, BookingStatus};
+use booking_calendar::instant::{after, elapsed};
 use booking_cloud::{Dispatcher, Haste, budget::FORESEEN};
-use booking_core::{
-    Attempts, Call, Decision, Finalizer, Observation, Settings, Subject, World, decide, group_to_observe,
-    instant::{after, elapsed},
-    look::{may_start_first, must_look},
+use bookings::{
+    api::{Booking, BookingStatus},
+    decide::{
+        groups::{
+            attempts::Attempts,
+            decide,
+            freshness::{may_start_first, must_look},
+            group::group_to_observe,
+            input::{Observation, World},
+            output::{Call, Decision, Finalizer},
+        },
+        settings::Settings,
+        subject::Subject,
+    },
 };
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 use tokio::time::Instant;
 
 use super::{Outcome, Pass};
-use crate::controller::{
-    Key,
-    cache::Snapshot,
-    call,
-    observations::Seen,
-    observe,
-    write::{Leave, WriteError, Writer},
+use crate::{
+    clouds,
+    controller::{
+        Key,
+        cache::Snapshot,
+        call,
+        observations::Seen,
+        observe,
+        write::{Leave, WriteError, Writer},
+    },
+    telemetry::lateness,
 };
-use crate::{clouds, telemetry::lateness};
 
 /// How long until notices are offered again that there was no room for.
 const OUTBOX_FULL: Duration = Duration::from_secs(5);

@@ -5,21 +5,29 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use booking_api::Resource;
-use booking_core::{
-    EventType, MonitorDecision, MonitorWorld, Note, Places, Subject, decide_monitor,
-    instant::after,
-    monitor::{Creation, Sweep, is_same_group, sweep_due},
+use booking_calendar::instant::after;
+use booking_decision::EventType;
+use bookings::{
+    api::Resource,
+    decide::{
+        locations::Places,
+        monitors::{
+            Creation, MonitorDecision, MonitorWorld, Sweep, decide_monitor, is_same_group, sweep_due,
+        },
+        subject::{Note, Subject},
+    },
 };
 use kube::{Resource as _, ResourceExt};
 
 use super::{Outcome, Pass};
-use crate::clouds;
-use crate::controller::{
-    Key,
-    cache::MonitorSnapshot,
-    observe::backoff,
-    write::{Created, Leave, WriteError},
+use crate::{
+    clouds,
+    controller::{
+        Key,
+        cache::MonitorSnapshot,
+        observe::backoff,
+        write::{Created, Leave, WriteError},
+    },
 };
 
 /// How long until a sweep under way is asked for again.

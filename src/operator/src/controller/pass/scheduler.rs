@@ -3,9 +3,13 @@
 //! Bookings come first, then the status that says up to where they were created: cut off in between, the
 //! next pass creates them by the same names, and finds that they exist.
 
-use booking_api::{Booking, BookingScheduler};
-use booking_core::{
-    EventType, Note, SchedulerDecision, SchedulerWorld, Subject, decide_scheduler, scheduler::BOOKING_REFUSED,
+use booking_decision::EventType;
+use bookings::{
+    api::{Booking, BookingScheduler},
+    decide::{
+        schedules::{BOOKING_REFUSED, SchedulerDecision, SchedulerWorld, decide_scheduler},
+        subject::{Note, Subject},
+    },
 };
 use kube::{Resource as _, ResourceExt};
 

@@ -1,6 +1,6 @@
 //! What the passes of BookingSchedulers and ResourceMonitors write.
 
-use booking_api::{
+use bookings::api::{
     Booking, BookingScheduler, BookingSchedulerStatus, Resource, ResourceMonitor, ResourceMonitorStatus,
 };
 use kube::{
