@@ -13,12 +13,14 @@
 //! | [`text`] | what a text in a spec may hold |
 //! | [`spec`] | what is wrong with a spec |
 //! | [`note`] | what people are told, as Events |
+//! | [`delivery`] | what became of something that was sent |
 //! | [`permit`] | whether an effect may still happen |
 //! | [`impossible`] | how the program reports what cannot happen |
 //! | [`injected_bugs`] | the switch for bugs that tests of the checkers put in |
 
 pub mod backoff;
 pub mod condition;
+pub mod delivery;
 pub mod impossible;
 pub mod injected_bugs;
 pub mod meta;
@@ -30,6 +32,7 @@ pub mod text;
 pub mod wake;
 
 pub use backoff::Backoff;
+pub use delivery::Delivery;
 pub use impossible::impossible;
 pub use note::{EventType, Note};
 pub use permit::{Permit, PermitLapsed, RunningCall, Unlimited};
