@@ -13,8 +13,8 @@ use bookings::{
         attempts::{Action, Attempts},
         claim::Claim,
         decide,
-        group::group_to_observe,
-        input::{Observation, World as Facts},
+        group::standing,
+        input::{GroupInput, Observation, ReadBooking},
         notices::Deliveries,
         output::{Call, Decision, Finalizer},
     },
@@ -80,7 +80,7 @@ impl World {
         let Some(key) = process.controller.keys.get_mut(number) else { return };
         let Some(pass) = key.pass.as_mut().filter(|present| present.number == pass) else { return };
         let resource = pass.snapshot.resource.as_ref().and_then(Object::resource);
-        let group = resource.and_then(|found| group_to_observe(found, Claim::Ours, &self.settings));
+        let group = resource.and_then(|found| standing(found, Claim::Ours, &self.settings.locations).ok());
         if group.is_some() {
             let answer = self.cloud.describe(number, now, &mut self.dice);
             pass.observation = match answer {
@@ -315,15 +315,19 @@ fn decided(
     attempts: &Attempts,
     now: Timestamp,
 ) -> Decision {
-    let bookings: Vec<&Booking> = snapshot.bookings.iter().filter_map(Object::booking).collect();
+    let bookings: Vec<ReadBooking<'_>> =
+        snapshot.bookings.iter().filter_map(Object::booking).map(ReadBooking::new).collect();
     let resource = snapshot.resource.as_ref().and_then(Object::resource);
     let deliveries = &Deliveries::new();
-    let claim = Claim::Ours;
+    let standing = resource.map(|found| standing(found, Claim::Ours, &settings.locations));
+    let standing = standing.as_ref();
     // Many others are about to be locked in every other minute.
-    let locks_ahead = now.as_second() / 60 % 2 == 0;
-    let facts =
-        Facts { resource, bookings: &bookings, observation, attempts, deliveries, claim, locks_ahead, now };
-    decide(&facts, settings)
+    let prelocks = now.as_second() / 60 % 2 == 0;
+    let bookings = &bookings;
+    decide(
+        &GroupInput { resource, standing, bookings, observation, attempts, deliveries, prelocks, now },
+        settings,
+    )
 }
 
 /// The effects of a decision, in their order.

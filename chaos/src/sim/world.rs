@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use booking_ring::timing::Timing;
-use bookings::decide::{locations::Places, settings::Settings};
+use bookings::decide::{locations::Locations, settings::Settings};
 
 use super::{
     audit::Audit,
@@ -290,7 +290,7 @@ impl World {
 /// As the operator's own defaults, but for a grace that fits into a run.
 fn settings() -> Settings {
     Settings {
-        places: Arc::new(Places::new("", "eu-central-1", vec![])),
+        locations: Arc::new(Locations::new("", "eu-central-1", vec![])),
         adoption_grace: Duration::from_mins(2),
         dry_run: false,
         poll_shortest: Duration::from_secs(1),

@@ -6,9 +6,9 @@ mod common;
 
 use std::{path::PathBuf, time::Duration};
 
-use booking_operator::original::LEASE;
 use booking_ring::kubernetes::crd::RingCrd;
-use bookings::decide::groups::instance::TAG_APPLICATION;
+use bookings::decide::groups::machine::TAG_APPLICATION;
+use bookings::run::predecessor::LEASE;
 use common::{World, eventually, in_ms, install_crds, state_word};
 use k8s_openapi::{api::coordination::v1::Lease, apimachinery::pkg::apis::meta::v1::MicroTime};
 use kube::{

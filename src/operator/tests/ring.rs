@@ -18,10 +18,10 @@ use std::{
 
 use booking_operator::{
     app::{Operator, Parts},
-    clock::Clock,
-    share::Share,
+    ring_membership,
 };
 use booking_ring::kubernetes::{clocks, crd::RingCrd, ranges};
+use booking_runtime::{clock::Clock, ownership::ring::RingMembership};
 use common::{World, aws, for_ms, in_ms, state_word};
 use kube::{Api, Client, client::ClientBuilder};
 use testbed::{control_plane::ControlPlane, ec2::InstanceState};
@@ -62,7 +62,7 @@ impl Replica {
         world: &World,
         name: &str,
         release: &str,
-        change: impl FnOnce(Share) -> Share,
+        change: impl FnOnce(RingMembership) -> RingMembership,
     ) -> Self {
         let requests = Arc::new(Requests::default());
         let mut config = ControlPlane::shared().await.unwrap().client_config();
@@ -73,13 +73,13 @@ impl Replica {
         let release = format!("--release={release}");
         let args = [&[ring.as_str(), &pod, &release], &RING[..]].concat();
         let config = common::config(&world.namespace, &args);
-        let share = change(Share::in_ring(client.clone(), &config, String::new(), clocks::now()).unwrap());
+        let share =
+            change(ring_membership::join(client.clone(), &config, String::new(), clocks::now()).unwrap());
         let clouds = Arc::new(aws(&world.ec2.url(), name));
-        let parts = Parts { client, clouds, clock: Clock::default(), share };
+        let parts = Parts { client, clouds, clock: Clock::default(), membership: share };
         let stop = CancellationToken::new();
         let stops = stop.clone();
-        let task =
-            tokio::spawn(async move { Operator::new(&config, parts).unwrap().run(&config, stops).await });
+        let task = tokio::spawn(async move { Operator::new(&config, parts).unwrap().run(stops).await });
         Self { stop, task, requests }
     }
 
@@ -176,10 +176,10 @@ async fn a_replica_whose_part_in_the_ring_breaks_ends() {
     // given a replica whose ring panics
     let world = World::without_operator("broken").await;
     let breaks = |share| match share {
-        Share::Ring(handle, reference, _) => {
-            Share::Ring(handle, reference, Box::pin(async { panic!("a bug") }))
+        RingMembership::Member { handle, reference, .. } => {
+            RingMembership::Member { handle, reference, run: Box::pin(async { panic!("a bug") }) }
         }
-        Share::Everything => share,
+        RingMembership::None => share,
     };
     let replica = Replica::start_with(&world, "broken", "", breaks).await;
     // then nobody has to tell it to stop

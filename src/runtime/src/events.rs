@@ -52,7 +52,11 @@ impl EventPublisher {
     }
 
     /// Publishes notes, each about an object.
-    pub async fn publish<'a, S: 'a>(&self, notes: impl Iterator<Item = (&'a Note<S>, ObjectReference)>, gate: &EffectGate) {
+    pub async fn publish<'a, S: 'a>(
+        &self,
+        notes: impl Iterator<Item = (&'a Note<S>, ObjectReference)>,
+        gate: &EffectGate,
+    ) {
         let all = async {
             for (note, about) in notes {
                 self.publish_one(note, &about, gate).await;

@@ -102,7 +102,10 @@ pub fn probe_routes(readiness: Arc<Readiness>) -> Router {
 }
 
 /// The route of the metrics. `measure` sets gauges before each scrape.
-pub fn metrics_routes(handle: PrometheusHandle, measure: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>) -> Router {
+pub fn metrics_routes(
+    handle: PrometheusHandle,
+    measure: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+) -> Router {
     let render = async move || {
         measure().await;
         handle.run_upkeep();

@@ -113,7 +113,11 @@ struct Families(Vec<Arc<Running>>);
 
 impl Kinds for Families {
     fn watched(&self) -> Vec<Arc<dyn WatchedKind>> {
-        self.0.iter().filter(|family| family.is_listing()).flat_map(|family| family.watches.present()).collect()
+        self.0
+            .iter()
+            .filter(|family| family.is_listing())
+            .flat_map(|family| family.watches.present())
+            .collect()
     }
 
     fn keys(&self) -> Vec<Key> {
@@ -147,7 +151,8 @@ pub struct Limits {
 /// See the module.
 pub struct Process {
     services: Arc<Services>,
-    families: Vec<(Arc<Running>, Vec<Background>, Vec<Background>)>,
+    /// With what runs beside their passes; taken when it begins.
+    families: Mutex<Vec<(Arc<Running>, Vec<Background>, Vec<Background>)>>,
     controllers: HashMap<&'static str, Arc<dyn AnyController>>,
     readiness: Arc<Readiness>,
     /// Taken when it begins; behind a lock only because a future alone cannot be shared.
@@ -157,7 +162,12 @@ pub struct Process {
 
 impl Process {
     /// Wires a process.
-    pub fn new(services: Arc<Services>, families: Vec<Family>, ring: Option<RingPart>, limits: Limits) -> Self {
+    pub fn new(
+        services: Arc<Services>,
+        families: Vec<Family>,
+        ring: Option<RingPart>,
+        limits: Limits,
+    ) -> Self {
         let readiness = Arc::new(Readiness::new(services.client.clone()));
         let (mut controllers, mut running) = (HashMap::new(), Vec::new());
         for family in families {
@@ -178,7 +188,7 @@ impl Process {
         }
         let process = Self {
             services,
-            families: running,
+            families: Mutex::new(running),
             controllers,
             readiness,
             ring: Mutex::new(ring),
@@ -194,11 +204,12 @@ impl Process {
     }
 
     fn add_checks(&self) {
-        let families: Vec<Arc<Running>> = self.families.iter().map(|(family, ..)| family.clone()).collect();
+        let known = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        let families: Vec<Arc<Running>> = known.iter().map(|(family, ..)| family.clone()).collect();
+        let all = families.clone();
         self.readiness.also(move || families.iter().flat_map(|family| family.checks()).collect());
         // A family that waits holds up no other: the process is ready as long as one is at work.
-        let families: Vec<Arc<Running>> = self.families.iter().map(|(family, ..)| family.clone()).collect();
-        self.readiness.also(move || families_that_wait(&families));
+        self.readiness.also(move || families_that_wait(&all));
         let part = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ring) = part.as_ref().map(|part| part.handle.clone()) {
             self.readiness.also(move || vec![("ring".to_owned(), stands_in_ring(&ring))]);
@@ -209,7 +220,7 @@ impl Process {
     pub async fn run(mut self, stop: CancellationToken) {
         // Work goes on after `stop`, until others have taken it over.
         let halt = CancellationToken::new();
-        let families = std::mem::take(&mut self.families);
+        let families = std::mem::take(&mut *self.families.lock().unwrap_or_else(PoisonError::into_inner));
         let mut left = None;
         let mut ready = Vec::new();
         let mut kinds = Vec::new();
@@ -222,7 +233,8 @@ impl Process {
             left = self.join_ring(Families(kinds), (&stop, &halt));
             self.readiness.waits_for(None);
             tracing::info!("ready");
-            let (services, controllers) = (self.services.clone(), Arc::new(std::mem::take(&mut self.controllers)));
+            let (services, controllers) =
+                (self.services.clone(), Arc::new(std::mem::take(&mut self.controllers)));
             self.spawn_vital(&stop, run_passes(services, controllers, self.limits.passes, halt.clone()));
         }
         stop.cancelled().await;
@@ -400,7 +412,7 @@ fn stands_in_ring(ring: &RingHandle) -> Result<(), String> {
 /// Everything of a family is due once its predecessor is away.
 async fn follow_predecessor(family: Arc<Running>) {
     let Some(mut seen) = family.predecessor.as_ref().map(|followed| followed.state.clone()) else { return };
-    loop {
+    while seen.changed().await.is_ok() {
         let now = seen.borrow_and_update().clone();
         match now {
             Predecessor::Absent => {
@@ -411,9 +423,6 @@ async fn follow_predecessor(family: Arc<Running>) {
                 tracing::warn!(family = family.name, "{who}: nothing is done beside it");
             }
             Predecessor::Unknown => {}
-        }
-        if seen.changed().await.is_err() {
-            return;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Places: the accounts and regions in which groups live, and which namespaces may use them.
+//! Locations: the accounts and regions in which groups live, and which namespaces may use them.
 //!
 //! Whoever may create a Resource could otherwise act in every account that trusts the operator. So all but the
 //! operator's own account and region must be allowed, by whoever runs the operator.
@@ -12,7 +12,7 @@ const ACCOUNT_DIGITS: usize = 12;
 
 /// One account and region.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// The account, 12 digits: two roles of one account reach the same machines. Empty for the account of the
     /// operator's own credentials.
     pub account: String,
@@ -39,13 +39,13 @@ pub struct Allowed {
 
 /// The operator's own account and region, and what else is allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct Locations {
     role_arn: String,
     region: String,
     allowed: Vec<Allowed>,
 }
 
-/// A place that a namespace may not use.
+/// A location that a namespace may not use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAllowed(String);
 
@@ -55,7 +55,7 @@ impl fmt::Display for NotAllowed {
     }
 }
 
-impl Places {
+impl Locations {
     /// The operator's own role (empty for none) and region, for whoever names none, and what else is allowed.
     pub fn new(role_arn: &str, region: &str, allowed: Vec<Allowed>) -> Self {
         Self { role_arn: role_arn.to_owned(), region: region.to_owned(), allowed }
@@ -66,15 +66,15 @@ impl Places {
         &self.region
     }
 
-    /// The same place with other leave.
+    /// The same location with other leave.
     #[must_use]
     pub fn allowing(&self, allowed: Vec<Allowed>) -> Self {
         Self::new(&self.role_arn, &self.region, allowed)
     }
 
     /// Whether it is the operator's own account and region.
-    pub fn is_own(&self, place: &Place) -> bool {
-        place.region == self.region && place.account == account(&self.role_arn)
+    pub fn is_own(&self, location: &Location) -> bool {
+        location.region == self.region && location.account == account(&self.role_arn)
     }
 
     /// Where the objects of a namespace that name this role and region are to act.
@@ -86,10 +86,10 @@ impl Places {
         namespace: &str,
         role: Option<&str>,
         region: Option<&str>,
-    ) -> Result<Place, NotAllowed> {
+    ) -> Result<Location, NotAllowed> {
         let role_arn = role.unwrap_or(&self.role_arn);
         let region = region.unwrap_or(&self.region);
-        let place = |external_id| Place {
+        let location = |external_id| Location {
             account: account(role_arn),
             role_arn: role_arn.to_owned(),
             region: region.to_owned(),
@@ -101,11 +101,11 @@ impl Places {
         };
         let with_role: Vec<&Allowed> = self.allowed.iter().filter(of_role).collect();
         if let Some(allowed) = with_role.iter().find(|allowed| allowed.regions.contains(region)) {
-            return Ok(place(allowed.external_id.clone()));
+            return Ok(location(allowed.external_id.clone()));
         }
         let own_role = role_arn == self.role_arn;
         if own_role && region == self.region {
-            return Ok(place(None));
+            return Ok(location(None));
         }
         if !own_role && with_role.is_empty() {
             let role = cut(role_arn);
@@ -151,28 +151,32 @@ mod tests {
         }
     }
 
-    fn places() -> Places {
+    fn locations() -> Locations {
         let own_abroad = allowed("*", "", &["eu-west-1"]);
         let other = allowed("team-a", OTHER, &["eu-central-1", "us-east-1"]);
-        Places::new("", "eu-central-1", vec![own_abroad, other, allowed("team-b", THIRD, &["eu-central-1"])])
+        Locations::new(
+            "",
+            "eu-central-1",
+            vec![own_abroad, other, allowed("team-b", THIRD, &["eu-central-1"])],
+        )
     }
 
     #[test]
     fn the_operators_own_account_and_region_are_open_to_all() {
-        let place = places().find("anybody", None, None).unwrap();
-        assert_eq!((place.account.as_str(), place.region.as_str()), ("", "eu-central-1"));
-        assert!(places().is_own(&place));
-        assert_eq!(places().find("anybody", None, Some("eu-central-1")), Ok(place));
+        let location = locations().find("anybody", None, None).unwrap();
+        assert_eq!((location.account.as_str(), location.region.as_str()), ("", "eu-central-1"));
+        assert!(locations().is_own(&location));
+        assert_eq!(locations().find("anybody", None, Some("eu-central-1")), Ok(location));
     }
 
     #[test]
     fn a_role_is_open_to_its_namespaces_in_its_regions_with_its_external_id() {
-        let place = places().find("team-a", Some(OTHER), Some("us-east-1")).unwrap();
-        assert_eq!((place.account.as_str(), place.role_arn.as_str()), ("222222222222", OTHER));
-        assert_eq!(place.external_id.as_deref(), Some("id of team-a"));
-        assert!(!places().is_own(&place));
-        assert!(places().find("team-a", Some(OTHER), None).is_ok(), "the region may be left out");
-        assert!(places().find("anybody", None, Some("eu-west-1")).is_ok());
+        let location = locations().find("team-a", Some(OTHER), Some("us-east-1")).unwrap();
+        assert_eq!((location.account.as_str(), location.role_arn.as_str()), ("222222222222", OTHER));
+        assert_eq!(location.external_id.as_deref(), Some("id of team-a"));
+        assert!(!locations().is_own(&location));
+        assert!(locations().find("team-a", Some(OTHER), None).is_ok(), "the region may be left out");
+        assert!(locations().find("anybody", None, Some("eu-west-1")).is_ok());
     }
 
     #[test]
@@ -184,7 +188,7 @@ mod tests {
             ("anybody", None, Some("us-east-1"), vec!["spec.region", "us-east-1", "eu-central-1, eu-west-1"]),
         ];
         for (namespace, role, region, says) in table {
-            let text = places().find(namespace, role, region).unwrap_err().to_string();
+            let text = locations().find(namespace, role, region).unwrap_err().to_string();
             assert!(says.iter().all(|word| text.contains(word)), "{text}");
             assert!(!text.contains("id of"), "{text}");
         }
@@ -192,11 +196,11 @@ mod tests {
 
     #[test]
     fn the_operators_own_role_is_meant_where_none_is_named() {
-        let places = Places::new(OTHER, "eu-central-1", vec![allowed("*", "", &["eu-west-1"])]);
-        let own = places.find("anybody", None, None).unwrap();
+        let locations = Locations::new(OTHER, "eu-central-1", vec![allowed("*", "", &["eu-west-1"])]);
+        let own = locations.find("anybody", None, None).unwrap();
         assert_eq!((own.account.as_str(), own.role_arn.as_str()), ("222222222222", OTHER));
-        assert_eq!(places.find("anybody", Some(OTHER), None).unwrap(), own);
-        let abroad = places.find("anybody", None, Some("eu-west-1")).unwrap();
+        assert_eq!(locations.find("anybody", Some(OTHER), None).unwrap(), own);
+        let abroad = locations.find("anybody", None, Some("eu-west-1")).unwrap();
         assert_eq!(abroad.role_arn, OTHER);
     }
 

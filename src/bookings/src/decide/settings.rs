@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::decide::locations::Places;
+use crate::decide::locations::Locations;
 
 /// What the operator is set to. Durations of the pass, not of a Booking.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Which accounts and regions there are.
-    pub places: Arc<Places>,
+    pub locations: Arc<Locations>,
     /// How long what runs unbooked when a Resource is first seen is left running.
     pub adoption_grace: Duration,
     /// Decide and report, but send nothing to the cloud and leave specs and finalizers alone.
@@ -30,7 +30,7 @@ pub(crate) mod tests {
     /// What a test's operator is set to: a look each five minutes.
     pub(crate) fn settings() -> Settings {
         Settings {
-            places: Arc::default(),
+            locations: Arc::default(),
             adoption_grace: Duration::from_mins(30),
             dry_run: false,
             poll_shortest: Duration::from_secs(1),

@@ -1,19 +1,16 @@
 //! Replicas share an account's budget of calls by what each of them waits for.
 //!
-//! Each tells its demand with its Lease renewals, in a payload that means nothing to the ring. Where nobody waits for
-//! anything, all have the same part: what falls due then is sent at once. Parts of a moment may add up to a little more
-//! or less than the whole, since renewals take a while to be seen: throttling corrects that.
+//! Each replica reports its demand with its Lease renewals, in a payload that means nothing to the ring. If nobody waits for
+//! anything, all have the same part: what falls due then is sent at once. The parts of a moment may add up to a little more or
+//! less than the whole, because renewals take a while to be seen: throttling corrects that.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use booking_cloud::{
-    CloudKey, Dispatcher,
-    budget::{Action, plenty, share::part},
-};
-use booking_ring::kubernetes::RingHandle;
+use booking_budget::{Action, plenty, share::part};
+use booking_cloud::{CloudKey, Dispatcher};
 use serde::{Deserialize, Serialize};
 
-use crate::clouds::OpenClouds;
+use super::clouds::OpenClouds;
 
 /// Time between two looks at what others wait for: less than between their renewals.
 const ROUND: Duration = Duration::from_secs(1);
@@ -22,7 +19,7 @@ const TOLD_MAX: usize = 50;
 
 /// How a replica's parts stand: by cloud and action. What is full and not waited for is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Told {
+struct BudgetReport {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     budgets: BTreeMap<String, Part>,
 }
@@ -39,7 +36,7 @@ struct Part {
 /// Nobody waits for it.
 const AT_REST: Part = Part { demand: 0, fill: 100 };
 
-impl Told {
+impl BudgetReport {
     fn of(&self, name: &str) -> Part {
         self.budgets.get(name).copied().unwrap_or(AT_REST)
     }
@@ -50,8 +47,17 @@ impl Told {
     }
 }
 
+/// What replicas tell each other with their Lease renewals.
+pub trait Payloads: Send + Sync + 'static {
+    /// What the others told last.
+    fn of_others(&self) -> Vec<String>;
+
+    /// What the next renewals of this replica tell: a few kilobytes at most.
+    fn set_own(&self, payload: String);
+}
+
 /// Shares budgets, for as long as the process takes part in the ring.
-pub async fn share(clouds: Arc<OpenClouds>, ring: RingHandle) {
+pub async fn share(clouds: Arc<OpenClouds>, ring: impl Payloads) {
     let mut rounds = tokio::time::interval(ROUND);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut told = None;
@@ -59,7 +65,8 @@ pub async fn share(clouds: Arc<OpenClouds>, ring: RingHandle) {
         rounds.tick().await;
         let open = clouds.all().await;
         let own = standing(&open);
-        let others: Vec<Told> = ring.payloads().values().map(|payload| Told::read(payload)).collect();
+        let others: Vec<BudgetReport> =
+            ring.of_others().iter().map(|payload| BudgetReport::read(payload)).collect();
         clouds.set_even(part(0, &vec![0; others.len()], 0.0));
         for cloud in &open {
             for action in Action::ALL {
@@ -73,13 +80,13 @@ pub async fn share(clouds: Arc<OpenClouds>, ring: RingHandle) {
             }
         }
         if told.as_ref() != Some(&own) {
-            ring.set_payload(serde_json::to_string(&own).unwrap_or_default());
+            ring.set_own(serde_json::to_string(&own).unwrap_or_default());
             told = Some(own);
         }
     }
 }
 
-fn standing(open: &[Arc<Dispatcher>]) -> Told {
+fn standing(open: &[Arc<Dispatcher>]) -> BudgetReport {
     let mut all: Vec<(Part, String)> = Vec::new();
     for cloud in open {
         for action in Action::ALL {
@@ -92,7 +99,7 @@ fn standing(open: &[Arc<Dispatcher>]) -> Told {
         }
     }
     all.sort_unstable_by(|a, b| b.cmp(a));
-    Told { budgets: all.into_iter().take(TOLD_MAX).map(|(part, name)| (name, part)).collect() }
+    BudgetReport { budgets: all.into_iter().take(TOLD_MAX).map(|(part, name)| (name, part)).collect() }
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 100")]
@@ -119,12 +126,12 @@ mod tests {
     #[test]
     fn a_payload_is_read_back_and_one_that_cannot_be_read_is_at_rest() {
         let part = Part { demand: 7, fill: 30 };
-        let told = Told { budgets: BTreeMap::from([(" here-1 ec2 start".to_owned(), part)]) };
-        assert_eq!(Told::read(&serde_json::to_string(&told).unwrap()), told);
+        let told = BudgetReport { budgets: BTreeMap::from([(" here-1 ec2 start".to_owned(), part)]) };
+        assert_eq!(BudgetReport::read(&serde_json::to_string(&told).unwrap()), told);
         for text in ["", "{}", "[]", "nonsense", r#"{"budgets":{"x":{"demand":-1}}}"#, r#"{"other":1}"#] {
-            assert_eq!(Told::read(text), Told::default(), "{text}");
+            assert_eq!(BudgetReport::read(text), BudgetReport::default(), "{text}");
         }
-        assert_eq!(Told::default().of("x"), AT_REST);
+        assert_eq!(BudgetReport::default().of("x"), AT_REST);
     }
 
     #[test]

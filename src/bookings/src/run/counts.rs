@@ -3,21 +3,21 @@
 
 use std::collections::BTreeMap;
 
-use bookings::api::{Booking, Resource, booking_state};
+use crate::api::{Booking, Resource, booking_state};
 
 /// Numbers by a word for a metric's label.
 pub type Numbers = BTreeMap<&'static str, i64>;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Census {
+pub struct Counts {
     /// Bookings by state.
     pub bookings: Numbers,
     /// Machines of Resources by use.
     pub machines: Numbers,
 }
 
-impl Default for Census {
+impl Default for Counts {
     fn default() -> Self {
         let none = |words: &[&'static str]| words.iter().map(|word| (*word, 0)).collect();
         Self {
@@ -28,14 +28,14 @@ impl Default for Census {
 }
 
 /// What an object counts for.
-pub(super) trait Counted {
+pub trait Counted {
     /// Adds it so many times.
-    fn count(&self, census: &mut Census, times: i64);
+    fn count(&self, counts: &mut Counts, times: i64);
 }
 
-impl Census {
+impl Counts {
     /// An object has taken the place of another, or of none.
-    pub(super) fn replaced<K: Counted>(&mut self, old: Option<&K>, new: Option<&K>) {
+    pub fn replaced<K: Counted>(&mut self, old: Option<&K>, new: Option<&K>) {
         for (object, times) in [(old, -1), (new, 1)] {
             if let Some(object) = object {
                 object.count(self, times);
@@ -45,7 +45,7 @@ impl Census {
 }
 
 impl Counted for Booking {
-    fn count(&self, census: &mut Census, times: i64) {
+    fn count(&self, counts: &mut Counts, times: i64) {
         let state = match self.status.as_ref().and_then(|status| status.status.as_deref()) {
             Some(booking_state::SCHEDULED) => "scheduled",
             Some(booking_state::IN_PROGRESS) if is_ready(self) => "held",
@@ -53,7 +53,7 @@ impl Counted for Booking {
             Some(booking_state::FINISHED) => "finished",
             _ => "new",
         };
-        *census.bookings.entry(state).or_default() += times;
+        *counts.bookings.entry(state).or_default() += times;
     }
 }
 
@@ -63,19 +63,19 @@ fn is_ready(booking: &Booking) -> bool {
 }
 
 impl Counted for Resource {
-    fn count(&self, census: &mut Census, times: i64) {
+    fn count(&self, counts: &mut Counts, times: i64) {
         let Some(status) = &self.status else { return };
         let (all, running) = (status.instances.unwrap_or_default(), status.running.unwrap_or_default());
         let running = running.clamp(0, all.max(0));
         let used = if status.holder.is_some() { "booked" } else { "idle" };
-        *census.machines.entry(used).or_default() += times * running;
-        *census.machines.entry("stopped").or_default() += times * (all.max(0) - running);
+        *counts.machines.entry(used).or_default() += times * running;
+        *counts.machines.entry("stopped").or_default() += times * (all.max(0) - running);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bookings::api::{BookingSpec, BookingStatus, ResourceHolder, ResourceSpec, ResourceStatus};
+    use crate::api::{BookingSpec, BookingStatus, ResourceHolder, ResourceSpec, ResourceStatus};
     use jiff::Timestamp;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -112,16 +112,16 @@ mod tests {
             last_transition_time: Time(Timestamp::UNIX_EPOCH),
         };
         life[3].status.as_mut().unwrap().conditions.push(ready);
-        let mut census = Census::default();
+        let mut counts = Counts::default();
         // when it comes, and goes on, then it is counted once
-        census.replaced(None, life.first());
+        counts.replaced(None, life.first());
         for (pair, word) in life.windows(2).zip(["scheduled", "starting", "held", "finished"]) {
-            census.replaced(pair.first(), pair.last());
-            assert_eq!((census.bookings[word], census.bookings.values().sum::<i64>()), (1, 1));
+            counts.replaced(pair.first(), pair.last());
+            assert_eq!((counts.bookings[word], counts.bookings.values().sum::<i64>()), (1, 1));
         }
         // and when it has gone, not at all
-        census.replaced(life.last(), None);
-        assert_eq!(census, Census::default());
+        counts.replaced(life.last(), None);
+        assert_eq!(counts, Counts::default());
     }
 
     #[test]
@@ -129,9 +129,9 @@ mod tests {
         for (instances, running, held, booked, idle, stopped) in
             [(3, 2, true, 2, 0, 1), (3, 2, false, 0, 2, 1), (2, 0, false, 0, 0, 2), (1, 5, true, 1, 0, 0)]
         {
-            let mut census = Census::default();
-            census.replaced(None, Some(&resource(instances, running, held)));
-            let numbers = ["booked", "idle", "stopped"].map(|word| census.machines[word]);
+            let mut counts = Counts::default();
+            counts.replaced(None, Some(&resource(instances, running, held)));
+            let numbers = ["booked", "idle", "stopped"].map(|word| counts.machines[word]);
             assert_eq!(numbers, [booked, idle, stopped], "{running} of {instances}, held: {held}");
         }
     }

@@ -1,5 +1,5 @@
-//! Which groups of machines there are. Monitors of one cloud share a sweep, however many they are; those of
-//! another neither wait for it nor suffer from it.
+//! Which groups of machines there are. All monitors of one cloud share a scan; monitors of another cloud neither wait for it nor
+//! suffer from it.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,38 +7,37 @@ use std::{
     time::Duration,
 };
 
-use booking_calendar::instant;
-use booking_cloud::{CloudError, CloudKey, Dispatcher, InstanceState};
-use bookings::decide::{
-    groups::instance::{TAG_APPLICATION, TAG_MANAGED},
+use crate::decide::{
+    groups::machine::{TAG_APPLICATION, TAG_MANAGED},
     monitors::Groups,
 };
+use booking_calendar::instant;
+use booking_cloud::{CloudError, CloudKey, Dispatcher, InstanceState};
+use booking_runtime::clock::Clock;
 use jiff::Timestamp;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
-use crate::clock::Clock;
-
-/// A sweep that is younger than this part of an interval serves for another monitor, too.
+/// A scan that is younger than this part of an interval serves for another monitor, too.
 const SHARED_FOR: u32 = 2;
 
-/// The last sweep of each cloud; locked while one is under way.
+/// The last scan of each cloud; locked while one is under way.
 #[derive(Debug, Default)]
-pub struct Sweeps(Mutex<HashMap<CloudKey, Arc<AsyncMutex<Option<Swept>>>>>);
+pub struct Discovery(Mutex<HashMap<CloudKey, Arc<AsyncMutex<Option<Scanned>>>>>);
 
 #[derive(Clone, Debug)]
-struct Swept {
+struct Scanned {
     ended: Instant,
     at: Timestamp,
     groups: Arc<Groups>,
 }
 
-impl Sweeps {
-    fn of(&self, cloud: &CloudKey) -> Arc<AsyncMutex<Option<Swept>>> {
+impl Discovery {
+    fn of(&self, cloud: &CloudKey) -> Arc<AsyncMutex<Option<Scanned>>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(cloud.clone()).or_default().clone()
     }
 
-    /// The groups that there are, at an instant not longer ago than half an interval. None while a sweep is
+    /// The groups that there are, at an instant not longer ago than half an interval. None while a scan is
     /// under way.
     pub async fn find(
         &self,
@@ -49,13 +48,13 @@ impl Sweeps {
         let of_cloud = self.of(cloud.key());
         let mut last = of_cloud.try_lock().ok()?;
         let now = clock.now();
-        let is_fresh = |swept: &&Swept| {
-            swept.ended.elapsed() < interval / SHARED_FOR
-                && swept.at <= now
-                && instant::elapsed(swept.at, now) < interval
+        let is_fresh = |scanned: &&Scanned| {
+            scanned.ended.elapsed() < interval / SHARED_FOR
+                && scanned.at <= now
+                && instant::elapsed(scanned.at, now) < interval
         };
-        if let Some(swept) = last.as_ref().filter(is_fresh) {
-            return Some(Ok((swept.at, swept.groups.clone())));
+        if let Some(scanned) = last.as_ref().filter(is_fresh) {
+            return Some(Ok((scanned.at, scanned.groups.clone())));
         }
         let machines = match cloud.discover(&(TAG_MANAGED.to_owned(), "true".to_owned())).await {
             Ok(machines) => machines,
@@ -67,8 +66,8 @@ impl Sweeps {
                 groups.entry(tag.clone()).or_default().insert(machine.id);
             }
         }
-        let swept = Swept { ended: Instant::now(), at: now, groups: Arc::new(groups) };
-        *last = Some(swept.clone());
-        Some(Ok((swept.at, swept.groups)))
+        let scanned = Scanned { ended: Instant::now(), at: now, groups: Arc::new(groups) };
+        *last = Some(scanned.clone());
+        Some(Ok((scanned.at, scanned.groups)))
     }
 }

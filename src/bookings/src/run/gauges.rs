@@ -1,23 +1,19 @@
 //! What is looked up for each scrape: how much there is of what, and how the clouds stand.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use booking_cloud::{CloudKey, Dispatcher, budget::Action};
+use booking_budget::Action;
+use booking_cloud::{CloudKey, Dispatcher};
+use booking_runtime::clock::Clock;
 use metrics::{describe_gauge, gauge};
 
-use crate::{
-    clock::Clock,
-    clouds::OpenClouds,
-    controller::{cache::Cache, queue::WorkQueue},
-};
+use super::{clouds::OpenClouds, objects::Objects};
 
 /// Where the numbers come from.
 #[derive(Clone)]
 pub struct Gauges {
-    /// Keys that are due.
-    pub queue: Arc<WorkQueue>,
     /// Bookings and Resources.
-    pub cache: Arc<Cache>,
+    pub objects: Arc<Objects>,
     /// Accounts and regions.
     pub clouds: Arc<OpenClouds>,
     /// What time it is.
@@ -26,7 +22,6 @@ pub struct Gauges {
 
 /// Describes the metrics to the process's recorder.
 pub fn describe() {
-    describe_gauge!("booking_operator_queue_depth", "Groups that are due and wait for a worker.");
     describe_gauge!(
         "booking_operator_bookings",
         "Bookings by state, as this replica sees them: all of them, not only those it works on."
@@ -57,16 +52,16 @@ impl Gauges {
     /// Sets them.
     #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
     pub async fn measure(&self) {
-        gauge!("booking_operator_queue_depth").set(self.queue.depth() as f64);
-        let census = self.cache.census();
-        for (state, number) in census.bookings {
+        let counts = self.objects.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (state, number) in counts.bookings {
             gauge!("booking_operator_bookings", "state" => state).set(number as f64);
         }
-        for (used, number) in census.machines {
+        for (used, number) in counts.machines {
             gauge!("booking_operator_machines", "use" => used).set(number as f64);
         }
-        let longest = self.cache.longest_unready(self.clock.now());
-        gauge!("booking_operator_unready_seconds").set(longest.as_secs_f64());
+        let overdue =
+            self.objects.overdue.lock().unwrap_or_else(PoisonError::into_inner).longest(self.clock.now());
+        gauge!("booking_operator_unready_seconds").set(overdue.as_secs_f64());
         for cloud in self.clouds.all().await {
             of_cloud(&cloud);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bookings::decide::groups::attempts::Action;
+use crate::decide::groups::attempts::Action;
 use metrics::{Unit, describe_histogram, histogram};
 
 /// From the begin of a window to its first start.

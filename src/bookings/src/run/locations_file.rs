@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use bookings::decide::locations::{Allowed, Places, account};
+use crate::decide::locations::{Allowed, Locations, account};
 use serde::Deserialize;
 use tokio::sync::watch;
 
@@ -59,11 +59,11 @@ fn parse(text: &str) -> Result<Vec<Allowed>, String> {
         return Ok(Vec::new());
     }
     let entries: Vec<Entry> = serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?;
-    entries.into_iter().enumerate().map(|(place, entry)| allowed(place, entry)).collect()
+    entries.into_iter().enumerate().map(|(index, entry)| allowed(index, entry)).collect()
 }
 
-fn allowed(place: usize, entry: Entry) -> Result<Allowed, String> {
-    let number = place + 1;
+fn allowed(index: usize, entry: Entry) -> Result<Allowed, String> {
+    let number = index + 1;
     if !entry.role_arn.is_empty() && account(&entry.role_arn).is_empty() {
         let role = &entry.role_arn;
         return Err(format!("entry {number}: role_arn: {role:?} is not the ARN of a role"));
@@ -82,7 +82,7 @@ fn allowed(place: usize, entry: Entry) -> Result<Allowed, String> {
 }
 
 /// Reads the file again and again, and tells of changes. A file that cannot be read changes nothing.
-pub async fn follow(path: PathBuf, known: watch::Sender<Arc<Places>>) {
+pub async fn follow(path: PathBuf, known: watch::Sender<Arc<Locations>>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     let mut said = None;
     loop {
@@ -90,10 +90,10 @@ pub async fn follow(path: PathBuf, known: watch::Sender<Arc<Places>>) {
         match read(&path) {
             Ok(allowed) => {
                 said = None;
-                let places = Arc::new(known.borrow().allowing(allowed));
+                let locations = Arc::new(known.borrow().allowing(allowed));
                 let is_news = known.send_if_modified(|now| {
-                    let is_news = *now != places;
-                    *now = places;
+                    let is_news = *now != locations;
+                    *now = locations;
                     is_news
                 });
                 if is_news {
@@ -146,7 +146,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("accounts.yaml");
         std::fs::write(&path, "- namespaces: [a]\n  regions: [us-east-1]").unwrap();
-        let sender = watch::Sender::new(Arc::new(Places::new("", "eu-central-1", vec![])));
+        let sender = watch::Sender::new(Arc::new(Locations::new("", "eu-central-1", vec![])));
         let mut seen = sender.subscribe();
         let follows = tokio::spawn(follow(path.clone(), sender));
         // when it says something, then that is taken

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use booking_cloud::{CloudError, CloudKey, Instance, Provider, Results, Tag};
+use booking_cloud::{CloudError, CloudKey, Instance, Mutation, Provider, Results, Tag};
 use booking_decision::permit::Permit;
 
 /// Counts and times every operation of the provider within.
@@ -16,11 +16,6 @@ fn record<'a>(action: &'static str, begun: Instant, errors: impl Iterator<Item =
         .increment(1);
     metrics::histogram!("booking_operator_cloud_call_duration_seconds", "action" => action)
         .record(begun.elapsed().as_secs_f64());
-}
-
-fn recorded(action: &'static str, begun: Instant, results: Results) -> Results {
-    record(action, begun, results.values().filter_map(|result| result.as_ref().err()));
-    results
 }
 
 #[async_trait]
@@ -43,23 +38,11 @@ impl Provider for Metered {
         answer
     }
 
-    async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results {
+    async fn mutate(&self, permit: &dyn Permit, mutation: &Mutation, ids: &[String]) -> Results {
         let begun = Instant::now();
-        recorded("start", begun, self.0.start(permit, ids).await)
-    }
-
-    async fn stop(&self, permit: &dyn Permit, ids: &[String]) -> Results {
-        let begun = Instant::now();
-        recorded("stop", begun, self.0.stop(permit, ids).await)
-    }
-
-    async fn tag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
-        let begun = Instant::now();
-        recorded("tag", begun, self.0.tag(permit, ids, tags).await)
-    }
-
-    async fn untag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
-        let begun = Instant::now();
-        recorded("untag", begun, self.0.untag(permit, ids, tags).await)
+        let results = self.0.mutate(permit, mutation, ids).await;
+        let errors = results.values().filter_map(|result| result.as_ref().err());
+        record(mutation.action().as_str(), begun, errors);
+        results
     }
 }

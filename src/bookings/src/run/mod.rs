@@ -1,160 +1,211 @@
-//! One pass over one key.
+//! How this family runs: watches, passes, and what goes on beside them.
+//!
+//! | module | what it does | touches |
+//! |---|---|---|
+//! | [`objects`] | what is kept of the objects, under which keys they are worked on | - |
+//! | [`groups`] | the controller of groups: gather, observe, decide, write, call, report | API server, cloud |
+//! | [`schedules`] | the controller of BookingSchedulers | API server |
+//! | [`monitors`] | the controller of ResourceMonitors | API server, cloud |
+//! | [`clouds`] | one dispatcher for each account, region and service | cloud |
+//! | [`account_limit`] | how many passes work on one account at once | - |
+//! | [`observations`] | what was last seen of each group | - |
+//! | [`poll`] | looks at groups at rest, many at once | cloud |
+//! | [`discovery`] | which groups there are in a cloud, once for all monitors | cloud |
+//! | [`budget_reports`] | replicas share an account's budget of calls | Leases |
+//! | [`locations_file`] | the file of accounts and regions | file |
+//! | [`predecessor`] | whether resource-booking-operator is still at work | API server |
+//! | [`notify`] | notices of Bookings, and the record of their delivery | API server |
+//! | [`counts`], [`overdue`], [`gauges`], [`lateness`], [`metered`] | metrics | - |
 
-mod group;
-mod monitor;
-mod scheduler;
+pub mod account_limit;
+pub mod budget_reports;
+pub mod clouds;
+pub mod counts;
+pub mod discovery;
+pub mod gauges;
+pub mod groups;
+pub mod lateness;
+pub mod locations_file;
+pub mod metered;
+pub mod monitors;
+pub mod notify;
+pub mod objects;
+pub mod observations;
+pub mod observe;
+pub mod overdue;
+pub mod poll;
+pub mod predecessor;
+pub mod schedules;
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use booking_cloud::Clouds;
+use booking_runtime::{
+    controller::{Background, Family, FollowedPredecessor, Services},
+    outbox::{ChannelSettings, Channels, Outbox, SetupError},
+    ownership::Predecessor,
+    run::Driven,
 };
+use futures::FutureExt;
+use tokio::sync::watch;
 
-use booking_decision::Backoff;
-use bookings::decide::{groups::attempts::Attempts, locations::Places, settings::Settings};
-use jiff::Timestamp;
-use tokio::{
-    sync::{Semaphore, watch},
-    time::Instant,
+use self::{
+    account_limit::AccountLimits, clouds::OpenClouds, discovery::Discovery, gauges::Gauges,
+    groups::GroupController, monitors::MonitorController, notify::BookingRecorder, objects::Objects,
+    observations::Observations, schedules::ScheduleController,
 };
+use crate::decide::{locations::Locations, settings::Settings};
 
-use super::{
-    Key, Kind,
-    cache::Cache,
-    observations::Observations,
-    ownership::Ownership,
-    queue::WorkQueue,
-    report::Reporting,
-    sweep::Sweeps,
-    write::{Leave, WriteError, Writer},
-};
-use crate::{clock::Clock, clouds::OpenClouds, notify::Outbox};
+/// The name of this family, as in `--families`.
+pub const NAME: &str = "bookings";
 
-/// Waits after a pass that could not write.
-const RETRY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(30) };
+/// How the family is set up.
+#[derive(Clone)]
+pub struct Config {
+    /// How long what runs unbooked when a Resource is first seen is left running.
+    pub adoption_grace: Duration,
+    /// Decide and report only.
+    pub dry_run: bool,
+    /// Act even beside the predecessor.
+    pub ignore_predecessor: bool,
+    /// Shortest and longest time between two observations of machines on their way.
+    pub poll: (Duration, Duration),
+    /// Time between two observations of a group that is as it should be.
+    pub observe_interval: Duration,
+    /// How long the deletion of a Resource waits for the cloud.
+    pub release_timeout: Duration,
+    /// How many passes work on one account at once.
+    pub concurrency: usize,
+    /// The role of Resources that name none; empty for the operator's own credentials.
+    pub role_arn: String,
+    /// The file that says which namespaces may use which accounts and regions.
+    pub accounts_file: Option<PathBuf>,
+    /// How people are told.
+    pub channels: ChannelSettings,
+}
 
-/// Everything a pass works with.
-pub struct Pass {
-    /// To write with.
-    pub client: kube::Client,
-    /// What is known.
-    pub cache: Arc<Cache>,
-    /// Where keys go for which a write of ours changed something.
-    pub queue: Arc<WorkQueue>,
-    /// The clouds.
-    pub clouds: Arc<OpenClouds>,
-    /// What was last seen of each group.
-    pub observations: Arc<Observations>,
-    /// Writes that are under way at once.
-    pub writes: Arc<Semaphore>,
-    /// Which accounts and regions there are by now.
-    pub places: watch::Receiver<Arc<Places>>,
-    /// What was found in the cloud, for monitors.
-    pub sweeps: Sweeps,
-    /// Which keys are this process's.
-    pub ownership: Arc<dyn Ownership>,
-    /// What the operator is set to; its places as they were at the start.
-    pub settings: Settings,
-    /// The time.
-    pub clock: Clock,
-    /// Events.
-    pub reporting: Reporting,
+/// Why the family cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Accounts and regions.
+    #[error(transparent)]
+    Locations(#[from] locations_file::FileError),
     /// Notifications.
-    pub outbox: Outbox,
-    /// What this process remembers of each key: hints, safe to lose.
-    pub memory: Memory,
+    #[error("no notifications: {0}")]
+    Notify(#[from] SetupError),
 }
 
-/// What a process remembers of each key beside the objects.
-#[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<Key, Remembered>>);
-
-#[derive(Clone, Debug, Default)]
-struct Remembered {
-    attempts: Attempts,
-    failed_passes: u32,
-    failed_sweeps: u32,
+/// The family, and the clouds that it has open.
+pub struct Bookings {
+    /// For the runtime.
+    pub family: Family,
+    /// For the replicas' budget reports.
+    pub clouds: Arc<OpenClouds>,
 }
 
-impl Remembered {
-    fn is_empty(&self) -> bool {
-        self.attempts.is_empty() && self.failed_passes == 0 && self.failed_sweeps == 0
+/// Wires the family.
+///
+/// # Errors
+/// A file that the configuration names cannot be read, or what it says makes no sense.
+pub fn family(
+    services: &Arc<Services>,
+    config: &Config,
+    clouds: Arc<dyn Clouds>,
+) -> Result<Bookings, StartError> {
+    let allowed = config.accounts_file.as_deref().map(locations_file::read).transpose()?.unwrap_or_default();
+    let known = Arc::new(Locations::new(&config.role_arn, clouds.region(), allowed));
+    let objects = Arc::new(Objects::new(known.clone()));
+    let clouds = Arc::new(OpenClouds::new(clouds));
+    let accounts = AccountLimits::new(config.concurrency, services.queue.clone());
+    let observations: Arc<Observations> = Arc::default();
+    let outbox = Outbox::new(
+        services.clone(),
+        Channels::new(config.channels.clone())?,
+        BookingRecorder::new(services.client.clone()),
+    );
+    let first = if config.ignore_predecessor { Predecessor::Absent } else { Predecessor::Unknown };
+    let predecessor = watch::Sender::new(first);
+    let controllers = vec![
+        Driven::new(Arc::new(GroupController {
+            objects: objects.clone(),
+            clouds: clouds.clone(),
+            accounts: accounts.clone(),
+            observations: observations.clone(),
+            settings: settings(config, known.clone()),
+            outbox,
+        })),
+        Driven::new(Arc::new(ScheduleController { objects: objects.clone(), dry_run: config.dry_run })),
+        Driven::new(Arc::new(MonitorController {
+            objects: objects.clone(),
+            clouds: clouds.clone(),
+            accounts,
+            discovery: Discovery::default(),
+            dry_run: config.dry_run,
+        })),
+    ];
+    let gauges = Gauges { objects: objects.clone(), clouds: clouds.clone(), clock: services.clock.clone() };
+    let mut vital = vec![poll(services, &observations, &clouds, config.observe_interval)];
+    let followed = FollowedPredecessor { check: predecessor::CHECK, state: predecessor.subscribe() };
+    if !config.ignore_predecessor {
+        vital.push(follow_predecessor(services, predecessor));
     }
+    let family = Family {
+        name: NAME,
+        controllers,
+        predecessor: Some(followed),
+        vital,
+        background: follow_locations(services, config, &objects, known),
+        measure: Arc::new(move || {
+            let gauges = gauges.clone();
+            async move { gauges.measure().await }.boxed()
+        }),
+    };
+    Ok(Bookings { family, clouds })
 }
 
-impl Memory {
-    fn take(&self, key: &Key) -> Remembered {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default()
-    }
+fn poll(
+    services: &Arc<Services>,
+    observations: &Arc<Observations>,
+    clouds: &Arc<OpenClouds>,
+    interval: Duration,
+) -> Background {
+    let (queue, clock) = (services.queue.clone(), services.clock.clone());
+    let (observations, clouds) = (observations.clone(), clouds.clone());
+    Box::new(move || poll::poll(observations, clouds, queue, clock, interval).boxed())
+}
 
-    fn put(&self, key: &Key, remembered: Remembered) {
-        // Most keys rest, with nothing to remember.
-        if remembered.is_empty() {
-            return;
+fn follow_predecessor(services: &Arc<Services>, state: watch::Sender<Predecessor>) -> Background {
+    let services = services.clone();
+    Box::new(move || async move { predecessor::follow(&services, state).await }.boxed())
+}
+
+/// Follows the file of accounts and regions. Everything is due when it changes.
+fn follow_locations(
+    services: &Arc<Services>,
+    config: &Config,
+    objects: &Arc<Objects>,
+    known: Arc<Locations>,
+) -> Vec<Background> {
+    let Some(path) = config.accounts_file.clone() else { return Vec::new() };
+    let locations = watch::Sender::new(known);
+    let (mut changes, queue, objects) = (locations.subscribe(), services.queue.clone(), objects.clone());
+    let take_in = async move {
+        while changes.changed().await.is_ok() {
+            objects.groups.change_locations(changes.borrow_and_update().clone(), &objects.resources);
+            queue.add_all(objects.keys());
         }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), remembered);
-    }
+    };
+    vec![Box::new(move || locations_file::follow(path, locations).boxed()), Box::new(move || take_in.boxed())]
 }
 
-/// What came of a pass.
-struct Outcome {
-    /// When its key is due again.
-    wake_at: Option<Timestamp>,
-    /// Whether all was carried out.
-    result: Result<(), WriteError>,
-}
-
-/// Counts a pass by what it was about and what came of it.
-pub(super) fn count(key: &Key, outcome: &'static str) {
-    let kind = key.kind.word();
-    metrics::counter!("booking_operator_passes_total", "kind" => kind, "outcome" => outcome).increment(1);
-}
-
-impl Pass {
-    /// Runs one pass; gives the instant at which the key is due again.
-    pub async fn run(&self, key: &Key) -> Option<Instant> {
-        let begun = Instant::now();
-        let Some(permit) = self.ownership.permit(key) else {
-            // Whoever owns it works on it; if it comes back, it is put on the queue again.
-            drop(self.memory.take(key));
-            self.outbox.forget(key);
-            self.observations.forget(key);
-            return None;
-        };
-        let leave = Leave { permit, writes: self.writes.clone() };
-        let mut remembered = self.memory.take(key);
-        let Outcome { wake_at, result } = match key.kind {
-            Kind::Resource => Box::pin(self.reconcile_group(key, &leave, &mut remembered.attempts)).await?,
-            Kind::Scheduler => self.reconcile_scheduler(key, &leave).await?,
-            Kind::Monitor => self.reconcile_monitor(key, &leave, &mut remembered.failed_sweeps).await?,
-        };
-        let outcome = result.as_ref().map_or_else(WriteError::category, |()| "ok");
-        let mut again = wake_at.map(|wake_at| self.clock.timer(wake_at));
-        remembered.failed_passes = match result {
-            Ok(()) => 0,
-            Err(error) => {
-                let failures = remembered.failed_passes.saturating_add(1);
-                // A change that crosses ours is no trouble unless it happens over and over.
-                if !matches!(error, WriteError::Conflict) || failures > 3 {
-                    tracing::warn!(%key, %error, failures, "pass cut short");
-                }
-                let retry = Instant::now() + RETRY.wait(failures);
-                // What is due at once waits for the retry: it is what has just failed.
-                let later = again.filter(|again| *again > Instant::now());
-                again = Some(later.map_or(retry, |later| later.min(retry)));
-                failures
-            }
-        };
-        self.memory.put(key, remembered);
-        count(key, outcome);
-        let kind = key.kind.word();
-        metrics::histogram!("booking_operator_pass_duration_seconds", "kind" => kind, "outcome" => outcome)
-            .record(begun.elapsed().as_secs_f64());
-        again
-    }
-
-    fn writer(&self, key: &Key, leave: &Leave) -> Writer {
-        let (client, cache, queue) = (self.client.clone(), self.cache.clone(), self.queue.clone());
-        Writer::new(client, &key.namespace, cache, queue, leave.clone())
+fn settings(config: &Config, locations: Arc<Locations>) -> Settings {
+    Settings {
+        locations,
+        adoption_grace: config.adoption_grace,
+        dry_run: config.dry_run,
+        poll_shortest: config.poll.0,
+        poll_longest: config.poll.1,
+        observe_interval: config.observe_interval,
+        release_timeout: config.release_timeout,
     }
 }

@@ -1,28 +1,22 @@
-//! What was last seen of each group, and the routine looks that keep it young.
-//!
-//! A group at rest costs no call and no pass of its own: those whose last look is about to be too long ago are looked
-//! at together, a few hundred a call, and only a group that has changed gets a pass.
+//! What was last seen of each group. Polls keep it young ([`super::poll`]).
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use booking_cloud::{CloudError, CloudKey, Dispatcher};
-use bookings::decide::groups::instance::Instance;
+use booking_cloud::CloudKey;
+use booking_runtime::Key;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Key, observe, queue::WorkQueue};
-use crate::{clock::Clock, clouds::OpenClouds};
+use crate::decide::groups::machine::Machine;
 
 /// Groups of a routine look: some calls of 200 each.
 const GROUPS_MAX: usize = 1000;
 /// Whose last look is older than this part of the interval joins a look that is due anyway.
 const JOINS: (u32, u32) = (3, 4);
-/// Time between two searches for groups that are due, at most; a twentieth of the interval, if that is less.
-const TICK: Duration = Duration::from_secs(1);
 /// A look that failed so often in a row is told to those whom it concerns.
 const FAILURES: u32 = 2;
 
@@ -33,13 +27,13 @@ type Group = (CloudKey, String);
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// Its machines.
-    pub instances: Arc<Vec<Instance>>,
+    pub instances: Arc<Vec<Machine>>,
     /// When they were asked for.
     pub at: Timestamp,
 }
 
 #[derive(Debug)]
-struct Known {
+struct Watched {
     seen: Seen,
     asked: Instant,
     failures: u32,
@@ -53,12 +47,12 @@ pub struct Observations(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    groups: HashMap<CloudKey, HashMap<String, Known>>,
+    groups: HashMap<CloudKey, HashMap<String, Watched>>,
     group_of: HashMap<Key, Group>,
 }
 
 impl State {
-    fn known(&mut self, cloud: &CloudKey, tag: &str) -> Option<&mut Known> {
+    fn known(&mut self, cloud: &CloudKey, tag: &str) -> Option<&mut Watched> {
         self.groups.get_mut(cloud)?.get_mut(tag)
     }
 
@@ -99,7 +93,7 @@ impl Observations {
             state.group_of.insert(key.clone(), group);
         }
         let of_cloud = state.groups.entry(cloud.clone()).or_default();
-        let known = of_cloud.entry(tag.to_owned()).or_insert_with(|| Known {
+        let known = of_cloud.entry(tag.to_owned()).or_insert_with(|| Watched {
             seen: seen.clone(),
             asked,
             failures: 0,
@@ -117,7 +111,7 @@ impl Observations {
     }
 
     /// The groups of a cloud that are due for a look, and those that may as well be looked at then.
-    fn due(&self, cloud: &CloudKey, interval: Duration) -> Vec<String> {
+    pub(super) fn due(&self, cloud: &CloudKey, interval: Duration) -> Vec<String> {
         let state = self.lock();
         let of_cloud = state.groups.get(cloud).into_iter().flatten();
         let mut all: Vec<(Duration, &String)> =
@@ -131,11 +125,11 @@ impl Observations {
     }
 
     /// Takes in what a look found. Gives the keys of groups that have changed.
-    fn found(
+    pub(super) fn found(
         &self,
         cloud: &CloudKey,
         tags: &[String],
-        mut found: HashMap<String, Vec<Instance>>,
+        mut found: HashMap<String, Vec<Machine>>,
         (at, asked): (Timestamp, Instant),
     ) -> Vec<Key> {
         let mut state = self.lock();
@@ -159,7 +153,7 @@ impl Observations {
     }
 
     /// A look has failed. Gives the keys of groups that have not been seen for too long.
-    fn failed(&self, cloud: &CloudKey, tags: &[String], asked: Instant) -> Vec<Key> {
+    pub(super) fn failed(&self, cloud: &CloudKey, tags: &[String], asked: Instant) -> Vec<Key> {
         let mut state = self.lock();
         let mut blind = Vec::new();
         for tag in tags {
@@ -174,91 +168,11 @@ impl Observations {
 }
 
 /// Whether two looks saw the same, in whatever order.
-fn same(a: &[Instance], b: &[Instance]) -> bool {
-    let by_id = |all: &[Instance]| -> HashMap<String, Instance> {
+fn same(a: &[Machine], b: &[Machine]) -> bool {
+    let by_id = |all: &[Machine]| -> HashMap<String, Machine> {
         all.iter().map(|it| (it.id.clone(), it.clone())).collect()
     };
     a == b || (a.len() == b.len() && by_id(a) == by_id(b))
-}
-
-/// Clouds that are being looked at: one look at a time, for one that hangs is not asked again and again.
-#[derive(Debug, Default)]
-struct Busy(Mutex<HashSet<CloudKey>>);
-
-/// Ends with the look, however that ends.
-struct BusyPlace(Arc<Busy>, CloudKey);
-
-impl Busy {
-    fn enter(self: &Arc<Self>, cloud: &CloudKey) -> Option<BusyPlace> {
-        let is_new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(cloud.clone());
-        is_new.then(|| BusyPlace(self.clone(), cloud.clone()))
-    }
-}
-
-impl Drop for BusyPlace {
-    fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
-    }
-}
-
-/// Keeps what was seen young, for ever.
-pub async fn sweep(
-    observations: Arc<Observations>,
-    clouds: Arc<OpenClouds>,
-    queue: Arc<WorkQueue>,
-    clock: Clock,
-    interval: Duration,
-) {
-    let mut ticks = tokio::time::interval(TICK.min(interval / 20).max(Duration::from_millis(10)));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let busy: Arc<Busy> = Arc::default();
-    let mut looks = tokio::task::JoinSet::new();
-    loop {
-        ticks.tick().await;
-        while looks.try_join_next().is_some() {}
-        for cloud in clouds.all().await {
-            let tags = observations.due(cloud.key(), interval);
-            if tags.is_empty() {
-                continue;
-            }
-            let Some(place) = busy.enter(cloud.key()) else { continue };
-            let (observations, queue, clock) = (observations.clone(), queue.clone(), clock.clone());
-            looks.spawn(async move {
-                let _place = place;
-                look(&observations, &cloud, &tags, (&queue, &clock)).await;
-            });
-        }
-    }
-}
-
-async fn look(
-    observations: &Observations,
-    cloud: &Dispatcher,
-    tags: &[String],
-    (queue, clock): (&WorkQueue, &Clock),
-) {
-    let (at, asked) = (clock.now(), Instant::now());
-    let answer = cloud.sweep(tags).await;
-    let keys = match answer {
-        Ok(found) => {
-            let read = |(tag, machines): (&String, &Vec<_>)| {
-                (tag.clone(), machines.iter().cloned().map(observe::read).collect())
-            };
-            observations.found(cloud.key(), tags, found.iter().map(read).collect(), (at, asked))
-        }
-        Err(error) => {
-            log(cloud.key(), &error);
-            observations.failed(cloud.key(), tags, asked)
-        }
-    };
-    for key in keys {
-        queue.add(key);
-    }
-}
-
-fn log(cloud: &CloudKey, error: &CloudError) {
-    let CloudKey { account, region, service } = cloud;
-    tracing::warn!(account, region, service, class = error.class.as_str(), "a routine look failed: {error}");
 }
 
 #[cfg(test)]

@@ -1,30 +1,27 @@
 //! What the cloud says of a group, read for what it means to bookings.
 
 use booking_calendar::instant::after;
-use booking_cloud::{CloudError, Dispatcher, Haste};
+use booking_cloud::{CloudError, Dispatcher, Haste, Instance, InstanceState};
 use booking_decision::Backoff;
-use bookings::decide::groups::{
+use jiff::Timestamp;
+
+use crate::decide::groups::{
     attempts::Attempts,
     input::Observation,
-    instance::{self, LockTag},
+    machine::{self, LockTag, Machine, MachineState},
 };
-use jiff::Timestamp;
 
 /// Describes a group of machines by its tag.
 ///
 /// # Errors
 /// Whatever the cloud answers.
-pub async fn describe(
-    cloud: &Dispatcher,
-    tag: &str,
-    haste: Haste,
-) -> Result<Vec<bookings::decide::groups::instance::Instance>, CloudError> {
+pub async fn describe(cloud: &Dispatcher, tag: &str, haste: Haste) -> Result<Vec<Machine>, CloudError> {
     Ok(cloud.describe(tag, haste).await?.into_iter().map(read).collect())
 }
 
 /// What a describe means for the decision, and for what is remembered.
 pub fn observed(
-    answer: Result<Vec<bookings::decide::groups::instance::Instance>, CloudError>,
+    answer: Result<Vec<Machine>, CloudError>,
     attempts: &mut Attempts,
     now: Timestamp,
 ) -> Observation {
@@ -50,24 +47,22 @@ pub fn backoff(error: &CloudError) -> Backoff {
 }
 
 /// A machine as decisions know it.
-pub fn read(machine: booking_cloud::Instance) -> bookings::decide::groups::instance::Instance {
-    use booking_cloud::InstanceState as Cloud;
-    use bookings::decide::groups::instance::InstanceState as Core;
-    bookings::decide::groups::instance::Instance {
-        state: match machine.state {
-            Cloud::Pending => Core::Pending,
-            Cloud::Running => Core::Running,
-            Cloud::Busy => Core::Busy,
-            Cloud::Broken => Core::Broken,
-            Cloud::Stopping => Core::Stopping,
-            Cloud::Stopped => Core::Stopped,
-            Cloud::Terminated => Core::Terminated,
+pub fn read(instance: Instance) -> Machine {
+    Machine {
+        state: match instance.state {
+            InstanceState::Pending => MachineState::Pending,
+            InstanceState::Running => MachineState::Running,
+            InstanceState::Busy => MachineState::Busy,
+            InstanceState::Broken => MachineState::Broken,
+            InstanceState::Stopping => MachineState::Stopping,
+            InstanceState::Stopped => MachineState::Stopped,
+            InstanceState::Terminated => MachineState::Terminated,
         },
-        lock: LockTag::read(&machine.tags),
-        owner: instance::owner(&machine.tags).or(machine.part_of),
-        unstoppable: machine.unstoppable,
-        restarts_at: machine.restarts_at.and_then(|at| Timestamp::try_from(at).ok()),
-        state_reason: machine.state_reason,
-        id: machine.id,
+        lock: LockTag::read(&instance.tags),
+        owner: machine::owner(&instance.tags).or(instance.part_of),
+        unstoppable: instance.unstoppable,
+        restarts_at: instance.restarts_at.and_then(|at| Timestamp::try_from(at).ok()),
+        state_reason: instance.state_reason,
+        id: instance.id,
     }
 }

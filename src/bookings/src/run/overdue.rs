@@ -1,21 +1,21 @@
-//! Since when the Booking has been due that has waited longest for its group. Counted as Bookings come and go, like the census.
+//! Since when the Booking has been due that has waited longest for its group. Counted as Bookings come and go, like the counts.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use booking_calendar::instant;
-use bookings::{
+use crate::{
     api::{Booking, booking_state},
     decide::groups::progress::reason,
 };
+use booking_calendar::instant;
 use jiff::Timestamp;
 
 /// Bookings that are not ready, by the second from which on they should be: those of the future, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unready(BTreeMap<i64, usize>);
+pub struct Overdue(BTreeMap<i64, usize>);
 
-impl Unready {
+impl Overdue {
     /// A Booking has taken the place of another, or of none.
-    pub(super) fn replaced(&mut self, old: Option<&Booking>, new: Option<&Booking>) {
+    pub fn replaced(&mut self, old: Option<&Booking>, new: Option<&Booking>) {
         if let Some(second) = new.and_then(wants_it_from) {
             *self.0.entry(second).or_default() += 1;
         }
@@ -29,7 +29,7 @@ impl Unready {
     }
 
     /// How long the one has been due that waits longest; zero if none is.
-    pub(super) fn longest(&self, now: Timestamp) -> Duration {
+    pub fn longest(&self, now: Timestamp) -> Duration {
         let oldest = self.0.keys().next().copied().unwrap_or(i64::MAX);
         let seconds = now.as_second().saturating_sub(oldest);
         Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
@@ -58,7 +58,7 @@ fn wants_it_from(booking: &Booking) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use bookings::api::{BookingSpec, BookingStatus};
+    use crate::api::{BookingSpec, BookingStatus};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
     use super::*;
@@ -99,9 +99,9 @@ mod tests {
             ("IN PROGRESS", "Held", Some("08:10:00"), 0),
             ("FINISHED", "Finished", Some("08:10:00"), 0),
         ] {
-            let mut unready = Unready::default();
-            unready.replaced(None, Some(&booking(state, reason, granted)));
-            assert_eq!(unready.longest(at("08:15:00")), Duration::from_secs(seconds), "{state} {reason}");
+            let mut overdue = Overdue::default();
+            overdue.replaced(None, Some(&booking(state, reason, granted)));
+            assert_eq!(overdue.longest(at("08:15:00")), Duration::from_secs(seconds), "{state} {reason}");
         }
     }
 
@@ -109,9 +109,9 @@ mod tests {
     fn a_booking_of_a_time_that_has_begun_counts_from_when_it_was_made() {
         let mut late = booking("IN PROGRESS", "Starting", Some("08:10:00"));
         late.metadata.creation_timestamp = Some(Time(at("08:14:00")));
-        let mut unready = Unready::default();
-        unready.replaced(None, Some(&late));
-        assert_eq!(unready.longest(at("08:15:00")), Duration::from_mins(1));
+        let mut overdue = Overdue::default();
+        overdue.replaced(None, Some(&late));
+        assert_eq!(overdue.longest(at("08:15:00")), Duration::from_mins(1));
     }
 
     #[test]
@@ -121,17 +121,17 @@ mod tests {
             booking("IN PROGRESS", "Starting", Some("08:05:00")),
             booking("IN PROGRESS", "Starting", Some("08:10:00")),
         );
-        let mut unready = Unready::default();
-        unready.replaced(None, Some(&early));
-        unready.replaced(None, Some(&late));
-        unready.replaced(None, Some(&late));
-        assert_eq!(unready.longest(at("08:15:00")), Duration::from_mins(10));
+        let mut overdue = Overdue::default();
+        overdue.replaced(None, Some(&early));
+        overdue.replaced(None, Some(&late));
+        overdue.replaced(None, Some(&late));
+        assert_eq!(overdue.longest(at("08:15:00")), Duration::from_mins(10));
         // when one is ready, and another goes
-        unready.replaced(Some(&early), Some(&booking("IN PROGRESS", "Held", Some("08:05:00"))));
-        unready.replaced(Some(&late), None);
+        overdue.replaced(Some(&early), Some(&booking("IN PROGRESS", "Held", Some("08:05:00"))));
+        overdue.replaced(Some(&late), None);
         // then the third is left, and then none
-        assert_eq!(unready.longest(at("08:15:00")), Duration::from_mins(5));
-        unready.replaced(Some(&late), None);
-        assert_eq!(unready, Unready::default());
+        assert_eq!(overdue.longest(at("08:15:00")), Duration::from_mins(5));
+        overdue.replaced(Some(&late), None);
+        assert_eq!(overdue, Overdue::default());
     }
 }

@@ -1,7 +1,7 @@
-//! The original operator, while it is still at work.
+//! Whether the predecessor of this family, resource-booking-operator, is still at work.
 //!
-//! Two operators would act on the same objects and machines. The original's replicas elect a leader over a Lease of a
-//! fixed name; while that is renewed in a namespace that we can see, nothing is done here.
+//! Two operators would act on the same objects and machines. The predecessor's replicas elect a leader over a Lease of a fixed
+//! name. While that Lease is renewed in a namespace that this replica can see, this family does nothing.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
-    Client, ResourceExt,
+    Api, ResourceExt,
     runtime::{WatchStreamExt, watcher},
 };
 use tokio::{
@@ -17,26 +17,16 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{clock::Clock, controller::watch::api};
+use booking_runtime::{clock::Clock, controller::Services, ownership::Predecessor};
 
-/// Name of the original's leader election, as its source has it.
+/// The name of its check in `/readyz`.
+pub const CHECK: &str = "original-operator";
+/// Name of the predecessor's leader election, as its source has it.
 pub const LEASE: &str = "d042a3ce.kotaico.de";
-/// How long the original's Lease lasts where it does not say: controller-runtime's default.
+/// How long the predecessor's Lease lasts where it does not say: controller-runtime's default.
 const DURATION: Duration = Duration::from_secs(15);
 /// Longest duration that is believed.
 const DURATION_MAX: Duration = Duration::from_mins(5);
-
-/// Whether the original is at work.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Original {
-    /// It is not known yet.
-    #[default]
-    Unknown,
-    /// It is not, as far as we can see.
-    Absent,
-    /// It is: namespace and holder of its Lease.
-    AtWork(String),
-}
 
 /// Its Leases, as far as they are watched.
 #[derive(Debug, Default)]
@@ -73,12 +63,12 @@ impl Leases {
         self.by_uid.insert(uid, Seen { renewed, holder, until });
     }
 
-    fn state(&self, instant: Instant) -> Original {
+    fn state(&self, instant: Instant) -> Predecessor {
         let at_work = self.by_uid.values().find(|seen| seen.until.is_some_and(|until| instant < until));
         match at_work {
-            Some(seen) => Original::AtWork(seen.holder.clone()),
-            None if self.listed => Original::Absent,
-            None => Original::Unknown,
+            Some(seen) => Predecessor::AtWork(format!("{} renews Lease {LEASE}", seen.holder)),
+            None if self.listed => Predecessor::Absent,
+            None => Predecessor::Unknown,
         }
     }
 
@@ -88,21 +78,26 @@ impl Leases {
     }
 }
 
-/// Follows the original's Leases in a namespace, or in all, for as long as it is polled.
-pub async fn follow(client: Client, namespace: Option<&str>, clock: Clock, state: watch::Sender<Original>) {
+/// Follows the predecessor's Leases in a namespace, or in all, for as long as it is polled.
+pub async fn follow(services: &Services, state: watch::Sender<Predecessor>) {
+    let (client, clock) = (services.client.clone(), &services.clock);
+    let leases: Api<Lease> = match services.namespace.as_deref() {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    };
     let config = watcher::Config::default().fields(&format!("metadata.name={LEASE}"));
-    let mut events = watcher(api::<Lease>(client, namespace), config).default_backoff().boxed();
+    let mut events = watcher(leases, config).default_backoff().boxed();
     let mut leases = Leases::default();
     loop {
         let wake = leases.next(Instant::now()).unwrap_or_else(|| Instant::now() + DURATION_MAX);
         tokio::select! {
             event = events.try_next() => match event {
-                Ok(Some(event)) => take_in(&mut leases, event, &clock),
+                Ok(Some(event)) => take_in(&mut leases, event, clock),
                 Ok(None) => return,
                 Err(error) => {
                     // What we may not see is not in our sight.
                     leases.listed |= is_forbidden(&error);
-                    tracing::warn!(%error, "the Lease of the original operator cannot be watched; tried again");
+                    tracing::warn!(%error, "the Lease of the predecessor operator cannot be watched; tried again");
                 }
             },
             () = sleep_until(wake) => {}
@@ -166,8 +161,8 @@ mod tests {
 
     #[test]
     fn before_the_first_list_it_is_unknown_and_without_a_lease_absent() {
-        assert_eq!(Leases::default().state(Instant::now()), Original::Unknown);
-        assert_eq!(listed().state(Instant::now()), Original::Absent);
+        assert_eq!(Leases::default().state(Instant::now()), Predecessor::Unknown);
+        assert_eq!(listed().state(Instant::now()), Predecessor::Absent);
     }
 
     #[test]
@@ -176,9 +171,13 @@ mod tests {
         for (renewed, at_work) in [(-2, true), (-30, true), (20, true), (-31, false), (-100_000, false)] {
             let mut leases = listed();
             leases.see(&lease("pod-1", renewed), at(0), begun);
-            let expected = if at_work { Original::AtWork("old/pod-1".into()) } else { Original::Absent };
+            let expected = if at_work {
+                Predecessor::AtWork(format!("old/pod-1 renews Lease {LEASE}"))
+            } else {
+                Predecessor::Absent
+            };
             assert_eq!(leases.state(begun), expected, "{renewed}");
-            assert_eq!(leases.state(begun + Duration::from_secs(15)), Original::Absent);
+            assert_eq!(leases.state(begun + Duration::from_secs(15)), Predecessor::Absent);
         }
     }
 
@@ -187,14 +186,17 @@ mod tests {
         // given an original whose clock is a day off
         let (mut leases, begun) = (listed(), Instant::now());
         leases.see(&lease("pod-1", -86_400), at(0), begun);
-        assert_eq!(leases.state(begun), Original::Absent);
+        assert_eq!(leases.state(begun), Predecessor::Absent);
         leases.see(&lease("pod-1", -86_398), at(2), begun + Duration::from_secs(2));
-        assert_eq!(leases.state(begun + Duration::from_secs(16)), Original::AtWork("old/pod-1".into()));
+        assert_eq!(
+            leases.state(begun + Duration::from_secs(16)),
+            Predecessor::AtWork(format!("old/pod-1 renews Lease {LEASE}"))
+        );
         // when somebody writes to it without renewing it, then that counts for nothing
         leases.see(&lease("pod-1", -86_398), at(14), begun + Duration::from_secs(14));
-        assert_eq!(leases.state(begun + Duration::from_secs(17)), Original::Absent);
+        assert_eq!(leases.state(begun + Duration::from_secs(17)), Predecessor::Absent);
         // when its holder gives it up, then at once
         leases.see(&lease("", -86_390), at(20), begun + Duration::from_secs(20));
-        assert_eq!(leases.state(begun + Duration::from_secs(20)), Original::Absent);
+        assert_eq!(leases.state(begun + Duration::from_secs(20)), Predecessor::Absent);
     }
 }

@@ -1,6 +1,6 @@
 //! Rule 6: what happens to machines that run while nobody holds the group.
 
-use bookings::{api::WhenIdle, decide::groups::instance::InstanceState};
+use bookings::{api::WhenIdle, decide::groups::machine::MachineState};
 
 use crate::{
     build::{at, booking, lock, locked, machine, owned, text},
@@ -8,7 +8,7 @@ use crate::{
 };
 
 fn running(when_idle: Option<WhenIdle>) -> Stage {
-    let mut stage = Stage::with([machine("i-1", InstanceState::Running)]);
+    let mut stage = Stage::with([machine("i-1", MachineState::Running)]);
     stage.configure(|spec| spec.when_idle = when_idle);
     stage
 }
@@ -25,10 +25,10 @@ fn keep_never_stops_not_even_after_a_booking() {
     let mut stage = running(Some(WhenIdle::Keep));
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("12:00");
-    assert_eq!((stage.stops(), stage.machine("i-1").state), (0, InstanceState::Running));
+    assert_eq!((stage.stops(), stage.machine("i-1").state), (0, MachineState::Running));
     assert_eq!(
         (stage.resource_says("Ready"), stage.machine("i-1").lock),
-        ("True Idle".into(), bookings::decide::groups::instance::LockTag::Absent)
+        ("True Idle".into(), bookings::decide::groups::machine::LockTag::Absent)
     );
 }
 
@@ -53,7 +53,7 @@ fn a_start_by_hand_within_the_grace_is_kept_until_its_end() {
     let mut stage = Stage::new(&["i-1"]);
     stage.configure(|spec| spec.when_idle = None);
     stage.until("08:10");
-    stage.cloud.meddle("i-1", at("08:10"), |machine| machine.state = InstanceState::Running);
+    stage.cloud.meddle("i-1", at("08:10"), |machine| machine.state = MachineState::Running);
     stage.until("08:29:59");
     assert_eq!((stage.stops(), stage.resource_says("IdleStopPending")), (0, "True AdoptionGrace".into()));
     stage.until("08:30");
@@ -77,9 +77,9 @@ fn a_stopped_group_has_nothing_pending_and_its_grace_ends_in_silence() {
 #[test]
 fn the_grace_is_not_for_machines_that_are_not_ours_to_stop() {
     let mut stage = Stage::with([
-        owned(machine("i-1", InstanceState::Running), "Auto Scaling group web"),
-        locked(machine("i-2", InstanceState::Running), &lock("eve", "12:00")),
-        machine("i-3", InstanceState::Stopped),
+        owned(machine("i-1", MachineState::Running), "Auto Scaling group web"),
+        locked(machine("i-2", MachineState::Running), &lock("eve", "12:00")),
+        machine("i-3", MachineState::Stopped),
     ]);
     stage.configure(|spec| spec.when_idle = None);
     stage.until("09:00");
@@ -100,7 +100,7 @@ fn what_is_started_by_hand_after_the_first_hold_is_stopped_at_the_next_look() {
     let mut stage = running(None);
     stage.book(booking("a", "ann", "08:05", "08:10"));
     stage.until("08:12");
-    stage.cloud.meddle("i-1", at("08:12"), |machine| machine.state = InstanceState::Running);
+    stage.cloud.meddle("i-1", at("08:12"), |machine| machine.state = MachineState::Running);
     stage.until("08:20");
     assert_eq!(stage.stops(), 2);
 }

@@ -3,7 +3,7 @@
 use bookings::{
     api::WhenIdle,
     decide::groups::{
-        instance::{InstanceState, LockTag},
+        machine::{LockTag, MachineState},
         output::Call,
     },
 };
@@ -16,7 +16,7 @@ use crate::{
 /// A group at rest that is booked from nine to ten by ann, among many that are.
 fn crowded() -> Stage {
     let mut stage = Stage::new(&["i-1", "i-2"]);
-    stage.locks_ahead = true;
+    stage.prelocks = true;
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage
 }
@@ -59,7 +59,7 @@ fn where_many_begin_at_once_a_group_at_rest_is_locked_before_its_window() {
 #[test]
 fn where_few_do_it_is_locked_when_its_window_begins() {
     let mut stage = crowded();
-    stage.locks_ahead = false;
+    stage.prelocks = false;
     stage.until("08:59:59");
     assert_eq!((locks(&stage, "08:00"), stage.holder()), (vec![], None));
     stage.until("09:02");
@@ -69,7 +69,7 @@ fn where_few_do_it_is_locked_when_its_window_begins() {
 #[test]
 fn it_tells_which_lock_it_will_want() {
     let mut stage = crowded();
-    stage.locks_ahead = false;
+    stage.prelocks = false;
     stage.until("08:58");
     assert_eq!(stage.decide().expects_lock, Some((lock("ann", "10:00"), at("09:00"))));
     assert_eq!(stage.decide().next(), Some(at("08:58:15")), "once others have told");
@@ -78,9 +78,9 @@ fn it_tells_which_lock_it_will_want() {
 #[test]
 fn right_before_the_window_nothing_is_written_ahead_any_more() {
     let mut stage = crowded();
-    stage.locks_ahead = false;
+    stage.prelocks = false;
     stage.until("08:59:46");
-    stage.locks_ahead = true;
+    stage.prelocks = true;
     stage.until("08:59:59");
     assert_eq!((locks(&stage, "08:00"), stage.holder()), (vec![], None));
 }
@@ -105,7 +105,7 @@ fn a_lock_written_ahead_goes_with_its_booking_and_follows_its_end() {
 fn once_recorded_it_stays_though_the_crowd_is_gone() {
     let mut stage = crowded();
     stage.until("08:59");
-    stage.locks_ahead = false;
+    stage.prelocks = false;
     stage.until("08:59:59");
     assert_eq!(stage.machine("i-1").lock, tag(&lock("ann", "10:00")));
     assert_eq!(locks(&stage, "08:59"), []);
@@ -118,7 +118,7 @@ fn a_look_that_fails_leaves_what_was_written_ahead() {
     stage.until("08:59");
     // when it cannot be looked at for a while
     stage.blind = true;
-    stage.locks_ahead = false;
+    stage.prelocks = false;
     stage.until("08:59:52");
     assert_eq!(stage.holder().as_deref(), Some("ann"));
     stage.blind = false;
@@ -147,18 +147,18 @@ fn nothing_is_locked_ahead_that_runs_or_is_held_or_is_locked_by_others() {
     assert_eq!(stage.holder().as_deref(), Some("bob"));
     assert_eq!(stage.machine("i-1").lock, tag(&lock("bob", "09:00")));
     // given one that runs, for it is kept running
-    let mut stage = Stage::with([machine("i-1", InstanceState::Running)]);
+    let mut stage = Stage::with([machine("i-1", MachineState::Running)]);
     stage.configure(|spec| spec.when_idle = Some(WhenIdle::Keep));
-    stage.locks_ahead = true;
+    stage.prelocks = true;
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("08:59:59");
     assert_eq!(locks(&stage, "08:00"), []);
     // given one of whose machines one is locked by somebody else
     let mut stage = Stage::with([
-        machine("i-1", InstanceState::Stopped),
-        locked(machine("i-2", InstanceState::Stopped), &lock("eve", "12:00")),
+        machine("i-1", MachineState::Stopped),
+        locked(machine("i-2", MachineState::Stopped), &lock("eve", "12:00")),
     ]);
-    stage.locks_ahead = true;
+    stage.prelocks = true;
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("08:59:59");
     assert_eq!(locks(&stage, "08:00"), [Call::Lock(lock("ann", "10:00"), vec!["i-1".into()])]);

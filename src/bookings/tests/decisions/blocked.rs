@@ -4,8 +4,8 @@ use bookings::{
     api::{BookingSpec, Notification, ResourceSpec},
     decide::groups::{
         claim::Claim,
-        group::group_to_observe,
-        instance::InstanceState,
+        group::standing,
+        machine::MachineState,
         output::{Call, Decision, Finalizer},
     },
 };
@@ -119,7 +119,7 @@ fn a_resource_that_makes_no_sense_or_is_out_of_reach_acts_on_nothing_and_says_wh
         ("NotAllowed", "spec.region: \"us-east-1\"", |spec| spec.region = Some("us-east-1".into())),
     ];
     for (reason, problem, spoil) in bad {
-        let mut stage = Stage::with([machine("i-1", InstanceState::Running)]);
+        let mut stage = Stage::with([machine("i-1", MachineState::Running)]);
         stage.configure(spoil);
         stage.book(booking("a", "ann", "08:00", "10:00"));
         stage.until("08:10");
@@ -148,7 +148,8 @@ fn a_resource_that_makes_no_sense_or_is_out_of_reach_acts_on_nothing_and_says_wh
 fn the_operators_own_region_may_be_spelt_out() {
     let mut stage = Stage::new(&["i-1"]);
     stage.configure(|spec| spec.region = Some("eu-central-1".into()));
-    let key = group_to_observe(stage.resource.as_ref().unwrap(), Claim::Ours, &stage.settings).unwrap().key;
+    let resource = stage.resource.as_ref().unwrap();
+    let key = standing(resource, Claim::Ours, &stage.settings.locations).unwrap().key;
     assert_eq!((key.region.as_str(), key.tag.as_str(), key.type_.as_str()), ("eu-central-1", "web", "ec2"));
     stage.until("08:10");
     assert_eq!(stage.resource_says("Ready"), "True Stopped");
@@ -156,10 +157,11 @@ fn the_operators_own_region_may_be_spelt_out() {
 
 #[test]
 fn a_resource_whose_group_another_one_has_acts_on_nothing_and_names_nobody() {
-    let mut stage = Stage::with([machine("i-1", InstanceState::Running)]);
+    let mut stage = Stage::with([machine("i-1", MachineState::Running)]);
     stage.claim = Claim::Other;
     stage.book(booking("a", "ann", "08:00", "10:00"));
-    assert_eq!(group_to_observe(stage.resource.as_ref().unwrap(), Claim::Other, &stage.settings), None);
+    let resource = stage.resource.as_ref().unwrap();
+    assert!(standing(resource, Claim::Other, &stage.settings.locations).is_err());
     stage.until("09:00");
     assert_eq!((stage.calls.len(), stage.resource_says("Ready")), (0, "False GroupClaimed".into()));
     assert_eq!(stage.resource_message("Ready"), "another Resource acts on the same group of machines");

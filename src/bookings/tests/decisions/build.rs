@@ -6,8 +6,8 @@ use booking_calendar::instant::{self, after};
 use bookings::{
     api::{Booking, BookingSpec, Lock, Resource, ResourceSpec, WhenIdle},
     decide::{
-        groups::instance::{Instance, InstanceState, LockTag},
-        locations::Places,
+        groups::machine::{LockTag, Machine, MachineState},
+        locations::Locations,
         settings::Settings,
     },
 };
@@ -31,7 +31,7 @@ pub fn later(start: Timestamp, seconds: u64) -> Timestamp {
 
 pub fn settings() -> Settings {
     Settings {
-        places: Arc::new(Places::new("", "eu-central-1", vec![])),
+        locations: Arc::new(Locations::new("", "eu-central-1", vec![])),
         adoption_grace: Duration::from_mins(30),
         dry_run: false,
         poll_shortest: Duration::from_secs(1),
@@ -82,8 +82,8 @@ pub fn tag(lock: &Lock) -> LockTag {
     )
 }
 
-pub fn machine(id: &str, state: InstanceState) -> Instance {
-    Instance {
+pub fn machine(id: &str, state: MachineState) -> Machine {
+    Machine {
         id: id.into(),
         state,
         state_reason: None,
@@ -94,12 +94,12 @@ pub fn machine(id: &str, state: InstanceState) -> Instance {
     }
 }
 
-pub fn locked(mut machine: Instance, lock: &Lock) -> Instance {
+pub fn locked(mut machine: Machine, lock: &Lock) -> Machine {
     machine.lock = tag(lock);
     machine
 }
 
-pub fn owned(mut machine: Instance, owner: &str) -> Instance {
+pub fn owned(mut machine: Machine, owner: &str) -> Machine {
     machine.owner = Some(owner.into());
     machine
 }

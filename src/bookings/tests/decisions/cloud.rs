@@ -6,7 +6,7 @@ use booking_calendar::instant::after;
 use bookings::{
     api::Lock,
     decide::groups::{
-        instance::{Instance, InstanceState, LockTag},
+        machine::{LockTag, Machine, MachineState},
         output::Call,
     },
 };
@@ -26,15 +26,15 @@ pub enum Temper {
 }
 
 #[derive(Clone, Debug)]
-pub struct Machine {
+pub struct ModelMachine {
     temper: Temper,
     /// What it was from when on.
-    history: Vec<(Timestamp, Instance)>,
+    history: Vec<(Timestamp, Machine)>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Cloud {
-    pub machines: Vec<Machine>,
+    pub machines: Vec<ModelMachine>,
     /// How long a start or a stop takes.
     pub turn: Duration,
     /// How old what a describe shows is.
@@ -42,9 +42,9 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    pub fn add(&mut self, instance: Instance) {
+    pub fn add(&mut self, instance: Machine) {
         self.machines
-            .push(Machine { temper: Temper::Obeys, history: vec![(Timestamp::UNIX_EPOCH, instance)] });
+            .push(ModelMachine { temper: Temper::Obeys, history: vec![(Timestamp::UNIX_EPOCH, instance)] });
     }
 
     pub fn temper(&mut self, id: &str, temper: Temper) {
@@ -52,17 +52,17 @@ impl Cloud {
     }
 
     /// The machines as they are.
-    pub fn truth(&self, now: Timestamp) -> Vec<Instance> {
+    pub fn truth(&self, now: Timestamp) -> Vec<Machine> {
         self.machines.iter().map(|machine| machine.at(now).clone()).collect()
     }
 
     /// The machines as a describe shows them.
-    pub fn describe(&self, now: Timestamp) -> Vec<Instance> {
+    pub fn describe(&self, now: Timestamp) -> Vec<Machine> {
         self.truth(now.checked_sub(self.lag).unwrap())
     }
 
     /// Somebody else changes a machine.
-    pub fn meddle(&mut self, id: &str, now: Timestamp, change: impl FnOnce(&mut Instance)) {
+    pub fn meddle(&mut self, id: &str, now: Timestamp, change: impl FnOnce(&mut Machine)) {
         self.machine(id).change(now, change);
     }
 
@@ -84,19 +84,19 @@ impl Cloud {
         }
     }
 
-    fn machine(&mut self, id: &str) -> &mut Machine {
+    fn machine(&mut self, id: &str) -> &mut ModelMachine {
         self.machines.iter_mut().find(|machine| machine.history[0].1.id == id).unwrap()
     }
 }
 
-impl Machine {
-    fn at(&self, now: Timestamp) -> &Instance {
+impl ModelMachine {
+    fn at(&self, now: Timestamp) -> &Machine {
         let known = self.history.iter().rev().find(|(from, _)| *from <= now);
         &known.unwrap_or(&self.history[0]).1
     }
 
     /// A change holds from now on, and for what is to come as well.
-    fn change(&mut self, now: Timestamp, change: impl FnOnce(&mut Instance)) {
+    fn change(&mut self, now: Timestamp, change: impl FnOnce(&mut Machine)) {
         let mut instance = self.at(now).clone();
         let before = instance.clone();
         change(&mut instance);
@@ -110,24 +110,24 @@ impl Machine {
         self.history.insert(place, (now, instance));
     }
 
-    fn turn(&mut self, now: Timestamp, turn: Duration, via: InstanceState, to: InstanceState) {
+    fn turn(&mut self, now: Timestamp, turn: Duration, via: MachineState, to: MachineState) {
         self.change(now, |instance| {
             instance.state = via;
             instance.state_reason = None;
         });
-        let arrived = Instance { state: to, ..self.at(now).clone() };
+        let arrived = Machine { state: to, ..self.at(now).clone() };
         self.history.push((after(now, turn), arrived));
     }
 
     fn start(&mut self, turn: Duration, now: Timestamp) -> Result<(), String> {
         match (self.at(now).state, self.temper) {
             (_, Temper::NoCapacity) => Err("InsufficientInstanceCapacity".into()),
-            (InstanceState::Stopped, _) => {
-                self.turn(now, turn, InstanceState::Pending, InstanceState::Running);
+            (MachineState::Stopped, _) => {
+                self.turn(now, turn, MachineState::Pending, MachineState::Running);
                 if self.temper == Temper::FallsBack {
                     let reason = Some("Client.VolumeLimitExceeded".to_owned());
-                    let stopped = Instance {
-                        state: InstanceState::Stopped,
+                    let stopped = Machine {
+                        state: MachineState::Stopped,
                         state_reason: reason,
                         ..self.at(now).clone()
                     };
@@ -136,18 +136,18 @@ impl Machine {
                 }
                 Ok(())
             }
-            (InstanceState::Pending | InstanceState::Running, _) => Ok(()),
+            (MachineState::Pending | MachineState::Running, _) => Ok(()),
             _ => Err("IncorrectInstanceState".into()),
         }
     }
 
     fn stop(&mut self, turn: Duration, now: Timestamp) -> Result<(), String> {
         match self.at(now).state {
-            InstanceState::Running => {
-                self.turn(now, turn, InstanceState::Stopping, InstanceState::Stopped);
+            MachineState::Running => {
+                self.turn(now, turn, MachineState::Stopping, MachineState::Stopped);
                 Ok(())
             }
-            InstanceState::Stopping | InstanceState::Stopped => Ok(()),
+            MachineState::Stopping | MachineState::Stopped => Ok(()),
             _ => Err("IncorrectInstanceState".into()),
         }
     }

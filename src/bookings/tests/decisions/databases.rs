@@ -1,7 +1,7 @@
 //! What only databases do: they are busy, of no use, cannot be stopped, and start by themselves.
 
 use bookings::decide::groups::{
-    instance::{Instance, InstanceState},
+    machine::{Machine, MachineState},
     output::Call,
 };
 
@@ -10,12 +10,12 @@ use crate::{
     stage::Stage,
 };
 
-fn in_state(id: &str, state: InstanceState, status: &str) -> Instance {
-    Instance { state_reason: Some(status.into()), ..machine(id, state) }
+fn in_state(id: &str, state: MachineState, status: &str) -> Machine {
+    Machine { state_reason: Some(status.into()), ..machine(id, state) }
 }
 
-fn replica(id: &str, state: InstanceState) -> Instance {
-    Instance { unstoppable: Some("it is a read replica of orders".into()), ..machine(id, state) }
+fn replica(id: &str, state: MachineState) -> Machine {
+    Machine { unstoppable: Some("it is a read replica of orders".into()), ..machine(id, state) }
 }
 
 fn stops(stage: &Stage) -> Vec<&Call> {
@@ -25,7 +25,7 @@ fn stops(stage: &Stage) -> Vec<&Call> {
 #[test]
 fn a_busy_database_serves_its_holder_and_is_stopped_once_it_can_be() {
     // given a database in a backup, booked
-    let mut stage = Stage::with([in_state("orders", InstanceState::Busy, "backing-up")]);
+    let mut stage = Stage::with([in_state("orders", MachineState::Busy, "backing-up")]);
     stage.book(booking("a", "ann", "08:00", "09:00"));
     stage.until("08:30");
     assert_eq!((stage.says("a", "Ready"), stage.resource_status().running), ("True Held".into(), Some(1)));
@@ -38,7 +38,7 @@ fn a_busy_database_serves_its_holder_and_is_stopped_once_it_can_be() {
     // when the backup is over, then it is stopped
     let now = stage.now;
     stage.cloud.meddle("orders", now, |it| {
-        it.state = InstanceState::Running;
+        it.state = MachineState::Running;
         it.state_reason = None;
     });
     stage.until("09:20");
@@ -48,8 +48,8 @@ fn a_busy_database_serves_its_holder_and_is_stopped_once_it_can_be() {
 #[test]
 fn a_database_of_no_use_is_told_with_its_status_and_left_alone() {
     let mut stage = Stage::with([
-        in_state("orders", InstanceState::Broken, "storage-full"),
-        machine("users", InstanceState::Stopped),
+        in_state("orders", MachineState::Broken, "storage-full"),
+        machine("users", MachineState::Stopped),
     ]);
     stage.book(booking("a", "ann", "08:00", "09:00"));
     stage.until("09:30");
@@ -68,7 +68,7 @@ fn a_database_of_no_use_is_told_with_its_status_and_left_alone() {
 fn what_cannot_be_stopped_is_told_and_never_tried() {
     // given a database and its read replica, idle
     let mut stage =
-        Stage::with([machine("orders", InstanceState::Running), replica("copy", InstanceState::Running)]);
+        Stage::with([machine("orders", MachineState::Running), replica("copy", MachineState::Running)]);
     stage.until("09:00");
     // then one is stopped, and the other told
     assert_eq!(stops(&stage), [&Call::Stop(vec!["orders".into()])]);
@@ -86,7 +86,7 @@ fn what_cannot_be_stopped_is_told_and_never_tried() {
 
 #[test]
 fn what_cannot_be_stopped_is_locked_and_serves_its_holder_all_the_same() {
-    let mut stage = Stage::with([replica("copy", InstanceState::Running)]);
+    let mut stage = Stage::with([replica("copy", MachineState::Running)]);
     stage.book(booking("a", "ann", "08:00", "09:00"));
     stage.until("08:30");
     assert_eq!(stage.says("a", "Ready"), "True Held");
@@ -97,7 +97,7 @@ fn what_cannot_be_stopped_is_locked_and_serves_its_holder_all_the_same() {
 #[test]
 fn the_automatic_restart_is_foretold_and_undone_unless_somebody_holds_the_group() {
     // given a stopped database that RDS will start at 10:00
-    let stopped = Instance { restarts_at: Some(at("10:00")), ..machine("orders", InstanceState::Stopped) };
+    let stopped = Machine { restarts_at: Some(at("10:00")), ..machine("orders", MachineState::Stopped) };
     let mut stage = Stage::with([stopped]);
     stage.until("09:00");
     assert_eq!(stage.resource_status().automatic_restart_at.as_deref(), Some(text("10:00").as_str()));
@@ -105,7 +105,7 @@ fn the_automatic_restart_is_foretold_and_undone_unless_somebody_holds_the_group(
     stage.until("10:00");
     let now = stage.now;
     stage.cloud.meddle("orders", now, |it| {
-        it.state = InstanceState::Running;
+        it.state = MachineState::Running;
         it.restarts_at = None;
     });
     stage.until("10:05");
@@ -117,7 +117,7 @@ fn the_automatic_restart_is_foretold_and_undone_unless_somebody_holds_the_group(
 
 #[test]
 fn the_automatic_restart_of_a_booked_database_is_welcome() {
-    let stopped = Instance { restarts_at: Some(at("10:00")), ..machine("orders", InstanceState::Stopped) };
+    let stopped = Machine { restarts_at: Some(at("10:00")), ..machine("orders", MachineState::Stopped) };
     let mut stage = Stage::with([stopped]);
     stage.book(booking("a", "ann", "09:59", "11:00"));
     stage.until("10:30");

@@ -4,7 +4,7 @@ use booking_decision::EventType;
 use bookings::{
     api::{FINALIZER, OnDelete},
     decide::groups::{
-        instance::{InstanceState, LockTag},
+        machine::{LockTag, MachineState},
         output::Call,
     },
 };
@@ -38,7 +38,7 @@ fn release_unlocks_and_leaves_the_machines_running_and_names_how_many() {
         stage.until("08:31");
         assert!(stage.resource.is_none());
         assert_eq!(stage.stops(), 0);
-        assert_eq!(stage.machine("i-1"), machine("i-1", InstanceState::Running));
+        assert_eq!(stage.machine("i-1"), machine("i-1", MachineState::Running));
         assert_eq!(released(&stage), (EventType::Normal, "locks are removed; 2 machines run on".into()));
         assert_eq!(stage.says("a", "Ready"), "False ResourceNotFound");
     }
@@ -51,20 +51,20 @@ fn stop_unlocks_and_stops_and_waits_for_it() {
     assert_eq!(stage.resource_says("Ready"), "False Deleting");
     stage.until("08:31");
     assert!(stage.resource.is_none());
-    assert_eq!((stage.stops(), stage.machine("i-1")), (1, machine("i-1", InstanceState::Stopped)));
+    assert_eq!((stage.stops(), stage.machine("i-1")), (1, machine("i-1", MachineState::Stopped)));
     assert_eq!(released(&stage).1, "locks are removed; 0 machines run on");
 }
 
 #[test]
 fn stop_waits_for_a_machine_that_is_still_starting() {
-    let mut stage = Stage::with([machine("i-1", InstanceState::Stopped)]);
+    let mut stage = Stage::with([machine("i-1", MachineState::Stopped)]);
     stage.configure(|spec| spec.on_delete = Some(OnDelete::Stop));
     stage.book(booking("a", "ann", "08:30", "10:00"));
     stage.until("08:30");
     stage.delete_resource();
     stage.until("08:40");
     assert!(stage.resource.is_none());
-    assert_eq!(stage.machine("i-1"), machine("i-1", InstanceState::Stopped));
+    assert_eq!(stage.machine("i-1"), machine("i-1", MachineState::Stopped));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_half_lock_and_a_terminated_machine_hold_nothing_up() {
         stage.cloud.meddle("i-1", now, |machine| {
             machine.lock = LockTag::Malformed { by: Some("eve".into()), until: None };
         });
-        stage.cloud.meddle("i-2", now, |machine| machine.state = InstanceState::Terminated);
+        stage.cloud.meddle("i-2", now, |machine| machine.state = MachineState::Terminated);
     });
     stage.until("08:31");
     assert!(stage.resource.is_none());
@@ -151,7 +151,7 @@ fn a_deletion_survives_a_crash_at_any_point() {
             stage.faults = std::iter::repeat_n(Fault::None, point).chain([fault]).collect();
             stage.until("08:39");
             assert!(stage.resource.is_none(), "{point} {fault:?}");
-            assert_eq!(stage.machine("i-1"), machine("i-1", InstanceState::Stopped));
+            assert_eq!(stage.machine("i-1"), machine("i-1", MachineState::Stopped));
         }
     }
 }
@@ -171,7 +171,7 @@ fn a_lock_that_does_not_show_yet_is_waited_for_even_after_a_crash() {
         stage.delete_resource();
         stage.until("08:35");
         assert!(stage.resource.is_none());
-        assert_eq!(stage.machine("i-1"), machine("i-1", InstanceState::Stopped));
+        assert_eq!(stage.machine("i-1"), machine("i-1", MachineState::Stopped));
     }
 }
 

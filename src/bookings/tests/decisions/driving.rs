@@ -1,6 +1,6 @@
 //! Rules 5, 6, 7: what each machine is told, and what it is not.
 
-use bookings::decide::groups::{instance::InstanceState, output::Call};
+use bookings::decide::groups::{machine::MachineState, output::Call};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
@@ -19,7 +19,7 @@ fn starts(stage: &Stage, id: &str) -> Vec<i64> {
 fn machines_on_their_way_are_waited_for_not_struggled_with() {
     // given a holder, and machines on their way up and down
     let mut stage =
-        Stage::with([machine("i-1", InstanceState::Pending), machine("i-2", InstanceState::Stopping)]);
+        Stage::with([machine("i-1", MachineState::Pending), machine("i-2", MachineState::Stopping)]);
     stage.book(booking("a", "ann", "08:00", "09:00"));
     stage.until("08:10");
     // then they are locked, and looked at, no more
@@ -28,7 +28,7 @@ fn machines_on_their_way_are_waited_for_not_struggled_with() {
     assert_eq!(stage.resource_status().status.as_deref(), Some("PENDING"));
     // given nobody, then not even that
     let mut idle =
-        Stage::with([machine("i-1", InstanceState::Pending), machine("i-2", InstanceState::Stopping)]);
+        Stage::with([machine("i-1", MachineState::Pending), machine("i-2", MachineState::Stopping)]);
     idle.until("08:10");
     assert_eq!((idle.calls.len(), idle.resource_says("Ready")), (0, "False Stopping".into()));
 }
@@ -50,7 +50,7 @@ fn a_call_is_due_since_its_window_began_but_not_before_somebody_asked_for_it() {
 #[test]
 fn terminated_machines_do_not_exist() {
     let mut stage =
-        Stage::with([machine("i-1", InstanceState::Terminated), machine("i-2", InstanceState::Stopped)]);
+        Stage::with([machine("i-1", MachineState::Terminated), machine("i-2", MachineState::Stopped)]);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("09:30");
     assert_eq!(stage.says("a", "Ready"), "True Held");
@@ -60,7 +60,7 @@ fn terminated_machines_do_not_exist() {
 
 #[test]
 fn a_group_without_machines_says_so() {
-    let mut stage = Stage::with([machine("i-1", InstanceState::Terminated)]);
+    let mut stage = Stage::with([machine("i-1", MachineState::Terminated)]);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("09:30");
     assert_eq!(
@@ -78,9 +78,9 @@ fn a_group_without_machines_says_so() {
 fn members_of_other_controllers_are_neither_started_nor_stopped_nor_waited_for() {
     // given one of an Auto Scaling group that is stopped, one of a node group that runs, and one of ours
     let mut stage = Stage::with([
-        owned(machine("i-1", InstanceState::Stopped), "Auto Scaling group web"),
-        owned(machine("i-2", InstanceState::Running), "Karpenter node pool spot"),
-        machine("i-3", InstanceState::Stopped),
+        owned(machine("i-1", MachineState::Stopped), "Auto Scaling group web"),
+        owned(machine("i-2", MachineState::Running), "Karpenter node pool spot"),
+        machine("i-3", MachineState::Stopped),
     ]);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     // when
@@ -102,7 +102,7 @@ fn members_of_other_controllers_are_neither_started_nor_stopped_nor_waited_for()
 #[test]
 fn a_group_that_other_controllers_own_altogether_is_never_ready() {
     let mut stage =
-        Stage::with([owned(machine("i-1", InstanceState::Running), "EKS node group of cluster prod")]);
+        Stage::with([owned(machine("i-1", MachineState::Running), "EKS node group of cluster prod")]);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("09:30");
     assert_eq!((stage.says("a", "Ready"), stage.calls.len()), ("False Unmanageable".into(), 0));
@@ -111,7 +111,7 @@ fn a_group_that_other_controllers_own_altogether_is_never_ready() {
 #[test]
 fn a_half_running_group_is_stopped_machine_by_machine() {
     let mut stage =
-        Stage::with([machine("i-1", InstanceState::Running), machine("i-2", InstanceState::Stopped)]);
+        Stage::with([machine("i-1", MachineState::Running), machine("i-2", MachineState::Stopped)]);
     stage.until("08:30");
     assert_eq!(stage.calls, [(at("08:00"), Call::Stop(vec!["i-1".into()]))]);
 }
@@ -123,7 +123,7 @@ fn a_machine_that_starts_and_falls_back_is_started_ever_more_rarely_and_shows_wh
     stage.book(booking("a", "ann", "09:00", "13:00"));
     stage.until("12:00");
     // then the other one went on
-    assert_eq!((stage.machine("i-2").state, starts(&stage, "i-2").len()), (InstanceState::Running, 1));
+    assert_eq!((stage.machine("i-2").state, starts(&stage, "i-2").len()), (MachineState::Running, 1));
     assert_eq!(stage.says("a", "Ready"), "False CloudError");
     assert_eq!(stage.message("a", "Ready"), "i-1: was started but does not run: Client.VolumeLimitExceeded");
     let sent = starts(&stage, "i-1");
@@ -138,7 +138,7 @@ fn a_machine_without_capacity_is_tried_again_and_the_others_go_on() {
     stage.cloud.temper("i-1", Temper::NoCapacity);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("09:05");
-    assert_eq!((stage.machine("i-2").state, starts(&stage, "i-2").len()), (InstanceState::Running, 1));
+    assert_eq!((stage.machine("i-2").state, starts(&stage, "i-2").len()), (MachineState::Running, 1));
     assert_eq!(
         (stage.says("a", "Ready"), stage.message("a", "Ready")),
         ("False CloudError".into(), "i-1: InsufficientInstanceCapacity".into())
@@ -223,8 +223,8 @@ fn while_the_cloud_does_not_say_nothing_is_sent_and_the_figures_stand() {
 #[test]
 fn what_was_seen_of_the_members_stands_while_the_cloud_does_not_say() {
     let mut stage = Stage::with([
-        owned(machine("i-1", InstanceState::Running), "Auto Scaling group web"),
-        machine("i-2", InstanceState::Running),
+        owned(machine("i-1", MachineState::Running), "Auto Scaling group web"),
+        machine("i-2", MachineState::Running),
     ]);
     stage.configure(|spec| spec.when_idle = None);
     stage.until("08:05");

@@ -1,13 +1,13 @@
 //! Rule 11: deciding and reporting without touching anything.
 
-use bookings::decide::groups::{instance::InstanceState, output::Finalizer};
+use bookings::decide::groups::{machine::MachineState, output::Finalizer};
 
 use crate::{
     build::{booking, machine, text},
     stage::Stage,
 };
 
-fn dry(machines: [bookings::decide::groups::instance::Instance; 1]) -> Stage {
+fn dry(machines: [bookings::decide::groups::machine::Machine; 1]) -> Stage {
     let mut stage = Stage::with(machines);
     stage.settings.dry_run = true;
     stage
@@ -15,7 +15,7 @@ fn dry(machines: [bookings::decide::groups::instance::Instance; 1]) -> Stage {
 
 #[test]
 fn a_dry_run_sends_nothing_and_says_what_it_would() {
-    let mut stage = dry([machine("i-1", InstanceState::Stopped)]);
+    let mut stage = dry([machine("i-1", MachineState::Stopped)]);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("09:30");
     assert_eq!((stage.calls.len(), stage.state("a")), (0, "IN PROGRESS".into()));
@@ -30,7 +30,7 @@ fn a_dry_run_sends_nothing_and_says_what_it_would() {
 
 #[test]
 fn a_dry_run_leaves_the_originals_trace_in_the_spec() {
-    let mut stage = dry([machine("i-1", InstanceState::Running)]);
+    let mut stage = dry([machine("i-1", MachineState::Running)]);
     stage.configure(|spec| {
         spec.booked_by = Some("ann".into());
         spec.booked_until = Some(text("10:00"));
@@ -48,7 +48,7 @@ fn a_dry_run_leaves_the_originals_trace_in_the_spec() {
 #[test]
 fn a_dry_run_leaves_finalizers_alone_even_past_the_time_limit() {
     for blind in [false, true] {
-        let mut stage = dry([machine("i-1", InstanceState::Running)]);
+        let mut stage = dry([machine("i-1", MachineState::Running)]);
         stage.resource.as_mut().unwrap().metadata.finalizers = Some(vec![bookings::api::FINALIZER.into()]);
         stage.blind = blind;
         stage.delete_resource();

@@ -1,6 +1,6 @@
 //! Rules 3, 5, 9: who holds the group, and for how long.
 
-use bookings::decide::groups::{instance::InstanceState, output::Call};
+use bookings::decide::groups::{machine::MachineState, output::Call};
 
 use crate::{
     build::{at, booking, lock, locked, machine, tag, text},
@@ -66,7 +66,7 @@ fn a_booking_of_five_seconds_acts() {
     let calls: Vec<_> = stage.calls.iter().map(|(_, call)| call.clone()).collect();
     assert_eq!(calls[0], Call::Start(vec!["i-1".into()]));
     assert_eq!(stage.calls[0].0, at("09:00"));
-    assert_eq!((stage.stops(), stage.machine("i-1").state), (1, InstanceState::Stopped));
+    assert_eq!((stage.stops(), stage.machine("i-1").state), (1, MachineState::Stopped));
     assert_eq!((stage.state("a"), stage.says("a", "Ready")), ("FINISHED".into(), "False Finished".into()));
 }
 
@@ -109,7 +109,7 @@ fn an_early_release_by_deletion_stops_and_unlocks_at_once() {
     stage.attempts = bookings::decide::groups::attempts::Attempts::default();
     // then the lock is still known as ours
     stage.until("09:31");
-    assert_eq!(stage.machine("i-1").lock, bookings::decide::groups::instance::LockTag::Absent);
+    assert_eq!(stage.machine("i-1").lock, bookings::decide::groups::machine::LockTag::Absent);
     assert_eq!((stage.stops(), stage.holder()), (1, None));
 }
 
@@ -204,9 +204,9 @@ fn a_manual_hold_of_an_idle_group_starts_it() {
         spec.booked_until = Some(text("09:00"));
     });
     stage.until("08:30");
-    assert_eq!(stage.machine("i-1").state, InstanceState::Running);
+    assert_eq!(stage.machine("i-1").state, MachineState::Running);
     stage.until("09:01");
-    assert_eq!(stage.machine("i-1").state, InstanceState::Stopped);
+    assert_eq!(stage.machine("i-1").state, MachineState::Stopped);
     // and the pair, past now, means nothing
     assert_eq!(stage.resource_says("Ready"), "True Stopped");
 }
@@ -241,7 +241,7 @@ fn a_malformed_manual_hold_starts_and_stops_nothing_and_says_so() {
     for (by, until, problem) in table {
         // given a machine that runs and one that does not
         let mut stage =
-            Stage::with([machine("i-1", InstanceState::Running), machine("i-2", InstanceState::Stopped)]);
+            Stage::with([machine("i-1", MachineState::Running), machine("i-2", MachineState::Stopped)]);
         stage.configure(|spec| {
             spec.booked_by = by.map(Into::into);
             spec.booked_until = until.map(Into::into);
@@ -263,7 +263,7 @@ fn a_malformed_manual_hold_starts_and_stops_nothing_and_says_so() {
 #[test]
 fn a_half_running_group_is_completed_for_a_holder() {
     let mut stage =
-        Stage::with([machine("i-1", InstanceState::Running), machine("i-2", InstanceState::Stopped)]);
+        Stage::with([machine("i-1", MachineState::Running), machine("i-2", MachineState::Stopped)]);
     stage.book(booking("a", "ann", "08:00", "09:00"));
     stage.until("08:00");
     assert_eq!(stage.calls[0].1, Call::Start(vec!["i-2".into()]));
@@ -274,7 +274,7 @@ fn a_half_running_group_is_completed_for_a_holder() {
 fn a_machine_with_the_right_lock_written_otherwise_is_not_locked_again() {
     let mut written = lock("ann", "09:00");
     written.until = "2027-03-01T10:00:00.0+01:00".into();
-    let mut stage = Stage::with([locked(machine("i-1", InstanceState::Running), &written)]);
+    let mut stage = Stage::with([locked(machine("i-1", MachineState::Running), &written)]);
     stage.book(booking("a", "ann", "08:00", "09:00"));
     stage.until("08:30");
     assert_eq!((stage.calls.len(), stage.says("a", "Ready")), (0, "True Held".into()));

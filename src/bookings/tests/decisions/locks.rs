@@ -6,7 +6,7 @@ use bookings::{
     api::{ResourceStatus, WhenIdle},
     decide::groups::{
         attempts::{Action, Attempts},
-        instance::{InstanceState, LockTag},
+        machine::{LockTag, MachineState},
         output::Call,
     },
 };
@@ -21,14 +21,14 @@ fn a_machine_with_a_foreign_lock_is_left_alone_and_named_and_the_others_go_on() 
     // given
     let foreign = lock("eve", "11:00");
     let mut stage = Stage::with([
-        locked(machine("i-1", InstanceState::Stopped), &foreign),
-        machine("i-2", InstanceState::Stopped),
+        locked(machine("i-1", MachineState::Stopped), &foreign),
+        machine("i-2", MachineState::Stopped),
     ]);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     // when
     stage.until("09:30");
     // then
-    assert_eq!(stage.machine("i-1"), locked(machine("i-1", InstanceState::Stopped), &foreign));
+    assert_eq!(stage.machine("i-1"), locked(machine("i-1", MachineState::Stopped), &foreign));
     assert_eq!(stage.machine("i-2").lock, tag(&lock("ann", "10:00")));
     assert_eq!(stage.says("a", "Ready"), "False ForeignLock");
     assert_eq!(
@@ -46,7 +46,7 @@ fn a_machine_with_a_foreign_lock_is_left_alone_and_named_and_the_others_go_on() 
 
 #[test]
 fn a_foreign_lock_that_expires_during_a_booking_gives_the_machine_free_to_the_second() {
-    let mut stage = Stage::with([locked(machine("i-1", InstanceState::Stopped), &lock("eve", "09:30"))]);
+    let mut stage = Stage::with([locked(machine("i-1", MachineState::Stopped), &lock("eve", "09:30"))]);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("09:29:59");
     assert_eq!(stage.calls, []);
@@ -60,20 +60,20 @@ fn a_foreign_lock_that_expires_during_a_booking_gives_the_machine_free_to_the_se
 
 #[test]
 fn an_expired_foreign_lock_on_an_idle_group_is_removed_and_the_machine_stopped() {
-    let mut stage = Stage::with([locked(machine("i-1", InstanceState::Running), &lock("eve", "07:00"))]);
+    let mut stage = Stage::with([locked(machine("i-1", MachineState::Running), &lock("eve", "07:00"))]);
     stage.until("08:30");
-    assert_eq!(stage.machine("i-1"), machine("i-1", InstanceState::Stopped));
+    assert_eq!(stage.machine("i-1"), machine("i-1", MachineState::Stopped));
 }
 
 #[test]
 fn a_malformed_lock_keeps_an_idle_machine_from_being_stopped_and_is_reported() {
     let half = LockTag::Malformed { by: Some("eve".into()), until: None };
     let mut stage =
-        Stage::with([machine("i-1", InstanceState::Running), machine("i-2", InstanceState::Running)]);
+        Stage::with([machine("i-1", MachineState::Running), machine("i-2", MachineState::Running)]);
     stage.cloud.meddle("i-1", at("08:00"), |machine| machine.lock = half.clone());
     stage.until("08:30");
-    assert_eq!((stage.machine("i-1").state, stage.machine("i-1").lock), (InstanceState::Running, half));
-    assert_eq!(stage.machine("i-2").state, InstanceState::Stopped);
+    assert_eq!((stage.machine("i-1").state, stage.machine("i-1").lock), (MachineState::Running, half));
+    assert_eq!(stage.machine("i-2").state, MachineState::Stopped);
     assert_eq!(stage.resource_says("Ready"), "False ForeignLock");
     assert_eq!(stage.resource_says("LockMalformed"), "True LockMalformed");
     assert!(stage.resource_message("Ready").ends_with("left alone: i-1"));
@@ -81,7 +81,7 @@ fn a_malformed_lock_keeps_an_idle_machine_from_being_stopped_and_is_reported() {
 
 #[test]
 fn a_malformed_lock_keeps_no_booking_out() {
-    let mut stage = Stage::with([machine("i-1", InstanceState::Stopped)]);
+    let mut stage = Stage::with([machine("i-1", MachineState::Stopped)]);
     stage.cloud.meddle("i-1", at("08:00"), |machine| machine.lock = tag(&crate::build::lock("eve", "25:00")));
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("09:30");
@@ -146,7 +146,7 @@ fn earlier_locks_are_remembered_until_they_expire_or_the_group_rests_without_the
 #[test]
 fn a_lock_of_ours_is_removed_even_from_members_of_a_scaling_group() {
     let mut stage = Stage::with([owned(
-        locked(machine("i-1", InstanceState::Running), &lock("ann", "09:00")),
+        locked(machine("i-1", MachineState::Running), &lock("ann", "09:00")),
         "Auto Scaling group web",
     )]);
     stage.until("09:00");
@@ -161,7 +161,7 @@ fn a_lock_of_ours_is_removed_even_from_members_of_a_scaling_group() {
 fn an_earlier_lock_whose_removal_is_put_off_is_remembered_while_the_group_rests() {
     // given an idle group with an earlier lock of ours on it
     let mine = lock("ann", "12:00");
-    let mut stage = Stage::with([locked(machine("i-1", InstanceState::Stopped), &mine)]);
+    let mut stage = Stage::with([locked(machine("i-1", MachineState::Stopped), &mine)]);
     let status = ResourceStatus { released_locks: vec![mine.clone()], ..Default::default() };
     stage.resource.as_mut().unwrap().status = Some(status);
     // when its removal failed, and may not be tried again yet
@@ -177,7 +177,7 @@ fn an_earlier_lock_whose_removal_is_put_off_is_remembered_while_the_group_rests(
 fn an_earlier_lock_is_remembered_while_machines_are_on_their_way() {
     // given a machine that is stopping, which no longer shows its lock
     let mine = lock("ann", "12:00");
-    let mut stage = Stage::with([machine("i-1", InstanceState::Stopping)]);
+    let mut stage = Stage::with([machine("i-1", MachineState::Stopping)]);
     let status = ResourceStatus { released_locks: vec![mine.clone()], ..Default::default() };
     stage.resource.as_mut().unwrap().status = Some(status);
     stage.pass().unwrap();
@@ -187,7 +187,7 @@ fn an_earlier_lock_is_remembered_while_machines_are_on_their_way() {
 #[test]
 fn a_lock_that_does_not_show_yet_is_remembered_though_who_sent_it_has_crashed() {
     // given a group that is kept running, locked at nine by a process that died then, in a cloud that lags
-    let mut stage = Stage::with([machine("i-1", InstanceState::Running)]);
+    let mut stage = Stage::with([machine("i-1", MachineState::Running)]);
     stage.configure(|spec| spec.when_idle = Some(WhenIdle::Keep));
     stage.cloud.lag = Duration::from_secs(5);
     stage.book(booking("a", "ann", "09:00", "10:00"));
@@ -210,7 +210,7 @@ fn a_lock_written_ahead_that_does_not_show_yet_is_remembered_though_who_sent_it_
         let mut stage = Stage::new(&["i-1"]);
         stage.book(booking("before", "eve", "08:10", "08:20"));
         stage.cloud.lag = Duration::from_secs(5);
-        stage.locks_ahead = true;
+        stage.prelocks = true;
         stage.book(booking("a", "ann", "09:00", "10:00"));
         let sent = |stage: &Stage| matches!(stage.calls.last(), Some((_, Call::Lock(lock, _))) if lock.user == "ann");
         while !sent(&stage) {

@@ -3,7 +3,7 @@
 use bookings::{
     api::{Booking, BookingStatus, Notification},
     decide::groups::{
-        instance::InstanceState,
+        machine::MachineState,
         notices::{Delivery, Happening, text},
     },
 };
@@ -101,7 +101,7 @@ fn one_who_cannot_be_reached_is_reported_and_keeps_nobody_else_from_being_told()
 
 #[test]
 fn what_the_original_has_told_is_not_told_again_but_another_end_is() {
-    let mut stage = Stage::with([machine("i-1", InstanceState::Running)]);
+    let mut stage = Stage::with([machine("i-1", MachineState::Running)]);
     let mut taken_over = telling(booking("a", "ann", "07:00", "08:10"), &[("ann@x", &[])]);
     taken_over.status = Some(BookingStatus {
         status: Some("IN PROGRESS".into()),

@@ -8,7 +8,7 @@ use bookings::{
     decide::groups::{
         booking::validate,
         claim::Claim,
-        instance::{InstanceState, LockTag, same_lock},
+        machine::{LockTag, MachineState, same_lock},
         output::Call,
     },
 };
@@ -122,10 +122,10 @@ fn stages() -> impl Strategy<Value = Stage> {
     (idle, 0_u64..6, 0_u64..40, vec(0_u8..6, 3), faults()).prop_map(
         |(when_idle, lag, turn, kinds, faults)| {
             let mut stage = Stage::with(IDS.iter().zip(kinds).map(|(id, kind)| match kind {
-                0 => machine(id, InstanceState::Running),
-                1 => locked(machine(id, InstanceState::Running), &lock("mallory", "08:40")),
-                2 => owned(machine(id, InstanceState::Running), "Auto Scaling group web"),
-                _ => machine(id, InstanceState::Stopped),
+                0 => machine(id, MachineState::Running),
+                1 => locked(machine(id, MachineState::Running), &lock("mallory", "08:40")),
+                2 => owned(machine(id, MachineState::Running), "Auto Scaling group web"),
+                _ => machine(id, MachineState::Stopped),
             }));
             stage.configure(|spec| spec.when_idle = when_idle);
             stage.cloud.lag = Duration::from_secs(lag);
@@ -157,13 +157,13 @@ fn play(stage: &mut Stage, step: &Step, number: usize) {
         Step::Claim(claim) => stage.claim = *claim,
         Step::Meddle { machine, how } => stage.cloud.meddle(IDS[*machine], now, |machine| match how {
             // As the cloud would: from a settled state only.
-            Meddling::Start if machine.state == InstanceState::Stopped => {
-                machine.state = InstanceState::Running;
+            Meddling::Start if machine.state == MachineState::Stopped => {
+                machine.state = MachineState::Running;
             }
-            Meddling::Stop if machine.state == InstanceState::Running => {
-                machine.state = InstanceState::Stopped;
+            Meddling::Stop if machine.state == MachineState::Running => {
+                machine.state = MachineState::Stopped;
             }
-            Meddling::Terminate => machine.state = InstanceState::Terminated,
+            Meddling::Terminate => machine.state = MachineState::Terminated,
             Meddling::ForeignLock(until) => machine.lock = tag(&lock("mallory", &clock(*until, 0))),
             Meddling::HalfLock => {
                 machine.lock = LockTag::Malformed { by: Some("mallory".into()), until: None }
@@ -172,7 +172,7 @@ fn play(stage: &mut Stage, step: &Step, number: usize) {
             Meddling::Start | Meddling::Stop => {}
         }),
         Step::Blind(blind) => stage.blind = *blind,
-        Step::Crowd(crowd) => stage.locks_ahead = *crowd,
+        Step::Crowd(crowd) => stage.prelocks = *crowd,
         Step::Crash => stage.attempts = bookings::decide::groups::attempts::Attempts::default(),
         Step::DeleteResource => stage.delete_resource(),
         Step::Move { which, .. }
@@ -284,7 +284,7 @@ fn settle(stage: &mut Stage) {
         stage.live_until(later(stage.now, 360), check_pass);
         let shown = stage.cloud.describe(stage.now);
         let turning = shown != stage.cloud.truth(stage.now)
-            || shown.iter().any(|m| matches!(m.state, InstanceState::Pending | InstanceState::Stopping));
+            || shown.iter().any(|m| matches!(m.state, MachineState::Pending | MachineState::Stopping));
         if stage.decide().is_empty() && !turning {
             return;
         }
@@ -298,7 +298,7 @@ fn check_settled(stage: &Stage) {
     let wanted = stage.resource.is_some() && stage.claim == Claim::Ours;
     for machine in stage.cloud.truth(stage.now) {
         let LockTag::Held { raw, until } = &machine.lock else { continue };
-        if machine.state == InstanceState::Terminated || stage.claim == Claim::Other {
+        if machine.state == MachineState::Terminated || stage.claim == Claim::Other {
             continue;
         }
         if raw.user == "mallory" {
@@ -391,7 +391,7 @@ fn a_crash_at_any_point_of_a_bookings_life_loses_nothing() {
             stage.live_until(at("11:10"), check_pass);
             check_settled(&stage);
             assert_eq!((stage.state("a"), stage.state("b")), ("FINISHED".into(), "FINISHED".into()));
-            assert_eq!(stage.machine("i-1"), machine("i-1", InstanceState::Stopped));
+            assert_eq!(stage.machine("i-1"), machine("i-1", MachineState::Stopped));
         }
     }
 }

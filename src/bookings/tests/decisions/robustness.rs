@@ -9,8 +9,9 @@ use bookings::{
         attempts::{Action, Attempts},
         claim::Claim,
         decide,
-        input::{Observation, World},
-        instance::{Instance, InstanceState, TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
+        group::standing,
+        input::{GroupInput, Observation, ReadBooking},
+        machine::{Machine, MachineState, TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
         notices::Deliveries,
         output::Decision,
     },
@@ -123,14 +124,14 @@ prop_compose! {
 prop_compose! {
     fn instances()(
         number in 0_u8..6,
-        state in select(vec![InstanceState::Pending, InstanceState::Running, InstanceState::Stopping, InstanceState::Stopped, InstanceState::Terminated]),
+        state in select(vec![MachineState::Pending, MachineState::Running, MachineState::Stopping, MachineState::Stopped, MachineState::Terminated]),
         (by, until) in (option::of(select(vec!["ann", "bob", "eve", ""])), option::of(times())),
         owner in option::weighted(0.1, texts()),
-    ) -> Instance {
+    ) -> Machine {
         let tags = by.map(|by| (TAG_LOCKED_BY.to_owned(), by.to_owned())).into_iter()
             .chain(until.map(|until| (TAG_LOCKED_UNTIL.to_owned(), until))).collect();
-        let lock = bookings::decide::groups::instance::LockTag::read(&tags);
-        Instance { id: format!("i-{number}"), state, state_reason: None, lock, owner, unstoppable: None, restarts_at: None }
+        let lock = bookings::decide::groups::machine::LockTag::read(&tags);
+        Machine { id: format!("i-{number}"), state, state_reason: None, lock, owner, unstoppable: None, restarts_at: None }
     }
 }
 
@@ -185,7 +186,7 @@ fn shows_another_end(resource: Option<&Resource>, observation: &Observation) -> 
     let holder = resource.and_then(|it| it.status.as_ref()?.holder.as_ref());
     let (Some(holder), Observation::Seen(instances)) = (holder, observation) else { return false };
     instances.iter().any(|instance| {
-        matches!(&instance.lock, bookings::decide::groups::instance::LockTag::Held { raw, .. } if raw.user == holder.user && raw.until != holder.until)
+        matches!(&instance.lock, bookings::decide::groups::machine::LockTag::Held { raw, .. } if raw.user == holder.user && raw.until != holder.until)
     })
 }
 
@@ -199,7 +200,7 @@ proptest! {
         bookings in vec(bookings(), 0..5),
         observation in observations(),
         mut attempts in memories(),
-        (now, claim, dry_run, locks_ahead) in
+        (now, claim, dry_run, prelocks) in
             (instants(), select(vec![Claim::Ours, Claim::Ours, Claim::Other]), any::<bool>(), any::<bool>()),
     ) {
         // given anything, but uids that tell the Bookings apart
@@ -212,8 +213,18 @@ proptest! {
             attempts.observed(instances, now);
         }
         let ask = |resource: &Option<Resource>, bookings: &[Booking], now| {
-            let bookings: Vec<&Booking> = bookings.iter().collect();
-            let world = World { resource: resource.as_ref(), bookings: &bookings, observation: &observation, attempts: &attempts, deliveries: &Deliveries::new(), claim, locks_ahead, now };
+            let bookings: Vec<ReadBooking<'_>> = bookings.iter().map(ReadBooking::new).collect();
+            let standing = resource.as_ref().map(|resource| standing(resource, claim, &settings.locations));
+            let world = GroupInput {
+                resource: resource.as_ref(),
+                standing: standing.as_ref(),
+                bookings: &bookings,
+                observation: &observation,
+                attempts: &attempts,
+                deliveries: &Deliveries::new(),
+                prelocks,
+                now,
+            };
             decide(&world, &settings)
         };
         // when it is decided upon, and what was decided is written

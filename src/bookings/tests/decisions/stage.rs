@@ -11,9 +11,9 @@ use bookings::{
             attempts::{Action, Attempts},
             claim::Claim,
             decide,
-            group::group_to_observe,
-            input::{Observation, World},
-            instance::{Instance, InstanceState},
+            group::{Blocked, Group, standing},
+            input::{GroupInput, Observation, ReadBooking},
+            machine::{Machine, MachineState},
             notices::{Deliveries, Delivery, Notice},
             output::{Call, Decision, Finalizer},
         },
@@ -55,7 +55,7 @@ pub struct Stage {
     pub attempts: Attempts,
     pub claim: Claim,
     /// Many groups will be locked soon.
-    pub locks_ahead: bool,
+    pub prelocks: bool,
     pub settings: Settings,
     pub now: Timestamp,
     /// While set, describes fail.
@@ -76,11 +76,11 @@ const BACKOFF: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::
 impl Stage {
     /// 08:00, and stopped machines of these ids.
     pub fn new(ids: &[&str]) -> Self {
-        Self::with(ids.iter().map(|id| machine(id, InstanceState::Stopped)))
+        Self::with(ids.iter().map(|id| machine(id, MachineState::Stopped)))
     }
 
     /// 08:00, and these machines.
-    pub fn with(machines: impl IntoIterator<Item = Instance>) -> Self {
+    pub fn with(machines: impl IntoIterator<Item = Machine>) -> Self {
         let mut cloud = Cloud { turn: Duration::from_secs(20), ..Cloud::default() };
         machines.into_iter().for_each(|machine| cloud.add(machine));
         Self {
@@ -89,7 +89,7 @@ impl Stage {
             cloud,
             attempts: Attempts::default(),
             claim: Claim::Ours,
-            locks_ahead: false,
+            prelocks: false,
             settings: settings(),
             now: at("08:00"),
             blind: false,
@@ -196,7 +196,7 @@ impl Stage {
         self.resource_status().holder.map(|holder| holder.user)
     }
 
-    pub fn machine(&self, id: &str) -> Instance {
+    pub fn machine(&self, id: &str) -> Machine {
         self.cloud.truth(self.now).into_iter().find(|machine| machine.id == id).unwrap()
     }
 
@@ -213,8 +213,12 @@ impl Stage {
         self.events.iter().map(|note| note.reason).collect()
     }
 
+    fn standing(&self) -> Option<Result<Group, Blocked>> {
+        self.resource.as_ref().map(|resource| standing(resource, self.claim, &self.settings.locations))
+    }
+
     pub fn observe(&self, now: Timestamp) -> Observation {
-        let observed = self.resource.as_ref().and_then(|r| group_to_observe(r, self.claim, &self.settings));
+        let observed = self.standing().and_then(Result::ok);
         match observed {
             None => Observation::NotNeeded,
             Some(_) if self.blind => {
@@ -227,16 +231,17 @@ impl Stage {
     /// What would be decided at an instant from an observation.
     pub fn decide_on(&self, observation: &Observation, now: Timestamp) -> Decision {
         let name = "web";
-        let bookings: Vec<&Booking> =
-            self.bookings.iter().filter(|b| b.spec.resource_name.as_deref() == Some(name)).collect();
-        let world = World {
+        let named = self.bookings.iter().filter(|b| b.spec.resource_name.as_deref() == Some(name));
+        let bookings: Vec<ReadBooking<'_>> = named.map(ReadBooking::new).collect();
+        let standing = self.standing();
+        let world = GroupInput {
             resource: self.resource.as_ref(),
+            standing: standing.as_ref(),
             bookings: &bookings,
             observation,
             attempts: &self.attempts,
             deliveries: &self.deliveries,
-            claim: self.claim,
-            locks_ahead: self.locks_ahead,
+            prelocks: self.prelocks,
             now,
         };
         decide(&world, &self.settings)

@@ -1,6 +1,6 @@
 //! Rules 2 and 3: the trace that the original operator left.
 
-use bookings::decide::groups::instance::InstanceState;
+use bookings::decide::groups::machine::MachineState;
 
 use crate::{
     build::{at, booking, lock, locked, machine, text},
@@ -9,7 +9,7 @@ use crate::{
 
 /// A group as the original leaves it in the middle of ann's booking; bob, who was first, waits.
 fn left_behind() -> Stage {
-    let mut stage = Stage::with([locked(machine("i-1", InstanceState::Running), &lock("ann", "10:00"))]);
+    let mut stage = Stage::with([locked(machine("i-1", MachineState::Running), &lock("ann", "10:00"))]);
     stage.configure(|spec| {
         spec.booked_by = Some("ann".into());
         spec.booked_until = Some(text("10:00"));
@@ -52,7 +52,7 @@ fn a_trace_whose_booking_is_over_lets_the_group_go_without_grace() {
     stage.now = at("10:05");
     stage.until("10:06");
     assert_eq!((stage.stops(), stage.holder()), (1, None));
-    assert_eq!(stage.machine("i-1").lock, bookings::decide::groups::instance::LockTag::Absent);
+    assert_eq!(stage.machine("i-1").lock, bookings::decide::groups::machine::LockTag::Absent);
     assert_eq!(stage.resource.as_ref().unwrap().spec.booked_until.as_deref(), Some(""));
 }
 
@@ -91,7 +91,7 @@ fn the_lock_of_a_trace_is_ours_even_if_its_booking_does_not_hold() {
     stage.until("08:01");
     assert_eq!(
         (stage.stops(), stage.machine("i-1").lock),
-        (1, bookings::decide::groups::instance::LockTag::Absent)
+        (1, bookings::decide::groups::machine::LockTag::Absent)
     );
 }
 

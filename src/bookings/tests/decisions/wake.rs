@@ -49,7 +49,7 @@ fn machines_on_their_way_are_looked_at_ever_more_rarely() {
 fn so_they_are_after_a_restart() {
     let mut stage = Stage::with([crate::build::machine(
         "i-1",
-        bookings::decide::groups::instance::InstanceState::Stopping,
+        bookings::decide::groups::machine::MachineState::Stopping,
     )]);
     let mut looks = 0;
     stage.live_until(at("08:05"), |_, _| looks += 1);
@@ -93,7 +93,7 @@ fn a_deletion_that_hangs_is_due_at_its_time_limit() {
 fn machines_on_their_way_are_looked_at_soon_by_a_process_that_remembers_nothing() {
     let stage = Stage::with([crate::build::machine(
         "i-1",
-        bookings::decide::groups::instance::InstanceState::Stopping,
+        bookings::decide::groups::machine::MachineState::Stopping,
     )]);
     assert_eq!(stage.decide().next(), Some(later(stage.now, 1)));
 }

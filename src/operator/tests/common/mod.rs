@@ -16,13 +16,12 @@ use booking_cloud::{Aws, Clouds};
 use booking_operator::{
     app::{Operator, Parts},
     args::{self, Command, Config},
-    clock::Clock,
     crds::crds_yaml,
-    share::Share,
 };
+use booking_runtime::{clock::Clock, ownership::ring::RingMembership};
 use bookings::{
     api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle},
-    decide::groups::instance::{TAG_APPLICATION, TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
+    decide::groups::machine::{TAG_APPLICATION, TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
 };
 use jiff::Timestamp;
 use kube::{
@@ -59,7 +58,7 @@ pub async fn install_crds(client: Client) {
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
     use kube::runtime::conditions::is_crd_established;
     let api: Api<CustomResourceDefinition> = Api::all(client);
-    let yaml = crds_yaml().unwrap();
+    let yaml = crds_yaml(None).unwrap();
     let is_crd = |document: &&str| document.contains("kind: CustomResourceDefinition");
     for document in yaml.split("---\n").filter(is_crd) {
         let crd: CustomResourceDefinition = serde_yaml_ng::from_str(document).unwrap();
@@ -87,7 +86,7 @@ pub fn config(namespace: &str, more: &[&str]) -> Config {
     let args = fixed.iter().chain(more).map(|arg| std::ffi::OsString::from(*arg));
     match args::parse(args).unwrap() {
         Command::Run(config) => *config,
-        Command::Crds => unreachable!(),
+        Command::Crds(_) => unreachable!(),
     }
 }
 
@@ -161,8 +160,8 @@ impl World {
         stop: CancellationToken,
     ) -> tokio::task::JoinHandle<()> {
         let config = config(&self.namespace, args);
-        let parts = Parts { client, clouds, clock: Clock::default(), share: Share::Everything };
-        tokio::spawn(async move { Operator::new(&config, parts).unwrap().run(&config, stop).await })
+        let parts = Parts { client, clouds, clock: Clock::default(), membership: RingMembership::None };
+        tokio::spawn(async move { Operator::new(&config, parts).unwrap().run(stop).await })
     }
 
     /// Adds machines of a group.

@@ -7,7 +7,7 @@ use bookings::{
         Booking, BookingScheduler, BookingSchedulerSpec, BookingSpec, BookingTemplate, Resource,
         ResourceMonitor, ResourceMonitorSpec, ResourceSpec,
     },
-    decide::groups::instance::TAG_APPLICATION,
+    decide::groups::machine::TAG_APPLICATION,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};

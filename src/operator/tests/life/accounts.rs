@@ -2,7 +2,7 @@
 
 use bookings::{
     api::{Resource, ResourceSpec, WhenIdle},
-    decide::groups::instance::{TAG_APPLICATION, TAG_LOCKED_BY},
+    decide::groups::machine::{TAG_APPLICATION, TAG_LOCKED_BY},
 };
 use testbed::{
     ec2::{AddInstances, FaultEffect, FaultRule, InstanceState, SettingsPatch},

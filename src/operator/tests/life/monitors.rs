@@ -2,7 +2,7 @@
 
 use bookings::{
     api::{DISCOVERED_BY, Resource, ResourceMonitor, ResourceMonitorSpec},
-    decide::groups::instance::{TAG_APPLICATION, TAG_MANAGED},
+    decide::groups::machine::{TAG_APPLICATION, TAG_MANAGED},
 };
 use kube::{
     Api, ResourceExt,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use booking_operator::original::LEASE;
 use bookings::api::ResourceSpec;
+use bookings::run::predecessor::LEASE;
 use jiff::Timestamp;
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},

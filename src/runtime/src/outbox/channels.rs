@@ -1,6 +1,9 @@
 //! The ways of sending, and how they are set up.
 
-use std::{path::{Path, PathBuf}, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
@@ -136,4 +139,3 @@ fn read(path: Option<&Path>) -> Result<Option<Vec<u8>>, SetupError> {
     };
     path.filter(|path| !path.as_os_str().is_empty()).map(read).transpose()
 }
-

@@ -69,7 +69,7 @@ impl SendSlots {
 
 #[cfg(test)]
 mod tests {
-        use futures::FutureExt;
+    use futures::FutureExt;
 
     use super::*;
 

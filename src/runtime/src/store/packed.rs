@@ -43,6 +43,11 @@ impl<K: Object> Packed<K> {
         self.version
     }
 
+    /// How many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The object. None cannot happen, because it was packed here.
     pub(super) fn open(&self) -> Option<K> {
         let json = decompress_size_prepended_with_dict(&self.bytes, K::DICTIONARY).ok();

@@ -239,6 +239,11 @@ impl<K: Object> Table<K> {
         }
     }
 
+    /// Bytes that its objects take at rest.
+    pub fn bytes(&self) -> usize {
+        self.lock().objects.values().map(Packed::bytes).sum()
+    }
+
     /// How many objects there are.
     pub fn count(&self) -> usize {
         self.lock().objects.len()
@@ -413,15 +418,12 @@ impl<K: Object> Table<K> {
         }
     }
 
-    /// Reads all objects off anew, for followers whose rules have changed.
-    pub fn for_each(&self, mut take: impl FnMut(&Name, &K)) {
-        let all: Vec<(Name, Packed<K>)> =
-            self.lock().objects.iter().map(|(name, packed)| (name.clone(), packed.clone())).collect();
-        for (name, packed) in all {
-            if let Some(object) = packed.open() {
-                take(&name, &object);
-            }
-        }
+    /// Hands all objects to a follower whose rules have changed. No object changes meanwhile.
+    pub fn read_anew(&self, read: impl FnOnce(&[(Name, K)])) {
+        let state = self.lock();
+        let open = |(name, packed): (&Name, &Packed<K>)| Some((name.clone(), packed.open()?));
+        let all: Vec<(Name, K)> = state.objects.iter().filter_map(open).collect();
+        read(&all);
     }
 }
 

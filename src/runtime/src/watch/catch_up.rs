@@ -82,7 +82,11 @@ impl CatchUp<'_> {
                 let (keys, version) = match follow::take_in(table, event) {
                     Ok(told) => told,
                     Err(status) => {
-                        tracing::info!(kind = table.served().resource.kind, reason = status.reason, "is read anew");
+                        tracing::info!(
+                            kind = table.served().resource.kind,
+                            reason = status.reason,
+                            "is read anew"
+                        );
                         return Ok(false);
                     }
                 };

@@ -193,7 +193,8 @@ mod tests {
         for piece in 1..body.len() {
             let (objects, head) = cut(body, piece).unwrap();
             assert_eq!(objects, [json!({ "a": "]}\"{" }), json!({ "b": [{ "c": 1 }] })]);
-            let beside = json!({ "apiVersion": "v1", "items": [], "kind": "items", "metadata": { "continue": "x" } });
+            let beside =
+                json!({ "apiVersion": "v1", "items": [], "kind": "items", "metadata": { "continue": "x" } });
             assert_eq!(head, beside);
         }
     }

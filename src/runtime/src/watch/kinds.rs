@@ -88,7 +88,8 @@ pub struct Watches {
 impl Watches {
     /// A kind. Two controllers may register the same table: it is watched once.
     pub fn kind<K: Object>(&mut self, table: &Arc<Table<K>>) -> &mut Self {
-        let is_same = |known: &Arc<dyn WatchedKind>| std::ptr::addr_eq(Arc::as_ptr(known), Arc::as_ptr(table));
+        let is_same =
+            |known: &Arc<dyn WatchedKind>| std::ptr::addr_eq(Arc::as_ptr(known), Arc::as_ptr(table));
         if !self.kinds.iter().any(is_same) {
             self.kinds.push(table.clone());
         }

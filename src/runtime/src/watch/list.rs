@@ -248,11 +248,12 @@ fn decode_text<K: Object>(text: &[u8]) -> serde_json::Result<K> {
 /// How many objects the next page asks for, if those of the last had so many bytes.
 fn next_size(objects: usize, bytes: usize) -> u32 {
     let each = bytes.checked_div(objects).unwrap_or_default().max(1);
-    u32::try_from(PAGE_MAX_BYTES / each).unwrap_or_else(|_| {
-        impossible("list.page_size");
-        PAGE_MAX
-    })
-    .clamp(1, PAGE_MAX)
+    u32::try_from(PAGE_MAX_BYTES / each)
+        .unwrap_or_else(|_| {
+            impossible("list.page_size");
+            PAGE_MAX
+        })
+        .clamp(1, PAGE_MAX)
 }
 
 #[cfg(test)]

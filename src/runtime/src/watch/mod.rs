@@ -34,7 +34,11 @@ use self::decode::Trimmed;
 use crate::store::{Object, Served};
 
 /// The API of a kind, in one namespace or in all.
-pub(crate) fn api<K: Object>(client: kube::Client, served: &Served, namespace: Option<&str>) -> Api<Trimmed<K>> {
+pub(crate) fn api<K: Object>(
+    client: kube::Client,
+    served: &Served,
+    namespace: Option<&str>,
+) -> Api<Trimmed<K>> {
     match served.within(namespace) {
         Some(namespace) => Api::namespaced_with(client, namespace, &served.resource),
         None => Api::all_with(client, &served.resource),

@@ -72,7 +72,8 @@ impl<K: Object> Writer<'_, K> {
     /// # Errors
     /// See [`WriteError`].
     pub async fn patch(&self, what: &'static str, object: &K, mut body: Value) -> Result<K, WriteError> {
-        if let Some(meta) = body.as_object_mut().map(|body| body.entry("metadata").or_insert_with(|| json!({})))
+        if let Some(meta) =
+            body.as_object_mut().map(|body| body.entry("metadata").or_insert_with(|| json!({})))
             && let Some(meta) = meta.as_object_mut()
         {
             meta.insert("resourceVersion".to_owned(), json!(object.meta().resource_version));
@@ -165,11 +166,7 @@ impl<K: Object> Writer<'_, K> {
 
     /// Records what came of a write. After a conflict the object is read afresh: that is news, and may concern other keys,
     /// because the object may have been retargeted.
-    async fn written(
-        &self,
-        object: &K,
-        answer: Result<Trimmed<K>, WriteError>,
-    ) -> Result<K, WriteError> {
+    async fn written(&self, object: &K, answer: Result<Trimmed<K>, WriteError>) -> Result<K, WriteError> {
         let (changed, answer) = match answer {
             Ok(Trimmed(written)) => (self.table.wrote(&written), Ok(written)),
             Err(error) => {

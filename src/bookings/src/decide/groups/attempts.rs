@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::api::Lock;
 use jiff::Timestamp;
 
-use crate::decide::groups::instance::{Instance, InstanceState, LockTag, same_lock};
+use crate::decide::groups::machine::{LockTag, Machine, MachineState, same_lock};
 use booking_calendar::instant::{after, elapsed};
 
 /// How long a successful call is given to show before it is repeated; doubles each time. EC2 is
@@ -54,10 +54,10 @@ impl Action {
     }
 
     /// Whether a machine shows the effect.
-    fn shows_in(&self, instance: &Instance) -> bool {
+    fn shows_in(&self, instance: &Machine) -> bool {
         match (self, &instance.lock) {
             (Self::Start, _) => instance.state.runs(),
-            (Self::Stop, _) => instance.state == InstanceState::Stopped,
+            (Self::Stop, _) => instance.state == MachineState::Stopped,
             (Self::Lock(lock), LockTag::Held { raw, .. }) => same_lock(lock, raw),
             (Self::Unlock(_), tag) => *tag == LockTag::Absent,
             (Self::Lock(_), _) => false,
@@ -166,9 +166,9 @@ impl Attempts {
 
     /// Takes note of what was observed: forgets what has had its effect for a while, and machines
     /// that are gone.
-    pub fn observed(&mut self, instances: &[Instance], now: Timestamp) {
+    pub fn observed(&mut self, instances: &[Machine], now: Timestamp) {
         (self.observe_failures, self.failed_look) = (0, None);
-        let by_id: BTreeMap<&str, &Instance> =
+        let by_id: BTreeMap<&str, &Machine> =
             instances.iter().map(|instance| (instance.id.as_str(), instance)).collect();
         self.by_instance.retain(|(id, _), attempt| {
             let Some(instance) = by_id.get(id.as_str()) else {
@@ -216,11 +216,11 @@ impl Attempts {
 
     /// Until when a machine is taken to be leaving the state that it shows: it was started or stopped
     /// so shortly ago that a describe may not show it yet.
-    pub(crate) fn turning_until(&self, instance: &Instance, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn turning_until(&self, instance: &Machine, now: Timestamp) -> Option<Timestamp> {
         let attempt = self.by_instance.get(&(instance.id.clone(), Topic::Power))?;
         let turns = matches!(
             (&attempt.action, instance.state),
-            (Action::Start, InstanceState::Stopped) | (Action::Stop, InstanceState::Running)
+            (Action::Start, MachineState::Stopped) | (Action::Stop, MachineState::Running)
         );
         let shows_by = after(attempt.at, SETTLE.base);
         (turns && attempt.was_taken() && now < shows_by).then_some(shows_by)
@@ -233,7 +233,7 @@ impl Attempts {
 
     /// When something was last sent to any machine that has not shown yet, or a machine was first seen
     /// on its way.
-    pub fn last_unseen(&self, instances: &[Instance]) -> Option<Timestamp> {
+    pub fn last_unseen(&self, instances: &[Machine]) -> Option<Timestamp> {
         instances
             .iter()
             .flat_map(|instance| [Topic::Power, Topic::Lock].map(|topic| (instance, topic)))
@@ -256,8 +256,8 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn machine(state: InstanceState) -> Instance {
-        Instance {
+    fn machine(state: MachineState) -> Machine {
+        Machine {
             id: "i-1".into(),
             state,
             state_reason: None,
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn an_effect_shows_in_the_state_or_in_the_lock_tags() {
-        use InstanceState::{Pending, Running, Stopped};
+        use MachineState::{Pending, Running, Stopped};
         let lock = |user: &str| Lock { user: user.into(), until: "2027-03-01T08:00:00Z".into() };
         let held = |user: &str| LockTag::Held { raw: lock(user), until: at(0) };
         let none = LockTag::Absent;
@@ -297,7 +297,7 @@ mod tests {
             (Action::Unlock(lock("ann")), Running, &ann, false),
             (Action::Unlock(lock("ann")), Running, &half, false),
         ] {
-            let instance = Instance { lock: tag.clone(), ..machine(state) };
+            let instance = Machine { lock: tag.clone(), ..machine(state) };
             assert_eq!(action.shows_in(&instance), shows, "{action:?} {state:?} {tag:?}");
         }
     }
@@ -319,8 +319,8 @@ mod tests {
     fn a_machine_that_stops_again_is_started_ever_more_slowly() {
         let mut attempts = Attempts::default();
         attempts.succeeded("i-1", Action::Start, at(100));
-        attempts.observed(&[machine(InstanceState::Running)], at(110));
-        attempts.observed(&[machine(InstanceState::Stopped)], at(120));
+        attempts.observed(&[machine(MachineState::Running)], at(110));
+        attempts.observed(&[machine(MachineState::Stopped)], at(120));
         attempts.succeeded("i-1", Action::Start, at(120));
         assert_eq!(attempts.permission("i-1", &Action::Start, at(125)), Permission::Later(at(130)));
         assert_eq!(attempts.fruitless("i-1", &Action::Start, at(125)), 1);
@@ -331,9 +331,9 @@ mod tests {
     fn an_effect_seen_for_a_minute_is_forgotten_and_so_is_a_machine_that_is_gone() {
         let mut attempts = Attempts::default();
         attempts.succeeded("i-1", Action::Start, at(100));
-        attempts.observed(&[machine(InstanceState::Running)], at(159));
+        attempts.observed(&[machine(MachineState::Running)], at(159));
         assert_eq!(attempts.permission("i-1", &Action::Start, at(159)), Permission::Now { times: 1 });
-        attempts.observed(&[machine(InstanceState::Running)], at(160));
+        attempts.observed(&[machine(MachineState::Running)], at(160));
         assert_eq!(attempts.permission("i-1", &Action::Start, at(160)), Permission::Now { times: 0 });
 
         attempts.succeeded("i-1", Action::Start, at(200));
@@ -349,9 +349,9 @@ mod tests {
         assert_eq!(attempts.error("i-1", &Action::Stop), None);
         assert_eq!(attempts.fruitless("i-1", &Action::Start, at(200)), 0);
         assert_eq!(attempts.permission("i-1", &Action::Start, at(100)), Permission::Later(at(101)));
-        attempts.observed(&[machine(InstanceState::Pending)], at(102));
+        attempts.observed(&[machine(MachineState::Pending)], at(102));
         assert_eq!(attempts.error("i-1", &Action::Start), Some("no capacity"));
-        attempts.observed(&[machine(InstanceState::Running)], at(103));
+        attempts.observed(&[machine(MachineState::Running)], at(103));
         assert_eq!(attempts.error("i-1", &Action::Start), None);
     }
 
@@ -375,13 +375,13 @@ mod tests {
     #[test]
     fn what_was_sent_and_does_not_show_is_known_with_its_time() {
         let mut attempts = Attempts::default();
-        let stopped = [machine(InstanceState::Stopped)];
+        let stopped = [machine(MachineState::Stopped)];
         assert_eq!(attempts.last_unseen(&stopped), None);
         let lock = Lock { user: "ann".into(), until: "2023-01-10T22:45:00Z".into() };
         attempts.succeeded("i-1", Action::Start, at(100));
         attempts.succeeded("i-1", Action::Lock(lock), at(101));
         assert_eq!(attempts.last_unseen(&stopped), Some(at(101)));
-        let mut running = machine(InstanceState::Running);
+        let mut running = machine(MachineState::Running);
         running.lock = LockTag::Held {
             raw: Lock { user: "ann".into(), until: "2023-01-10T22:45:00.0Z".into() },
             until: at(1_673_390_700),
@@ -401,11 +401,11 @@ mod tests {
     #[test]
     fn a_machine_is_taken_to_be_turning_for_as_long_as_a_describe_may_lag() {
         let table = [
-            (Action::Start, InstanceState::Stopped, Some(at(105))),
-            (Action::Stop, InstanceState::Running, Some(at(105))),
-            (Action::Start, InstanceState::Running, None),
-            (Action::Stop, InstanceState::Stopped, None),
-            (Action::Stop, InstanceState::Stopping, None),
+            (Action::Start, MachineState::Stopped, Some(at(105))),
+            (Action::Stop, MachineState::Running, Some(at(105))),
+            (Action::Start, MachineState::Running, None),
+            (Action::Stop, MachineState::Stopped, None),
+            (Action::Stop, MachineState::Stopping, None),
         ];
         for (action, state, expected) in table {
             let mut attempts = Attempts::default();
@@ -422,11 +422,11 @@ mod tests {
     fn a_call_that_nobody_repeated_when_it_could_be_is_forgotten_but_not_while_the_machine_turns() {
         let mut attempts = Attempts::default();
         attempts.succeeded("i-1", Action::Start, at(100));
-        attempts.observed(&[machine(InstanceState::Pending)], at(1000));
+        attempts.observed(&[machine(MachineState::Pending)], at(1000));
         assert_eq!(attempts.permission("i-1", &Action::Start, at(1000)), Permission::Now { times: 1 });
-        attempts.observed(&[machine(InstanceState::Stopped)], at(164));
+        attempts.observed(&[machine(MachineState::Stopped)], at(164));
         assert_eq!(attempts.permission("i-1", &Action::Start, at(164)), Permission::Now { times: 1 });
-        attempts.observed(&[machine(InstanceState::Stopped)], at(165));
+        attempts.observed(&[machine(MachineState::Stopped)], at(165));
         assert_eq!(attempts.permission("i-1", &Action::Start, at(165)), Permission::Now { times: 0 });
     }
 
@@ -434,7 +434,7 @@ mod tests {
     fn what_waits_for_its_turn_was_not_sent_and_may_be_when_that_comes() {
         let mut attempts = Attempts::default();
         attempts.queued("i-1", Action::Start, at(100), at(160));
-        let stopped = [machine(InstanceState::Stopped)];
+        let stopped = [machine(MachineState::Stopped)];
         assert_eq!(attempts.permission("i-1", &Action::Start, at(114)), Permission::Later(at(115)));
         assert_eq!(attempts.permission("i-1", &Action::Start, at(115)), Permission::Now { times: 0 });
         assert_eq!(
@@ -454,11 +454,11 @@ mod tests {
     #[test]
     fn a_machine_on_its_way_is_known_since_it_was_first_seen_so() {
         let mut attempts = Attempts::default();
-        let stopping = [machine(InstanceState::Stopping)];
+        let stopping = [machine(MachineState::Stopping)];
         attempts.observed(&stopping, at(100));
         attempts.observed(&stopping, at(110));
         assert_eq!(attempts.last_unseen(&stopping), Some(at(100)));
-        attempts.observed(&[machine(InstanceState::Stopped)], at(120));
+        attempts.observed(&[machine(MachineState::Stopped)], at(120));
         assert_eq!(attempts.last_unseen(&stopping), None);
     }
 }

@@ -11,24 +11,24 @@ use jiff::Timestamp;
 use crate::decide::{
     groups::{
         attempts::{Action, Attempts, Permission},
-        instance::Instance,
+        builder::OBSERVE_AHEAD,
+        machine::Machine,
         output::{Call, Decision, Finalizer},
-        pass::LOOK_AHEAD,
     },
     settings::Settings,
 };
 use booking_calendar::instant::{after, elapsed};
 
-/// A start goes by what was seen no longer ago than this: a group is looked at [`LOOK_AHEAD`] before its window begins,
+/// A start goes by what was seen no longer ago than this: a group is looked at [`OBSERVE_AHEAD`] before its window begins,
 /// and that look may take a while.
 const YOUNG: Duration = Duration::from_secs(15);
 /// What was seen before is of use until it is older than so many intervals.
 const INTERVALS: u32 = 2;
 
 /// Whether the group must be looked at before a decision is carried out that was made from what was seen at `seen`.
-pub fn must_look(
+pub fn must_observe(
     decision: &Decision,
-    (instances, seen): (&[Instance], Timestamp),
+    (instances, seen): (&[Machine], Timestamp),
     attempts: &Attempts,
     settings: &Settings,
     now: Timestamp,
@@ -40,7 +40,7 @@ pub fn must_look(
     // What was sent since, even in vain, may have had an effect.
     let outdated = attempts.last().is_some_and(|last| last >= seen);
     let harmless = |call: &Call| matches!(call, Call::Start(_)) && age <= YOUNG;
-    let begins_soon = decision.wake_at.is_some_and(|at| at <= after(now, LOOK_AHEAD));
+    let begins_soon = decision.wake_at.is_some_and(|at| at <= after(now, OBSERVE_AHEAD));
     age > settings.observe_interval * INTERVALS
         || seen > now
         || on_its_way
@@ -49,7 +49,7 @@ pub fn must_look(
         || decision.forgets_locks
         || !decision.calls.iter().all(harmless)
         || decision.finalizer == Finalizer::Remove
-        || (begins_soon && age > LOOK_AHEAD)
+        || (begins_soon && age > OBSERVE_AHEAD)
 }
 
 /// Whether the starts of a decision that was made from what was seen at `seen` may go out before the group is looked at:
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
     use crate::decide::{
-        groups::instance::{InstanceState, LockTag},
+        groups::machine::{LockTag, MachineState},
         settings::tests::settings,
     };
 
@@ -80,8 +80,8 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    fn machine(state: InstanceState) -> [Instance; 1] {
-        [Instance {
+    fn machine(state: MachineState) -> [Machine; 1] {
+        [Machine {
             id: "i-1".into(),
             state,
             state_reason: None,
@@ -92,9 +92,9 @@ mod tests {
         }]
     }
 
-    fn looks(decision: &Decision, state: InstanceState, age: i64) -> bool {
+    fn looks(decision: &Decision, state: MachineState, age: i64) -> bool {
         let instances = machine(state);
-        must_look(decision, (&instances, at(-age)), &Attempts::default(), &settings(), at(0))
+        must_observe(decision, (&instances, at(-age)), &Attempts::default(), &settings(), at(0))
     }
 
     fn calls(call: Call) -> Decision {
@@ -104,45 +104,48 @@ mod tests {
     #[test]
     fn what_rests_is_not_looked_at_unless_nobody_has_for_long() {
         let nothing = Decision { wake_at: Some(at(3600)), ..Decision::default() };
-        assert!(!looks(&nothing, InstanceState::Stopped, 500));
-        assert!(looks(&nothing, InstanceState::Stopped, 601), "twice the interval");
-        assert!(looks(&nothing, InstanceState::Stopped, -1), "the clock went back");
-        assert!(looks(&nothing, InstanceState::Stopping, 1), "it is on its way");
-        let [mut database] = machine(InstanceState::Stopped);
+        assert!(!looks(&nothing, MachineState::Stopped, 500));
+        assert!(looks(&nothing, MachineState::Stopped, 601), "twice the interval");
+        assert!(looks(&nothing, MachineState::Stopped, -1), "the clock went back");
+        assert!(looks(&nothing, MachineState::Stopping, 1), "it is on its way");
+        let [mut database] = machine(MachineState::Stopped);
         database.restarts_at = Some(at(0));
         let known = (&[database][..], at(-1));
-        assert!(must_look(&nothing, known, &Attempts::default(), &settings(), at(0)), "RDS has started it");
+        assert!(
+            must_observe(&nothing, known, &Attempts::default(), &settings(), at(0)),
+            "RDS has started it"
+        );
     }
 
     #[test]
     fn a_start_goes_by_what_was_seen_a_moment_ago_and_nothing_else_does() {
         let ids = || vec!["i-1".to_owned()];
         let lock = || Lock { user: "ann".into(), until: at(60).to_string() };
-        assert!(!looks(&calls(Call::Start(ids())), InstanceState::Stopped, 15));
-        assert!(looks(&calls(Call::Start(ids())), InstanceState::Stopped, 16));
+        assert!(!looks(&calls(Call::Start(ids())), MachineState::Stopped, 15));
+        assert!(looks(&calls(Call::Start(ids())), MachineState::Stopped, 16));
         for call in [Call::Stop(ids()), Call::Lock(lock(), ids()), Call::Unlock(lock(), ids())] {
-            assert!(looks(&calls(call), InstanceState::Running, 0));
+            assert!(looks(&calls(call), MachineState::Running, 0));
         }
         let remove = Decision { finalizer: Finalizer::Remove, ..Decision::default() };
-        assert!(looks(&remove, InstanceState::Stopped, 0));
+        assert!(looks(&remove, MachineState::Stopped, 0));
     }
 
     #[test]
     fn a_group_is_looked_at_shortly_before_something_begins() {
         let soon = Decision { wake_at: Some(at(10)), ..Decision::default() };
-        assert!(looks(&soon, InstanceState::Stopped, 11));
-        assert!(!looks(&soon, InstanceState::Stopped, 10));
+        assert!(looks(&soon, MachineState::Stopped, 11));
+        assert!(!looks(&soon, MachineState::Stopped, 10));
         let later = Decision { wake_at: Some(at(11)), ..Decision::default() };
-        assert!(!looks(&later, InstanceState::Stopped, 11));
+        assert!(!looks(&later, MachineState::Stopped, 11));
     }
 
     #[test]
     fn what_was_sent_and_has_not_shown_is_looked_for() {
         let mut attempts = Attempts::default();
         attempts.succeeded("i-1", Action::Start, at(-2));
-        let stopped = machine(InstanceState::Stopped);
+        let stopped = machine(MachineState::Stopped);
         let look = |attempts: &Attempts| {
-            must_look(&Decision::default(), (&stopped, at(-1)), attempts, &settings(), at(0))
+            must_observe(&Decision::default(), (&stopped, at(-1)), attempts, &settings(), at(0))
         };
         assert!(look(&attempts));
         assert!(!look(&Attempts::default()));
@@ -153,7 +156,7 @@ mod tests {
         assert!(look(&attempts));
         // and so is what is about to be forgotten
         let forgets = Decision { forgets_locks: true, ..Decision::default() };
-        assert!(looks(&forgets, InstanceState::Stopped, 0));
+        assert!(looks(&forgets, MachineState::Stopped, 0));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct Waiting {
     pub user: String,
     /// When that window ends.
     pub until: Timestamp,
-    /// Place among the Bookings that wait, from 1.
+    /// Location among the Bookings that wait, from 1.
     pub place: usize,
 }
 

@@ -4,8 +4,7 @@ use crate::api::{OnDelete, RESOURCE_TYPES, Resource, WhenIdle};
 
 use crate::decide::{
     groups::claim::Claim,
-    locations::{NotAllowed, Place, Places},
-    settings::Settings,
+    locations::{Location, Locations, NotAllowed},
 };
 use booking_decision::{
     InvalidSpec,
@@ -31,7 +30,7 @@ pub struct Group {
     /// Which machines.
     pub key: GroupKey,
     /// Where they are, and how to get there.
-    pub place: Place,
+    pub location: Location,
     /// What happens to them while nobody holds them; absent is a policy of its own.
     pub when_idle: Option<WhenIdle>,
     /// What happens to them when the Resource goes.
@@ -54,20 +53,20 @@ pub enum NoGroup {
 ///
 /// # Errors
 /// [`NoGroup`] names the first field that makes no sense or is not allowed.
-pub fn validate(resource: &Resource, places: &Places) -> Result<Group, NoGroup> {
+pub fn validate(resource: &Resource, locations: &Locations) -> Result<Group, NoGroup> {
     let (type_, tag) = machines(resource).map_err(NoGroup::Invalid)?;
     let spec = &resource.spec;
     let namespace = resource.metadata.namespace.as_deref().unwrap_or_default();
-    let place = places.find(namespace, spec.role_arn.as_deref(), spec.region.as_deref());
-    let place = place.map_err(NoGroup::NotAllowed)?;
+    let location = locations.find(namespace, spec.role_arn.as_deref(), spec.region.as_deref());
+    let location = location.map_err(NoGroup::NotAllowed)?;
     Ok(Group {
         key: GroupKey {
             type_: type_.to_owned(),
-            account: place.account.clone(),
-            region: place.region.clone(),
+            account: location.account.clone(),
+            region: location.region.clone(),
             tag: tag.to_owned(),
         },
-        place,
+        location,
         when_idle: spec.when_idle,
         on_delete: spec.on_delete.unwrap_or(OnDelete::Release),
     })
@@ -85,20 +84,23 @@ fn machines(resource: &Resource) -> Result<(&str, &str), InvalidSpec> {
     Ok((type_, tag))
 }
 
-/// The group that must be observed before a decision, if any.
-pub fn group_to_observe(resource: &Resource, claim: Claim, settings: &Settings) -> Option<Group> {
-    standing(resource, claim, settings).ok()
-}
-
 /// Why a Resource acts on nothing.
-pub(crate) enum Blocked {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// A field makes no sense.
     Invalid(InvalidSpec),
+    /// It asks for an account or region that its namespace may not use.
     NotAllowed(NotAllowed),
+    /// Another Resource acts on its group.
     Claimed,
 }
 
-pub(crate) fn standing(resource: &Resource, claim: Claim, settings: &Settings) -> Result<Group, Blocked> {
-    let group = validate(resource, &settings.places).map_err(|why| match why {
+/// The group that a Resource acts on.
+///
+/// # Errors
+/// [`Blocked`] says why it acts on none.
+pub fn standing(resource: &Resource, claim: Claim, locations: &Locations) -> Result<Group, Blocked> {
+    let group = validate(resource, locations).map_err(|why| match why {
         NoGroup::Invalid(error) => Blocked::Invalid(error),
         NoGroup::NotAllowed(error) => Blocked::NotAllowed(error),
     })?;

@@ -10,10 +10,11 @@ use std::time::Duration;
 use crate::api::{Booking, Lock, Resource, ResourceHolder, ResourceStatus};
 use jiff::Timestamp;
 
+use super::input::ReadBooking;
 use crate::decide::groups::{
     booking::ValidBooking,
     grant::Grant,
-    instance::{LockTag, same_lock},
+    machine::{LockTag, same_lock},
 };
 use booking_calendar::instant::{self, after};
 use booking_decision::text::{cut, user_name};
@@ -75,14 +76,16 @@ impl Hold {
 }
 
 /// Reads `spec.booked_by` and `spec.booked_until`, given all Bookings of the Resource.
-pub fn manual_hold(resource: &Resource, bookings: &[&Booking], now: Timestamp) -> ManualHold {
+pub fn manual_hold(resource: &Resource, bookings: &[ReadBooking<'_>], now: Timestamp) -> ManualHold {
     let by = resource.spec.booked_by.clone().unwrap_or_default();
     let until = resource.spec.booked_until.clone().unwrap_or_default();
     if by.is_empty() && until.is_empty() {
         return ManualHold::None;
     }
     let lock = Lock { user: by, until };
-    if let Some(booking) = bookings.iter().find(|booking| is_trace_of(&lock, booking, now)) {
+    if let Some(booking) =
+        bookings.iter().map(|it| it.booking).find(|booking| is_trace_of(&lock, booking, now))
+    {
         let booking_uid = booking.metadata.uid.clone().unwrap_or_default();
         return ManualHold::Trace(Trace { lock, booking_uid });
     }
@@ -161,7 +164,7 @@ pub fn hold_now(
 
 /// The part of a Resource's status that tells our locks from foreign ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
+pub struct LockHistory {
     /// The holder, as recorded.
     pub holder: Option<ResourceHolder>,
     /// Earlier locks of ours that have not expired.
@@ -174,8 +177,8 @@ pub struct Ledger {
     pub is_ahead: bool,
 }
 
-impl Ledger {
-    /// The next ledger: `hold` is in force, everything that was in force before is remembered until
+impl LockHistory {
+    /// The next lock_history: `hold` is in force, everything that was in force before is remembered until
     /// it expires. Unchanged where nothing changed hands.
     pub fn next(status: &ResourceStatus, hold: Option<&Hold>, manual: &ManualHold, now: Timestamp) -> Self {
         let holder = hold.map(Hold::record);
@@ -206,7 +209,7 @@ impl Ledger {
         }
     }
 
-    /// The next ledger where nobody holds the group yet, but locks of `next` are written ahead: recorded before they are.
+    /// The next lock_history where nobody holds the group yet, but locks of `next` are written ahead: recorded before they are.
     pub fn ahead(status: &ResourceStatus, next: &Hold, manual: &ManualHold, now: Timestamp) -> Self {
         let gone = status.holder.as_ref().is_some_and(|holder| *holder != next.record());
         let idle_since = if gone { Some(instant::seconds(now)) } else { status.idle_since.clone() };
@@ -273,7 +276,12 @@ pub enum LockStanding {
 }
 
 /// Judges a lock tag.
-pub fn lock_standing(tag: &LockTag, wanted: Option<&Lock>, ledger: &Ledger, now: Timestamp) -> LockStanding {
+pub fn lock_standing(
+    tag: &LockTag,
+    wanted: Option<&Lock>,
+    lock_history: &LockHistory,
+    now: Timestamp,
+) -> LockStanding {
     match tag {
         LockTag::Absent => LockStanding::Free,
         LockTag::Malformed { .. } => LockStanding::Malformed,
@@ -281,7 +289,7 @@ pub fn lock_standing(tag: &LockTag, wanted: Option<&Lock>, ledger: &Ledger, now:
             LockStanding::AsWanted
         }
         LockTag::Held { raw, until }
-            if *until <= now || ledger.is_ours(raw) || ledger.is_altered(wanted, raw) =>
+            if *until <= now || lock_history.is_ours(raw) || lock_history.is_altered(wanted, raw) =>
         {
             LockStanding::Stale(raw.clone())
         }

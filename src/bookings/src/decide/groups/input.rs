@@ -1,9 +1,18 @@
 //! What a decision about a group depends on.
 
-use crate::api::{Booking, Resource};
+use std::borrow::Cow;
+
+use booking_decision::InvalidSpec;
 use jiff::Timestamp;
 
-use crate::decide::groups::{attempts::Attempts, claim::Claim, instance::Instance, notices::Deliveries};
+use super::{
+    attempts::Attempts,
+    booking::{ValidBooking, validate},
+    group::{Blocked, Group},
+    machine::Machine,
+    notices::Deliveries,
+};
+use crate::api::{Booking, Resource};
 
 /// What was observed of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,26 +27,47 @@ pub enum Observation {
         retry_at: Timestamp,
     },
     /// All machines of the group.
-    Seen(Vec<Instance>),
+    Seen(Vec<Machine>),
+}
+
+/// A Booking, and what it means: it is read once per version, not once per decision.
+#[derive(Clone, Debug)]
+pub struct ReadBooking<'a> {
+    /// As it is stored.
+    pub booking: &'a Booking,
+    /// What it means, or what is wrong with it.
+    pub read: Cow<'a, Result<ValidBooking, InvalidSpec>>,
+}
+
+impl<'a> ReadBooking<'a> {
+    /// Reads a Booking now.
+    pub fn new(booking: &'a Booking) -> Self {
+        Self { booking, read: Cow::Owned(validate(booking)) }
+    }
+
+    /// A Booking that was read before.
+    pub fn known(booking: &'a Booking, read: &'a Result<ValidBooking, InvalidSpec>) -> Self {
+        Self { booking, read: Cow::Borrowed(read) }
+    }
 }
 
 /// Everything a decision depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct World<'a> {
+pub struct GroupInput<'a> {
     /// The Resource, if it exists.
     pub resource: Option<&'a Resource>,
+    /// Which group the Resource stands for, or why it acts on none; None without a Resource.
+    pub standing: Option<&'a Result<Group, Blocked>>,
     /// All Bookings that name it.
-    pub bookings: &'a [&'a Booking],
+    pub bookings: &'a [ReadBooking<'a>],
     /// What was observed of its group.
     pub observation: &'a Observation,
     /// What this process sent lately.
     pub attempts: &'a Attempts,
     /// What became of the notices that were handed out.
     pub deliveries: &'a Deliveries,
-    /// Whether this Resource is the one that acts on its group.
-    pub claim: Claim,
     /// So many groups will be locked soon that their locks are written ahead.
-    pub locks_ahead: bool,
+    pub prelocks: bool,
     /// The time.
     pub now: Timestamp,
 }

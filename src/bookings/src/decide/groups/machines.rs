@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use crate::decide::groups::{
     attempts::{Action, Attempts, Permission},
-    hold::{Ledger, LockStanding, is_unexpired, lock_standing},
-    instance::{Instance, InstanceState},
+    hold::{LockHistory, LockStanding, is_unexpired, lock_standing},
+    machine::{Machine, MachineState},
 };
 
 /// What the group is wanted to be.
@@ -23,7 +23,7 @@ pub enum Goal {
         stop: bool,
     },
     /// Stopped still, locked already: somebody's time is about to begin.
-    Ahead {
+    Prelocked {
         /// The lock tags.
         lock: Lock,
         /// Whether there is time to write them.
@@ -35,7 +35,7 @@ impl Goal {
     /// The lock that machines should show.
     fn lock(&self) -> Option<&Lock> {
         match self {
-            Self::Held(lock) | Self::Ahead { lock, .. } => Some(lock),
+            Self::Held(lock) | Self::Prelocked { lock, .. } => Some(lock),
             Self::Idle { .. } => None,
         }
     }
@@ -43,7 +43,7 @@ impl Goal {
 
 /// The actions to send now, machines of one action together, and how far the group is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drive {
+pub struct MachineActions {
     /// Machines to start.
     pub start: Vec<String>,
     /// Machines to stop.
@@ -53,12 +53,12 @@ pub struct Drive {
     /// Machines to unlock, by the lock that they must still carry.
     pub unlock: BTreeMap<Lock, Vec<String>>,
     /// How far the group is.
-    pub tally: Tally,
+    pub summary: GroupSummary,
 }
 
 /// How far a group is. Machines that another controller owns are counted apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct GroupSummary {
     /// Machines, terminated ones not counted.
     pub total: usize,
     /// Machines that run.
@@ -99,40 +99,42 @@ pub struct Tally {
 }
 
 /// Decides for each machine.
-pub fn drive(
-    instances: &[Instance],
+pub fn actions(
+    instances: &[Machine],
     goal: &Goal,
-    ledger: &Ledger,
+    lock_history: &LockHistory,
     attempts: &Attempts,
     now: Timestamp,
-) -> Drive {
-    let mut drive = Drive::default();
+) -> MachineActions {
+    let mut actions = MachineActions::default();
     let wanted = goal.lock();
-    for instance in instances.iter().filter(|instance| instance.state != InstanceState::Terminated) {
-        let standing = lock_standing(&instance.lock, wanted, ledger, now);
+    for instance in instances.iter().filter(|instance| instance.state != MachineState::Terminated) {
+        let standing = lock_standing(&instance.lock, wanted, lock_history, now);
         let turning = attempts.turning_until(instance, now);
-        drive.tally.count(instance, goal, &standing, turning);
+        actions.summary.count(instance, goal, &standing, turning);
         let needs = match (&instance.owner, &standing) {
-            (Some(_), LockStanding::Stale(lock)) if ledger.is_ours(lock) || !is_unexpired(lock, now) => {
+            (Some(_), LockStanding::Stale(lock))
+                if lock_history.is_ours(lock) || !is_unexpired(lock, now) =>
+            {
                 vec![Action::Unlock(lock.clone())]
             }
             (Some(_), _) | (None, LockStanding::Foreign(..)) => vec![],
             (None, _) => needs(instance, goal, &standing),
         };
         for action in needs {
-            drive.consider(instance, action, attempts, now);
+            actions.consider(instance, action, attempts, now);
         }
     }
-    drive
+    actions
 }
 
 /// What a machine that we may touch lacks for the goal.
-fn needs(instance: &Instance, goal: &Goal, standing: &LockStanding) -> Vec<Action> {
+fn needs(instance: &Machine, goal: &Goal, standing: &LockStanding) -> Vec<Action> {
     let mut needs = Vec::new();
     match (goal, instance.state) {
-        (Goal::Held(_), InstanceState::Stopped) => needs.push(Action::Start),
+        (Goal::Held(_), MachineState::Stopped) => needs.push(Action::Start),
         // Half a lock may be somebody's: what carries it is not stopped.
-        (Goal::Idle { stop: true }, InstanceState::Running)
+        (Goal::Idle { stop: true }, MachineState::Running)
             if *standing != LockStanding::Malformed && instance.unstoppable.is_none() =>
         {
             needs.push(Action::Stop);
@@ -140,10 +142,10 @@ fn needs(instance: &Instance, goal: &Goal, standing: &LockStanding) -> Vec<Actio
         _ => {}
     }
     match (goal, standing) {
-        (Goal::Ahead { lock, write: true }, LockStanding::Free | LockStanding::Stale(_)) => {
+        (Goal::Prelocked { lock, write: true }, LockStanding::Free | LockStanding::Stale(_)) => {
             needs.push(Action::Lock(lock.clone()));
         }
-        (Goal::Held(_), LockStanding::AsWanted) | (Goal::Ahead { .. }, _) => {}
+        (Goal::Held(_), LockStanding::AsWanted) | (Goal::Prelocked { .. }, _) => {}
         // A lock that nobody can honour keeps no Booking out.
         (Goal::Held(lock), _) => needs.push(Action::Lock(lock.clone())),
         (Goal::Idle { .. }, LockStanding::Stale(lock)) => needs.push(Action::Unlock(lock.clone())),
@@ -152,42 +154,42 @@ fn needs(instance: &Instance, goal: &Goal, standing: &LockStanding) -> Vec<Actio
     needs
 }
 
-fn is_done(instance: &Instance, goal: &Goal, standing: &LockStanding) -> bool {
+fn is_done(instance: &Machine, goal: &Goal, standing: &LockStanding) -> bool {
     match goal {
         Goal::Held(_) => instance.state.runs() && *standing == LockStanding::AsWanted,
         Goal::Idle { stop } => {
-            let rests = instance.state == InstanceState::Stopped
+            let rests = instance.state == MachineState::Stopped
                 || (instance.unstoppable.is_some() && instance.state.runs());
             (!stop || rests) && *standing == LockStanding::Free
         }
-        Goal::Ahead { .. } => {
-            instance.state == InstanceState::Stopped
+        Goal::Prelocked { .. } => {
+            instance.state == MachineState::Stopped
                 && matches!(standing, LockStanding::Free | LockStanding::AsWanted)
         }
     }
 }
 
-impl Drive {
+impl MachineActions {
     /// Whether nothing is to be sent.
     pub fn is_empty(&self) -> bool {
         self.start.is_empty() && self.stop.is_empty() && self.lock.is_empty() && self.unlock.is_empty()
     }
 
     /// Sends an action now, or notes when it may go out again.
-    fn consider(&mut self, instance: &Instance, action: Action, attempts: &Attempts, now: Timestamp) {
+    fn consider(&mut self, instance: &Machine, action: Action, attempts: &Attempts, now: Timestamp) {
         let id = &instance.id;
         if let Some(error) = attempts.error(id, &action) {
-            self.tally.failing.push((id.clone(), error.to_owned()));
+            self.summary.failing.push((id.clone(), error.to_owned()));
         } else if attempts.fruitless(id, &action, now) > 0 {
-            self.tally.failing.push((id.clone(), fell_back(instance, &action)));
+            self.summary.failing.push((id.clone(), fell_back(instance, &action)));
         }
         // A lock that waits keeps nobody from the machine.
         let power = matches!(action, Action::Start | Action::Stop);
         if let Some(turn) = attempts.turn_of(id, &action, now).filter(|_| power) {
-            self.tally.queued_until = self.tally.queued_until.max(Some(turn));
+            self.summary.queued_until = self.summary.queued_until.max(Some(turn));
         }
         if let Permission::Later(time) = attempts.permission(id, &action, now) {
-            self.tally.try_again_at(time);
+            self.summary.try_again_at(time);
             return;
         }
         match action {
@@ -199,7 +201,7 @@ impl Drive {
     }
 }
 
-fn fell_back(instance: &Instance, action: &Action) -> String {
+fn fell_back(instance: &Machine, action: &Action) -> String {
     let what = match action {
         Action::Start => "was started but does not run",
         Action::Stop => "was stopped but still runs",
@@ -212,11 +214,11 @@ fn fell_back(instance: &Instance, action: &Action) -> String {
     }
 }
 
-impl Tally {
+impl GroupSummary {
     /// `turning` is set while the machine is about to leave the state that it shows.
     fn count(
         &mut self,
-        instance: &Instance,
+        instance: &Machine,
         goal: &Goal,
         standing: &LockStanding,
         turning: Option<Timestamp>,
@@ -238,7 +240,7 @@ impl Tally {
         self.count_databases(instance, goal);
         self.moving += usize::from(instance.state.is_moving() || turning.is_some());
         self.done += usize::from(turning.is_none() && is_done(instance, goal, standing));
-        self.stopped += usize::from(turning.is_none() && instance.state == InstanceState::Stopped);
+        self.stopped += usize::from(turning.is_none() && instance.state == MachineState::Stopped);
         match standing {
             LockStanding::Foreign(lock, _) => self.foreign.push((instance.id.clone(), lock.clone())),
             LockStanding::Malformed => self.malformed.push(instance.id.clone()),
@@ -247,20 +249,20 @@ impl Tally {
     }
 
     /// What only databases have.
-    fn count_databases(&mut self, instance: &Instance, goal: &Goal) {
+    fn count_databases(&mut self, instance: &Machine, goal: &Goal) {
         let named = |what: &str| (instance.id.clone(), what.to_owned());
         let reason = instance.state_reason.as_deref().unwrap_or("busy");
         if let Some(why) = &instance.unstoppable {
             self.unstoppable.push(named(why));
-        } else if instance.state == InstanceState::Busy && *goal == (Goal::Idle { stop: true }) {
+        } else if instance.state == MachineState::Busy && *goal == (Goal::Idle { stop: true }) {
             self.busy.push(named(reason));
         }
         match instance.state {
-            InstanceState::Broken => {
+            MachineState::Broken => {
                 self.broken += 1;
                 self.failing.push(named(&format!("{reason}: of no use before somebody has mended it")));
             }
-            InstanceState::Stopped => {
+            MachineState::Stopped => {
                 let at = [self.restarts_at, instance.restarts_at].into_iter().flatten().min();
                 self.restarts_at = at;
             }
@@ -278,7 +280,7 @@ mod tests {
     use crate::api::ResourceStatus;
 
     use super::*;
-    use crate::decide::groups::{hold::ManualHold, instance::LockTag};
+    use crate::decide::groups::{hold::ManualHold, machine::LockTag};
     use booking_decision::Backoff;
 
     const NOW: i64 = 1_800_000_000;
@@ -291,10 +293,10 @@ mod tests {
         Lock { user: "ann".into(), until: at(3600).to_string() }
     }
 
-    fn machine(state: InstanceState, locked: bool) -> Instance {
+    fn machine(state: MachineState, locked: bool) -> Machine {
         let held = LockTag::Held { raw: lock(), until: at(3600) };
         let lock = if locked { held } else { LockTag::Absent };
-        Instance {
+        Machine {
             id: "i-1".into(),
             state,
             state_reason: Some("User initiated".into()),
@@ -306,14 +308,14 @@ mod tests {
     }
 
     /// What is said of a machine to which an action was sent twice, the last time just now.
-    fn said(instance: Instance, goal: &Goal, action: &Action) -> String {
-        let ledger = Ledger { released: vec![lock()], ..Ledger::default() };
+    fn said(instance: Machine, goal: &Goal, action: &Action) -> String {
+        let lock_history = LockHistory { released: vec![lock()], ..LockHistory::default() };
         let mut attempts = Attempts::default();
         attempts.succeeded("i-1", action.clone(), at(-60));
         attempts.succeeded("i-1", action.clone(), at(0));
-        let drive = drive(&[instance], goal, &ledger, &attempts, at(1));
-        assert!(drive.is_empty(), "it is too early to repeat it");
-        drive.tally.failing.into_iter().map(|(_, what)| what).collect()
+        let actions = actions(&[instance], goal, &lock_history, &attempts, at(1));
+        assert!(actions.is_empty(), "it is too early to repeat it");
+        actions.summary.failing.into_iter().map(|(_, what)| what).collect()
     }
 
     #[test]
@@ -321,22 +323,22 @@ mod tests {
         let (held, idle) = (Goal::Held(lock()), Goal::Idle { stop: true });
         let table = [
             (
-                InstanceState::Stopped,
+                MachineState::Stopped,
                 true,
                 &held,
                 Action::Start,
                 "was started but does not run: User initiated",
             ),
-            (InstanceState::Running, false, &idle, Action::Stop, "was stopped but still runs"),
+            (MachineState::Running, false, &idle, Action::Stop, "was stopped but still runs"),
             (
-                InstanceState::Running,
+                MachineState::Running,
                 false,
                 &held,
                 Action::Lock(lock()),
                 "was locked but does not show the lock",
             ),
             (
-                InstanceState::Stopped,
+                MachineState::Stopped,
                 true,
                 &idle,
                 Action::Unlock(lock()),
@@ -356,8 +358,7 @@ mod tests {
             base: std::time::Duration::from_secs(seconds),
             cap: std::time::Duration::from_mins(1),
         };
-        let named =
-            |id: &str, lock| Instance { id: id.into(), lock, ..machine(InstanceState::Stopped, false) };
+        let named = |id: &str, lock| Machine { id: id.into(), lock, ..machine(MachineState::Stopped, false) };
         let foreign = |second| LockTag::Held {
             raw: Lock { user: "eve".into(), until: at(second).to_string() },
             until: at(second),
@@ -372,9 +373,9 @@ mod tests {
             named("i-4", foreign(200)),
             named("i-5", foreign(100)),
         ];
-        let ledger = Ledger::next(&ResourceStatus::default(), None, &ManualHold::None, at(0));
-        let tally = drive(&machines, &Goal::Held(lock()), &ledger, &attempts, at(1)).tally;
-        assert_eq!((tally.retry_at, tally.foreign_until), (Some(at(10)), Some(at(100))));
-        assert_eq!((tally.failing.len(), tally.foreign.len()), (3, 2));
+        let lock_history = LockHistory::next(&ResourceStatus::default(), None, &ManualHold::None, at(0));
+        let summary = actions(&machines, &Goal::Held(lock()), &lock_history, &attempts, at(1)).summary;
+        assert_eq!((summary.retry_at, summary.foreign_until), (Some(at(10)), Some(at(100))));
+        assert_eq!((summary.failing.len(), summary.foreign.len()), (3, 2));
     }
 }

@@ -23,6 +23,7 @@ use booking_calendar::{
     window::Window,
     zone::time_zone,
 };
+pub use booking_decision::Delivery;
 use booking_decision::{EventType, condition::reason_of};
 
 pub use booking_decision::names::digest;
@@ -113,15 +114,6 @@ pub struct Notice {
     pub ready: String,
     /// When it is of no use any more.
     pub deadline: Timestamp,
-}
-
-/// What became of a notice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// When.
-    pub at: Timestamp,
-    /// Why it was given up, if it was.
-    pub problem: Option<String>,
 }
 
 /// What became of the notices that were handed out, as far as it is known.

@@ -62,7 +62,7 @@ pub struct Decision {
     /// A lock that will be wanted soon, and from when on: somebody's window is about to begin.
     pub expects_lock: Option<(Lock, Timestamp)>,
     /// Machines wait for their turn in the cloud's budget.
-    pub waits_for_turn: bool,
+    pub waits_for_budget: bool,
     /// Earlier locks, which might be in force, need not be remembered: no machine shows them.
     pub forgets_locks: bool,
     /// Bookings to be deleted, by uid: finished, and their time to stay is over.
@@ -74,7 +74,7 @@ pub struct Decision {
     /// When to decide again, whatever happens.
     pub wake_at: Option<Timestamp>,
     /// When to look at the group again, if nothing calls for it before.
-    pub look_by: Option<Timestamp>,
+    pub observe_by: Option<Timestamp>,
 }
 
 /// Where the calls of a decision stand among those of others.
@@ -97,7 +97,7 @@ pub enum Occasion {
     /// What was as it should be has got out of order.
     Repair,
     /// Something will fall due.
-    Ahead,
+    Upcoming,
 }
 
 impl Decision {
@@ -105,11 +105,11 @@ impl Decision {
     pub fn is_empty(&self) -> bool {
         let quiet = Self {
             wake_at: None,
-            look_by: None,
+            observe_by: None,
             notices: Vec::new(),
             expects: 0,
             expects_lock: None,
-            waits_for_turn: false,
+            waits_for_budget: false,
             forgets_locks: false,
             ..self.clone()
         };
@@ -118,6 +118,6 @@ impl Decision {
 
     /// When to decide or to look again.
     pub fn next(&self) -> Option<Timestamp> {
-        self.wake_at.into_iter().chain(self.look_by).min()
+        self.wake_at.into_iter().chain(self.observe_by).min()
     }
 }

@@ -15,13 +15,13 @@ use jiff::Timestamp;
 
 use crate::decide::groups::{
     booking::ValidBooking,
+    builder::DecisionBuilder,
     grant::Grant,
     hold::{Hold, ManualHold},
     input::Observation,
-    instance::{Instance, InstanceState},
+    machine::{Machine, MachineState},
     machines::Goal,
     output::{Occasion, Turn},
-    pass::Pass,
 };
 use booking_calendar::{instant::after, window::Window};
 
@@ -49,12 +49,12 @@ impl Next {
 
     /// What the group should be until then.
     pub(crate) fn goal(&self, now: Timestamp) -> Goal {
-        Goal::Ahead { lock: self.hold.lock(), write: after(now, LATEST) <= self.from }
+        Goal::Prelocked { lock: self.hold.lock(), write: after(now, LATEST) <= self.from }
     }
 
     /// Where its lock stands among other calls.
     pub(crate) fn turn(&self) -> Turn {
-        Turn { due: self.from, user: self.hold.user.clone(), occasion: Occasion::Ahead }
+        Turn { due: self.from, user: self.hold.user.clone(), occasion: Occasion::Upcoming }
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn wakes(from: Timestamp, created: Timestamp) -> [Timestamp; 2] {
     [earliest, after(earliest.max(created), TOLD)]
 }
 
-impl Pass<'_> {
+impl DecisionBuilder<'_> {
     /// Whose window is the next, if it begins soon and nobody holds the group until then.
     pub(crate) fn next_hold(
         &self,
@@ -100,7 +100,7 @@ impl Pass<'_> {
     pub(crate) fn is_unlocked(&self, next: &Next) -> bool {
         let Observation::Seen(instances) = self.world.observation else { return false };
         let lock = [next.hold.lock()];
-        let ours = |it: &&Instance| it.state != InstanceState::Terminated && it.owner.is_none();
+        let ours = |it: &&Machine| it.state != MachineState::Terminated && it.owner.is_none();
         instances.iter().filter(ours).any(|instance| !instance.lock.is_one_of(&lock))
     }
 
@@ -110,8 +110,8 @@ impl Pass<'_> {
         // Not seen for a moment, it stands.
         let Observation::Seen(instances) = self.world.observation else { return is_recorded };
         let is_time = next.told <= self.world.now && after(self.world.now, LATEST) <= next.from;
-        let is_called_for = self.world.locks_ahead && is_time && self.is_unlocked(next);
-        let rests = |state| matches!(state, InstanceState::Stopped | InstanceState::Terminated);
+        let is_called_for = self.world.prelocks && is_time && self.is_unlocked(next);
+        let rests = |state| matches!(state, MachineState::Stopped | MachineState::Terminated);
         (is_called_for || is_recorded) && instances.iter().all(|instance| rests(instance.state))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::decide::groups::{
     group::GroupKey,
-    machines::{Goal, Tally},
+    machines::{Goal, GroupSummary},
 };
 use booking_calendar::instant;
 use booking_decision::condition::list;
@@ -72,14 +72,14 @@ impl Progress {
 }
 
 /// How far a group is towards its goal.
-pub fn progress(key: &GroupKey, tally: &Tally, goal: &Goal) -> Progress {
-    if tally.managed == 0 {
-        return nothing_to_manage(key, tally);
+pub fn progress(key: &GroupKey, summary: &GroupSummary, goal: &Goal) -> Progress {
+    if summary.managed == 0 {
+        return nothing_to_manage(key, summary);
     }
-    if !tally.failing.is_empty() {
-        return Progress::new(false, reason::CLOUD_ERROR, failing(tally));
+    if !summary.failing.is_empty() {
+        return Progress::new(false, reason::CLOUD_ERROR, failing(summary));
     }
-    if let Some(turn) = tally.queued_until {
+    if let Some(turn) = summary.queued_until {
         let message = format!(
             "the account's budget of calls is used up, others come first; its turn is expected by {}",
             instant::seconds(whole_minute(turn))
@@ -87,28 +87,28 @@ pub fn progress(key: &GroupKey, tally: &Tally, goal: &Goal) -> Progress {
         return Progress::new(false, reason::QUEUED_FOR_CLOUD_BUDGET, message);
     }
     match goal {
-        Goal::Held(_) if tally.done == tally.managed => {
+        Goal::Held(_) if summary.done == summary.managed => {
             Progress::new(true, reason::HELD, "all machines run and are locked for the holder")
         }
-        _ if !tally.foreign.is_empty() => Progress::new(false, reason::FOREIGN_LOCK, foreign(tally)),
+        _ if !summary.foreign.is_empty() => Progress::new(false, reason::FOREIGN_LOCK, foreign(summary)),
         Goal::Held(_) => Progress::new(false, reason::STARTING, "machines are being started and locked"),
         // Ids, not text: a malformed tag is somebody's free text.
-        Goal::Idle { .. } | Goal::Ahead { .. } if !tally.malformed.is_empty() => {
-            Progress::new(false, reason::FOREIGN_LOCK, malformed(tally))
+        Goal::Idle { .. } | Goal::Prelocked { .. } if !summary.malformed.is_empty() => {
+            Progress::new(false, reason::FOREIGN_LOCK, malformed(summary))
         }
         // People see a group at rest.
-        Goal::Ahead { .. } => Progress::new(true, reason::STOPPED, "all machines are stopped"),
-        Goal::Idle { .. } if tally.done < tally.managed && !tally.busy.is_empty() => {
-            let busy = list(tally.busy.iter().map(|(id, at)| format!("{id} ({at})")));
+        Goal::Prelocked { .. } => Progress::new(true, reason::STOPPED, "all machines are stopped"),
+        Goal::Idle { .. } if summary.done < summary.managed && !summary.busy.is_empty() => {
+            let busy = list(summary.busy.iter().map(|(id, at)| format!("{id} ({at})")));
             Progress::new(false, reason::STOPPING, format!("stopped once they can be: {busy}"))
         }
-        Goal::Idle { .. } if tally.done < tally.managed => {
+        Goal::Idle { .. } if summary.done < summary.managed => {
             Progress::new(false, reason::STOPPING, "machines are being stopped and unlocked")
         }
-        Goal::Idle { stop: true } if !tally.unstoppable.is_empty() => {
-            Progress::new(true, reason::IDLE, format!("nobody holds the group; {}", unstoppable(tally)))
+        Goal::Idle { stop: true } if !summary.unstoppable.is_empty() => {
+            Progress::new(true, reason::IDLE, format!("nobody holds the group; {}", unstoppable(summary)))
         }
-        Goal::Idle { stop } if *stop || tally.stopped == tally.managed => {
+        Goal::Idle { stop } if *stop || summary.stopped == summary.managed => {
             Progress::new(true, reason::STOPPED, "all machines are stopped")
         }
         Goal::Idle { .. } => {
@@ -123,12 +123,12 @@ fn whole_minute(instant: Timestamp) -> Timestamp {
     Timestamp::from_second(second + (60 - second.rem_euclid(60)) % 60).unwrap_or(instant)
 }
 
-fn nothing_to_manage(key: &GroupKey, tally: &Tally) -> Progress {
-    if tally.total == 0 {
+fn nothing_to_manage(key: &GroupKey, summary: &GroupSummary) -> Progress {
+    if summary.total == 0 {
         let message = format!(
             "no machine in {} is tagged {}={}",
             key.region,
-            crate::decide::groups::instance::TAG_APPLICATION,
+            crate::decide::groups::machine::TAG_APPLICATION,
             key.tag
         );
         return Progress::new(false, reason::NO_INSTANCES, message);
@@ -136,34 +136,35 @@ fn nothing_to_manage(key: &GroupKey, tally: &Tally) -> Progress {
     Progress::new(false, reason::UNMANAGEABLE, "every machine of the group belongs to another controller")
 }
 
-fn failing(tally: &Tally) -> String {
-    list(tally.failing.iter().map(|(id, error)| format!("{id}: {error}")))
+fn failing(summary: &GroupSummary) -> String {
+    list(summary.failing.iter().map(|(id, error)| format!("{id}: {error}")))
 }
 
-fn foreign(tally: &Tally) -> String {
-    let locks = tally.foreign.iter().map(|(id, lock)| format!("{id} by {} until {}", lock.user, lock.until));
+fn foreign(summary: &GroupSummary) -> String {
+    let locks =
+        summary.foreign.iter().map(|(id, lock)| format!("{id} by {} until {}", lock.user, lock.until));
     format!("locked by others, left alone: {}", list(locks))
 }
 
 /// Machines whose lock tags make no lock.
-pub(crate) fn malformed(tally: &Tally) -> String {
+pub(crate) fn malformed(summary: &GroupSummary) -> String {
     format!(
         "lock tags that make no lock (both must be there, the end an RFC 3339 instant); left alone: {}",
-        list(tally.malformed.iter().cloned())
+        list(summary.malformed.iter().cloned())
     )
 }
 
 /// Machines that are not ours to start and stop, and those that cannot be stopped.
-pub(crate) fn unmanageable(tally: &Tally) -> String {
-    if tally.owned.is_empty() {
-        return unstoppable(tally);
+pub(crate) fn unmanageable(summary: &GroupSummary) -> String {
+    if summary.owned.is_empty() {
+        return unstoppable(summary);
     }
-    let owned = tally.owned.iter().map(|(id, owner)| format!("{id} ({owner})"));
+    let owned = summary.owned.iter().map(|(id, owner)| format!("{id} ({owner})"));
     let owned = format!("neither started nor stopped, nor waited for: {}", list(owned));
-    if tally.unstoppable.is_empty() { owned } else { format!("{owned}; {}", unstoppable(tally)) }
+    if summary.unstoppable.is_empty() { owned } else { format!("{owned}; {}", unstoppable(summary)) }
 }
 
-fn unstoppable(tally: &Tally) -> String {
-    let machines = tally.unstoppable.iter().map(|(id, why)| format!("{id} ({why})"));
+fn unstoppable(summary: &GroupSummary) -> String {
+    let machines = summary.unstoppable.iter().map(|(id, why)| format!("{id} ({why})"));
     format!("left running, for they cannot be stopped: {}", list(machines))
 }

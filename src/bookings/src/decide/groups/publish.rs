@@ -1,19 +1,19 @@
-//! What a pass writes, tells and sends: the second half of a [`Pass`].
+//! What a pass writes, tells and sends: the second half of a [`DecisionBuilder`].
 
 use crate::api::{Booking, BookingStatus, Resource};
 
 use crate::decide::{
     groups::{
         booking,
+        builder::{DecisionBuilder, Known},
         claim::has_finalizer,
         events,
         grant::Grant,
-        hold::{Hold, Ledger, ManualHold},
-        input::World,
-        machines::{Drive, Goal, Tally},
+        hold::{Hold, LockHistory, ManualHold},
+        input::GroupInput,
+        machines::{Goal, GroupSummary, MachineActions},
         notices::{self, Telling},
         output::{Call, Decision, Finalizer},
-        pass::{Known, Pass},
         progress::{Progress, reason},
         status::{ResourceFacts, Standing, booking_status, resource_status},
     },
@@ -21,7 +21,7 @@ use crate::decide::{
 };
 use booking_decision::{EventType, condition::Draft};
 
-impl Pass<'_> {
+impl DecisionBuilder<'_> {
     /// The trace of the original operator is cleared once status holds what it said.
     pub(crate) fn take_over(&mut self, manual: &ManualHold) {
         if let (ManualHold::Trace(trace), false) = (manual, self.settings.dry_run) {
@@ -39,8 +39,8 @@ impl Pass<'_> {
     pub(crate) fn publish_bookings(&mut self, grants: &[Grant], hold: Option<&Hold>, progress: &Progress) {
         let (mut front, mut tellings) = (0, Vec::new());
         for known in &self.known {
-            let grant = known.live.and_then(|place| grants.get(place));
-            let standing = match (grant, &known.read) {
+            let grant = known.live.and_then(|index| grants.get(index));
+            let standing = match (grant, known.read) {
                 (Some(grant), Ok(valid)) => {
                     let due = grant.window.is_some_and(|window| window.contains(self.world.now));
                     if due && hold.is_some_and(|hold| hold.user == valid.user) {
@@ -55,8 +55,8 @@ impl Pass<'_> {
             };
             let status = status_of(known, grant, &standing, self.world, &mut tellings);
             let first = gives_up(known.booking.status.as_ref(), &status);
-            let place = if first { front } else { self.decision.booking_statuses.len() };
-            let changed = push_booking(&mut self.decision, known.booking, status, place);
+            let index = if first { front } else { self.decision.booking_statuses.len() };
+            let changed = push_booking(&mut self.decision, known.booking, status, index);
             front += usize::from(first && changed);
         }
         self.tell(tellings);
@@ -68,8 +68,8 @@ impl Pass<'_> {
         for known in &self.known {
             let standing = Standing::Blocked(why.clone());
             let status = status_of(known, None, &standing, self.world, &mut tellings);
-            let place = self.decision.booking_statuses.len();
-            push_booking(&mut self.decision, known.booking, status, place);
+            let index = self.decision.booking_statuses.len();
+            push_booking(&mut self.decision, known.booking, status, index);
         }
         self.tell(tellings);
     }
@@ -87,11 +87,11 @@ impl Pass<'_> {
         &mut self,
         resource: &Resource,
         progress: &Progress,
-        tally: Option<&Tally>,
-        ledger: &Ledger,
+        summary: Option<&GroupSummary>,
+        lock_history: &LockHistory,
         more: Vec<Draft>,
     ) {
-        let facts = ResourceFacts { progress, tally, ledger, more };
+        let facts = ResourceFacts { progress, summary, lock_history, more };
         let status = resource_status(resource, facts, self.world.now);
         if resource.status.as_ref() != Some(&status) {
             self.decision.events.extend(events::resource_events(
@@ -104,11 +104,11 @@ impl Pass<'_> {
     }
 
     /// Sends the calls, unless this is a dry run. The finalizer comes before the first lock.
-    pub(crate) fn send(&mut self, resource: &Resource, drive: Drive, goal: &Goal) {
+    pub(crate) fn send(&mut self, resource: &Resource, actions: MachineActions, goal: &Goal) {
         if self.settings.dry_run {
             return;
         }
-        self.decision.calls = drive.into_calls(goal);
+        self.decision.calls = actions.into_calls(goal);
         if !has_finalizer(resource) && resource.metadata.deletion_timestamp.is_none() {
             self.decision.finalizer = Finalizer::Add;
         }
@@ -132,10 +132,10 @@ fn status_of(
     known: &Known<'_>,
     grant: Option<&Grant>,
     standing: &Standing<'_>,
-    world: World<'_>,
+    world: GroupInput<'_>,
     tellings: &mut Vec<Telling>,
 ) -> BookingStatus {
-    match &known.read {
+    match known.read {
         Ok(valid) => {
             let mut status = booking_status(known.booking, Some(valid), grant, standing, world.now);
             tellings.push(notices::tell(known.booking, valid, &mut status, world.deliveries, world.now));
@@ -145,14 +145,14 @@ fn status_of(
     }
 }
 
-/// Puts a status at that place of the list, unless it is unchanged.
-fn push_booking(decision: &mut Decision, booking: &Booking, status: BookingStatus, place: usize) -> bool {
+/// Puts a status at an index of the list, unless it is unchanged.
+fn push_booking(decision: &mut Decision, booking: &Booking, status: BookingStatus, index: usize) -> bool {
     if booking.status.as_ref() == Some(&status) {
         return false;
     }
     let uid = booking.metadata.uid.clone().unwrap_or_default();
     decision.events.extend(events::booking_events(&uid, booking.status.as_ref(), &status));
-    decision.booking_statuses.insert(place, (uid, status));
+    decision.booking_statuses.insert(index, (uid, status));
     true
 }
 
@@ -164,11 +164,11 @@ fn gives_up(old: Option<&BookingStatus>, new: &BookingStatus) -> bool {
     }
 }
 
-impl Drive {
+impl MachineActions {
     /// Starts and stops first: a tag may wait, a machine that is due may not.
     pub(crate) fn into_calls(self, goal: &Goal) -> Vec<Call> {
         let mut calls = vec![Call::Start(self.start), Call::Stop(self.stop)];
-        if let Goal::Held(lock) | Goal::Ahead { lock, .. } = goal {
+        if let Goal::Held(lock) | Goal::Prelocked { lock, .. } = goal {
             calls.push(Call::Lock(lock.clone(), self.lock));
         }
         calls.extend(self.unlock.into_iter().map(|(lock, ids)| Call::Unlock(lock, ids)));

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::decide::{
     groups::{
-        hold::{Ledger, LockStanding, lock_standing},
+        hold::{LockHistory, LockStanding, lock_standing},
         input::Observation,
-        instance::{Instance, InstanceState},
+        machine::{Machine, MachineState},
     },
     settings::Settings,
 };
@@ -30,17 +30,17 @@ pub(crate) fn release(
     resource: &Resource,
     on_delete: OnDelete,
     observation: &Observation,
-    ledger: &Ledger,
+    lock_history: &LockHistory,
     settings: &Settings,
     now: Timestamp,
 ) -> Release {
     let begun = resource.metadata.deletion_timestamp.as_ref().map_or(now, |time| time.0);
     let deadline = after(begun, settings.release_timeout);
     if let Observation::Seen(instances) = observation
-        && !instances.iter().any(|instance| is_left(instance, on_delete, ledger, now))
+        && !instances.iter().any(|instance| is_left(instance, on_delete, lock_history, now))
     {
         // A lock or a start that appears after the Resource has gone would stay for ever.
-        if let Some(until) = ledger.may_show_until(now).filter(|_| now < deadline) {
+        if let Some(until) = lock_history.may_show_until(now).filter(|_| now < deadline) {
             return Release::NotYet(until.min(deadline));
         }
         let running = instances.iter().filter(|i| i.state.runs()).count();
@@ -50,13 +50,13 @@ pub(crate) fn release(
 }
 
 /// Whether something of ours is left on a machine.
-fn is_left(instance: &Instance, on_delete: OnDelete, ledger: &Ledger, now: Timestamp) -> bool {
-    if instance.state == InstanceState::Terminated {
+fn is_left(instance: &Machine, on_delete: OnDelete, lock_history: &LockHistory, now: Timestamp) -> bool {
+    if instance.state == MachineState::Terminated {
         return false;
     }
-    let standing = lock_standing(&instance.lock, None, ledger, now);
+    let standing = lock_standing(&instance.lock, None, lock_history, now);
     let can_stop = instance.owner.is_none() && instance.unstoppable.is_none();
-    let runs = instance.state.runs() || instance.state == InstanceState::Pending;
+    let runs = instance.state.runs() || instance.state == MachineState::Pending;
     match standing {
         LockStanding::Stale(_) => true,
         LockStanding::Free => on_delete == OnDelete::Stop && runs && can_stop,

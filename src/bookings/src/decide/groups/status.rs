@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use crate::decide::groups::{
     booking::ValidBooking,
     grant::Grant,
-    hold::{Hold, Ledger},
-    machines::Tally,
+    hold::{Hold, LockHistory},
+    machines::GroupSummary,
     progress::{Progress, reason},
 };
 use booking_calendar::{instant, window::Window};
@@ -212,9 +212,9 @@ pub(crate) struct ResourceFacts<'a> {
     /// Ready.
     pub(crate) progress: &'a Progress,
     /// Counts; absent where the group was not observed.
-    pub(crate) tally: Option<&'a Tally>,
+    pub(crate) summary: Option<&'a GroupSummary>,
     /// Holder and locks.
-    pub(crate) ledger: &'a Ledger,
+    pub(crate) lock_history: &'a LockHistory,
     /// Conditions beside Ready.
     pub(crate) more: Vec<Draft>,
 }
@@ -230,37 +230,37 @@ pub(crate) fn resource_status(
     let progress = facts.progress;
     let mut drafts = vec![Draft::new("Ready", progress.ready, progress.reason, progress.message.clone())];
     drafts.extend(facts.more);
-    let foreign = facts.tally.and_then(|tally| tally.foreign.first()).map(|(_, lock)| lock.clone());
-    let holder = facts.ledger.shown().map(|h| (h.user.clone(), h.until.clone()));
+    let foreign = facts.summary.and_then(|summary| summary.foreign.first()).map(|(_, lock)| lock.clone());
+    let holder = facts.lock_history.shown().map(|h| (h.user.clone(), h.until.clone()));
     let (locked_by, locked_until) =
         holder.or(foreign.map(|lock| (lock.user, lock.until))).unwrap_or_default();
     let seen = first_seen(&old, now);
     // A group that could not be looked at has not been seen: its grace has not begun.
-    let first_seen_at = match (old.first_seen_at, facts.tally) {
+    let first_seen_at = match (old.first_seen_at, facts.summary) {
         (None, None) => None,
         (Some(text), _) if instant::parse(&text) == Ok(seen) => Some(text),
         _ => Some(instant::seconds(seen)),
     };
-    let count = |of: fn(&Tally) -> usize, old: Option<i64>| {
-        facts.tally.map_or(old, |tally| i64::try_from(of(tally)).ok())
+    let count = |of: fn(&GroupSummary) -> usize, old: Option<i64>| {
+        facts.summary.map_or(old, |summary| i64::try_from(of(summary)).ok())
     };
     ResourceStatus {
-        instances: count(|tally| tally.total, old.instances).or(Some(0)),
-        running: count(|tally| tally.running, old.running).or(Some(0)),
+        instances: count(|summary| summary.total, old.instances).or(Some(0)),
+        running: count(|summary| summary.running, old.running).or(Some(0)),
         status: facts
-            .tally
-            .map(|tally| group_word(tally).to_owned())
+            .summary
+            .map(|summary| group_word(summary).to_owned())
             .or(old.status)
             .or(Some(group_state::PENDING.into())),
         locked_by: Some(locked_by),
         locked_until: Some(locked_until),
         observed_generation: generation,
-        holder: facts.ledger.holder.clone(),
-        released_locks: facts.ledger.released.clone(),
+        holder: facts.lock_history.holder.clone(),
+        released_locks: facts.lock_history.released.clone(),
         first_seen_at,
-        idle_since: facts.ledger.idle_since.clone(),
-        automatic_restart_at: match facts.tally {
-            Some(tally) => tally.restarts_at.map(instant::seconds),
+        idle_since: facts.lock_history.idle_since.clone(),
+        automatic_restart_at: match facts.summary {
+            Some(summary) => summary.restarts_at.map(instant::seconds),
             None => old.automatic_restart_at,
         },
         conditions: settle(&old.conditions, drafts, generation, now),
@@ -273,10 +273,10 @@ pub(crate) fn first_seen(status: &ResourceStatus, now: Timestamp) -> Timestamp {
     recorded.filter(|seen| *seen <= now).unwrap_or_else(|| instant::floor(now))
 }
 
-fn group_word(tally: &Tally) -> &'static str {
-    match tally.running {
-        0 if tally.moving == 0 && tally.broken == 0 => group_state::STOPPED,
-        running if running == tally.total && running > 0 => group_state::RUNNING,
+fn group_word(summary: &GroupSummary) -> &'static str {
+    match summary.running {
+        0 if summary.moving == 0 && summary.broken == 0 => group_state::STOPPED,
+        running if running == summary.total && running > 0 => group_state::RUNNING,
         _ => group_state::PENDING,
     }
 }

@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{
-    Groups, Sweep,
+    Groups, Scan,
     name::resource_name,
     spec::{self, ValidMonitor},
 };
 use crate::decide::{
     groups::{events::ready_warning, group, progress::reason},
-    locations::{Place, Places},
+    locations::{Location, Locations},
     subject::{Note, Subject},
 };
 use booking_calendar::instant;
@@ -77,22 +77,22 @@ impl MonitorDecision {
 }
 
 /// Whether two Resources stand for the same machines.
-pub fn is_same_group(one: &Resource, two: &Resource, places: &Places) -> bool {
-    let key = |resource| group::validate(resource, places).ok().map(|group| group.key);
+pub fn is_same_group(one: &Resource, two: &Resource, locations: &Locations) -> bool {
+    let key = |resource| group::validate(resource, locations).ok().map(|group| group.key);
     key(one).is_some() && key(one) == key(two)
 }
 
 /// What a decision is made from.
 #[derive(Clone, Copy, Debug)]
-pub struct MonitorWorld<'a> {
+pub struct MonitorInput<'a> {
     /// The ResourceMonitor.
     pub monitor: &'a ResourceMonitor,
     /// All Resources of its namespace.
     pub resources: &'a [&'a Resource],
     /// What came of the sweep, if one was due.
-    pub sweep: &'a Sweep,
+    pub sweep: &'a Scan,
     /// Which accounts and regions there are.
-    pub places: &'a Places,
+    pub locations: &'a Locations,
     /// The present.
     pub now: Timestamp,
 }
@@ -111,18 +111,18 @@ pub struct MonitorDecision {
 }
 
 /// Which machines are to be looked for now, and where, if any are.
-pub fn sweep_due<'a>(
+pub fn scan_due<'a>(
     monitor: &'a ResourceMonitor,
-    places: &Places,
+    locations: &Locations,
     now: Timestamp,
-) -> Option<(ValidMonitor<'a>, Place)> {
+) -> Option<(ValidMonitor<'a>, Location)> {
     let valid = spec::validate(monitor).ok()?;
-    let place = spec::place(monitor, places).ok()?;
+    let location = spec::location(monitor, locations).ok()?;
     let is_going = monitor.metadata.deletion_timestamp.is_some();
     let seen = monitor.status.as_ref().and_then(|status| status.observed_generation);
     // A spec that was mended has its conditions mended.
     let is_due = seen != monitor.metadata.generation || next_sweep(monitor, valid.interval, now) <= now;
-    (!is_going && is_due).then_some((valid, place))
+    (!is_going && is_due).then_some((valid, location))
 }
 
 /// A `last_sweep` that is no instant, or not yet, counts for none.
@@ -132,7 +132,7 @@ fn next_sweep(monitor: &ResourceMonitor, interval: Duration, now: Timestamp) -> 
 }
 
 /// Decides about a ResourceMonitor.
-pub fn decide_monitor(world: &MonitorWorld<'_>) -> MonitorDecision {
+pub fn decide_monitor(world: &MonitorInput<'_>) -> MonitorDecision {
     if world.monitor.metadata.deletion_timestamp.is_some() {
         return MonitorDecision::default();
     }
@@ -140,37 +140,37 @@ pub fn decide_monitor(world: &MonitorWorld<'_>) -> MonitorDecision {
         Ok(valid) => valid,
         Err(error) => return refuse(world, &error),
     };
-    let place = match spec::place(world.monitor, world.places) {
-        Ok(place) => place,
+    let location = match spec::location(world.monitor, world.locations) {
+        Ok(location) => location,
         Err(error) => return stall(world, reason::NOT_ALLOWED, &error.to_string()),
     };
     match world.sweep {
-        Sweep::NotDue => MonitorDecision {
+        Scan::NotDue => MonitorDecision {
             wake_at: Some(next_sweep(world.monitor, valid.interval, world.now)),
             ..MonitorDecision::default()
         },
-        Sweep::Failed { message, retry_at } => {
+        Scan::Failed { message, retry_at } => {
             let draft = Draft::new("Ready", false, reason::CLOUD_ERROR, message.clone());
             let old = world.monitor.status.clone().unwrap_or_default();
             MonitorDecision { wake_at: Some(*retry_at), ..publish(world, old, vec![draft]) }
         }
-        Sweep::Found { at, groups } => take_in(world, &valid, &place, (*at, groups)),
+        Scan::Found { at, groups } => take_in(world, &valid, &location, (*at, groups)),
     }
 }
 
-fn refuse(world: &MonitorWorld<'_>, error: &InvalidSpec) -> MonitorDecision {
+fn refuse(world: &MonitorInput<'_>, error: &InvalidSpec) -> MonitorDecision {
     stall(world, reason::INVALID, &error.to_string())
 }
 
-fn stall(world: &MonitorWorld<'_>, why: &'static str, message: &str) -> MonitorDecision {
+fn stall(world: &MonitorInput<'_>, why: &'static str, message: &str) -> MonitorDecision {
     let drafts = vec![Draft::new("Ready", false, why, message), Draft::new("Stalled", true, why, message)];
     publish(world, world.monitor.status.clone().unwrap_or_default(), drafts)
 }
 
 fn take_in(
-    world: &MonitorWorld<'_>,
+    world: &MonitorInput<'_>,
     valid: &ValidMonitor<'_>,
-    place: &Place,
+    location: &Location,
     (at, groups): (Timestamp, &Groups),
 ) -> MonitorDecision {
     let mut old = world.monitor.status.clone().unwrap_or_default();
@@ -178,7 +178,7 @@ fn take_in(
         // Groups of other machines are other groups.
         old = ResourceMonitorStatus { conditions: old.conditions, ..ResourceMonitorStatus::default() };
     }
-    let there = resources_by_tag(world, valid.type_, place);
+    let there = resources_by_tag(world, valid.type_, location);
     let was_known: BTreeSet<&String> = old.known.iter().collect();
     let mut dismissed: Vec<DismissedGroup> = old.dismissed.clone();
     // A group that changed is another group.
@@ -198,7 +198,7 @@ fn take_in(
             dismissed.push(DismissedGroup { tag: tag.clone(), machines: digest(machines), since });
             events.push(told_of_dismissal(tag));
         } else {
-            create.push(resource(world, valid.type_, tag, place));
+            create.push(resource(world, valid.type_, tag, location));
         }
     }
     let surplus = dismissed.len().saturating_sub(DISMISSED_MAX);
@@ -255,15 +255,17 @@ fn told_of_dismissal(tag: &str) -> Note {
     Note { subject: Subject::Monitor, type_: EventType::Normal, reason: "Dismissed", message }
 }
 
-/// The Resources for machines of a kind in a place.
+/// The Resources for machines of a kind in a location.
 fn resources_by_tag<'a>(
-    world: &MonitorWorld<'a>,
+    world: &MonitorInput<'a>,
     type_: &str,
-    place: &Place,
+    location: &Location,
 ) -> BTreeMap<&'a str, &'a Resource> {
     let resources = world.resources.iter().copied().filter(|resource| {
-        group::validate(resource, world.places).is_ok_and(|group| {
-            group.key.type_ == type_ && group.key.region == place.region && group.key.account == place.account
+        group::validate(resource, world.locations).is_ok_and(|group| {
+            group.key.type_ == type_
+                && group.key.region == location.region
+                && group.key.account == location.account
         })
     });
     resources.filter_map(|resource| Some((resource.spec.tag.as_deref()?, resource))).collect()
@@ -277,7 +279,7 @@ fn digest(machines: &BTreeSet<String>) -> String {
     names::digest(&machines.iter().map(String::as_str).collect::<Vec<_>>().join(" "))
 }
 
-fn resource(world: &MonitorWorld<'_>, type_: &str, tag: &str, place: &Place) -> Resource {
+fn resource(world: &MonitorInput<'_>, type_: &str, tag: &str, location: &Location) -> Resource {
     let monitor = world.monitor;
     let spec = ResourceSpec {
         type_: Some(type_.to_owned()),
@@ -286,14 +288,14 @@ fn resource(world: &MonitorWorld<'_>, type_: &str, tag: &str, place: &Place) -> 
         role_arn: monitor.spec.role_arn.clone(),
         ..ResourceSpec::default()
     };
-    let abroad = Some(place).filter(|place| !world.places.is_own(place));
+    let abroad = Some(location).filter(|location| !world.locations.is_own(location));
     let mut resource = Resource::new(&resource_name(type_, tag, abroad), spec);
     resource.metadata.namespace = monitor.namespace();
     resource.annotations_mut().insert(DISCOVERED_BY.to_owned(), monitor.name_any());
     resource
 }
 
-fn publish(world: &MonitorWorld<'_>, status: ResourceMonitorStatus, drafts: Vec<Draft>) -> MonitorDecision {
+fn publish(world: &MonitorInput<'_>, status: ResourceMonitorStatus, drafts: Vec<Draft>) -> MonitorDecision {
     let generation = world.monitor.metadata.generation;
     let old = world.monitor.status.as_ref();
     let known = old.map(|old| old.conditions.as_slice()).unwrap_or_default();

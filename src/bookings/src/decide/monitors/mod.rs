@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-pub use decide::{Creation, MonitorDecision, MonitorWorld, decide_monitor, is_same_group, sweep_due};
+pub use decide::{Creation, MonitorDecision, MonitorInput, decide_monitor, is_same_group, scan_due};
 
 /// The groups that a sweep found: the ids of their machines by the value of the group tag. Terminated machines are
 /// not among them.
@@ -30,7 +30,7 @@ pub type Groups = BTreeMap<String, BTreeSet<String>>;
 
 /// What came of a sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sweep {
+pub enum Scan {
     /// None was due.
     NotDue,
     /// It found these groups.

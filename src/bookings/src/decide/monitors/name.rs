@@ -2,17 +2,17 @@
 //! is a name and the group is in the operator's own account and region. Any other is made into one, and told
 //! apart by a digest. Names must stay: the tests pin them.
 
-use crate::decide::locations::Place;
+use crate::decide::locations::Location;
 use booking_decision::names::{NAME_MAX, cut_to, digest};
 
-/// The name of the Resource for a group. `abroad` is its place, unless that is the operator's own.
-pub fn resource_name(type_: &str, tag: &str, abroad: Option<&Place>) -> String {
+/// The name of the Resource for a group. `abroad` is its location, unless that is the operator's own.
+pub fn resource_name(type_: &str, tag: &str, abroad: Option<&Location>) -> String {
     let plain = format!("{type_}.{tag}");
     if abroad.is_none() && is_name(&plain) && !looks_made(tag) {
         return plain;
     }
-    let told = abroad.map_or_else(|| tag.to_owned(), |place| format!("{tag}.{}", place.region));
-    // A space is in neither account nor region: no other tag and place make the same text.
+    let told = abroad.map_or_else(|| tag.to_owned(), |location| format!("{tag}.{}", location.region));
+    // A space is in neither account nor region: no other tag and location make the same text.
     let apart = abroad.map_or_else(|| tag.to_owned(), |it| format!("{} {} {tag}", it.account, it.region));
     let made: String = told.chars().map(|c| if is_plain(c) { c } else { to_plain(c) }).collect();
     let tail = format!("{MARK}{}", digest(&apart));
@@ -59,17 +59,17 @@ mod tests {
 
     use super::*;
 
-    fn place(account: &str, region: &str) -> Place {
-        Place { account: account.into(), region: region.into(), ..Place::default() }
+    fn location(account: &str, region: &str) -> Location {
+        Location { account: account.into(), region: region.into(), ..Location::default() }
     }
 
     #[test]
     fn a_group_of_another_account_or_region_has_a_name_of_its_own() {
         let names = [
             resource_name("ec2", "web", None),
-            resource_name("ec2", "web", Some(&place("", "us-east-1"))),
-            resource_name("ec2", "web", Some(&place("222222222222", "us-east-1"))),
-            resource_name("ec2", "web", Some(&place("222222222222", "eu-central-1"))),
+            resource_name("ec2", "web", Some(&location("", "us-east-1"))),
+            resource_name("ec2", "web", Some(&location("222222222222", "us-east-1"))),
+            resource_name("ec2", "web", Some(&location("222222222222", "eu-central-1"))),
             resource_name("ec2", "web.us-east-1", None),
         ];
         assert_eq!(names[1], "ec2.web-us-east-1-x36187067c65c");
@@ -117,7 +117,7 @@ mod tests {
             let name = resource_name("rds", &tag, None);
             prop_assert!(is_name(&name), "{name}");
             prop_assert_eq!(resource_name("rds", &tag, None), name.clone());
-            let abroad = resource_name("rds", &tag, Some(&place("", "us-east-1")));
+            let abroad = resource_name("rds", &tag, Some(&location("", "us-east-1")));
             prop_assert!(is_name(&abroad) && abroad != name, "{abroad}");
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::api::{RESOURCE_TYPES, ResourceMonitor};
 
-use crate::decide::locations::{NotAllowed, Place, Places};
+use crate::decide::locations::{Location, Locations, NotAllowed};
 use booking_decision::{InvalidSpec, text::cut};
 
 /// Seconds between two sweeps.
@@ -25,9 +25,9 @@ pub struct ValidMonitor<'a> {
 ///
 /// # Errors
 /// [`NotAllowed`] names the field.
-pub fn place(monitor: &ResourceMonitor, places: &Places) -> Result<Place, NotAllowed> {
+pub fn location(monitor: &ResourceMonitor, locations: &Locations) -> Result<Location, NotAllowed> {
     let namespace = monitor.metadata.namespace.as_deref().unwrap_or_default();
-    places.find(namespace, monitor.spec.role_arn.as_deref(), monitor.spec.region.as_deref())
+    locations.find(namespace, monitor.spec.role_arn.as_deref(), monitor.spec.region.as_deref())
 }
 
 /// Reads a ResourceMonitor.

@@ -7,10 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::*;
-use crate::decide::locations::Places;
+use crate::decide::locations::Locations;
 
-fn places() -> Places {
-    Places::new("", "eu-central-1", vec![])
+fn locations() -> Locations {
+    Locations::new("", "eu-central-1", vec![])
 }
 
 struct World {
@@ -49,21 +49,21 @@ impl World {
         };
     }
 
-    fn decide(&self, sweep: &Sweep) -> MonitorDecision {
+    fn decide(&self, sweep: &Scan) -> MonitorDecision {
         let resources: Vec<&Resource> = self.resources.values().collect();
-        decide_monitor(&MonitorWorld {
+        decide_monitor(&MonitorInput {
             monitor: &self.monitor,
             resources: &resources,
             sweep,
-            places: &places(),
+            locations: &locations(),
             now: self.now,
         })
     }
 
     /// A pass, cut off after so many writes. Gives the names of what it created.
     fn pass_until(&mut self, most: usize) -> Vec<String> {
-        let found = || Sweep::Found { at: self.now, groups: self.groups.clone() };
-        let sweep = sweep_due(&self.monitor, &places(), self.now).map_or(Sweep::NotDue, |_| found());
+        let found = || Scan::Found { at: self.now, groups: self.groups.clone() };
+        let sweep = scan_due(&self.monitor, &locations(), self.now).map_or(Scan::NotDue, |_| found());
         let mut decision = self.decide(&sweep);
         let (mut created, mut creations) = (vec![], BTreeMap::new());
         for resource in std::mem::take(&mut decision.create) {
@@ -226,17 +226,17 @@ fn a_sweep_that_is_cut_off_after_any_write_is_made_up_for_by_the_next() {
 fn sweeps_come_once_per_interval_also_after_an_odd_time() {
     let mut world = World::new();
     world.monitor.spec.interval_seconds = Some(300);
-    assert!(sweep_due(&world.monitor, &places(), world.now).is_some());
+    assert!(scan_due(&world.monitor, &locations(), world.now).is_some());
     world.pass_until(9);
     world.now += SignedDuration::from_secs(299);
-    assert!(sweep_due(&world.monitor, &places(), world.now).is_none());
-    let decision = world.decide(&Sweep::NotDue);
+    assert!(scan_due(&world.monitor, &locations(), world.now).is_none());
+    let decision = world.decide(&Scan::NotDue);
     assert_eq!((decision.wake_at, decision.status), (Some("2027-03-01T08:05:00Z".parse().unwrap()), None));
     world.now += SignedDuration::from_secs(1);
-    assert!(sweep_due(&world.monitor, &places(), world.now).is_some());
+    assert!(scan_due(&world.monitor, &locations(), world.now).is_some());
     for odd in ["soon", "2999-01-01T00:00:00Z"] {
         world.monitor.status.as_mut().unwrap().last_sweep = Some(odd.into());
-        assert!(sweep_due(&world.monitor, &places(), world.now).is_some(), "{odd}");
+        assert!(scan_due(&world.monitor, &locations(), world.now).is_some(), "{odd}");
     }
 }
 
@@ -246,7 +246,7 @@ fn a_cloud_that_refuses_is_told_of_and_changes_nothing_else() {
     world.machines("analytics", &["i-1"]);
     world.sweep();
     let retry_at = world.now + SignedDuration::from_secs(7);
-    let decision = world.decide(&Sweep::Failed { message: "UnauthorizedOperation: no".into(), retry_at });
+    let decision = world.decide(&Scan::Failed { message: "UnauthorizedOperation: no".into(), retry_at });
     assert_eq!((decision.wake_at, decision.create), (Some(retry_at), vec![]));
     let status = decision.status.unwrap();
     assert_eq!((status.conditions[0].reason.as_str(), &status.known), ("CloudError", &world.status().known));
@@ -274,7 +274,7 @@ fn a_spec_that_makes_no_sense_or_is_not_set_up_sweeps_nothing_and_says_so() {
         assert_eq!(world.ready().0, reason);
         assert!(world.ready().1.starts_with(says), "{}", world.ready().1);
         assert_eq!(world.told, [reason]);
-        assert_eq!(world.decide(&Sweep::NotDue).wake_at, None);
+        assert_eq!(world.decide(&Scan::NotDue).wake_at, None);
     }
 }
 
@@ -312,9 +312,9 @@ fn a_spec_that_was_mended_is_swept_for_at_once() {
     world.monitor.spec.interval_seconds = Some(86_400);
     world.sweep();
     world.monitor.metadata.generation = Some(2);
-    assert!(sweep_due(&world.monitor, &places(), world.now).is_some());
+    assert!(scan_due(&world.monitor, &locations(), world.now).is_some());
     world.pass_until(9);
-    assert!(sweep_due(&world.monitor, &places(), world.now).is_none());
+    assert!(scan_due(&world.monitor, &locations(), world.now).is_none());
 }
 
 #[test]
@@ -322,9 +322,9 @@ fn one_that_is_being_deleted_does_nothing() {
     let mut world = World::new();
     world.machines("analytics", &["i-1"]);
     world.monitor.metadata.deletion_timestamp = Some(Time(world.now));
-    assert!(sweep_due(&world.monitor, &places(), world.now).is_none());
+    assert!(scan_due(&world.monitor, &locations(), world.now).is_none());
     assert_eq!(
-        world.decide(&Sweep::Found { at: world.now, groups: world.groups.clone() }),
+        world.decide(&Scan::Found { at: world.now, groups: world.groups.clone() }),
         MonitorDecision::default()
     );
 }

@@ -23,7 +23,7 @@ use booking_decision::{
 
 /// What a decision is made from.
 #[derive(Clone, Copy, Debug)]
-pub struct SchedulerWorld<'a> {
+pub struct ScheduleInput<'a> {
     /// The BookingScheduler.
     pub scheduler: &'a BookingScheduler,
     /// The Bookings that it owns.
@@ -48,7 +48,7 @@ pub struct SchedulerDecision {
 }
 
 /// Decides about a BookingScheduler.
-pub fn decide_scheduler(world: &SchedulerWorld<'_>) -> SchedulerDecision {
+pub fn decide_scheduler(world: &ScheduleInput<'_>) -> SchedulerDecision {
     if world.scheduler.metadata.deletion_timestamp.is_some() {
         return SchedulerDecision::default();
     }
@@ -87,7 +87,7 @@ impl SchedulerDecision {
 /// Reason: the API server, a quota or a policy refuses a Booking.
 pub const BOOKING_REFUSED: &str = "BookingRefused";
 
-fn refuse(world: &SchedulerWorld<'_>, error: &InvalidSpec) -> SchedulerDecision {
+fn refuse(world: &ScheduleInput<'_>, error: &InvalidSpec) -> SchedulerDecision {
     let mut drafts = vec![
         Draft::new("Ready", false, reason::INVALID, error.to_string()),
         Draft::new("Stalled", true, reason::INVALID, error.to_string()),
@@ -99,7 +99,7 @@ fn refuse(world: &SchedulerWorld<'_>, error: &InvalidSpec) -> SchedulerDecision 
 }
 
 /// A status that books nothing, and loses nothing of what it was to begin with.
-fn at_rest(world: &SchedulerWorld<'_>) -> BookingSchedulerStatus {
+fn at_rest(world: &ScheduleInput<'_>) -> BookingSchedulerStatus {
     let old = world.scheduler.status.clone().unwrap_or_default();
     let to = caught_up(world).recorded(world.now).unwrap_or(world.now);
     BookingSchedulerStatus { next: None, caught_up_to: Some(to.to_string()), ..old }
@@ -109,17 +109,17 @@ fn suspended() -> Draft {
     Draft::new(SUSPENDED, true, SUSPENDED, "what falls into this time is not made up for")
 }
 
-fn was_suspended(world: &SchedulerWorld<'_>) -> bool {
+fn was_suspended(world: &ScheduleInput<'_>) -> bool {
     let status = world.scheduler.status.as_ref();
     status.is_some_and(|status| reason_of(&status.conditions, SUSPENDED).is_some())
 }
 
-fn caught_up(world: &SchedulerWorld<'_>) -> CaughtUp {
+fn caught_up(world: &ScheduleInput<'_>) -> CaughtUp {
     let born = created(world.scheduler.metadata.creation_timestamp.as_ref());
     CaughtUp::of(world.scheduler.status.as_ref(), born, world.now)
 }
 
-fn follow(world: &SchedulerWorld<'_>, valid: &ValidScheduler<'_>) -> SchedulerDecision {
+fn follow(world: &ScheduleInput<'_>, valid: &ValidScheduler<'_>) -> SchedulerDecision {
     let old = world.scheduler.status.clone().unwrap_or_default();
     let caught_up = caught_up(world);
     if valid.suspended {
@@ -152,7 +152,7 @@ fn follow(world: &SchedulerWorld<'_>, valid: &ValidScheduler<'_>) -> SchedulerDe
 
 /// What fell into a time of suspension is not made up for. That is written before anything is booked again: cut
 /// off in between, more would be passed over.
-fn resume(world: &SchedulerWorld<'_>, valid: &ValidScheduler<'_>, caught_up: CaughtUp) -> SchedulerDecision {
+fn resume(world: &ScheduleInput<'_>, valid: &ValidScheduler<'_>, caught_up: CaughtUp) -> SchedulerDecision {
     let to = valid.schedule.passed_over(world.now, caught_up.anchor).max(caught_up.to);
     let status = BookingSchedulerStatus { caught_up_to: Some(to.to_string()), ..at_rest(world) };
     let ready = Draft::new("Ready", true, SCHEDULED, "goes on");
@@ -166,7 +166,7 @@ const SCHEDULED: &str = "Scheduled";
 const MINUTE: std::time::Duration = std::time::Duration::from_mins(1);
 
 fn readiness(
-    world: &SchedulerWorld<'_>,
+    world: &ScheduleInput<'_>,
     valid: &ValidScheduler<'_>,
     caught_up: CaughtUp,
     due: &Due,
@@ -196,7 +196,7 @@ fn readiness(
 
 /// What was promised and was not booked in time.
 fn missed(
-    world: &SchedulerWorld<'_>,
+    world: &ScheduleInput<'_>,
     valid: &ValidScheduler<'_>,
     caught_up: CaughtUp,
     due: &Due,
@@ -213,7 +213,7 @@ fn missed(
 }
 
 fn publish(
-    world: &SchedulerWorld<'_>,
+    world: &ScheduleInput<'_>,
     status: BookingSchedulerStatus,
     drafts: Vec<Draft>,
 ) -> SchedulerDecision {
@@ -264,7 +264,7 @@ pub fn booking_name(scheduler: &str, start: Timestamp) -> String {
 }
 
 /// The finished Bookings beyond those that are kept: the ones that began first.
-fn outdated(world: &SchedulerWorld<'_>, kept: usize) -> Vec<String> {
+fn outdated(world: &ScheduleInput<'_>, kept: usize) -> Vec<String> {
     // One that was extended since it finished is finished no more, though its status does not say so yet.
     let is_finished = |booking: &&&Booking| {
         let end = booking.spec.end_at.as_deref().and_then(|end| instant::parse(end).ok());

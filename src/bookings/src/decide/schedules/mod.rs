@@ -18,7 +18,7 @@ pub mod decide;
 pub mod occurrences;
 pub mod spec;
 
-pub use decide::{BOOKING_REFUSED, SchedulerDecision, SchedulerWorld, booking_name, decide_scheduler};
+pub use decide::{BOOKING_REFUSED, ScheduleInput, SchedulerDecision, booking_name, decide_scheduler};
 
 #[cfg(test)]
 mod tests;

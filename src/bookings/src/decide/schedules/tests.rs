@@ -57,7 +57,7 @@ impl World {
 
     fn decide(&self) -> SchedulerDecision {
         let bookings: Vec<&Booking> = self.bookings.values().collect();
-        decide_scheduler(&SchedulerWorld { scheduler: &self.scheduler, bookings: &bookings, now: self.now })
+        decide_scheduler(&ScheduleInput { scheduler: &self.scheduler, bookings: &bookings, now: self.now })
     }
 
     /// Carries out a pass that is cut off after so many writes. Gives the number of writes.

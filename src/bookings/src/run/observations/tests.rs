@@ -1,20 +1,19 @@
 //! Which groups are looked at when, and whom a look concerns.
 
-use bookings::decide::groups::instance::{InstanceState, LockTag};
+use crate::decide::groups::machine::{LockTag, MachineState};
 
 use super::*;
-use crate::controller::Kind;
 
 fn cloud() -> CloudKey {
     CloudKey { account: String::new(), region: "here-1".into(), service: "ec2".into() }
 }
 
 fn key(name: &str) -> Key {
-    Key { kind: Kind::Resource, namespace: "n".into(), name: name.into() }
+    Key::new("resource", "n", name)
 }
 
-fn machine(id: &str, state: InstanceState) -> Instance {
-    Instance {
+fn machine(id: &str, state: MachineState) -> Machine {
+    Machine {
         id: id.into(),
         state,
         state_reason: None,
@@ -25,12 +24,12 @@ fn machine(id: &str, state: InstanceState) -> Instance {
     }
 }
 
-fn seen(instances: Vec<Instance>) -> Seen {
+fn seen(instances: Vec<Machine>) -> Seen {
     Seen { instances: Arc::new(instances), at: Timestamp::UNIX_EPOCH }
 }
 
 fn put(observations: &Observations, name: &str) {
-    let at = seen(vec![machine(name, InstanceState::Stopped)]);
+    let at = seen(vec![machine(name, MachineState::Stopped)]);
     observations.put(&key(name), (&cloud(), name), at, Instant::now());
 }
 
@@ -60,8 +59,8 @@ async fn a_look_concerns_those_whose_groups_have_changed() {
     }
     tokio::time::advance(INTERVAL).await;
     let found = HashMap::from([
-        ("same".to_owned(), vec![machine("same", InstanceState::Stopped)]),
-        ("changed".to_owned(), vec![machine("changed", InstanceState::Running)]),
+        ("same".to_owned(), vec![machine("same", MachineState::Stopped)]),
+        ("changed".to_owned(), vec![machine("changed", MachineState::Running)]),
     ]);
     let tags = observations.due(&cloud(), INTERVAL);
     let mut keys = observations.found(&cloud(), &tags, found, (Timestamp::MAX, Instant::now()));
@@ -79,7 +78,7 @@ async fn what_a_pass_has_seen_since_is_not_undone_by_an_older_look() {
     let asked = Instant::now();
     tokio::time::advance(Duration::from_secs(1)).await;
     observations.put(&key("a"), (&cloud(), "a"), seen(vec![]), Instant::now());
-    let found = HashMap::from([("a".to_owned(), vec![machine("a", InstanceState::Running)])]);
+    let found = HashMap::from([("a".to_owned(), vec![machine("a", MachineState::Running)])]);
     let keys = observations.found(&cloud(), &["a".to_owned()], found, (Timestamp::MAX, asked));
     assert_eq!(keys, []);
     assert!(observations.get(&key("a"), &cloud(), "a").unwrap().instances.is_empty());
@@ -87,7 +86,7 @@ async fn what_a_pass_has_seen_since_is_not_undone_by_an_older_look() {
 
 #[tokio::test(start_paused = true)]
 async fn the_order_of_machines_is_no_news() {
-    let (a, b) = (machine("a", InstanceState::Stopped), machine("b", InstanceState::Running));
+    let (a, b) = (machine("a", MachineState::Stopped), machine("b", MachineState::Running));
     assert!(same(&[a.clone(), b.clone()], &[b.clone(), a.clone()]));
     assert!(!same(&[a.clone(), b.clone()], &[a.clone(), a.clone()]));
     assert!(!same(std::slice::from_ref(&a), &[a.clone(), b]));

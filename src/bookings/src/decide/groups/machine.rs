@@ -26,7 +26,7 @@ const OWNER_TAGS: [(&str, &str); 3] = [
 
 /// State of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InstanceState {
+pub enum MachineState {
     /// Starting.
     Pending,
     /// Running.
@@ -43,7 +43,7 @@ pub enum InstanceState {
     Terminated,
 }
 
-impl InstanceState {
+impl MachineState {
     /// Whether it turns into another state by itself.
     pub fn is_moving(self) -> bool {
         matches!(self, Self::Pending | Self::Stopping)
@@ -57,11 +57,11 @@ impl InstanceState {
 
 /// One machine of a group, as observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Instance {
+pub struct Machine {
     /// The cloud's id, for example `i-0123456789abcdef0`.
     pub id: String,
     /// Its state.
-    pub state: InstanceState,
+    pub state: MachineState,
     /// Why it is in this state, in the cloud's words.
     pub state_reason: Option<String>,
     /// What its lock tags say.

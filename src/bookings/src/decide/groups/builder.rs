@@ -7,14 +7,14 @@ use jiff::Timestamp;
 
 use crate::decide::{
     groups::{
-        booking::{self, ValidBooking},
+        booking::ValidBooking,
         claim::has_finalizer,
         grant::{Grant, grant},
-        group::{Blocked, Group, standing},
-        hold::{Hold, Ledger, ManualHold, hold_now, is_unexpired, manual_hold},
-        input::{Observation, World},
-        instance::Instance,
-        machines::{Drive, Goal, Tally, drive},
+        group::{Blocked, Group},
+        hold::{Hold, LockHistory, ManualHold, hold_now, is_unexpired, manual_hold},
+        input::{GroupInput, Observation, ReadBooking},
+        machine::Machine,
+        machines::{Goal, GroupSummary, MachineActions, actions},
         output::{Decision, Occasion, Turn},
         prelock::{self, Next},
         progress::{self, Progress, progress, reason},
@@ -34,28 +34,12 @@ use booking_decision::{
     wake::{Wake, poll_interval},
 };
 
-/// Decides what to do. Total: any input has an answer.
-pub fn decide(world: &World<'_>, settings: &Settings) -> Decision {
-    let mut pass = Pass::new(*world, settings);
-    match world.resource {
-        None => {
-            pass.block_bookings(&Progress::new(false, reason::RESOURCE_NOT_FOUND, no_resource(world)));
-        }
-        Some(resource) => match standing(resource, world.claim, settings) {
-            Ok(group) if resource.metadata.deletion_timestamp.is_some() => pass.let_go(resource, &group),
-            Ok(group) => pass.act(resource, &group),
-            Err(blocked) => pass.stand_by(resource, &blocked),
-        },
-    }
-    pass.finish()
-}
-
 /// Reasons of the condition Unmanageable.
 const OWNED_BY_OTHERS: &str = "OwnedByOthers";
 const CANNOT_BE_STOPPED: &str = "CannotBeStopped";
 
 /// How long before a window begins its group is looked at.
-pub(crate) const LOOK_AHEAD: Duration = Duration::from_secs(10);
+pub(crate) const OBSERVE_AHEAD: Duration = Duration::from_secs(10);
 
 /// How long after a pass has told that a Booking is finished the next may delete it.
 const AFTER_FINISHED: Duration = Duration::from_secs(1);
@@ -63,8 +47,8 @@ const AFTER_FINISHED: Duration = Duration::from_secs(1);
 /// A Booking and what it means.
 pub(crate) struct Known<'a> {
     pub(crate) booking: &'a Booking,
-    pub(crate) read: Result<ValidBooking, InvalidSpec>,
-    /// Its place among the live ones, if it is one.
+    pub(crate) read: &'a Result<ValidBooking, InvalidSpec>,
+    /// Its index among the live ones, if it is one.
     pub(crate) live: Option<usize>,
 }
 
@@ -77,8 +61,8 @@ impl Known<'_> {
 }
 
 /// See the module.
-pub(crate) struct Pass<'a> {
-    pub(crate) world: World<'a>,
+pub(crate) struct DecisionBuilder<'a> {
+    pub(crate) world: GroupInput<'a>,
     pub(crate) settings: &'a Settings,
     pub(crate) known: Vec<Known<'a>>,
     /// Bookings that make sense, are not over and are not being deleted, in the order given.
@@ -87,20 +71,19 @@ pub(crate) struct Pass<'a> {
     pub(crate) wake: Wake,
 }
 
-impl<'a> Pass<'a> {
-    pub(crate) fn new(world: World<'a>, settings: &'a Settings) -> Self {
+impl<'a> DecisionBuilder<'a> {
+    pub(crate) fn new(world: GroupInput<'a>, settings: &'a Settings) -> Self {
         let (mut live, mut expired) = (Vec::new(), Vec::new());
         let mut wake = Wake::new(world.now);
         let mut known = Vec::with_capacity(world.bookings.len());
-        for &booking in world.bookings {
-            let read = booking::validate(booking);
-            let mut place = None;
-            match &read {
+        for ReadBooking { booking, read } in world.bookings {
+            let mut index = None;
+            match read.as_ref() {
                 Ok(valid) if !is_finished(booking, valid, world.now) => {
                     wake.at(valid.window.from);
                     wake.at(valid.window.until);
                     if booking.metadata.deletion_timestamp.is_none() {
-                        place = Some(live.len());
+                        index = Some(live.len());
                         live.push(valid.clone());
                     }
                 }
@@ -118,7 +101,7 @@ impl<'a> Pass<'a> {
                     wake.at_some(booking.spec.start_at.as_deref().and_then(|at| instant::parse(at).ok()));
                 }
             }
-            known.push(Known { booking, read, live: place });
+            known.push(Known { booking, read, live: index });
         }
         let expired = if settings.dry_run { Vec::new() } else { expired };
         Self { world, settings, known, live, decision: Decision { expired, ..Decision::default() }, wake }
@@ -141,7 +124,7 @@ impl<'a> Pass<'a> {
     }
 
     /// A Resource that acts on its group.
-    pub(crate) fn act(&mut self, resource: &Resource, group: &Group) {
+    pub(crate) fn serve(&mut self, resource: &Resource, group: &Group) {
         let now = self.world.now;
         let old = resource.status.clone().unwrap_or_default();
         let manual = manual_hold(resource, self.world.bookings, now);
@@ -154,24 +137,24 @@ impl<'a> Pass<'a> {
         if planted(Bug::FinishedClearsHold) && self.known.iter().any(Known::is_finishing) {
             hold = None;
         }
-        let mut ledger = Ledger::next(&old, hold.as_ref(), &manual, now);
+        let mut lock_history = LockHistory::next(&old, hold.as_ref(), &manual, now);
         self.wake_for_windows(&grants, &manual);
-        let (mut goal, grace_end) = self.goal(&old, group, hold.as_ref(), &manual, &ledger);
+        let (mut goal, grace_end) = self.goal(&old, group, hold.as_ref(), &manual, &lock_history);
         let next = self.next_hold(&grants, hold.as_ref(), &manual);
         self.decision.expects_lock = next.as_ref().filter(|next| self.is_unlocked(next)).map(Next::expected);
         let next =
             next.filter(|next| goal == (Goal::Idle { stop: true }) && self.is_locked_ahead(next, &old));
         if let Some(next) = &next {
-            ledger = Ledger::ahead(&old, &next.hold, &manual, now);
+            lock_history = LockHistory::ahead(&old, &next.hold, &manual, now);
             goal = next.goal(now);
         }
         self.wake.at_some(grace_end);
-        let (drive, progress) = self.drive(group, &goal, &ledger);
+        let (actions, progress) = self.actions(group, &goal, &lock_history);
         self.decision.forgets_locks = hold.is_none()
-            && ledger.released.iter().any(|lock| is_unexpired(lock, now))
-            && drive.as_ref().is_some_and(|drive| self.shows_no_lock_of(&ledger, drive));
+            && lock_history.released.iter().any(|lock| is_unexpired(lock, now))
+            && actions.as_ref().is_some_and(|actions| self.shows_no_lock_of(&lock_history, actions));
         self.publish_bookings(&grants, hold.as_ref(), &progress);
-        let more = self.more_conditions(&old, drive.as_ref(), &goal, grace_end);
+        let more = self.more_conditions(&old, actions.as_ref(), &goal, grace_end);
         let shown = match &manual {
             // The Resource's trouble; Bookings see how far the group is.
             ManualHold::Malformed(problem) => {
@@ -179,18 +162,24 @@ impl<'a> Pass<'a> {
             }
             _ => progress,
         };
-        self.publish_resource(resource, &shown, drive.as_ref().map(|drive| &drive.tally), &ledger, more);
+        self.publish_resource(
+            resource,
+            &shown,
+            actions.as_ref().map(|actions| &actions.summary),
+            &lock_history,
+            more,
+        );
         self.forget_locks();
         self.take_over(&manual);
-        if let Some(drive) = drive {
-            self.decision.waits_for_turn = drive.tally.queued_until.is_some();
-            self.decision.expects = if self.begins_soon(&grants) { drive.tally.stopped } else { 0 };
-            self.send(resource, drive, &goal);
+        if let Some(actions) = actions {
+            self.decision.waits_for_budget = actions.summary.queued_until.is_some();
+            self.decision.expects = if self.begins_soon(&grants) { actions.summary.stopped } else { 0 };
+            self.send(resource, actions, &goal);
             if !self.decision.calls.is_empty() {
                 self.decision.starts_first = self.rests_on_stored(&grants, hold.as_ref());
                 self.decision.turn = match &next {
                     Some(next) => next.turn(),
-                    None => self.turn(&old, hold.as_ref(), &grants, &ledger),
+                    None => self.turn(&old, hold.as_ref(), &grants, &lock_history),
                 };
             }
         }
@@ -200,12 +189,12 @@ impl<'a> Pass<'a> {
     /// When to look at a group again that nothing happens to.
     fn look_later(&mut self) {
         let later = after(self.world.now, self.settings.observe_interval);
-        self.decision.look_by = Some(later).filter(|later| *later > self.world.now);
+        self.decision.observe_by = Some(later).filter(|later| *later > self.world.now);
     }
 
     /// Whether somebody's window is about to begin.
     fn begins_soon(&self, grants: &[Grant]) -> bool {
-        let (now, soon) = (self.world.now, after(self.world.now, LOOK_AHEAD));
+        let (now, soon) = (self.world.now, after(self.world.now, OBSERVE_AHEAD));
         let begins = |window: Window| now < window.from && window.from <= soon;
         grants.iter().filter_map(|grant| grant.window).any(begins)
     }
@@ -218,19 +207,26 @@ impl<'a> Pass<'a> {
         let Some((uid, _)) = &hold.booking else { return true };
         self.known.iter().any(|known| {
             let is_it = known.booking.metadata.uid.as_ref() == Some(uid);
-            let granted = known.live.and_then(|place| grants.get(place)).and_then(|grant| grant.window);
+            let granted = known.live.and_then(|index| grants.get(index)).and_then(|grant| grant.window);
             let stored = known.read.as_ref().ok().and_then(|valid| valid.granted);
             is_it && granted.is_some() && granted == stored
         })
     }
 
     /// Where the calls stand among others'. What was ready before is being repaired.
-    fn turn(&self, old: &ResourceStatus, hold: Option<&Hold>, grants: &[Grant], ledger: &Ledger) -> Turn {
+    fn turn(
+        &self,
+        old: &ResourceStatus,
+        hold: Option<&Hold>,
+        grants: &[Grant],
+        lock_history: &LockHistory,
+    ) -> Turn {
         let before = booking_decision::condition::reason_of(&old.conditions, "Ready").unwrap_or_default();
         let now = self.world.now;
         let (is_repair, since, user) = match hold {
             None => {
-                let idle_since = ledger.idle_since.as_deref().and_then(|text| instant::parse(text).ok());
+                let idle_since =
+                    lock_history.idle_since.as_deref().and_then(|text| instant::parse(text).ok());
                 (before == reason::STOPPED, idle_since, String::new())
             }
             Some(hold) => {
@@ -250,18 +246,18 @@ impl<'a> Pass<'a> {
     }
 
     /// Whether an idle group that has come to rest shows no earlier lock of ours, nor will: they need not be remembered.
-    fn shows_no_lock_of(&mut self, ledger: &Ledger, drive: &Drive) -> bool {
+    fn shows_no_lock_of(&mut self, lock_history: &LockHistory, actions: &MachineActions) -> bool {
         let Observation::Seen(instances) = self.world.observation else {
             return false;
         };
-        let at_rest = drive.is_empty()
-            && drive.tally.moving == 0
+        let at_rest = actions.is_empty()
+            && actions.summary.moving == 0
             && self.world.attempts.last_unseen(instances).is_none();
-        if !at_rest || instances.iter().any(|instance| instance.lock.is_one_of(&ledger.released)) {
+        if !at_rest || instances.iter().any(|instance| instance.lock.is_one_of(&lock_history.released)) {
             return false;
         }
         // One that shows late is removed then, not at the next routine look.
-        let may_show_until = ledger.may_show_until(self.world.now);
+        let may_show_until = lock_history.may_show_until(self.world.now);
         self.wake.at_some(may_show_until);
         may_show_until.is_none()
     }
@@ -276,19 +272,25 @@ impl<'a> Pass<'a> {
     }
 
     /// A Resource that is being deleted.
-    pub(crate) fn let_go(&mut self, resource: &Resource, group: &Group) {
+    pub(crate) fn release(&mut self, resource: &Resource, group: &Group) {
         let now = self.world.now;
         let old = resource.status.clone().unwrap_or_default();
         let manual = manual_hold(resource, self.world.bookings, now);
-        let ledger = Ledger::next(&old, None, &manual, now);
+        let lock_history = LockHistory::next(&old, None, &manual, now);
         let goal = Goal::Idle { stop: group.on_delete == OnDelete::Stop };
-        let (drive, _) = self.drive(group, &goal, &ledger);
+        let (actions, _) = self.actions(group, &goal, &lock_history);
         let gone = Progress::new(false, reason::RESOURCE_NOT_FOUND, "the Resource is being deleted");
         self.block_bookings(&gone);
         let progress = Progress::new(false, reason::DELETING, "lock tags are being removed");
-        self.publish_resource(resource, &progress, drive.as_ref().map(|drive| &drive.tally), &ledger, vec![]);
-        if let Some(drive) = drive {
-            self.send(resource, drive, &goal);
+        self.publish_resource(
+            resource,
+            &progress,
+            actions.as_ref().map(|actions| &actions.summary),
+            &lock_history,
+            vec![],
+        );
+        if let Some(actions) = actions {
+            self.send(resource, actions, &goal);
             if !self.decision.calls.is_empty() {
                 self.decision.turn = Turn { due: now, ..Turn::default() };
             }
@@ -296,7 +298,7 @@ impl<'a> Pass<'a> {
         if !has_finalizer(resource) {
             return;
         }
-        match release(resource, group.on_delete, self.world.observation, &ledger, self.settings, now) {
+        match release(resource, group.on_delete, self.world.observation, &lock_history, self.settings, now) {
             Release::NotYet(deadline) => self.wake.at(deadline),
             Release::Done { running } => {
                 let text = format!("locks are removed; {running} machines run on");
@@ -311,7 +313,7 @@ impl<'a> Pass<'a> {
     }
 
     /// A Resource that acts on nothing.
-    pub(crate) fn stand_by(&mut self, resource: &Resource, blocked: &Blocked) {
+    pub(crate) fn block(&mut self, resource: &Resource, blocked: &Blocked) {
         let (progress, on_bookings) = match blocked {
             Blocked::Invalid(error) => {
                 (Progress::new(false, reason::INVALID, error.to_string()), reason::RESOURCE_INVALID)
@@ -334,8 +336,8 @@ impl<'a> Pass<'a> {
         let (holder, released, idle_since) = (old.holder, old.released_locks, old.idle_since);
         // Who was not shown is not shown now.
         let is_ahead = old.locked_by.unwrap_or_default().is_empty();
-        let ledger = Ledger { holder, released, idle_since, stands: false, is_ahead };
-        self.publish_resource(resource, &progress, None, &ledger, more);
+        let lock_history = LockHistory { holder, released, idle_since, stands: false, is_ahead };
+        self.publish_resource(resource, &progress, None, &lock_history, more);
         if resource.metadata.deletion_timestamp.is_some() && has_finalizer(resource) {
             self.remove_finalizer(EventType::Normal, "nothing of it is left to do".to_owned());
         }
@@ -350,7 +352,7 @@ impl<'a> Pass<'a> {
         group: &Group,
         hold: Option<&Hold>,
         manual: &ManualHold,
-        ledger: &Ledger,
+        lock_history: &LockHistory,
     ) -> (Goal, Option<Timestamp>) {
         if let Some(hold) = hold {
             return (Goal::Held(hold.lock()), None);
@@ -360,7 +362,7 @@ impl<'a> Pass<'a> {
             (ManualHold::Malformed(_), _) | (_, Some(WhenIdle::Keep)) => stop(false),
             (_, Some(WhenIdle::Stop)) => stop(true),
             // The end of a hold never waits for the grace.
-            (_, None) if ledger.idle_since.is_some() => stop(true),
+            (_, None) if lock_history.idle_since.is_some() => stop(true),
             (_, None) => {
                 let grace_end = after(first_seen(old, self.world.now), self.settings.adoption_grace);
                 if self.world.now < grace_end {
@@ -373,13 +375,18 @@ impl<'a> Pass<'a> {
     }
 
     /// What each machine needs; nothing where the group could not be observed.
-    fn drive(&mut self, group: &Group, goal: &Goal, ledger: &Ledger) -> (Option<Drive>, Progress) {
+    fn actions(
+        &mut self,
+        group: &Group,
+        goal: &Goal,
+        lock_history: &LockHistory,
+    ) -> (Option<MachineActions>, Progress) {
         match self.world.observation {
             Observation::Seen(instances) => {
-                let drive = drive(instances, goal, ledger, self.world.attempts, self.world.now);
-                let progress = progress(&group.key, &drive.tally, goal);
-                self.wake_for_machines(instances, &drive);
-                (Some(drive), progress)
+                let actions = actions(instances, goal, lock_history, self.world.attempts, self.world.now);
+                let progress = progress(&group.key, &actions.summary, goal);
+                self.wake_for_machines(instances, &actions);
+                (Some(actions), progress)
             }
             Observation::Failed { message, retry_at } => {
                 self.wake.at(*retry_at);
@@ -396,13 +403,13 @@ impl<'a> Pass<'a> {
     fn more_conditions(
         &self,
         old: &ResourceStatus,
-        drive: Option<&Drive>,
+        actions: Option<&MachineActions>,
         goal: &Goal,
         grace_end: Option<Timestamp>,
     ) -> Vec<Draft> {
         let mut more = Vec::new();
-        if let Some(drive) = drive {
-            more = seen_conditions(&drive.tally, grace_end);
+        if let Some(actions) = actions {
+            more = seen_conditions(&actions.summary, grace_end);
         } else {
             let mut seen = vec![
                 ("Unmanageable", OWNED_BY_OTHERS),
@@ -418,7 +425,7 @@ impl<'a> Pass<'a> {
             }
         }
         if self.settings.dry_run {
-            let calls = drive.map_or(0, |drive| drive.clone().into_calls(goal).len());
+            let calls = actions.map_or(0, |actions| actions.clone().into_calls(goal).len());
             let message = format!("decided, but not sent: calls of {calls} kinds");
             more.push(Draft::new("DryRun", true, "DryRun", message));
         }
@@ -434,20 +441,20 @@ impl<'a> Pass<'a> {
                 self.wake.at(at);
             }
             // What is known by then is young enough to start by at once.
-            self.wake.at(window.from.checked_sub(LOOK_AHEAD).unwrap_or(window.from));
+            self.wake.at(window.from.checked_sub(OBSERVE_AHEAD).unwrap_or(window.from));
         }
         if let ManualHold::Held(hold) = manual {
             self.wake.at(hold.until);
         }
     }
 
-    fn wake_for_machines(&mut self, instances: &[Instance], drive: &Drive) {
-        self.wake.at_some(drive.tally.retry_at);
-        self.wake.at_some(drive.tally.foreign_until);
-        self.wake.at_some(drive.tally.restarts_at);
+    fn wake_for_machines(&mut self, instances: &[Machine], actions: &MachineActions) {
+        self.wake.at_some(actions.summary.retry_at);
+        self.wake.at_some(actions.summary.foreign_until);
+        self.wake.at_some(actions.summary.restarts_at);
         let last = self.world.attempts.last_unseen(instances);
-        let sends = !drive.is_empty() && !self.settings.dry_run;
-        if drive.tally.moving > 0 || last.is_some() || sends {
+        let sends = !actions.is_empty() && !self.settings.dry_run;
+        if actions.summary.moving > 0 || last.is_some() || sends {
             let since = last.filter(|_| !sends).map(|last| elapsed(last, self.world.now));
             self.wake.after(poll_interval(since, self.settings.poll_shortest, self.settings.poll_longest));
         }
@@ -455,8 +462,8 @@ impl<'a> Pass<'a> {
 }
 
 /// All Bookings of a key name the same one.
-fn no_resource(world: &World<'_>) -> String {
-    let name = world.bookings.first().and_then(|booking| booking.spec.resource_name.as_deref());
+pub(crate) fn no_resource(world: &GroupInput<'_>) -> String {
+    let name = world.bookings.first().and_then(|one| one.booking.spec.resource_name.as_deref());
     format!(
         "spec.resource_name: no Resource {:?} exists in the namespace",
         booking_decision::text::cut(name.unwrap_or_default())
@@ -471,21 +478,21 @@ fn has_expired(booking: &Booking, valid: &ValidBooking, now: Timestamp) -> bool 
         && valid.expires.is_some_and(|expires| expires <= now)
 }
 
-fn seen_conditions(tally: &Tally, grace_end: Option<Timestamp>) -> Vec<Draft> {
+fn seen_conditions(summary: &GroupSummary, grace_end: Option<Timestamp>) -> Vec<Draft> {
     let mut more = Vec::new();
-    if let Some(end) = grace_end.filter(|_| tally.idle_running > 0) {
+    if let Some(end) = grace_end.filter(|_| summary.idle_running > 0) {
         let message = format!(
             "runs unbooked; stopped at {} unless booked, or when_idle is Keep",
             instant::seconds(end)
         );
         more.push(Draft::new("IdleStopPending", true, "AdoptionGrace", message));
     }
-    if !tally.owned.is_empty() || !tally.unstoppable.is_empty() {
-        let reason = if tally.owned.is_empty() { CANNOT_BE_STOPPED } else { OWNED_BY_OTHERS };
-        more.push(Draft::new("Unmanageable", true, reason, progress::unmanageable(tally)));
+    if !summary.owned.is_empty() || !summary.unstoppable.is_empty() {
+        let reason = if summary.owned.is_empty() { CANNOT_BE_STOPPED } else { OWNED_BY_OTHERS };
+        more.push(Draft::new("Unmanageable", true, reason, progress::unmanageable(summary)));
     }
-    if !tally.malformed.is_empty() {
-        more.push(Draft::new("LockMalformed", true, "LockMalformed", progress::malformed(tally)));
+    if !summary.malformed.is_empty() {
+        more.push(Draft::new("LockMalformed", true, "LockMalformed", progress::malformed(summary)));
     }
     more
 }
