@@ -1,5 +1,5 @@
-//! What `/metrics` says against what docs/metrics.md says that it says: names, types, labels; and what a Prometheus makes of it for
-//! dashboard and alerts.
+//! Compares `/metrics` with docs/reference-metrics.md: names, types, labels. Asks a real Prometheus each query of the
+//! dashboard and the alerts.
 
 #![allow(
     clippy::unwrap_used,
@@ -72,13 +72,13 @@ async fn each_metric_is_in_the_catalogue_with_its_type_and_labels_and_the_other_
     // and each metric is one of the catalogue, with its type and labels, and the other way round
     let (told, known) = (told(&text), catalogue());
     for (name, metric) in &told {
-        assert_eq!(known.get(name), Some(metric), "{name} in docs/metrics.md");
+        assert_eq!(known.get(name), Some(metric), "{name} in the catalogue");
     }
     let missing: Vec<&String> =
         known.keys().filter(|name| !told.contains_key(*name) && !SELDOM.contains(&name.as_str())).collect();
-    assert!(missing.is_empty(), "in docs/metrics.md only: {missing:?}");
+    assert!(missing.is_empty(), "in the catalogue only: {missing:?}");
     let unknown: Vec<&&str> = SELDOM.iter().filter(|name| !known.contains_key(**name)).collect();
-    assert!(unknown.is_empty(), "not in docs/metrics.md: {unknown:?}");
+    assert!(unknown.is_empty(), "not in the catalogue: {unknown:?}");
     // and Prometheus' own rules of naming hold
     let promtool = testbed::prometheus::program("promtool").await.unwrap();
     let mut check = tokio::process::Command::new(promtool)
@@ -210,9 +210,9 @@ fn told(text: &str) -> BTreeMap<String, Metric> {
     told
 }
 
-/// The table of docs/metrics.md.
+/// The table of docs/reference-metrics.md.
 fn catalogue() -> BTreeMap<String, Metric> {
-    let text = include_str!("../../../docs/metrics.md");
+    let text = include_str!("../../../docs/reference-metrics.md");
     let rows = text.lines().filter(|line| line.starts_with("| `booking_operator_"));
     let words =
         |cell: &str| cell.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect::<Vec<String>>();
@@ -221,8 +221,8 @@ fn catalogue() -> BTreeMap<String, Metric> {
         let (name, unit, labels) =
             (words(cells[1]).remove(0), cells[3], words(cells[4]).into_iter().collect());
         // Prometheus' rules: the unit is a suffix of the name, but for things that are counted.
-        assert_eq!(unit == "seconds", name.ends_with("_seconds"), "unit of {name} in docs/metrics.md");
-        assert!(!unit.is_empty(), "{name} has no unit in docs/metrics.md");
+        assert_eq!(unit == "seconds", name.ends_with("_seconds"), "unit of {name} in the catalogue");
+        assert!(!unit.is_empty(), "{name} has no unit in the catalogue");
         (name, Metric { type_: cells[2].to_owned(), labels })
     })
     .collect()

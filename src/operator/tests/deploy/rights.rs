@@ -117,8 +117,8 @@ async fn the_docs_list_what_kubectl_says_that_the_operator_may() {
         text.lines().filter(|line| !line.starts_with(' ') && !line.is_empty()).map(sorted).collect()
     };
     // then the docs print the same
-    let docs = include_str!("../../../../docs/operations.md");
-    let (_, after) = docs.split_once("$ kubectl auth can-i --list").expect("the list in docs/operations.md");
+    let docs = include_str!("../../../../docs/reference-rights.md");
+    let (_, after) = docs.split_once("$ kubectl auth can-i --list").expect("the list in the docs");
     let block = after.split_once('\n').unwrap().1.split_once("```").unwrap().0;
     assert_eq!(lines(block), lines(&listed));
 }
