@@ -7,7 +7,7 @@ BUILD := $(CARGO) build --workspace --bins --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs deny crds crds-check image sbom e2e install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted loadtest loadtest-docs
+.PHONY: help demo test lint layers docs deny crds crds-check image sbom e2e install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted loadtest loadtest-docs
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ lint: ## format, clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy -p chaos --features planted --all-targets --locked -- -D warnings
+
+layers: ## which crates and files may use each other: layers/allowed.yaml, no circles of files across folders
+	@$(CARGO) run -q -p layers --locked
 
 docs: ## the crates' documentation, warnings refused
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

@@ -24,10 +24,11 @@ use jiff::Timestamp;
 use super::{
     cache::Snapshot,
     cloud::{CloudFault, Results, verb},
-    controller::{Open, Packet, Pass, Step},
-    process::{Body, Inbox, Pending, ProcessId, Reply},
+    event::Event,
+    keys::{Open, Pass, Step},
+    messages::{Body, Inbox, Packet, Pending, ProcessId, Reply},
     store::{Found, Object, Refusal, Value},
-    world::{Event, World},
+    world::World,
 };
 use crate::{
     MILLI, Micros, SECOND,

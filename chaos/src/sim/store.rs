@@ -29,6 +29,8 @@ impl Kind {
     }
 }
 
+/// The namespace of everything that is booked.
+pub const NAMESPACE: &str = "team";
 /// Name of the leader's Lease.
 pub const LEADER: &str = "ring-leader";
 /// Name of the ring object.

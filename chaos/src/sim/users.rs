@@ -7,9 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     clock::wall,
+    event::Event,
     plan::{Act, Idle},
     store::{Kind, Object, Value},
-    world::{Event, World},
+    world::World,
 };
 use crate::{Micros, SECOND};
 

@@ -11,8 +11,8 @@ use bookings::{
 
 use super::{
     clock::wall,
+    messages::ProcessId,
     plan::Idle,
-    process::ProcessId,
     store::{Kind, Object, RING},
     world::World,
 };

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::binaries::Binaries;
 use super::certs::Credentials;
 use super::error::ControlPlaneError;
-use super::{Pids, read_kubeconfig};
+use super::kubeconfig::read_kubeconfig;
 use crate::guard::{Guarded, GuardedCommand, log_tail};
 use crate::ports::free_port;
 use crate::tls::write_private;
@@ -47,6 +47,15 @@ const API_SERVER: &str = "kube-apiserver";
 
 /// How many lines of a log an error shows.
 const TAIL: usize = 20;
+
+/// The process ids of a control plane.
+#[derive(Clone, Copy, Debug)]
+pub struct Pids {
+    /// etcd's.
+    pub etcd: i32,
+    /// kube-apiserver's, unless it is stopped.
+    pub kube_apiserver: Option<i32>,
+}
 
 /// The running programs, and the directory with everything of theirs.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::admin::{Advance, ChangeTags, Failure, FaultId, Ids, SetAccount, SetFallsBack, SetState};
+use super::admin_json::{Advance, ChangeTags, Failure, FaultId, Ids, SetAccount, SetFallsBack, SetState};
 use super::call_log::{CallPage, CallQuery};
 use super::faults::{FaultRule, FaultView};
 use super::handle::ClockView;

@@ -14,7 +14,7 @@ use kube::{
 };
 use testbed::smtp::{SmtpConfig, SmtpServer};
 
-use crate::{Failure, NAMESPACE, RESOURCE};
+use crate::common::{Failure, NAMESPACE, RESOURCE};
 
 const SCHEDULER: &str = "standup";
 const MONITOR: &str = "all-machines";

@@ -1,10 +1,11 @@
 //! `demo`: a group of three machines is discovered and booked, from applied to finished, on a real API server and
 //! a simulated EC2; a schedule books another, and a mail tells of the end. With KEEP=1 everything stays up until Ctrl-C.
 
+mod common;
 mod extras;
 mod timeline;
 
-use std::{env, error::Error, path::PathBuf, process::ExitCode, time::Duration};
+use std::{env, path::PathBuf, process::ExitCode};
 
 use bookings::api::{Booking, BookingSpec};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -17,13 +18,11 @@ use testbed::{
     smtp::SmtpServer,
 };
 
+use crate::common::{Failure, NAMESPACE, RESOURCE};
+
 /// A start or stop call that goes out later than this fails the demo.
 const LATE_LIMIT_MS: i64 = 500;
-const NAMESPACE: &str = "default";
-const RESOURCE: &str = "ec2.analytics";
 const BOOKING: &str = "quarterly-report";
-
-type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -188,6 +187,3 @@ impl Figures {
         ))
     }
 }
-
-/// How long the whole may take from the end of the booking.
-const SETTLE_LIMIT: Duration = Duration::from_secs(20);
