@@ -16,9 +16,10 @@ demo: ## discovery, a booking from applied to finished, a mail: on a real API se
 	@$(BUILD)
 	@KEEP=$(KEEP) $(BIN)/demo
 
-test: ## all tests, on a real API server, the simulated EC2 and moto
+# With BUSY the tests also have more patience (TEST_PATIENCE): with-control-plane sees to both.
+test: ## all tests, on a real API server, the simulated EC2 and moto (BUSY=4: beside 4 busy threads)
 	@$(CARGO) build --workspace --all-targets --locked
-	@$(BIN)/with-control-plane -- $(CARGO) test --workspace --locked -- --test-threads=8
+	@$(BIN)/with-control-plane --busy $(or $(BUSY),0) -- $(CARGO) test --workspace --locked -- --test-threads=8
 
 lint: ## format, clippy
 	$(CARGO) fmt --all --check

@@ -21,6 +21,7 @@ use self::control::{Connection, Order};
 pub use self::error::SmtpError;
 pub use self::mail::ReceivedMail;
 use crate::guard::{Guarded, GuardedCommand};
+use crate::patience::patient;
 use crate::ports::free_port;
 use crate::python::Environment;
 use crate::tls::{LocalServer, write_private};
@@ -219,10 +220,11 @@ impl SmtpServer {
         // From here on the guard removes it, even if this process is killed.
         let _ = temporary.keep();
         let log = || process.log_tail(TAIL);
+        let limit = patient(READY_LIMIT);
         let connection = tokio::select! {
-            made = tokio::time::timeout(READY_LIMIT, Connection::accept(&control)) => match made {
+            made = tokio::time::timeout(limit, Connection::accept(&control)) => match made {
                 Ok(made) => made.map_err(|_| SmtpError::Ended { log: log() })?,
-                Err(_) => return Err(SmtpError::NotReady { limit: READY_LIMIT, log: log() }),
+                Err(_) => return Err(SmtpError::NotReady { limit, log: log() }),
             },
             _ = process.wait() => return Err(SmtpError::Ended { log: log() }),
         };
@@ -238,7 +240,7 @@ impl SmtpServer {
             self.orders.send(Order { what, done }).await.ok()?;
             outcome.await.ok()
         };
-        match tokio::time::timeout(ORDER_LIMIT, given).await {
+        match tokio::time::timeout(patient(ORDER_LIMIT), given).await {
             Ok(Some(outcome)) => outcome.map_err(SmtpError::Order),
             Ok(None) | Err(_) => Err(self.gone()),
         }

@@ -17,6 +17,7 @@ use kube::{
 };
 use serde_json::Value;
 use testbed::control_plane::{ControlPlane, test_namespace};
+use testbed::patience::patient;
 
 /// How long the API server may take to serve what it was just given.
 const SERVED_LIMIT: Duration = Duration::from_secs(20);
@@ -54,12 +55,12 @@ pub fn object(kind: &str, name: &str, spec: Value) -> DynamicObject {
 
 /// Retries until `check` answers, with its last complaint when it never does.
 pub async fn eventually<T, F: Future<Output = Result<T, String>>>(mut check: impl FnMut() -> F) -> T {
-    let started = Instant::now();
+    let (started, limit) = (Instant::now(), patient(SERVED_LIMIT));
     loop {
         match check().await {
             Ok(value) => return value,
             Err(complaint) => {
-                assert!(started.elapsed() < SERVED_LIMIT, "still after {SERVED_LIMIT:?}: {complaint}");
+                assert!(started.elapsed() < limit, "still after {limit:?}: {complaint}");
             }
         }
         tokio::time::sleep(POLL).await;

@@ -1,7 +1,5 @@
 //! Credentials that are missing, fail to load, or never come.
 
-use std::time::{Duration, Instant};
-
 use aws_credential_types::provider::{
     ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future,
 };
@@ -11,8 +9,6 @@ use booking_decision::permit::Unlimited;
 use super::cloud::{Cloud, GROUP, GROUP_TAG, only_error};
 use crate::common;
 
-/// A describe that takes longer fails with another error.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 const ID: &str = "i-0123456789abcdef0";
 
 /// A provider of credentials that fails with this error. None: it never answers.
@@ -98,20 +94,16 @@ async fn credentials_that_never_come_end_each_call_in_its_time() {
     // given a provider of credentials that hangs
     let cloud = Cloud::start().await;
     let ec2 = ec2(&cloud, || None);
-    let begun = Instant::now();
     // when a machine is started and others are described
     let ids = [ID.to_owned()];
     let groups = [GROUP.to_owned()];
-    let (started, described) = tokio::join!(ec2.mutate(&Unlimited, &Mutation::Start, &ids), async {
-        let found = ec2.describe(&groups).await;
-        (found, begun.elapsed())
-    });
-    // then both end, the describe says why, and nothing was sent to EC2
+    let (started, described) =
+        tokio::join!(ec2.mutate(&Unlimited, &Mutation::Start, &ids), ec2.describe(&groups));
+    // then both end, and the describe says why: before its page's time is over, which is another error; EC2 was not
+    // even asked
     assert_eq!(only_error(started), CloudError::timeout());
-    let (found, took) = described;
-    let found = found.unwrap_err();
+    let found = described.unwrap_err();
     assert_eq!(found.class, ErrorClass::Transient);
     assert_eq!(found.to_string(), "ConnectionFailed: identity resolver timed out after …s");
-    assert!(took < PAGE_TIMEOUT, "{took:?}");
     assert!(cloud.calls().is_empty());
 }

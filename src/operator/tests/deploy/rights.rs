@@ -10,16 +10,20 @@ use bookings::{
     decide::groups::machine::TAG_APPLICATION,
 };
 use jiff::Timestamp;
-use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use k8s_openapi::api::{
+    coordination::v1::Lease,
+    rbac::v1::{ClusterRole, PolicyRule, Role},
+};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams},
     runtime::wait::{await_condition, conditions::is_deleted},
 };
 use serde::Deserialize;
 use testbed::{
     ec2::{AddInstances, Ec2Config, Ec2Simulator, InstanceState},
-    replica::{QUICK_RING, Replica, ReplicaConfig},
+    patience::patient,
+    replica::{Replica, ReplicaConfig, quick_ring},
 };
 
 use super::cluster::{ACCOUNT, NAMESPACE, kubectl, operators_cluster, operators_kubeconfig};
@@ -167,10 +171,9 @@ async fn operators_replicas() -> Replicas {
 impl Replicas {
     async fn start(&self, name: &str) -> Replica {
         let at: &Path = self.directory.path();
-        let args: Vec<&str> = QUICK_RING
-            .into_iter()
-            .chain(["--pod-labels=app.kubernetes.io/name=booking-operator", "--poll-shortest=50ms"])
-            .collect();
+        let ring = quick_ring();
+        let more = ["--pod-labels=app.kubernetes.io/name=booking-operator", "--poll-shortest=50ms"];
+        let args: Vec<&str> = ring.iter().map(String::as_str).chain(more).collect();
         let config = ReplicaConfig {
             name,
             kubeconfig: &at.join("kubeconfig"),
@@ -203,7 +206,7 @@ async fn lives(client: Client, replicas: &Replicas) {
             resource_name: Some("ec2.web".into()),
             user_id: Some("ann".into()),
             start_at: Some(now.to_string()),
-            end_at: Some((now + jiff::SignedDuration::from_secs(4)).to_string()),
+            end_at: Some((now + patient(Duration::from_secs(4))).to_string()),
             ttl_minutes_after_finished: Some(0),
             ..BookingSpec::default()
         };
@@ -227,14 +230,14 @@ async fn lives(client: Client, replicas: &Replicas) {
         ..BookingSchedulerSpec::default()
     };
     schedulers.create(&made, &BookingScheduler::new("each-minute", spec)).await.unwrap();
-    let monitors: Api<ResourceMonitor> = Api::namespaced(client, TEAM);
+    let monitors: Api<ResourceMonitor> = Api::namespaced(client.clone(), TEAM);
     let spec = ResourceMonitorSpec { type_: Some("ec2".into()), ..ResourceMonitorSpec::default() };
     monitors.create(&made, &ResourceMonitor::new("all", spec)).await.unwrap();
     let seen = |it: Option<&Resource>| it.is_some_and(|it| it.status.is_some());
     soon("a group is discovered", await_condition(resources.clone(), "ec2.found", seen)).await;
     let is_booked = async || {
         while !bookings
-            .list(&kube::api::ListParams::default())
+            .list(&ListParams::default())
             .await
             .unwrap()
             .items
@@ -246,15 +249,26 @@ async fn lives(client: Client, replicas: &Replicas) {
         Ok(())
     };
     soon("the schedule has booked", is_booked()).await;
-    // A replica goes, and the group.
+    // A replica goes, then the other one deletes its Lease; and the group goes.
     first.stop().await;
+    soon("its Lease is deleted", forgotten(client, "first-")).await;
     let web = resources.get("ec2.web").await.unwrap().uid().unwrap();
     resources.delete("ec2.web", &DeleteParams::default()).await.unwrap();
     soon("the group is gone", await_condition(resources, "ec2.web", is_deleted(&web))).await;
     second.stop().await;
 }
 
+/// Waits until there is no Lease whose name begins so.
+async fn forgotten(client: Client, begin: &str) -> Result<(), kube::runtime::wait::Error> {
+    let leases: Api<Lease> = Api::namespaced(client, NAMESPACE);
+    let is_one = |it: &Lease| it.name_any().starts_with(begin);
+    while leases.list(&ListParams::default()).await.unwrap().items.iter().any(is_one) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
 async fn soon<T>(what: &str, happens: impl Future<Output = Result<T, kube::runtime::wait::Error>>) {
-    let happened = tokio::time::timeout(PATIENCE, happens).await;
+    let happened = tokio::time::timeout(patient(PATIENCE), happens).await;
     happened.unwrap_or_else(|_| panic!("never: {what}")).unwrap();
 }

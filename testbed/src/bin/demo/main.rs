@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use testbed::{
     control_plane::ControlPlane,
     ec2::{AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, SettingsPatch},
-    replica::{QUICK_RING, REGION, Replica, ReplicaConfig, install_crds},
+    replica::{REGION, Replica, ReplicaConfig, install_crds, quick_ring},
     smtp::SmtpServer,
 };
 
@@ -75,14 +75,15 @@ async fn set_up() -> Result<Scene, Failure> {
     install_crds(&control_plane).await?;
     let directory = tempfile::tempdir()?;
     let log = directory.path().join("operator.log");
-    let mail_args = extras::mail_args(mail.as_ref());
-    let mail_args: Vec<&str> = mail_args.iter().map(String::as_str).collect();
+    let looks = vec!["--poll-shortest=250ms".to_owned()];
+    let flags = [looks, quick_ring().to_vec(), extras::mail_args(mail.as_ref())].concat();
+    let args: Vec<&str> = flags.iter().map(String::as_str).collect();
     let operator = Replica::start(&ReplicaConfig {
         name: "demo-operator",
         kubeconfig: control_plane.kubeconfig(),
         ec2_url: &ec2.url(),
         log: &log,
-        args: &[&["--poll-shortest=250ms"], &QUICK_RING[..], &mail_args].concat(),
+        args: &args,
     })
     .await?;
     Ok(Scene { control_plane, ec2, mail, operator, log, _directory: directory })
