@@ -24,8 +24,8 @@ use self::{
 pub enum Command {
     /// Run the operator.
     Run(Box<Config>),
-    /// Print the CRDs.
-    Crds,
+    /// Print the CRDs: of one family, or all.
+    Crds(Option<String>),
 }
 
 /// The validated configuration.
@@ -115,7 +115,11 @@ enum Sub {
     /// Run the operator (what it does without a subcommand).
     Run,
     /// Print the CustomResourceDefinitions as YAML.
-    Crds,
+    Crds {
+        /// Those of one family alone: bookings or ring.
+        #[arg(long)]
+        family: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -208,7 +212,7 @@ struct Original {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ParseError> {
     let cli = Cli::try_parse_from(args.into_iter().map(double_dash)).map_err(ParseError)?;
     Ok(match cli.command {
-        Some(Sub::Crds) => Command::Crds,
+        Some(Sub::Crds { family }) => Command::Crds(family),
         Some(Sub::Run) | None => Command::Run(Box::new(config(cli.run)?)),
     })
 }

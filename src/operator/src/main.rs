@@ -12,7 +12,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     match args::parse(std::env::args_os()) {
-        Ok(args::Command::Crds) => crds::print_crds(),
+        Ok(args::Command::Crds(family)) => crds::print_crds(family.as_deref()),
         Ok(args::Command::Run(config)) => app::run(*config),
         Err(error) => error.report(),
     }

@@ -57,7 +57,7 @@ pub async fn install_crds(client: Client) {
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
     use kube::runtime::conditions::is_crd_established;
     let api: Api<CustomResourceDefinition> = Api::all(client);
-    let yaml = crds_yaml().unwrap();
+    let yaml = crds_yaml(None).unwrap();
     let is_crd = |document: &&str| document.contains("kind: CustomResourceDefinition");
     for document in yaml.split("---\n").filter(is_crd) {
         let crd: CustomResourceDefinition = serde_yaml_ng::from_str(document).unwrap();
