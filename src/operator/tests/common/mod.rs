@@ -85,7 +85,7 @@ pub fn config(namespace: &str, more: &[&str]) -> Config {
     let args = fixed.iter().chain(more).map(|arg| std::ffi::OsString::from(*arg));
     match args::parse(args).unwrap() {
         Command::Run(config) => *config,
-        Command::Crds => unreachable!(),
+        Command::Crds(_) => unreachable!(),
     }
 }
 
