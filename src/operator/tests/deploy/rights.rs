@@ -1,5 +1,5 @@
-//! The rights of each family's operator against what it asks for, by the API server's audit log: nothing is missing, and
-//! nothing is spare.
+//! The rights of each family's operator against what it asks for, by the API server's audit log: nothing is missing,
+//! and nothing is spare.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
