@@ -35,15 +35,19 @@ docs: ## the crates' documentation, warnings refused
 deny: ## dependencies: bans, licences, sources (advisories: make deny CHECKS=advisories)
 	$(CARGO) deny --all-features check $(or $(CHECKS),bans licenses sources)
 
+# What has CRDs of its own: a folder of crds/ each.
+CRD_FAMILIES := bookings ring
+
 crds: ## write crds/ from the types
 	@$(BUILD)
-	@mkdir -p crds
-	@$(BIN)/booking-operator crds > crds/booking-operator.yaml
+	@set -e; for family in $(CRD_FAMILIES); do \
+		mkdir -p crds/$$family; $(BIN)/booking-operator crds --family=$$family > crds/$$family/crds.yaml; done
 
 crds-check: ## refuse crds/ that differ from the types
 	@$(BUILD)
-	@$(BIN)/booking-operator crds | diff -u crds/booking-operator.yaml - \
-		|| { echo "crds/ is not what the types say: run make crds"; exit 1; }
+	@for family in $(CRD_FAMILIES); do \
+		$(BIN)/booking-operator crds --family=$$family | diff -u crds/$$family/crds.yaml - \
+			|| { echo "crds/$$family is not what the types say: run make crds"; exit 1; }; done
 
 # Where the bill of materials goes; none is made, nor the tool for it, with SBOM= on the command line.
 SBOM ?= target/image/booking-operator.cdx.json
@@ -59,8 +63,8 @@ e2e: ## the operator as it is installed: on the current kind or k3d cluster, or 
 	@$(BUILD)
 	@$(BIN)/e2e $(ARGS)
 
-install: ## CRDs into the current cluster
-	kubectl apply -k crds/
+install: ## CRDs of bookings and the Ring into the current cluster (FAMILY=...: those of one family)
+	kubectl apply -k crds/$(FAMILY)
 
 run: ## the operator against the current cluster and the AWS account of the environment (ARGS=...)
 	@$(BUILD)
