@@ -9,11 +9,11 @@
 //! |---|---|
 //! | [`member`] | one incarnation's part as a state machine: events in, actions out |
 //! | [`plan`] | the assignment: who gets which slot, and when |
-//! | [`permit`] | leave to start calls, and the calls that run |
+//! | [`permit`] | permits to begin calls, and the calls that run |
 //! | [`record`], [`protocol`] | what stands at the API server; what goes in and out |
 //! | [`timing`], [`time`], [`slot`] | durations, clocks, the hash |
 //! | [`kubernetes`] | the driver: real Leases, watches, timers, metrics |
-//! | [`planted`] | bugs put in on purpose, in builds that test the checkers |
+//! | [`injected_bugs`] | bugs put in on purpose, in builds that test the checkers |
 //!
 //! # Why no two incarnations work on one slot
 //!
@@ -84,12 +84,12 @@
 //! Lease (or Lease and ring) while it is cut off: the L it told went with it. A store restored while the API server was away for less than L may name an owner who
 //! does not know.
 
+pub mod injected_bugs;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod member;
 pub mod permit;
 pub mod plan;
-pub mod planted;
 pub mod protocol;
 pub mod record;
 pub mod slot;

@@ -91,7 +91,7 @@ enum Purpose {
     Placeholder(Incarnation),
     ReadPeer(Incarnation),
     Mark(Incarnation),
-    Sweep(Incarnation),
+    Collect(Incarnation),
     ListForOpening,
     TakeLead,
     RenewLead,
@@ -178,7 +178,7 @@ impl Member {
         self.wake
     }
 
-    /// Leave to work on a slot, if there is any.
+    /// The permit to work on a slot, if there is any.
     pub fn permit(&self, slot: Slot, now: Stamp) -> Option<SlotPermit> {
         self.permits.of(slot, now)
     }
@@ -290,7 +290,7 @@ impl Member {
             Purpose::Seal(peer, silent) => self.seal_answered(&peer, silent, answer, now),
             Purpose::Placeholder(peer) | Purpose::ReadPeer(peer) => self.peer_read(&peer, answer, now),
             Purpose::Mark(peer) => self.mark_answered(&peer, answer, now),
-            Purpose::Sweep(peer) => self.swept(&peer, &answer, now),
+            Purpose::Collect(peer) => self.collected(&peer, &answer, now),
             Purpose::ListForOpening => self.opening_listed(&answer, now),
             Purpose::TakeLead | Purpose::RenewLead | Purpose::ReadLead | Purpose::GiveUpLead => {
                 self.lead_answered(&purpose, answer, now);

@@ -75,7 +75,7 @@ impl RingHandle {
         Some(slot_of(namespace, name, slots))
     }
 
-    /// Leave to work on a slot, if there is any.
+    /// The permit to work on a slot, if there is any.
     pub fn permit(&self, slot: Slot) -> Option<SlotPermit> {
         self.0.with(|member| member.permit(slot, clocks::now())).flatten()
     }

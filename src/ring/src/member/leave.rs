@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Member, Purpose};
 use crate::{
-    planted::{Bug, planted},
+    injected_bugs::{Bug, planted},
     protocol::{Action, Answer, End, Op, Story},
     record::{MemberLease, Standing},
     time::Stamp,

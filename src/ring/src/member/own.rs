@@ -13,7 +13,7 @@ use std::{
 
 use super::{Member, Purpose};
 use crate::{
-    planted::{Bug, planted},
+    injected_bugs::{Bug, planted},
     protocol::{Answer, End, Op, Story},
     record::{MemberLease, Standing, Stored},
     slot::Slot,

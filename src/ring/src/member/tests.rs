@@ -190,7 +190,7 @@ fn a_member_that_stops_hands_over_and_leaves_nothing_unowned() {
     assert_eq!(world.shares(), [("b", 6), ("c", 6)]);
     assert_eq!(world.standing("a"), Some(Standing::Released));
     world.run(secs(20));
-    assert_eq!(world.standing("a"), None, "swept");
+    assert_eq!(world.standing("a"), None, "collected");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::{
 
 use super::{Member, Purpose};
 use crate::{
-    planted::{Bug, planted},
+    injected_bugs::{Bug, planted},
     protocol::{Action, Answer, End, Op, Story},
     record::{Ring, Stored},
     slot::{HASH, SLOTS_MAX, Slot},

@@ -181,7 +181,7 @@ async fn the_slots_of_a_replica_that_is_simply_gone_go_to_the_other_after_its_pe
     let standing =
         |lease: &Lease| lease.metadata.annotations.as_ref()?.get("manager.kotaico.de/standing").cloned();
     let sealed = leases.items.iter().filter(|lease| standing(lease).as_deref() == Some("Sealed")).count();
-    // Swept as soon as the ring does not name it.
+    // Collected as soon as the ring does not name it.
     assert!(sealed <= 1);
     assert_eq!(in_time("the end", victim.handle.wait_ended()).await, None);
 }
