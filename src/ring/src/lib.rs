@@ -10,6 +10,7 @@
 //! | [`member`] | one incarnation's part as a state machine: events in, actions out |
 //! | [`plan`] | the assignment: who gets which slot, and when |
 //! | [`permit`] | permits to begin calls, and the calls that run |
+//! | [`neighbours`], [`claim`] | other rings: which of their members is in the way of this one |
 //! | [`record`], [`protocol`] | what stands at the API server; what goes in and out |
 //! | [`timing`], [`time`], [`slot`] | durations, clocks, the hash |
 //! | [`kubernetes`] | the driver: real Leases, watches, timers, metrics |
@@ -84,10 +85,12 @@
 //! Lease (or Lease and ring) while it is cut off: the L it told went with it. A store restored while the API server was away for less than L may name an owner who
 //! does not know.
 
+pub mod claim;
 pub mod injected_bugs;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod member;
+pub mod neighbours;
 pub mod permit;
 pub mod plan;
 pub mod protocol;

@@ -122,6 +122,12 @@ impl RingHandle {
         self.0.with(|member| member.unsupported().map(str::to_owned)).flatten()
     }
 
+    /// Why this process takes no part because of another ring, if so: who does the same work. It goes on by itself
+    /// when that one has gone.
+    pub fn conflict(&self) -> Option<String> {
+        self.0.with(|member| member.conflict().map(str::to_owned)).flatten()
+    }
+
     /// Whether this process is a member that may be given slots.
     pub fn has_joined(&self) -> bool {
         self.0.with(|member| member.has_joined()).unwrap_or_default()

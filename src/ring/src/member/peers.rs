@@ -272,6 +272,8 @@ impl Member {
             release: Arc::default(),
             created: 0,
             payload: Arc::default(),
+            // It stands for a member of this ring, and other rings must not take it for one of less.
+            claim: self.beside.claim().cloned(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Stories of a few members on a store that answers at once.
 
+mod beside;
 mod calls;
 mod details;
 mod edges;
@@ -7,6 +8,7 @@ mod store;
 mod stories;
 mod storms;
 mod transcript;
+mod two_rings;
 mod world;
 
 use std::{sync::Arc, time::Duration};

@@ -295,7 +295,7 @@ impl Member {
     }
 
     fn may_work(&self) -> bool {
-        self.has_joined() && self.phase.works() && self.lapses.since.is_none()
+        self.has_joined() && self.beside.is_settled() && self.phase.works() && self.lapses.since.is_none()
     }
 
     /// Tells how long slots took to come here.

@@ -22,18 +22,18 @@ use tokio::task::JoinHandle;
 
 use crate::common::{RING, World, eventually, in_time, world};
 
-const SLOTS: u16 = 64;
+pub const SLOTS: u16 = 64;
 
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
 /// A tenth of the defaults.
-fn quick() -> Timing {
+pub fn quick() -> Timing {
     Timing::new(ms(1500), ms(300), ms(800), ms(400)).unwrap()
 }
 
-fn config(world: &World, pod: &str) -> RingConfig {
+pub fn config(world: &World, pod: &str) -> RingConfig {
     RingConfig {
         name: RING.to_owned(),
         namespace: world.namespace.clone(),
@@ -44,6 +44,10 @@ fn config(world: &World, pod: &str) -> RingConfig {
         started: booking_ring::kubernetes::clocks::now(),
         release: "1.0.0".to_owned(),
         pod_labels: None,
+        families: ["bookings".to_owned()].into(),
+        // Tests run side by side, and see each other.
+        scope: Some(world.namespace.clone()),
+        dry_run: false,
         termination_log: None,
     }
 }
@@ -77,7 +81,7 @@ impl Replica {
     }
 
     /// Ends it as SIGKILL would.
-    fn kill(&self) {
+    pub fn kill(&self) {
         self.loops.abort();
     }
 }
@@ -98,7 +102,7 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn leases(&self) -> Api<Lease> {
+    pub fn leases(&self) -> Api<Lease> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 }

@@ -1,0 +1,90 @@
+//! The members of other rings, by their Leases' metadata: in all namespaces if that is permitted, else in the ring's.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{
+    Api, Client,
+    api::{ListParams, PartialObjectMeta},
+};
+
+use super::{
+    convert::{
+        Odd,
+        lease::{self, LABEL_RING, LABEL_ROLE, ROLE_MEMBER},
+    },
+    requests::{PAGE, PAGES_MAX},
+};
+use crate::claim::{Neighbour, RingName};
+
+/// Why there is no list.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ListError {
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    #[error(transparent)]
+    Odd(#[from] Odd),
+    #[error("more than {PAGES_MAX} pages of {PAGE} Leases")]
+    TooMany,
+}
+
+/// Lists members of all rings.
+pub(super) struct AllMembers {
+    everywhere: Api<Lease>,
+    nearby: Api<Lease>,
+    namespace: Arc<str>,
+    /// A right that is given later counts from the next start on.
+    refused: AtomicBool,
+}
+
+impl AllMembers {
+    pub(super) fn new(client: Client, namespace: &str) -> Self {
+        let (everywhere, nearby) = (Api::all(client.clone()), Api::namespaced(client, namespace));
+        Self { everywhere, nearby, namespace: namespace.into(), refused: AtomicBool::new(false) }
+    }
+
+    /// Lists them consistently; also says whether these are those of all namespaces.
+    pub(super) async fn list(&self) -> Result<(Vec<Neighbour>, bool), ListError> {
+        if !self.refused.load(Ordering::Relaxed) {
+            match self.pages(&self.everywhere).await {
+                Err(ListError::Api(kube::Error::Api(status))) if status.code == 403 => {
+                    tracing::debug!(namespace = %self.namespace, "Leases of other namespaces may not be listed");
+                    self.refused.store(true, Ordering::Relaxed);
+                }
+                listed => return Ok((listed?, true)),
+            }
+        }
+        Ok((self.pages(&self.nearby).await?, false))
+    }
+
+    /// No version is asked for, so all pages show the state of one instant, which is not before the request.
+    async fn pages(&self, api: &Api<Lease>) -> Result<Vec<Neighbour>, ListError> {
+        let selector = format!("{LABEL_RING},{LABEL_ROLE}={ROLE_MEMBER}");
+        let mut page = ListParams::default().labels(&selector).limit(PAGE);
+        let mut members = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let list = api.list_metadata(&page).await?;
+            for object in list.items {
+                members.push(self.neighbour(object)?);
+            }
+            page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
+            if page.continue_token.is_none() {
+                return Ok(members);
+            }
+        }
+        Err(ListError::TooMany)
+    }
+
+    fn neighbour(&self, object: PartialObjectMeta<Lease>) -> Result<Neighbour, Odd> {
+        let metadata = object.metadata;
+        let namespace = metadata.namespace.as_deref().map_or_else(|| self.namespace.clone(), Arc::from);
+        let name = metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_RING));
+        let ring = RingName { namespace, name: name.map(String::as_str).unwrap_or_default().into() };
+        // What the spec says stands in annotations, too.
+        let lease = lease::member(&Lease { metadata, spec: None })?;
+        Ok(Neighbour { ring, lease })
+    }
+}
