@@ -100,7 +100,7 @@ impl Claim {
 impl Neighbour {
     /// What it works on. A member of release 0.1.0 does not say.
     pub fn claim(&self) -> Claim {
-        self.lease.value.claim.clone().unwrap_or_else(|| Claim {
+        self.lease.value.claim.as_deref().cloned().unwrap_or_else(|| Claim {
             families: BTreeSet::from([FIRST_FAMILY.into()]),
             scope: Scope::Untold,
             dry_run: self.ring.name.ends_with(DRY_RUN_SUFFIX),

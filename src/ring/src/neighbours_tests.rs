@@ -50,7 +50,7 @@ fn neighbour(of: &str, claim: Option<Claim>) -> Neighbour {
         release: "1".into(),
         created: 0,
         payload: "".into(),
-        claim,
+        claim: claim.map(Arc::new),
     };
     Neighbour { ring: ring(of), lease: Stored { uid: "u".into(), version: 1, value: Arc::new(lease) } }
 }
@@ -75,8 +75,7 @@ fn gives_way(own: &Claimant, stage: Stage, checks: &[(u64, Neighbour)]) -> Optio
     for (at, neighbour) in checks {
         neighbours.take_in(own, vec![neighbour.clone()], L, secs(*at));
     }
-    let told = neighbours.in_the_way(own, stage).next().map(|seen| own.text(seen));
-    told
+    neighbours.in_the_way(own, stage).next().map(|seen| own.text(seen))
 }
 
 fn once(own: &Claimant, neighbour: &Neighbour) -> bool {

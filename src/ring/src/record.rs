@@ -108,7 +108,7 @@ pub struct MemberLease {
     /// Carried for the user of the ring; means nothing to it.
     pub payload: Arc<str>,
     /// What its owner works on; none if it does not say. Means nothing within the ring.
-    pub claim: Option<Claim>,
+    pub claim: Option<Arc<Claim>>,
 }
 
 /// The leader's Lease.

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     claim::{Claim, Neighbour, RingName},
     neighbours::{Claimant, Neighbours, Stage},
+    record::MemberLease,
     timing::Timing,
 };
 
@@ -41,7 +42,9 @@ pub async fn at_work(
     let began = clocks::now();
     loop {
         let (mut listed, _) = members.list().await?;
-        listed.iter_mut().for_each(|member| assume_scope(member, ring, &own.claim));
+        for member in &mut listed {
+            assume_scope(member, ring, &own.claim);
+        }
         let now = clocks::now();
         neighbours.take_in(&own, listed, timing.lease(), now.mono);
         let (mut alive, waits) = (neighbours.in_the_way(&own, Stage::Outside), now.since(began) < WAIT_MAX);
@@ -56,11 +59,11 @@ pub async fn at_work(
     }
 }
 
-/// A member of release 0.1.0 in the ring of the same name is of the same installation, and works for the same namespaces.
+/// A member of release 0.1.0 in the ring of that name is of the same installation, and works for the same namespaces.
 fn assume_scope(member: &mut Neighbour, ring: &RingName, own: &Claim) {
     if member.ring == *ring && member.lease.value.claim.is_none() {
         let claim = Claim { scope: own.scope.clone(), ..member.claim() };
         let lease = &mut member.lease.value;
-        *lease = crate::record::MemberLease { claim: Some(claim), ..(**lease).clone() }.into();
+        *lease = MemberLease { claim: Some(claim.into()), ..(**lease).clone() }.into();
     }
 }

@@ -1,15 +1,16 @@
 //! The members of other rings, by their Leases' metadata: in all namespaces if that is permitted, else in the ring's.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::{
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    coordination::v1::Lease,
+};
 use kube::{
     Api, Client,
-    api::{ListParams, PartialObjectMeta},
+    api::{ListParams, PartialObjectMeta, PostParams},
 };
+use tokio::sync::OnceCell;
 
 use super::{
     convert::{
@@ -36,28 +37,50 @@ pub(super) struct AllMembers {
     everywhere: Api<Lease>,
     nearby: Api<Lease>,
     namespace: Arc<str>,
-    /// A right that is given later counts from the next start on.
-    refused: AtomicBool,
+    reviews: Api<SelfSubjectAccessReview>,
+    /// Whether those of all namespaces may be listed, asked once: a right that is given later counts from the next
+    /// start on.
+    may_list_all: OnceCell<bool>,
 }
 
 impl AllMembers {
     pub(super) fn new(client: Client, namespace: &str) -> Self {
-        let (everywhere, nearby) = (Api::all(client.clone()), Api::namespaced(client, namespace));
-        Self { everywhere, nearby, namespace: namespace.into(), refused: AtomicBool::new(false) }
+        Self {
+            everywhere: Api::all(client.clone()),
+            nearby: Api::namespaced(client.clone(), namespace),
+            namespace: namespace.into(),
+            reviews: Api::all(client),
+            may_list_all: OnceCell::new(),
+        }
     }
 
     /// Lists them consistently; also says whether these are those of all namespaces.
     pub(super) async fn list(&self) -> Result<(Vec<Neighbour>, bool), ListError> {
-        if !self.refused.load(Ordering::Relaxed) {
+        if *self.may_list_all.get_or_try_init(|| self.ask_for_right()).await? {
             match self.pages(&self.everywhere).await {
-                Err(ListError::Api(kube::Error::Api(status))) if status.code == 403 => {
-                    tracing::debug!(namespace = %self.namespace, "Leases of other namespaces may not be listed");
-                    self.refused.store(true, Ordering::Relaxed);
-                }
+                // The right was taken away since.
+                Err(ListError::Api(error)) if is_forbidden(&error) => {}
                 listed => return Ok((listed?, true)),
             }
         }
         Ok((self.pages(&self.nearby).await?, false))
+    }
+
+    /// Asks before it tries: a request that is refused would look like an attack in the audit log.
+    async fn ask_for_right(&self) -> Result<bool, kube::Error> {
+        let list = ResourceAttributes {
+            group: Some("coordination.k8s.io".to_owned()),
+            resource: Some("leases".to_owned()),
+            verb: Some("list".to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(list), ..Default::default() };
+        let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+        match self.reviews.create(&PostParams::default(), &review).await {
+            Ok(review) => Ok(review.status.is_some_and(|status| status.allowed)),
+            Err(error) if is_forbidden(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// No version is asked for, so all pages show the state of one instant, which is not before the request.
@@ -87,4 +110,8 @@ impl AllMembers {
         let lease = lease::member(&Lease { metadata, spec: None })?;
         Ok(Neighbour { ring, lease })
     }
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }

@@ -2,7 +2,7 @@
 //!
 //! A member of which it is not known what it works on checks nothing: it is alone.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{Member, Purpose, leave::Phase};
 use crate::{
@@ -55,8 +55,8 @@ impl Beside {
         Self { own, neighbours, joins_from, conflict, ..Self::default() }
     }
 
-    pub(super) fn claim(&self) -> Option<&Claim> {
-        self.own.as_ref().map(|own| &own.claim)
+    pub(super) fn claim(&self) -> Option<Arc<Claim>> {
+        self.own.as_ref().map(|own| Arc::new(own.claim.clone()))
     }
 
     pub(super) fn may_join(&self) -> bool {
@@ -100,15 +100,12 @@ impl Member {
     }
 
     pub(super) fn beside_checked(&mut self, asked: Asked, answer: Answer, now: Stamp) {
-        match answer {
-            Answer::Neighbours { members, sees_all } => {
-                self.take_in_neighbours(members, sees_all, now);
-                self.decide_beside(asked, now);
-            }
-            _ => {
-                self.beside.neighbours.begin_anew(now.mono);
-                self.beside.next_at = now.mono + self.timing.retry();
-            }
+        if let Answer::Neighbours { members, sees_all } = answer {
+            self.take_in_neighbours(members, sees_all, now);
+            self.decide_beside(asked, now);
+        } else {
+            self.beside.neighbours.begin_anew(now.mono);
+            self.check_beside_after(self.timing.retry(), asked, now);
         }
     }
 
@@ -138,8 +135,13 @@ impl Member {
             self.beside.may_join = true;
             self.beside.conflict = None;
         }
+        self.check_beside_after(self.until_next_check(), asked, now);
+    }
+
+    /// Not if a newer check is wanted at once.
+    fn check_beside_after(&mut self, wait: Duration, asked: Asked, now: Stamp) {
         if asked.doubts == self.beside.doubts {
-            self.beside.next_at = now.mono + self.until_next_check();
+            self.beside.next_at = now.mono + wait;
         }
     }
 

@@ -143,7 +143,7 @@ impl Member {
             release: self.me.release.clone(),
             created: 0,
             payload: self.payload.clone(),
-            claim: self.beside.claim().cloned(),
+            claim: self.beside.claim(),
         }
     }
 

@@ -273,7 +273,7 @@ impl Member {
             created: 0,
             payload: Arc::default(),
             // It stands for a member of this ring, and other rings must not take it for one of less.
-            claim: self.beside.claim().cloned(),
+            claim: self.beside.claim(),
         }
     }
 

@@ -162,7 +162,7 @@ pub fn leave_patch() -> Value {
 type Annotations = BTreeMap<&'static str, Option<String>>;
 
 fn member_annotations(record: &MemberLease) -> Annotations {
-    let claim = record.claim.as_ref();
+    let claim = record.claim.as_deref();
     let is = |flag: bool| flag.then(|| "true".to_owned());
     BTreeMap::from([
         (RING_UID, Some(record.ring.to_string())),
@@ -258,7 +258,7 @@ fn number(lease: &Lease, key: &str) -> u64 {
 }
 
 /// None of a Lease that names no family: only release 0.1.0 has such ones.
-fn claim(lease: &Lease) -> Option<Claim> {
+fn claim(lease: &Lease) -> Option<Arc<Claim>> {
     let families: BTreeSet<Arc<str>> = annotation(lease, FAMILIES)?
         .split(',')
         .map(str::trim)
@@ -272,7 +272,7 @@ fn claim(lease: &Lease) -> Option<Claim> {
     };
     let is = |key| annotation(lease, key) == Some("true");
     let claim = Claim { families, scope, dry_run: is(DRY_RUN), sees_all: is(SEES_ALL) };
-    (!claim.families.is_empty()).then_some(claim)
+    (!claim.families.is_empty()).then(|| claim.into())
 }
 
 /// The exact duration, else the one in whole seconds, else zero: whoever waits for it to pass waits for

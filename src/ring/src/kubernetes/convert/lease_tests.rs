@@ -89,7 +89,7 @@ prop_compose! {
             release: release.into(),
             created: 0,
             payload: payload.into(),
-            claim,
+            claim: claim.map(Arc::new),
         }
     }
 }
@@ -126,7 +126,9 @@ proptest! {
 
     #[test]
     fn whatever_stands_in_a_lease_it_can_be_read_and_ends_nobody(
-        key in prop::sample::select(vec![RING_UID, DURATION, CALL, COUNTER, APPLIED, ACKED, DRAINING, STANDING, PROTOCOL]),
+        key in prop::sample::select(vec![
+            RING_UID, DURATION, CALL, COUNTER, APPLIED, ACKED, DRAINING, STANDING, PROTOCOL, FAMILIES, SCOPE,
+        ]),
         value in ".{0,40}",
     ) {
         prop_assume!(!["Released", "Sealed"].contains(&value.as_str()));
@@ -176,7 +178,7 @@ fn a_lease_of_nulls_is_unsealed_and_proves_nothing() {
 fn a_claim_is_read_as_people_may_write_it_and_without_a_family_there_is_none() {
     let claim = |annotations: Value| {
         let lease = parsed(json!({ "metadata": { "name": "x", "annotations": annotations } }));
-        member(&lease).unwrap().value.claim.clone()
+        member(&lease).unwrap().value.claim.as_deref().cloned()
     };
     let all = Claim {
         families: ["bookings", "jobs"].map(Arc::from).into(),
@@ -198,12 +200,12 @@ fn a_claim_is_read_as_people_may_write_it_and_without_a_family_there_is_none() {
 fn a_renewal_by_a_release_that_knows_no_claims_keeps_them() {
     // given a Lease with a claim, and the patch of release 0.1.0, which names only what that release knows
     let record = MemberLease {
-        claim: Some(Claim {
+        claim: Some(Arc::new(Claim {
             families: ["jobs".into()].into(),
             scope: Scope::All,
             dry_run: false,
             sees_all: true,
-        }),
+        })),
         ..(*member(&parsed(json!({ "metadata": { "name": "x" } }))).unwrap().value).clone()
     };
     let lease = as_stored(new_member(&names(), &record));

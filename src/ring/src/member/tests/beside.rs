@@ -63,7 +63,7 @@ impl Other {
             release,
             created: 0,
             payload: "".into(),
-            claim: self.claim.clone(),
+            claim: self.claim.clone().map(Arc::new),
         };
         let lease = Stored { uid: "other".into(), version: self.counter, value: Arc::new(lease) };
         world.set_neighbours(&[Neighbour { ring: ring(self.ring), lease }]);

@@ -334,7 +334,7 @@ impl World {
     fn execute(&mut self, op: Op) -> Answer {
         match &op {
             Op::ReadMember(_) | Op::ListMembers | Op::ListNeighbours | Op::ReadLeader | Op::ReadRing => {
-                self.reads += 1
+                self.reads += 1;
             }
             _ => self.writes += 1,
         }

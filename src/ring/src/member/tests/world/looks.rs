@@ -53,7 +53,7 @@ impl World {
 
     /// What the Leases of members say that they work on.
     pub fn claims(&self) -> Vec<Option<Claim>> {
-        self.store.members.values().map(|lease| lease.value.claim.clone()).collect()
+        self.store.members.values().map(|lease| lease.value.claim.as_deref().cloned()).collect()
     }
 
     pub fn ended(&self, name: &str) -> Option<End> {
