@@ -23,8 +23,8 @@
 //! # Who gives way
 //! A process does not join while there is a neighbour that is neither over nor silent: the ring that was there first
 //! stays. If two begin at one moment, both may have joined before they see each other. Then the larger one by namespace
-//! and name goes at once, and comes back only after nobody has been in its way for L. The smaller one waits, without
-//! working. If the larger one stays, it is at work, and the smaller one goes.
+//! and name goes at once. The smaller one waits, without working. If the larger one stays, it is at work, and the smaller
+//! one goes.
 //!
 //! A member at work meets neighbours that do not give way: those of release 0.1.0, which know nothing of this, and
 //! those that cannot see Leases in other namespaces. It hands over and goes once it has seen such a one renew. If both
@@ -163,11 +163,6 @@ impl Claimant {
             Stage::Unproved => stays || !is_first,
             Stage::Proved => stays && !is_first,
         }
-    }
-
-    /// How long nobody must have been in the way before a member that gave way comes back. `lease` is the own L.
-    pub fn comes_back_after(&self, seen: &Seen, lease: Duration) -> Duration {
-        if self.ring > seen.neighbour.ring { seen.patience(lease) } else { Duration::ZERO }
     }
 
     /// What people are told.

@@ -184,6 +184,10 @@ fn of_two_that_join_at_one_moment_the_larger_ring_gives_way_and_the_smaller_one_
     // For one that does not know that it should go nobody waits.
     assert!(joined("ns/a", &[(0, neighbour("ns/m", None))]));
     assert!(joined("a/a", &[(0, neighbour("b/m", Some(all())))]));
+    // The namespace counts before the name.
+    let sees_all = || Some(Claim { sees_all: true, ..all() });
+    assert!(!joined("a/z", &[(0, neighbour("b/m", sees_all()))]));
+    assert!(joined("c/a", &[(0, neighbour("b/m", sees_all()))]));
 }
 
 #[test]
@@ -229,25 +233,4 @@ fn a_dry_run_gives_way_at_once_whatever_its_ring_is_called() {
         told.as_deref(),
         Some("replica x of ring ns/b works on families bookings, jobs for all namespaces")
     );
-}
-
-#[test]
-fn the_larger_of_two_that_gave_way_waits_for_the_smaller_one_to_come_back() {
-    let all = || claim("bookings", "*");
-    let after = |mine: &str, theirs: Neighbour| {
-        let own = own(mine, all());
-        let mut neighbours = Neighbours::default();
-        neighbours.take_in(&own, vec![theirs], L, secs(0));
-        let waits: Vec<u64> = neighbours
-            .in_the_way(&own, Stage::Outside)
-            .map(|seen| own.comes_back_after(seen, L).as_secs())
-            .collect();
-        waits
-    };
-    assert_eq!(after("ns/a", neighbour("ns/b", Some(all()))), [0]);
-    assert_eq!(after("ns/b", neighbour("ns/a", Some(all()))), [15]);
-    let patient = changed(neighbour("ns/a", Some(all())), |lease| lease.duration = secs(40));
-    assert_eq!(after("ns/b", patient), [40]);
-    // The namespace counts first.
-    assert_eq!(after("b/a", neighbour("a/b", Some(all()))), [15]);
 }

@@ -27,8 +27,6 @@ pub(super) struct Beside {
     settled: Option<u64>,
     /// The last check before joining found nobody in the way.
     may_join: bool,
-    /// Nobody must be in the way until then.
-    joins_from: Duration,
     next_at: Duration,
     /// Who is in the way.
     conflict: Option<String>,
@@ -51,8 +49,8 @@ impl Beside {
 
     /// For the next incarnation: what was seen stays seen.
     pub(super) fn next(self) -> Self {
-        let Self { own, neighbours, joins_from, conflict, .. } = self;
-        Self { own, neighbours, joins_from, conflict, ..Self::default() }
+        let Self { own, neighbours, conflict, .. } = self;
+        Self { own, neighbours, conflict, ..Self::default() }
     }
 
     pub(super) fn claim(&self) -> Option<Arc<Claim>> {
@@ -120,19 +118,15 @@ impl Member {
         let Some(own) = &self.beside.own else {
             return;
         };
-        let lease = self.timing.lease();
-        let in_the_way: Vec<_> = self.beside.neighbours.in_the_way(own, self.stage()).collect();
-        let wait = in_the_way.iter().map(|seen| own.comes_back_after(seen, lease)).max();
-        let text = in_the_way.first().map(|seen| own.text(seen));
-        let alone = !self.beside.neighbours.any_alive();
-        if let (Some(text), Some(wait)) = (text, wait) {
-            self.beside.joins_from = now.mono + wait;
+        let in_the_way =
+            self.beside.neighbours.in_the_way(own, self.stage()).next().map(|seen| own.text(seen));
+        if let Some(text) = in_the_way {
             self.give_way(text, now);
-        } else if asked.held && alone {
-            self.beside.settled = Some(asked.doubts);
-            self.beside.conflict = None;
-        } else if !asked.held && self.beside.joins_from <= now.mono {
+        } else if !asked.held {
             self.beside.may_join = true;
+            self.beside.conflict = None;
+        } else if !self.beside.neighbours.any_alive() {
+            self.beside.settled = Some(asked.doubts);
             self.beside.conflict = None;
         }
         self.check_beside_after(self.until_next_check(), asked, now);

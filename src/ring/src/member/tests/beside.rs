@@ -131,13 +131,20 @@ fn beside_a_ring_that_was_killed_it_joins_after_the_lease() {
     assert_eq!(world.leases(), 0);
     world.run(secs(2));
     assert!(world.look("a").0.is_in_ring());
-    // The Lease that nobody removes is in nobody's way again: not after a lapse, either.
+    // The Lease that nobody removes is in nobody's way again: not after a lapse,
     world.run(secs(16));
     world.cut_off("a");
     world.run(secs(10));
     world.reconnect("a");
     world.run(secs(1));
     assert_eq!(world.shares(), [("a", 12)]);
+    // and not in that of the next incarnation.
+    world.delete_lease("a");
+    world.run(secs(3));
+    assert_eq!(world.ended("a"), Some(End::LeaseGone));
+    world.follow("a", "a2");
+    world.run(secs(2));
+    assert!(world.look("a2").0.has_joined());
 }
 
 #[test]
@@ -220,6 +227,7 @@ fn one_whose_permit_lapsed_gives_way_to_a_ring_that_began_meanwhile() {
     assert_eq!(world.transcript().matches("gains").count(), 0, "it has not worked again");
     // and its next incarnation waits
     world.follow("a", "a2");
+    assert_eq!(world.look("a2").0.conflict(), Some(THEIRS), "before its first check");
     other.renews(&mut world, 10);
     assert_eq!((world.permitted("a2"), world.standing("a2")), (0, None));
     assert_eq!(world.look("a2").0.conflict(), Some(THEIRS));
