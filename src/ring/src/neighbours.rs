@@ -22,9 +22,9 @@
 //!
 //! # Who gives way
 //! A process does not join while there is a neighbour that is neither over nor silent: the ring that was there first
-//! stays. If two begin at one moment, both may have joined before they see each other. Then the larger one by namespace
-//! and name goes at once. The smaller one waits, without working. If the larger one stays, it is at work, and the smaller
-//! one goes.
+//! stays. If two begin at one moment, both may have joined before they see each other. Then the larger one, by
+//! namespace and name, goes at once. The smaller one waits, without working. If the larger one stays, it is at work,
+//! and the smaller one goes.
 //!
 //! A member at work meets neighbours that do not give way: those of release 0.1.0, which know nothing of this, and
 //! those that cannot see Leases in other namespaces. It hands over and goes once it has seen such a one renew. If both
