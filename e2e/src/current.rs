@@ -1,4 +1,5 @@
-//! The cluster that kubectl points at, where that is kind's or k3d's: nodes are containers of Docker, images are loaded by the tool.
+//! The cluster that kubectl points at, where that is kind's or k3d's: nodes are containers of Docker, images are loaded
+//! by the tool.
 
 use std::{process::Stdio, sync::Mutex, time::Duration};
 

@@ -9,7 +9,8 @@ use tokio::process::Command;
 
 use crate::failure::Failure;
 
-/// The node's address, on a link of its own (a bridge without ports: small kernels have no dummy devices). Pods cannot reach loopback.
+/// The node's address, on a link of its own (a bridge without ports: small kernels have no dummy devices). Pods cannot
+/// reach loopback.
 pub(crate) const ADDRESS: &str = "10.245.0.1";
 pub(crate) const LINK: &str = "booking-e2e";
 /// The bridge of its Pods.
@@ -203,8 +204,8 @@ pub(crate) async fn prepare() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes what a node of ours leaves, if there is or was one: processes, mounts, links, rules, control groups, files; and sets what it
-/// changed as it was. What is not there is no error.
+/// Removes what a node of ours leaves, if there is or was one: processes, mounts, links, rules, control groups, files;
+/// and sets what it changed as it was. What is not there is no error.
 async fn clean() {
     let Ok(settings) = std::fs::read_to_string(MARKER) else { return };
     // Containers outlive their node's programs.

@@ -1,5 +1,5 @@
-//! Static programs in images: as `make image` makes them, but of the profile that this program was built in, whose libraries are
-//! there already.
+//! Static programs in images: as `make image` makes them, but of the profile that this program was built in, whose
+//! libraries are there already.
 
 use std::path::{Path, PathBuf};
 

@@ -37,8 +37,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{cluster::Cluster, current::Current, failure::Failure, node::Node, report::Row, site::Site};
 
-/// Installs the operator, and sees it through what happens to Pods: on the current cluster if it is kind's or k3d's, else on a node of
-/// its own, which needs root on Linux.
+/// Installs the operator, and sees it through what happens to Pods: on the current cluster if it is kind's or k3d's,
+/// else on a node of its own, which needs root on Linux.
 #[derive(Debug, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Args {

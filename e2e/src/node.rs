@@ -1,5 +1,5 @@
-//! A node and its control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, containerd, kubelet, kube-proxy, each
-//! a process of its own that ends with this one.
+//! A node and its control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, containerd, kubelet,
+//! kube-proxy, each a process of its own that ends with this one.
 
 use std::{
     path::{Path, PathBuf},

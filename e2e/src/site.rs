@@ -102,8 +102,8 @@ impl Site {
     }
 }
 
-/// Lowers the limit of the memory of `$pid`'s control group until nothing can be given back any more: step by step for the first
-/// version of control groups, which refuses more; the second one kills at once.
+/// Lowers the limit of the memory of `$pid`'s control group until nothing can be given back any more: step by step for
+/// the first version of control groups, which refuses more; the second one kills at once.
 const STARVE: &str = r#"
 own=$(sed -n 's/^[0-9]*:memory://p' /proc/$pid/cgroup)
 if [ -n "$own" ]; then

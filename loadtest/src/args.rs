@@ -34,7 +34,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) seconds: Option<u64>,
     /// The operator to measure, a shell command; the one beside this program unless told. It finds in its environment
-    /// KUBECONFIG, AWS_ENDPOINT_URL, AWS_REGION, credentials, METRICS_BIND_ADDRESS, HEALTH_PROBE_BIND_ADDRESS, POD_NAME.
+    /// KUBECONFIG, AWS_ENDPOINT_URL, AWS_REGION, credentials, METRICS_BIND_ADDRESS, HEALTH_PROBE_BIND_ADDRESS,
+    /// POD_NAME.
     #[arg(long, global = true)]
     pub(crate) operator_command: Option<String>,
     /// Where report.json, report.svg and logs go.
@@ -44,7 +45,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Measures how cost grows with Bookings, Resources and replicas: growth.json and growth.svg, twenty minutes with --quick.
+    /// Measures how cost grows with Bookings, Resources and replicas: growth.json and growth.svg, twenty minutes with
+    /// --quick.
     Growth,
     /// Compares two reports, figure by figure.
     Compare {

@@ -1,5 +1,6 @@
-//! Very many objects as the operator left them: a few are made and seen through by it, the others are copies of those with
-//! names, uids and times of their own, put into the store directly. An operator that then starts must find nothing to do.
+//! Very many objects as the operator left them: a few are made and seen through by it, the others are copies of those
+//! with names, uids and times of their own, put into the store directly. An operator that then starts must find nothing
+//! to do.
 
 use serde_json::{Value, json};
 use testbed::control_plane::Store;

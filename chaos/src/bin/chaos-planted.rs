@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
-use booking_ring::planted::Bug as RingBug;
+use booking_ring::injected_bugs::Bug as RingBug;
 use bookings::decide::injected_bugs::Bug as CoreBug;
 use chaos::{
     checker::Invariant,

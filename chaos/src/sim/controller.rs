@@ -16,7 +16,7 @@ use super::{
     store::{Change, Kind, Object},
     world::World,
 };
-use crate::SECOND;
+use crate::{Micros, SECOND};
 
 /// Waits after a pass that was cut short.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(30) };
@@ -51,21 +51,31 @@ impl World {
     /// Slots are lost: what has not gone out is dropped; what has is let end, or cancelled.
     pub fn lost(&mut self, id: ProcessId, slots: &[Slot]) {
         let Some(process) = self.alive(id) else { return };
-        let mut cancelled = Vec::new();
-        for number in process.controller.of_slots(slots) {
+        let (mut cancelled, mut dropped) = (Vec::new(), Vec::new());
+        let keys = process.controller.of_slots(slots);
+        for number in keys.clone() {
             let open = process.controller.open.iter().find(|(_, open)| open.key == number);
             let open = open.map(|(call, _)| *call);
             let Some(key) = process.controller.keys.get_mut(number) else { continue };
-            key.timer += 1;
-            key.again = false;
             key.fresh = false;
             match (&mut key.pass, open) {
                 (Some(pass), Some(call)) => {
                     pass.lost = true;
                     cancelled.push((number, call));
                 }
-                (pass, _) => *pass = None,
+                (Some(_), None) => {
+                    key.pass = None;
+                    dropped.push(number);
+                }
+                (None, _) => {}
             }
+        }
+        for number in dropped {
+            self.pass_is_done(id, number, None);
+        }
+        // As in the operator: their next passes find that they are not ours.
+        for number in keys {
+            self.wake(id, number);
         }
         for (key, call) in cancelled {
             if self.dice.chance(self.plan.noise.cancels) {
@@ -81,8 +91,9 @@ impl World {
         {
             member.call_cancelled(open.call);
         }
-        if let Some(key) = process.controller.keys.get_mut(key) {
-            key.pass = None;
+        let number = key;
+        if process.controller.keys.get_mut(number).is_some_and(|key| key.pass.take().is_some()) {
+            self.pass_is_done(id, number, None);
         }
         self.feed(id, booking_ring::protocol::Event::Tick);
     }
@@ -192,19 +203,41 @@ impl World {
 
     /// A key is due: a pass begins, or follows the one that works on it.
     pub fn wake(&mut self, id: ProcessId, number: usize) {
-        let Some(key) = self.key(id, number) else { return };
-        if key.pass.is_some() {
-            key.again = true;
-        } else {
-            self.begin_pass(id, number);
+        let now = self.now;
+        let Some(process) = self.alive(id) else { return };
+        let Some(key) = process.controller.queue_key(number) else { return };
+        process.controller.queue.add(key, process.clocks.mono(now));
+        self.run_due(id);
+    }
+
+    /// Passes begin over all keys that are due, and the next timer is set.
+    pub fn run_due(&mut self, id: ProcessId) {
+        let now = self.now;
+        while let Some(number) = self.next_due(id) {
+            if !self.begin_pass(id, number) {
+                self.pass_is_done(id, number, None);
+            }
+        }
+        let Some(process) = self.alive(id) else { return };
+        if let Some(at) = process.controller.queue.next_timer() {
+            let rings = process.clocks.when(at, now);
+            self.queue.push(rings, Event::To(id, Inbox::Timer));
         }
     }
 
-    /// A key's timer rings.
-    pub fn timer_rings(&mut self, id: ProcessId, number: usize, timer: u64) {
-        if self.key(id, number).is_some_and(|key| key.timer == timer) {
-            self.wake(id, number);
-        }
+    fn next_due(&mut self, id: ProcessId) -> Option<usize> {
+        let now = self.now;
+        let process = self.alive(id)?;
+        let (key, _) = process.controller.queue.next(process.clocks.mono(now))?;
+        process.controller.keys.iter().position(|known| *known.name == *key.name)
+    }
+
+    /// The queue hears that a pass over a key has ended, and when the key is due again.
+    pub(super) fn pass_is_done(&mut self, id: ProcessId, number: usize, again_at: Option<Micros>) {
+        let now = self.now;
+        let Some(process) = self.alive(id) else { return };
+        let Some(key) = process.controller.queue_key(number) else { return };
+        process.controller.queue.done(&key, again_at, process.clocks.mono(now));
     }
 
     /// A pass has ended, whole or cut short; its key is due again at an instant.
@@ -215,21 +248,12 @@ impl World {
         let Some(key) = process.controller.keys.get_mut(number) else { return };
         let Some(pass) = key.pass.take() else { return };
         key.failed = if whole { 0 } else { key.failed.saturating_add(1) };
-        if !pass.lost {
-            let due =
-                pass.wake_at.map(|at| u64::try_from(at.duration_since(time).as_micros()).unwrap_or_default());
-            let retry = (!whole).then(|| micros(RETRY.wait(key.failed)));
-            key.timer += 1;
-            let timer = key.timer;
-            if let Some(wait) = due.into_iter().chain(retry).min() {
-                let rings = process.clocks.when(process.clocks.mono(now) + wait, now);
-                self.queue.push(rings, Event::To(id, Inbox::Timer(number, timer)));
-            }
-        }
-        if let Some(key) = self.key(id, number)
-            && std::mem::take(&mut key.again)
-        {
-            self.wake(id, number);
-        }
+        let due =
+            pass.wake_at.map(|at| u64::try_from(at.duration_since(time).as_micros()).unwrap_or_default());
+        let retry = (!whole).then(|| micros(RETRY.wait(key.failed)));
+        let wait = due.into_iter().chain(retry).min().filter(|_| !pass.lost);
+        let again_at = wait.map(|wait| process.clocks.mono(now) + wait);
+        self.pass_is_done(id, number, again_at);
+        self.run_due(id);
     }
 }

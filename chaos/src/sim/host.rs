@@ -146,7 +146,7 @@ impl World {
             Inbox::Packet(key, call) => self.packet(id, key, call),
             Inbox::CloudReplied(call, results) => self.cloud_replied(id, call, &results),
             Inbox::CallTimedOut(call) => self.call_timed_out(id, call),
-            Inbox::Timer(key, timer) => self.timer_rings(id, key, timer),
+            Inbox::Timer => self.run_due(id),
             Inbox::ReadAgain(read) => self.read_again(id, read),
         }
     }
@@ -296,7 +296,11 @@ impl World {
                 let wait = self.timing.request();
                 let requests = &mut self.stats.ring_requests;
                 match op {
-                    Op::ReadMember(_) | Op::ReadLeader | Op::ReadRing | Op::ListMembers => {
+                    Op::ReadMember(_)
+                    | Op::ReadLeader
+                    | Op::ReadRing
+                    | Op::ListMembers
+                    | Op::ListNeighbours => {
                         requests.reads += 1;
                     }
                     _ => requests.writes += 1,

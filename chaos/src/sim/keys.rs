@@ -9,6 +9,7 @@ use booking_ring::{
     permit::{CallId, SlotPermit},
     slot::{Slot, slot_of},
 };
+use booking_runtime::{Key as QueueKey, queue::KeyOrder};
 use bookings::decide::groups::{attempts::Attempts, input::Observation, output::Call};
 use jiff::Timestamp;
 
@@ -29,6 +30,8 @@ pub struct Controller {
     pub open: HashMap<u64, Open>,
     /// Reads under way, by number.
     pub(super) reads: HashMap<u64, Reads>,
+    /// The operator's own queue, on the monotonic clock of the process.
+    pub(super) queue: KeyOrder<Micros>,
 }
 
 /// A Resource with its Bookings.
@@ -42,10 +45,6 @@ pub struct Key {
     pub attempts: Attempts,
     /// Passes cut short in a row.
     pub failed: u32,
-    /// The timer that counts.
-    pub timer: u64,
-    /// It changed while a pass worked on it.
-    pub again: bool,
     /// It was read since it was gained.
     pub fresh: bool,
     /// How often it was gained.
@@ -122,8 +121,6 @@ impl Controller {
             slot: slot_of(NAMESPACE, name, slots),
             attempts: Attempts::default(),
             failed: 0,
-            timer: 0,
-            again: false,
             fresh: false,
             gains: 0,
             pass: None,
@@ -133,7 +130,13 @@ impl Controller {
             keys: groups.iter().map(key).collect(),
             open: HashMap::new(),
             reads: HashMap::new(),
+            queue: KeyOrder::default(),
         }
+    }
+
+    /// What the queue calls a key.
+    pub(super) fn queue_key(&self, number: usize) -> Option<QueueKey> {
+        self.keys.get(number).map(|key| QueueKey::new("resource", NAMESPACE, &*key.name))
     }
 
     pub(super) fn of_slots(&self, slots: &[Slot]) -> Vec<usize> {

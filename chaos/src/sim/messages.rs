@@ -36,7 +36,7 @@ pub enum Inbox {
     /// A call was not replied to in time.
     CallTimedOut(u64),
     /// A key's timer rings.
-    Timer(usize, u64),
+    Timer,
     /// The objects of keys are read once more.
     ReadAgain(u64),
     /// Somebody who knows says that a process is dead.

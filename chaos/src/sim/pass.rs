@@ -1,6 +1,6 @@
 //! One pass over one key, in the order of the operator's own: finalizer, starts that rest on what is stored, statuses
-//! that others rely on, the Resource's status, other calls, statuses that only tell something, end of the finalizer. Each effect
-//! is an event of its own, and asks for leave right before.
+//! that others rely on, the Resource's status, other calls, statuses that only tell something, end of the finalizer.
+//! Each effect is an event of its own, and asks for leave right before.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -41,19 +41,19 @@ use crate::{
 const LATE: Micros = 20 * MILLI;
 
 impl World {
-    /// A pass begins, if the key may be worked on.
-    pub fn begin_pass(&mut self, id: ProcessId, number: usize) {
+    /// A pass begins, if the key may be worked on. Whether it does.
+    pub fn begin_pass(&mut self, id: ProcessId, number: usize) -> bool {
         let (now, pass) = (self.now, self.number());
         let wait = self.describe_time();
-        let Some(process) = self.alive(id) else { return };
+        let Some(process) = self.alive(id) else { return false };
         let stamp = process.clocks.stamp(now);
-        let Some(key) = process.controller.keys.get_mut(number).filter(|key| key.fresh) else { return };
+        let Some(key) = process.controller.keys.get_mut(number).filter(|key| key.fresh) else { return false };
         let Some(permit) = process.member.as_ref().and_then(|member| member.permit(key.slot, stamp)) else {
-            return;
+            return false;
         };
         let snapshot = process.controller.cache.snapshot(&key.name);
         if snapshot.resource.is_none() && snapshot.bookings.is_empty() {
-            return;
+            return false;
         }
         key.pass = Some(Pass {
             number: pass,
@@ -66,6 +66,7 @@ impl World {
             lost: false,
         });
         self.after(wait, Event::To(id, Inbox::Described(number, pass)));
+        true
     }
 
     fn describe_time(&mut self) -> Micros {

@@ -16,7 +16,7 @@ pub enum ModelBug {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bug {
     /// In the ring.
-    Ring(booking_ring::planted::Bug),
+    Ring(booking_ring::injected_bugs::Bug),
     /// In the decisions.
     Core(bookings::decide::injected_bugs::Bug),
     /// In the controller.
@@ -26,7 +26,7 @@ pub enum Bug {
 impl Bug {
     /// All of them.
     pub fn all() -> Vec<Self> {
-        let ring = booking_ring::planted::Bug::ALL.map(Self::Ring);
+        let ring = booking_ring::injected_bugs::Bug::ALL.map(Self::Ring);
         let core = bookings::decide::injected_bugs::Bug::ALL.map(Self::Core);
         let model = [ModelBug::LosesWakeUp, ModelBug::GainsWithoutReading].map(Self::Model);
         ring.into_iter().chain(core).chain(model).collect()
@@ -46,7 +46,7 @@ impl fmt::Display for Bug {
 /// Plants a bug in what this thread runs from now on, or takes it away.
 #[cfg(feature = "planted")]
 pub fn plant(bug: Option<Bug>) {
-    booking_ring::planted::plant(if let Some(Bug::Ring(bug)) = bug { Some(bug) } else { None });
+    booking_ring::injected_bugs::plant(if let Some(Bug::Ring(bug)) = bug { Some(bug) } else { None });
     bookings::decide::injected_bugs::plant(if let Some(Bug::Core(bug)) = bug { Some(bug) } else { None });
     model::plant(if let Some(Bug::Model(bug)) = bug { Some(bug) } else { None });
 }

@@ -139,6 +139,8 @@ impl World {
             Op::ListMembers => {
                 Answer::Members(self.store.list(Kind::Lease).filter_map(Object::member).collect())
             }
+            // There is one ring here, and its members claim nothing: nobody asks.
+            Op::ListNeighbours => Answer::Neighbours { members: vec![], sees_all: true },
             Op::CreateLeader(lease) => {
                 let written = self.store.create(&Arc::from(LEADER), Value::Leader(Arc::new(lease.clone())));
                 self.answer(written)

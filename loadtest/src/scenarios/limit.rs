@@ -1,5 +1,5 @@
-//! Ten thousand machines in groups of ten, all due at once, in virtual time: EC2's own refill is the limit, and it takes
-//! hours. The dispatchers of one and of several replicas, as they are in the operator, each with its groups and a
+//! Ten thousand machines in groups of ten, all due at once, in virtual time: EC2's own refill is the limit, and it
+//! takes hours. The dispatchers of one and of several replicas, as they are in the operator, each with its groups and a
 //! share of the budget by what it waits for; against the simulated cloud's buckets, without a wire.
 //!
 //! The physical limit: a thousand machines at once, then two a second.

@@ -72,8 +72,8 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// Measures so many Bookings of so many Resources: first let come to rest for as long as given, then at rest for a round of looks,
-/// then after a restart.
+/// Measures so many Bookings of so many Resources: first let come to rest for as long as given, then at rest for a
+/// round of looks, then after a restart.
 pub(crate) async fn measure(
     args: &Args,
     bookings: usize,

@@ -1,13 +1,13 @@
 //! The same churn on more and more replicas: how evenly the work is divided, and what each of them does of it.
 //!
-//! On a machine that all share, time would tell how the machine is shared. So work is metered instead, by passes: a pass is a
-//! decision with all its writes and calls. The busiest replica is what limits a ring; n replicas get n times the
-//! passes of one done if the busiest has a n-th of them.
+//! On a machine that all share, time would tell how the machine is shared. So work is metered instead, by passes: a
+//! pass is a decision with all its writes and calls. The busiest replica is what limits a ring; n replicas get n times
+//! the passes of one done if the busiest has a n-th of them.
 //!
-//! Passes are not all: each replica is told of each change of each object, for a slot may come to it at any time. What that
-//! costs is told as processor time, less what a replica takes at rest, with the efficiency that comes of both. The churn comes as
-//! fast as the API server takes it, as it would at the limit: an event that comes alone costs as much in switches of
-//! threads as in work.
+//! Passes are not all: each replica is told of each change of each object, for a slot may come to it at any time. What
+//! that costs is told as processor time, less what a replica takes at rest, with the efficiency that comes of both. The
+//! churn comes as fast as the API server takes it, as it would at the limit: an event that comes alone costs as much in
+//! switches of threads as in work.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Many Resources at rest: nothing is due, nothing changes.
 //!
-//! The physical limit: a call describes two hundred groups, so a look at all of them once a minute costs a call for each
-//! two hundred; nothing else is needed.
+//! The physical limit: a call describes two hundred groups, so a look at all of them once a minute costs a call for
+//! each two hundred; nothing else is needed.
 
 use std::time::Duration;
 

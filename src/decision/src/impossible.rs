@@ -4,8 +4,8 @@
 //! answer, because one bad object must not stop the others. It never goes on in silence: the metric
 //! `booking_operator_impossible_total{where}` counts each case and the log tells of it.
 
-/// Reports what cannot happen. `place` names the code, for example `"store.unpack"`; it becomes a metric label, so it is
-/// never made of data.
+/// Reports what cannot happen. `place` names the code, for example `"store.unpack"`; it becomes a metric label, so it
+/// is never made of data.
 ///
 /// # Panics
 /// In debug builds, so that a test that reaches it fails.

@@ -4,6 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use booking_cloud::{Aws, Clouds};
 use booking_ring::{
+    claim::{Claim, DRY_RUN_SUFFIX, RingName},
     kubernetes::{self as ring, clocks},
     time::Stamp,
 };
@@ -25,9 +26,6 @@ use crate::{
     ring_membership::{self, RingPayloads},
     telemetry::{log, metrics},
 };
-
-/// Ends the name of the ring of a dry run.
-const DRY_RUN_SUFFIX: &str = "-dry-run";
 
 /// Accounts whose slots may all be taken, by clouds that do not answer, before passes of other accounts wait as well.
 const ACCOUNTS: usize = 8;
@@ -58,17 +56,10 @@ pub enum StartError {
     Bookings(#[from] bookings::run::StartError),
     /// Others would be disturbed.
     #[error(
-        "--dry-run writes statuses, and {replica} is at work in ring {namespace}/{ring}; stop it first, or narrow \
-         both by --namespace and give this one another --ring-name"
+        "--dry-run writes statuses, and {0}; stop it first, or narrow both by --namespace and give this one another \
+         --ring-name"
     )]
-    DryRun {
-        /// The ring.
-        ring: String,
-        /// Its namespace.
-        namespace: String,
-        /// Who is at work.
-        replica: String,
-    },
+    DryRun(String),
     /// A family that the command line knows has no place here: a bug.
     #[error("the family {0} is not wired")]
     Family(&'static str),
@@ -123,20 +114,24 @@ async fn start(config: Config, began: Stamp) -> Result<(), StartError> {
         "started"
     );
     operator.run(stop).await;
-    // Exit with an error, so that Kubernetes restarts the container: a process that cannot continue must not look healthy.
+    // Exit with an error, so that Kubernetes restarts the container: a process that cannot continue must not look
+    // healthy.
     if !signals.is_finished() {
         return Err(StartError::Broken);
     }
     Ok(())
 }
 
-/// A dry run must not take work from those who do it, nor write statuses beside theirs: it has a ring of its own, and begins only
-/// if nobody is at work.
+/// A dry run must not take work from those who do it, nor write statuses beside theirs: it has a ring of its own, and
+/// begins only if nobody is at work.
 async fn apart(mut config: Config, client: &Client, own_namespace: &str) -> Result<Config, StartError> {
-    let namespace = config.ring.namespace.as_deref().unwrap_or(own_namespace);
-    let at_work = ring::at_work(client.clone(), namespace, &config.ring.name).await;
-    if let Some(replica) = at_work.map_err(|error| StartError::Cluster(error.to_string()))? {
-        return Err(StartError::DryRun { ring: config.ring.name, namespace: namespace.to_owned(), replica });
+    let namespace = config.ring.namespace.as_deref().unwrap_or(own_namespace).to_owned();
+    let ring = RingName { namespace: namespace.into(), name: config.ring.name.as_str().into() };
+    let families = ring_membership::family_names(&config);
+    let claim = Claim::new(&families, config.namespace.as_deref(), true);
+    let at_work = ring::at_work(client.clone(), &ring, claim, &config.ring.timing).await;
+    if let Some(who) = at_work.map_err(|error| StartError::Cluster(error.to_string()))? {
+        return Err(StartError::DryRun(who));
     }
     config.ring.name.push_str(DRY_RUN_SUFFIX);
     Ok(config)

@@ -34,7 +34,8 @@ pub fn print_crds(family: Option<&str>) -> ExitCode {
     }
 }
 
-/// The CRDs of one family, or of bookings and the Ring, as one YAML stream; beside the Ring's the policy that guards rings.
+/// The CRDs of one family, or of bookings and the Ring, as one YAML stream; beside the Ring's the policy that guards
+/// rings.
 ///
 /// # Errors
 /// [`CrdsError`].

@@ -1,5 +1,7 @@
 //! The process's part in the ring.
 
+use std::collections::BTreeSet;
+
 use booking_ring::{
     kubernetes::{self as ring, RingConfig, RingHandle},
     time::Stamp,
@@ -22,6 +24,9 @@ pub fn join(
 ) -> Result<RingMembership, ring::ConfigError> {
     let args = config.ring.clone();
     let config = RingConfig {
+        families: family_names(config),
+        scope: config.namespace.clone(),
+        dry_run: config.dry_run,
         name: args.name,
         namespace: args.namespace.unwrap_or(own_namespace),
         timing: args.timing,
@@ -36,6 +41,11 @@ pub fn join(
     let reference = ring::reference(&config.name, &config.namespace);
     let (handle, run) = ring::start(client, config)?;
     Ok(RingMembership::Member { handle, reference, run: Box::pin(run) })
+}
+
+/// The families that the process works on, as its Lease names them.
+pub fn family_names(config: &Config) -> BTreeSet<String> {
+    config.families.iter().map(|family| family.name.to_owned()).collect()
 }
 
 /// What the members of a ring tell each other.

@@ -135,7 +135,8 @@ async fn every_query_of_the_dashboard_returns_data_and_every_rule_is_evaluated()
         };
         eventually(query, has_numbers).await;
     }
-    // and each alert is understood; a replica with so short permits may let one lapse on a busy machine, nothing else fires
+    // and each alert is understood; a replica with so short permits may let one lapse on a busy machine, nothing else
+    // fires
     let evaluated = prometheus.rules().await.unwrap();
     let alerts = read("rules.yaml").matches("- alert: ").count();
     assert_eq!(evaluated.len(), alerts);

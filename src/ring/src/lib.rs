@@ -9,11 +9,12 @@
 //! |---|---|
 //! | [`member`] | one incarnation's part as a state machine: events in, actions out |
 //! | [`plan`] | the assignment: who gets which slot, and when |
-//! | [`permit`] | leave to start calls, and the calls that run |
+//! | [`permit`] | permits to begin calls, and the calls that run |
+//! | [`neighbours`], [`claim`] | other rings: which of their members is in the way of this one |
 //! | [`record`], [`protocol`] | what stands at the API server; what goes in and out |
 //! | [`timing`], [`time`], [`slot`] | durations, clocks, the hash |
 //! | [`kubernetes`] | the driver: real Leases, watches, timers, metrics |
-//! | [`planted`] | bugs put in on purpose, in builds that test the checkers |
+//! | [`injected_bugs`] | bugs put in on purpose, in builds that test the checkers |
 //!
 //! # Why no two incarnations work on one slot
 //!
@@ -30,8 +31,8 @@
 //! reply, or T after its begin.
 //!
 //! **What the store does.** Every write of ring and Leases is a compare-and-swap on uid and version (creation is
-//! one too), so the ring's epochs form one sequence, and a Lease's versions another. The one exception, a mark that asks a
-//! member to leave, permits nobody anything.
+//! one too), so the ring's epochs form one sequence, and a Lease's versions another. The one exception, a mark
+//! that asks a member to leave, permits nobody anything.
 //!
 //! **Claim.** When the ring's sequence gives slot s from A to B with epoch e, A works on s no more, at any
 //! later time, unless a later epoch gives s back to it. There are three ways to write e ([`plan`]):
@@ -80,16 +81,20 @@
 //! A process that is halted between its check and its packet sends when it goes on; cloud APIs take no
 //! fencing token. So does a whole machine that was halted with all its clocks. What a broken network holds
 //! back arrives when it heals, perhaps after T: the sender has closed its connection by then, its kernel tries
-//! on. Of replicas that are set to different L, one with the longer L is not waited for long enough if somebody deletes its
-//! Lease (or Lease and ring) while it is cut off: the L it told went with it. A store restored while the API server was away for less than L may name an owner who
-//! does not know.
+//! on. Of replicas that are set to different L, one with the longer L is not waited for long enough if somebody
+//! deletes its Lease (or Lease and ring) while it is cut off: the L it told went with it. A store restored while
+//! the API server was away for less than L may name an owner who does not know.
+//!
+//! That no two *rings* do the same work is argued in [`neighbours`].
 
+pub mod claim;
+pub mod injected_bugs;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod member;
+pub mod neighbours;
 pub mod permit;
 pub mod plan;
-pub mod planted;
 pub mod protocol;
 pub mod record;
 pub mod slot;

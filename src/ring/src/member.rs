@@ -9,8 +9,12 @@
 //! | `view` | the ring as this incarnation applies it: only forward, read where in doubt |
 //! | `peers` | the Leases of others: how long each has been unchanged, and sealing |
 //! | `lead` | the leader Lease, and what a leader does |
+//! | `beside` | other rings: nothing is begun beside one that does the same work |
+//! | `lapses` | a permit that runs out before it is renewed |
 //! | `leave` | handing over, and the end |
 
+mod beside;
+mod lapses;
 mod lead;
 mod leave;
 mod own;
@@ -22,6 +26,8 @@ mod view;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use self::{
+    beside::Beside,
+    lapses::Lapses,
     lead::Lead,
     leave::Phase,
     own::Own,
@@ -29,6 +35,7 @@ use self::{
     view::{Asked, View},
 };
 use crate::{
+    neighbours::Claimant,
     permit::{CallId, Lapsed, Permits, SlotPermit},
     protocol::{Action, Answer, Event, Op, RequestId, Story},
     record::{Incarnation, Ring, Stored},
@@ -69,6 +76,7 @@ pub struct Member {
     lead: Lead,
     phase: Phase,
     lapses: Lapses,
+    beside: Beside,
     payload: Arc<str>,
     requests: BTreeMap<RequestId, Purpose>,
     last_request: u64,
@@ -91,23 +99,13 @@ enum Purpose {
     Placeholder(Incarnation),
     ReadPeer(Incarnation),
     Mark(Incarnation),
-    Sweep(Incarnation),
+    Collect(Incarnation),
+    CheckBeside(beside::Asked),
     ListForOpening,
     TakeLead,
     RenewLead,
     ReadLead,
     GiveUpLead,
-}
-
-/// Lapses of the permit.
-#[derive(Debug, Default)]
-struct Lapses {
-    /// When the present one began.
-    since: Option<Duration>,
-    /// When the last ones began.
-    lately: Vec<Duration>,
-    /// The member takes nothing until then.
-    rests_until: Option<Duration>,
 }
 
 impl Member {
@@ -136,6 +134,7 @@ impl Member {
             lead: Lead::default(),
             phase: Phase::Running,
             lapses: Lapses::default(),
+            beside: Beside::default(),
             payload: Arc::default(),
             requests: BTreeMap::new(),
             last_request: 0,
@@ -150,6 +149,12 @@ impl Member {
         Self { started: started.mono, ..self }
     }
 
+    /// The same, of a ring that may have other rings beside it, and with what it works on.
+    #[must_use]
+    pub fn beside_others(self, own: Claimant) -> Self {
+        Self { beside: Beside::of(own), ..self }
+    }
+
     /// The process's next incarnation, after [`Action::Ended`]. Nothing that the one before knew counts
     /// for it, so it asks for new watches.
     #[must_use]
@@ -159,6 +164,7 @@ impl Member {
         let mut next = Self::with_permits(me, self.timing, self.slots, self.permits, not_before);
         next.payload = self.payload;
         next.started = self.started;
+        next.beside = self.beside.next();
         next.actions.push(Action::RestartWatches);
         next
     }
@@ -178,7 +184,7 @@ impl Member {
         self.wake
     }
 
-    /// Leave to work on a slot, if there is any.
+    /// The permit to work on a slot, if there is any.
     pub fn permit(&self, slot: Slot, now: Stamp) -> Option<SlotPermit> {
         self.permits.of(slot, now)
     }
@@ -237,15 +243,21 @@ impl Member {
         self.own.is_held() && self.view.is_trusted() && !self.phase.is_over()
     }
 
-    /// Whether the ring names it as a member: a leader reckons with it from then on.
+    /// Whether the ring names it as a member, and no other ring is in its way: a leader reckons with it from then on.
     pub fn is_in_ring(&self) -> bool {
-        let ring = self.view.stored().filter(|_| self.has_joined());
+        let takes_part = self.has_joined() && self.beside.is_settled() && self.conflict().is_none();
+        let ring = self.view.stored().filter(|_| takes_part);
         ring.is_some_and(|ring| ring.value.members.contains_key(&self.me.incarnation))
     }
 
     /// Why this release cannot take part in the ring, if it cannot.
     pub fn unsupported(&self) -> Option<&str> {
         self.view.unsupported()
+    }
+
+    /// Why it takes no part because of another ring, if so: who does the same work.
+    pub fn conflict(&self) -> Option<&str> {
+        self.beside.conflict()
     }
 
     /// The payloads of the other members, by what their Leases show.
@@ -290,7 +302,8 @@ impl Member {
             Purpose::Seal(peer, silent) => self.seal_answered(&peer, silent, answer, now),
             Purpose::Placeholder(peer) | Purpose::ReadPeer(peer) => self.peer_read(&peer, answer, now),
             Purpose::Mark(peer) => self.mark_answered(&peer, answer, now),
-            Purpose::Sweep(peer) => self.swept(&peer, &answer, now),
+            Purpose::CheckBeside(asked) => self.beside_checked(asked, answer, now),
+            Purpose::Collect(peer) => self.collected(&peer, &answer, now),
             Purpose::ListForOpening => self.opening_listed(&answer, now),
             Purpose::TakeLead | Purpose::RenewLead | Purpose::ReadLead | Purpose::GiveUpLead => {
                 self.lead_answered(&purpose, answer, now);
@@ -315,6 +328,7 @@ impl Member {
         self.notice_handoffs(now);
         self.acknowledge(now);
         self.leave(now);
+        self.check_beside(now);
         self.join_or_renew(now);
         self.complete_moves(now);
         self.seal_predecessors(now);
@@ -323,62 +337,6 @@ impl Member {
         if self.phase.is_over() {
             self.end(now);
         }
-    }
-
-    /// The permit has run out, or is back.
-    fn notice_lapse(&mut self, now: Stamp) {
-        if !self.own.is_held() || self.phase.is_over() {
-            return;
-        }
-        let left = self.permits.left(now);
-        match self.lapses.since {
-            None if left.is_zero() => {
-                self.lapses.since = Some(now.mono);
-                self.lapses.lately.push(now.mono);
-                self.give_up_lead_silently();
-                self.tell(Story::Lapsed);
-                self.rest_after_lapses(now);
-            }
-            Some(since) if !left.is_zero() => {
-                self.lapses.since = None;
-                // The store may have been restored meanwhile: nothing is owned until the ring is read anew.
-                self.view.distrust();
-                // Others looked silent because nothing could be heard.
-                self.peers.begin_anew(now);
-                self.lead.begin_anew(now);
-                self.leave_lead_to_others(now);
-                self.tell(Story::Renewed(now.mono.saturating_sub(since)));
-            }
-            _ => {}
-        }
-        if !left.is_zero() {
-            self.is_due(now.mono + left, now);
-        }
-    }
-
-    fn rest_after_lapses(&mut self, now: Stamp) {
-        let window = self.timing.lapse_window();
-        self.lapses.lately.retain(|at| now.mono.saturating_sub(*at) < window);
-        if self.lapses.lately.len() >= Timing::LAPSES_MAX {
-            self.lapses.lately.clear();
-            self.lapses.rests_until = Some(now.mono + window);
-        }
-    }
-
-    /// Where most would rest, nobody does: an API server that comes and goes is no member's own trouble, and
-    /// what nobody owns must go to somebody.
-    fn rest_only_beside_others(&mut self, now: Stamp) {
-        if self.rests(now) && self.may_judge(now) {
-            let (working, resting) = self.working_and_leaving();
-            if working <= resting {
-                self.lapses.rests_until = None;
-            }
-        }
-    }
-
-    /// Whether it takes nothing for a while, for its permit lapsed too often.
-    fn rests(&self, now: Stamp) -> bool {
-        self.lapses.rests_until.is_some_and(|until| now.mono < until)
     }
 
     /// Whether an instant has come; if not, it is looked at again then.

@@ -1,4 +1,4 @@
-//! Leave to start calls: a value with a deadline, asked at the moment of each call.
+//! Permits to begin calls: values with a deadline, checked at the moment of each call.
 //!
 //! Two things must hold when a call begins: the incarnation's last renewal known to have succeeded was
 //! *sent* less than D ago, by the clock that ran most since; and the slot is still owned as it was when
@@ -11,14 +11,14 @@ use std::{
 };
 
 use crate::{
-    planted::{Bug, planted},
+    injected_bugs::{Bug, planted},
     protocol::Action,
     slot::Slot,
     time::Stamp,
     timing::Timing,
 };
 
-/// Leave to work on a slot, as it was owned at one time. Worth nothing once the slot was lost, even if
+/// A permit to work on a slot, as it was owned at one time. Worth nothing once the slot was lost, even if
 /// it came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotPermit {
@@ -115,7 +115,7 @@ impl Permits {
         self.renewed.map_or(Duration::ZERO, |sent| lasts.saturating_sub(spent(sent)))
     }
 
-    /// Leave to work on a slot, if there is any.
+    /// The permit to work on a slot, if there is any.
     pub fn of(&self, slot: Slot, now: Stamp) -> Option<SlotPermit> {
         let grant = *self.owned.get(&slot)?;
         (!self.left(now).is_zero()).then_some(SlotPermit { slot, grant })

@@ -29,7 +29,7 @@ use std::{
 
 pub use self::changes::Changes;
 use crate::{
-    planted::{Bug, planted},
+    injected_bugs::{Bug, planted},
     record::{Incarnation, MemberLease, Move, Ring, Standing},
     slot::Slot,
     timing::Timing,

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    claim::Neighbour,
     record::{Incarnation, LeaderLease, MemberLease, Ring, Stored},
     slot::Slot,
 };
@@ -77,6 +78,8 @@ pub enum Op {
     },
     /// Lists all member Leases of this ring's name consistently, those of other uids included.
     ListMembers,
+    /// Lists the members of other rings consistently, in all namespaces if that is permitted.
+    ListNeighbours,
     /// Creates the leader Lease.
     CreateLeader(LeaderLease),
     /// Replaces the leader Lease if it is still of this uid and version.
@@ -112,6 +115,13 @@ pub enum Answer {
     Member(Stored<MemberLease>),
     /// All member Leases.
     Members(Vec<Stored<MemberLease>>),
+    /// The members of other rings.
+    Neighbours {
+        /// Their Leases.
+        members: Vec<Neighbour>,
+        /// Whether those of all namespaces are among them.
+        sees_all: bool,
+    },
     /// The leader Lease as it stands now.
     Leader(Stored<LeaderLease>),
     /// The ring as it stands now.
@@ -168,6 +178,8 @@ pub enum End {
     WentBack,
     /// The ring cannot be understood by this release.
     Unsupported,
+    /// It handed over what it had, because another ring does its work.
+    GaveWay,
 }
 
 /// What people want to know of a ring.
@@ -199,6 +211,8 @@ pub enum Story {
     Opened,
     /// The ring cannot be taken part in.
     Unsupported(String),
+    /// Another ring does the work of this one: who, and what it works on.
+    GivesWay(String),
 }
 
 impl End {
@@ -212,6 +226,7 @@ impl End {
             Self::RingGone => "ring-gone",
             Self::WentBack => "went-back",
             Self::Unsupported => "unsupported",
+            Self::GaveWay => "gave-way",
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::slot::Slot;
+use crate::{claim::Claim, slot::Slot};
 
 /// The protocol that this release speaks. A ring or member of a higher one is left to newer releases.
 pub const PROTOCOL: u32 = 1;
@@ -105,8 +105,10 @@ pub struct MemberLease {
     pub release: Arc<str>,
     /// When it was created, seconds by the API server's clock; 0 until the API server has said it.
     pub created: i64,
-    /// Carried for whoever uses the ring; means nothing to it.
+    /// Carried for the user of the ring; means nothing to it.
     pub payload: Arc<str>,
+    /// What its owner works on; none if it does not say. Means nothing within the ring.
+    pub claim: Option<Arc<Claim>>,
 }
 
 /// The leader's Lease.

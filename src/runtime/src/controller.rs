@@ -27,7 +27,8 @@ use crate::{
 pub trait Controller: Send + Sync + 'static {
     /// Which keys it works on: a stable word, in keys, metrics and logs.
     const KIND: &'static str;
-    /// What the process remembers of a key beside the objects: hints that are safe to lose. They are dropped with the key.
+    /// What the process remembers of a key beside the objects: hints that are safe to lose. They are dropped with the
+    /// key.
     type Memory: Default + PartialEq + Send + 'static;
 
     /// Says what it watches.

@@ -1,5 +1,5 @@
-//! The one door of outside effects on the API server: writes, Events, and the records of deliveries all pass it. It asks the
-//! permit at the moment of each effect, bounds how many run at once and how long each takes, and counts them.
+//! The one door of outside effects on the API server: writes, Events, and the records of deliveries all pass it. It
+//! asks the permit at the moment of each effect, bounds how many run at once and how long each takes, and counts them.
 
 use std::sync::Arc;
 
@@ -70,8 +70,8 @@ impl EffectGate {
     }
 }
 
-/// The gate of a write that is a part of a call which runs already: the record of a delivery. That call keeps the key with
-/// this replica until `until`, so no permit is asked again.
+/// The gate of a write that is a part of a call which runs already: the record of a delivery. That call keeps the key
+/// with this replica until `until`, so no permit is asked again.
 #[derive(Clone, Debug)]
 pub struct PartGate {
     slots: Arc<Semaphore>,

@@ -1,7 +1,7 @@
 //! A process: it starts its families, takes part in the ring, runs passes, and stops in order.
 //!
-//! Each family starts by itself: it waits for its CRDs, lists its kinds, and opens its gate. A family whose CRDs are absent
-//! holds up no other. The process joins the ring once the first family is ready.
+//! Each family starts by itself: it waits for its CRDs, lists its kinds, and opens its gate. A family whose CRDs are
+//! absent holds up no other. The process joins the ring once the first family is ready.
 
 use std::{
     collections::HashMap,
@@ -405,7 +405,10 @@ fn families_that_wait(families: &[Arc<Running>]) -> Vec<Check> {
 }
 
 fn stands_in_ring(ring: &RingHandle) -> Result<(), String> {
-    let why = || ring.unsupported().unwrap_or_else(|| "not a member of it".to_owned());
+    let why = || {
+        let known = ring.conflict().or_else(|| ring.unsupported());
+        known.unwrap_or_else(|| "not a member of it".to_owned())
+    };
     if ring.is_in_ring() { Ok(()) } else { Err(why()) }
 }
 

@@ -99,7 +99,8 @@ impl Binaries {
     }
 }
 
-/// What a node takes, and its control plane beside etcd and kube-apiserver: always built, for no published archive has it.
+/// What a node takes, and its control plane beside etcd and kube-apiserver: always built, for no published archive has
+/// it.
 #[derive(Clone, Debug)]
 pub struct NodeBinaries {
     /// The path of kube-controller-manager.

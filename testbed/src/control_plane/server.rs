@@ -132,11 +132,11 @@ impl Server {
         if self.api.as_ref().is_none_or(ended) {
             let api_server = GuardedCommand::new(&self.api_program, log_file(&self.directory, API_SERVER))
                 .args(&self.api_arguments)
-                // It has few processors and plenty of memory here: with Go's default of 100 much of its time, with a hundred
-                // thousand objects 40 % of it, goes into collecting garbage.
+                // It has few processors and plenty of memory here: with Go's default of 100 much of its time, with a
+                // hundred thousand objects 40 % of it, goes into collecting garbage.
                 .env("GOGC", "400")
-                // What it frees it keeps: in a virtual machine a page given back and touched again can cost a fault of the host,
-                // which took half of a list's time in some runs, and none in others.
+                // What it frees it keeps: in a virtual machine a page given back and touched again can cost a fault of
+                // the host, which took half of a list's time in some runs, and none in others.
                 .env("GODEBUG", "madvdontneed=0")
                 .grace(GRACE)
                 .spawn()?;

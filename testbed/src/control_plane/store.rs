@@ -1,5 +1,5 @@
-//! etcd itself, behind the API server's back: a population of a hundred thousand objects is there in seconds, without the
-//! quarter of an hour in which the API server and everybody who watches take each one in.
+//! etcd itself, behind the API server's back: a population of a hundred thousand objects is there in seconds, without
+//! the quarter of an hour in which the API server and everybody who watches take each one in.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;

@@ -327,8 +327,8 @@ impl Ec2World {
         self.core().clock.advance(span).ok_or(AdminError::ClockIsReal)
     }
 
-    /// Begins again as configured: no instances, no databases, no trusted roles, no faults, the first settings, an empty
-    /// call log (whose numbers go on).
+    /// Begins again as configured: no instances, no databases, no trusted roles, no faults, the first settings, an
+    /// empty call log (whose numbers go on).
     pub fn reset(&self) {
         let mut core = self.core();
         let mut fresh = Core::new(&self.config);

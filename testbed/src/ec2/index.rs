@@ -8,8 +8,8 @@ use super::model::Tags;
 /// An instance's place in the order of listings.
 pub(crate) type Slot = u64;
 
-/// The instances of one scope. The index holds every tag that a remembered version of an instance carries, so that reads
-/// of an earlier moment find their instances too: what it names has to be checked.
+/// The instances of one scope. The index holds every tag that a remembered version of an instance carries, so that
+/// reads of an earlier moment find their instances too: what it names has to be checked.
 #[derive(Debug, Default)]
 pub(crate) struct ScopeIndex {
     slots: BTreeSet<Slot>,

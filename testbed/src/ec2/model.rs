@@ -237,8 +237,8 @@ pub struct Settings {
     pub lag_varies: bool,
     /// A pending instance can be stopped. EC2 does either; the default refuses.
     pub pending_can_stop: bool,
-    /// How many instances can run in an availability zone, of all accounts together: a start beyond that fails for lack of
-    /// capacity. Zones that are not named have room for all.
+    /// How many instances can run in an availability zone, of all accounts together: a start beyond that fails for lack
+    /// of capacity. Zones that are not named have room for all.
     pub zone_capacity: BTreeMap<String, usize>,
     /// Starting to available, of databases, in milliseconds.
     pub rds_starting_ms: u64,

@@ -1,4 +1,5 @@
-//! The kinds of the Prometheus operator that `deploy/` has objects of, as its project publishes them, in this user's cache.
+//! The kinds of the Prometheus operator that `deploy/` has objects of, as its project publishes them, in this user's
+//! cache.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,7 +24,8 @@ const FILES: [(&str, &str); 2] = [
 /// The module is 4 MB.
 const LIMIT: Duration = Duration::from_mins(3);
 
-/// From the repository's own address where there is a network, else the module as Go's proxies have it. $1 version, $2 file, $3 checksum.
+/// From the repository's own address where there is a network, else the module as Go's proxies have it. $1 version, $2
+/// file, $3 checksum.
 const SCRIPT: &str = r#"set -e
 from=https://raw.githubusercontent.com/prometheus-operator/prometheus-operator/$1/example/prometheus-operator-crd
 { [ -z "$BOOKING_TESTBED_OFFLINE" ] && curl --fail --silent --show-error --proto =https --connect-timeout 5 --output "$2" "$from/$2"; } || {

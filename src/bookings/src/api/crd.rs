@@ -42,8 +42,8 @@ fn finish(crd: &mut CustomResourceDefinition) {
         root.title = None;
         tidy(root);
         root.x_kubernetes_validations.get_or_insert_default().push(admission::spec_stays());
-        // One manager writes it, as a whole. Told leaf by leaf, who wrote what is half of an object's text, which the API
-        // server stores, keeps in memory and sends to each watch.
+        // One manager writes it, as a whole. Told leaf by leaf, who wrote what is half of an object's text, which the
+        // API server stores, keeps in memory and sends to each watch.
         if let Some(status) = descend(root, "status") {
             status.x_kubernetes_map_type = Some("atomic".into());
         }

@@ -1,5 +1,5 @@
-//! How many passes work on one account at once. If an account does not answer, its keys wait for a slot, and those of other
-//! accounts go on.
+//! How many passes work on one account at once. If an account does not answer, its keys wait for a slot, and those of
+//! other accounts go on.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -63,8 +63,8 @@ impl AccountLimits {
         Self(Arc::new(Inner { accounts: Mutex::default(), slots, queue }))
     }
 
-    /// Takes a slot for a pass over `key`. If there is none, the key is due again when one is free. That key may have no use
-    /// for its slot by then, so nobody relies on that alone: see [`LONGEST_WAIT`].
+    /// Takes a slot for a pass over `key`. If there is none, the key is due again when one is free. That key may have
+    /// no use for its slot by then, so nobody relies on that alone: see [`LONGEST_WAIT`].
     pub fn take(&self, cloud: &CloudKey, key: &Key) -> Option<AccountSlot> {
         let mut accounts = self.0.lock();
         let account = accounts.entry(cloud.account.clone()).or_default();

@@ -1,8 +1,8 @@
 //! Replicas share an account's budget of calls by what each of them waits for.
 //!
-//! Each replica reports its demand with its Lease renewals, in a payload that means nothing to the ring. If nobody waits for
-//! anything, all have the same part: what falls due then is sent at once. The parts of a moment may add up to a little more or
-//! less than the whole, because renewals take a while to be seen: throttling corrects that.
+//! Each replica reports its demand with its Lease renewals, in a payload that means nothing to the ring. If nobody
+//! waits for anything, all have the same part: what falls due then is sent at once. The parts of a moment may add up to
+//! a little more or less than the whole, because renewals take a while to be seen: throttling corrects that.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The clouds in use: one dispatcher for each account, region and service, opened when it is first needed. There are as many as
-//! locations are allowed, times the kinds of machines.
+//! The clouds in use: one dispatcher for each account, region and service, opened when it is first needed. There are as
+//! many as locations are allowed, times the kinds of machines.
 
 use std::{
     collections::HashMap,

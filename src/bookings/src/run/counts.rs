@@ -1,5 +1,5 @@
-//! How many Bookings there are by state, and machines by what they are used for. Counted as objects come and go: to look through
-//! a hundred thousand for each scrape would take a second.
+//! How many Bookings there are by state, and machines by what they are used for. Counted as objects come and go: to
+//! look through a hundred thousand for each scrape would take a second.
 
 use std::collections::BTreeMap;
 

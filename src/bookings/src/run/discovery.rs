@@ -1,5 +1,5 @@
-//! Which groups of machines there are. All monitors of one cloud share a scan; monitors of another cloud neither wait for it nor
-//! suffer from it.
+//! Which groups of machines there are. All monitors of one cloud share a scan; monitors of another cloud neither wait
+//! for it nor suffer from it.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,7 +1,7 @@
 //! The controller of ResourceMonitors.
 //!
-//! Resources come first, then the status that says which groups had one. If a process is cut off in between, the next pass finds
-//! that they exist.
+//! Resources come first, then the status that says which groups had one. If a process is cut off in between, the next
+//! pass finds that they exist.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -39,8 +39,8 @@ pub fn observed(
     }
 }
 
-/// The waits that an error calls for. Without jitter: those whom one failure has hit come back together, in one call; apart,
-/// they would cost one each.
+/// The waits that an error calls for. Without jitter: those whom one failure has hit come back together, in one call;
+/// apart, they would cost one each.
 pub fn backoff(error: &CloudError) -> Backoff {
     let (base, cap) = error.class.backoff();
     Backoff { base, cap }

@@ -1,4 +1,5 @@
-//! Since when the Booking has been due that has waited longest for its group. Counted as Bookings come and go, like the counts.
+//! Since when the Booking has been due that has waited longest for its group. Counted as Bookings come and go, like the
+//! counts.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -36,8 +37,8 @@ impl Overdue {
     }
 }
 
-/// From when on a Booking should have its group, unless it has it, has had it, or is in the wrong: its spec is invalid, or
-/// somebody else was granted the time.
+/// From when on a Booking should have its group, unless it has it, has had it, or is in the wrong: its spec is invalid,
+/// or somebody else was granted the time.
 fn wants_it_from(booking: &Booking) -> Option<i64> {
     let status = booking.status.as_ref()?;
     let is_open =

@@ -1,7 +1,7 @@
 //! Looks at groups at rest, many at once.
 //!
-//! A group at rest costs no call and no pass of its own: groups whose last observation is about to be too old are observed
-//! together, a few hundred a call, and only a group that has changed gets a pass.
+//! A group at rest costs no call and no pass of its own: groups whose last observation is about to be too old are
+//! observed together, a few hundred a call, and only a group that has changed gets a pass.
 
 use std::{
     collections::HashSet,

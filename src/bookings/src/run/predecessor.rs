@@ -1,7 +1,7 @@
 //! Whether the predecessor of this family, resource-booking-operator, is still at work.
 //!
-//! Two operators would act on the same objects and machines. The predecessor's replicas elect a leader over a Lease of a fixed
-//! name. While that Lease is renewed in a namespace that this replica can see, this family does nothing.
+//! Two operators would act on the same objects and machines. The predecessor's replicas elect a leader over a Lease of
+//! a fixed name. While that Lease is renewed in a namespace that this replica can see, this family does nothing.
 
 use std::{collections::HashMap, time::Duration};
 

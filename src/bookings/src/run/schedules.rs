@@ -1,7 +1,7 @@
 //! The controller of BookingSchedulers.
 //!
-//! Bookings come first, then the status that says up to where they were created. If a process is cut off in between, the next
-//! pass creates them by the same names, and finds that they exist.
+//! Bookings come first, then the status that says up to where they were created. If a process is cut off in between,
+//! the next pass creates them by the same names, and finds that they exist.
 
 use std::sync::Arc;
 
@@ -119,8 +119,8 @@ impl ScheduleController {
     }
 }
 
-/// If somebody else's Booking has the name of an occurrence, the occurrence counts as booked, and people are told. A Booking of
-/// an earlier scheduler of this name is about to be collected: the occurrence is created when it has gone.
+/// If somebody else's Booking has the name of an occurrence, the occurrence counts as booked, and people are told. A
+/// Booking of an earlier scheduler of this name is about to be collected: the occurrence is created when it has gone.
 fn check_owner(scheduler: &BookingScheduler, existing: &Booking) -> Result<Option<Note>, WriteError> {
     match owner(existing) {
         Some((_, uid)) if Some(uid) == scheduler.uid().as_deref() => Ok(None),

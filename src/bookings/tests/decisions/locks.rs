@@ -206,7 +206,8 @@ fn a_lock_that_does_not_show_yet_is_remembered_though_who_sent_it_has_crashed() 
 #[test]
 fn a_lock_written_ahead_that_does_not_show_yet_is_remembered_though_who_sent_it_has_crashed() {
     for other in [None, Some(booking("b", "bob", "08:59", "09:30"))] {
-        // given a group that was held before, is locked for ann ahead of nine by a process that died then, in a cloud that lags
+        // given a group that was held before, is locked for ann ahead of nine by a process that died then, in a cloud
+        // that lags
         let mut stage = Stage::new(&["i-1"]);
         stage.book(booking("before", "eve", "08:10", "08:20"));
         stage.cloud.lag = Duration::from_secs(5);

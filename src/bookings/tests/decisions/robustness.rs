@@ -231,8 +231,8 @@ proptest! {
         let first = ask(&resource, &bookings, now);
         prop_assert!(first.next().is_none_or(|wake_at| wake_at > now));
         written(&mut resource, &mut bookings, &first);
-        // then the same question has the same calls, and no writes. A lock of the holder with another end is respected when the
-        // hold begins, and repaired once it stands: that is another answer, once.
+        // then the same question has the same calls, and no writes. A lock of the holder with another end is respected
+        // when the hold begins, and repaired once it stands: that is another answer, once.
         let first = if shows_another_end(resource.as_ref(), &observation) {
             let standing = ask(&resource, &bookings, now);
             written(&mut resource, &mut bookings, &standing);

@@ -85,8 +85,8 @@ pub struct NotifyArgs {
 /// How the connection to the mail server is secured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum SmtpSecurity {
-    /// TLS on port 465, else STARTTLS: required if a password is to be sent to another host, else if it is offered. What the
-    /// original operator does.
+    /// TLS on port 465, else STARTTLS: required if a password is to be sent to another host, else if it is offered.
+    /// What the original operator does.
     Auto,
     /// STARTTLS, or nothing is sent.
     Starttls,

@@ -1,5 +1,5 @@
-//! What `deploy/` installs, on an API server of its own: whether it is taken, what the operator's rights are worth, and who may do
-//! what with them.
+//! What `deploy/` installs, on an API server of its own: whether it is taken, what the operator's rights are worth, and
+//! who may do what with them.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! People with the roles that are installed, the objects that are there before they come, and how they ask for something.
+//! People with the roles that are installed, the objects that are there before they come, and how they ask for
+//! something.
 
 use kube::Client;
 use serde_json::{Value, json};

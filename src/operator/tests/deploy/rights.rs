@@ -3,14 +3,34 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use bookings::{api::{Booking, BookingScheduler, BookingSchedulerSpec, BookingSpec, BookingTemplate, Resource, ResourceMonitor, ResourceMonitorSpec, ResourceSpec}, decide::groups::machine::TAG_APPLICATION};
+use bookings::{
+    api::{
+        Booking, BookingScheduler, BookingSchedulerSpec, BookingSpec, BookingTemplate, Resource,
+        ResourceMonitor, ResourceMonitorSpec, ResourceSpec,
+    },
+    decide::groups::machine::TAG_APPLICATION,
+};
 use jiff::Timestamp;
-use k8s_openapi::api::{coordination::v1::Lease, rbac::v1::{ClusterRole, PolicyRule, Role}};
-use kube::{Api, Client, ResourceExt, api::{DeleteParams, ListParams, PostParams}, runtime::wait::{await_condition, conditions::is_deleted}};
+use k8s_openapi::api::{
+    coordination::v1::Lease,
+    rbac::v1::{ClusterRole, PolicyRule, Role},
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams},
+    runtime::wait::{await_condition, conditions::is_deleted},
+};
 use serde::Deserialize;
-use testbed::{ec2::{AddInstances, Ec2Config, Ec2Simulator, InstanceState}, patience::patient, replica::{Replica, ReplicaConfig, quick_ring}};
+use testbed::{
+    ec2::{AddInstances, Ec2Config, Ec2Simulator, InstanceState},
+    patience::patient,
+    replica::{Replica, ReplicaConfig, quick_ring},
+};
 
-use super::{cluster::{NAMESPACE, kubectl, operators_cluster, operators_kubeconfig}, families::{FAMILIES, Family}};
+use super::{
+    cluster::{NAMESPACE, kubectl, operators_cluster, operators_kubeconfig},
+    families::{FAMILIES, Family},
+};
 
 /// Where people book.
 const TEAM: &str = "rights";
@@ -100,7 +120,8 @@ fn used(log: &str, family: &Family) -> BTreeSet<Right> {
 
 #[tokio::test]
 async fn the_docs_list_what_kubectl_says_that_the_operator_may() {
-    // Without a resource: what every account may read of the API server itself. Verbs come in the order of the bindings.
+    // Without a resource: what every account may read of the API server itself. Verbs come in the order of the
+    // bindings.
     let sorted = |line: &str| {
         let (start, verbs) = line.rsplit_once('[').unwrap_or((line, ""));
         let start = start.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -75,7 +75,7 @@ impl RingHandle {
         Some(slot_of(namespace, name, slots))
     }
 
-    /// Leave to work on a slot, if there is any.
+    /// The permit to work on a slot, if there is any.
     pub fn permit(&self, slot: Slot) -> Option<SlotPermit> {
         self.0.with(|member| member.permit(slot, clocks::now())).flatten()
     }
@@ -120,6 +120,12 @@ impl RingHandle {
     /// Why this release cannot take part in the ring, if it cannot.
     pub fn unsupported(&self) -> Option<String> {
         self.0.with(|member| member.unsupported().map(str::to_owned)).flatten()
+    }
+
+    /// Why this process takes no part because of another ring, if so: who does the same work. It goes on by itself
+    /// when that one has gone.
+    pub fn conflict(&self) -> Option<String> {
+        self.0.with(|member| member.conflict().map(str::to_owned)).flatten()
     }
 
     /// Whether this process is a member that may be given slots.

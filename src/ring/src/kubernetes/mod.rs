@@ -3,7 +3,8 @@
 //!
 //! | module | what it does | asks the cluster |
 //! |---|---|---|
-//! | [`at_work()`] | whether others are members, for one who is none | yes |
+//! | [`at_work()`] | whether workers are there, for a dry run | yes |
+//! | `neighbours` | lists members of other rings | yes |
 //! | [`crd`] | the kind and the policy that guards it | no |
 //! | [`convert`] | objects to records and back | no |
 //! | [`requests`] | carries out each request once | yes |
@@ -19,6 +20,7 @@ pub mod convert;
 pub mod crd;
 pub mod handle;
 pub mod names;
+mod neighbours;
 mod pods;
 pub mod ranges;
 pub mod requests;
@@ -26,7 +28,7 @@ pub mod run;
 pub mod telemetry;
 pub mod watch;
 
-pub use at_work::at_work;
+pub use at_work::{AtWorkError, at_work};
 pub use handle::{CallGuard, Change, Changes, RingHandle};
 pub use run::{ConfigError, RingConfig, start};
 pub use telemetry::reference;

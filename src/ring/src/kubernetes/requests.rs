@@ -27,8 +27,10 @@ use super::{
     },
     crd::RingCrd,
     names::Names,
+    neighbours::{AllMembers, ListError},
 };
 use crate::{
+    claim::RingName,
     protocol::{Answer, Op},
     record::{Incarnation, MemberLease, Ring, Stored},
     timing::Timing,
@@ -37,9 +39,9 @@ use crate::{
 /// Who writes, in managedFields and Events.
 pub const FIELD_MANAGER: &str = "booking-operator";
 /// Leases per page of a list.
-const PAGE: u32 = 500;
+pub(super) const PAGE: u32 = 500;
 /// Most pages of a list: ten times the members that a ring can have.
-const PAGES_MAX: usize = 20;
+pub(super) const PAGES_MAX: usize = 20;
 /// How many ring objects are remembered: the present one and those that watch and writes are apart.
 const REMEMBERED: usize = 4;
 
@@ -98,6 +100,8 @@ enum Failure {
     Odd(#[from] Odd),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    #[error(transparent)]
+    List(#[from] ListError),
     #[error("more than {PAGES_MAX} pages of {PAGE} Leases")]
     TooMany,
 }
@@ -107,6 +111,8 @@ pub struct Requests {
     leases: Api<Lease>,
     guarded: Api<DeserializeGuard<Lease>>,
     rings: Api<DynamicObject>,
+    all_members: AllMembers,
+    namespace: Arc<str>,
     names: Names,
     limit: Duration,
     remembered: Remembered,
@@ -119,7 +125,9 @@ impl Requests {
         Self {
             leases: Api::namespaced(client.clone(), namespace),
             guarded: Api::namespaced(client.clone(), namespace),
-            rings: rings(client, namespace),
+            rings: rings(client.clone(), namespace),
+            all_members: AllMembers::new(client, namespace),
+            namespace: namespace.into(),
             names,
             limit: timing.request(),
             remembered: Remembered::default(),
@@ -166,6 +174,7 @@ impl Requests {
                 self.delete_member(&incarnation, &uid, version).await
             }
             Op::ListMembers => self.list_members().await.map(Answer::Members),
+            Op::ListNeighbours => self.list_neighbours().await,
             Op::CreateLeader(record) => {
                 let new = lease::new_leader(&self.names, &record);
                 leader(&self.leases.create(&post, &new).await?)
@@ -218,6 +227,13 @@ impl Requests {
             }
         }
         Err(Failure::TooMany)
+    }
+
+    async fn list_neighbours(&self) -> Result<Answer, Failure> {
+        let own = RingName { namespace: self.namespace.clone(), name: self.names.ring.clone() };
+        let (mut members, sees_all) = self.all_members.list().await?;
+        members.retain(|member| member.ring != own);
+        Ok(Answer::Neighbours { members, sees_all })
     }
 
     /// Puts the whole object back, as it was read but for what the record says: uid and version are
@@ -307,6 +323,7 @@ fn word(op: &Op) -> &'static str {
         Op::MarkToLeave(_) => "mark-to-leave",
         Op::DeleteMember { .. } => "delete-member",
         Op::ListMembers => "list-members",
+        Op::ListNeighbours => "list-neighbours",
         Op::CreateLeader(_) => "create-leader",
         Op::UpdateLeader { .. } => "update-leader",
         Op::ReadLeader => "read-leader",

@@ -1,6 +1,6 @@
 //! The loop that hosts the state machine: it carries events in and actions out, and decides nothing.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::Client;
@@ -8,13 +8,15 @@ use kube::Client;
 use super::{
     clocks,
     handle::{RingHandle, Shared},
-    names::{NameError, Names, new_incarnation},
+    names::{NameError, Names, is_dns_label, new_incarnation},
     requests::Requests,
     telemetry::{self, Telemetry},
     watch::Watches,
 };
 use crate::{
+    claim::{Claim, RingName},
     member::{Identity, Member},
+    neighbours::Claimant,
     protocol::{Action, End, Event},
     record::{Incarnation, PROTOCOL},
     slot::SLOTS_MAX,
@@ -49,6 +51,12 @@ pub struct RingConfig {
     pub release: String,
     /// Labels of the Pods whose containers' ends are looked at; none without.
     pub pod_labels: Option<String>,
+    /// What this process works on: families of kinds. No other ring works on one of them for the same namespaces.
+    pub families: BTreeSet<String>,
+    /// The namespace that it works for; none means all.
+    pub scope: Option<String>,
+    /// Whether it only tries what it would do. Other rings do not give way to it.
+    pub dry_run: bool,
     /// Where this process writes its incarnation's name for the kubelet, if there is such a file.
     pub termination_log: Option<PathBuf>,
 }
@@ -62,6 +70,12 @@ pub enum ConfigError {
     /// The number of slots.
     #[error("{0} slots are not possible: 1 to {SLOTS_MAX} are")]
     Slots(u16),
+    /// The families.
+    #[error("family {0:?} is not usable: families are named by lower-case letters, digits and hyphens")]
+    Family(String),
+    /// No family.
+    #[error("a replica must work on a family")]
+    NoFamily,
     /// No random numbers.
     #[error("no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -81,6 +95,7 @@ pub fn start(
     if !(1..=SLOTS_MAX).contains(&config.slots) {
         return Err(ConfigError::Slots(config.slots));
     }
+    let claimant = claimant(&config)?;
     let identity = Identity {
         incarnation: new_incarnation(&config.pod)?,
         container: config.container.as_deref().map(Arc::from),
@@ -89,7 +104,7 @@ pub fn start(
     };
     let incarnation = identity.incarnation.clone();
     let member = Member::new(identity, config.timing, config.slots, clocks::now());
-    let member = member.of_process_since(config.started);
+    let member = member.of_process_since(config.started).beside_others(claimant);
     let handle = RingHandle::new(member);
     let shared = handle.shared().clone();
     let run = async move {
@@ -120,6 +135,17 @@ pub fn start(
         let _ = tokio::time::timeout(telemetry::PUBLISH_TIMEOUT, publisher).await;
     };
     Ok((handle, run))
+}
+
+fn claimant(config: &RingConfig) -> Result<Claimant, ConfigError> {
+    if config.families.is_empty() {
+        return Err(ConfigError::NoFamily);
+    }
+    if let Some(odd) = config.families.iter().find(|family| !is_dns_label(family)) {
+        return Err(ConfigError::Family(odd.clone()));
+    }
+    let ring = RingName { namespace: config.namespace.as_str().into(), name: config.name.as_str().into() };
+    Ok(Claimant { ring, claim: Claim::new(&config.families, config.scope.as_deref(), config.dry_run) })
 }
 
 /// Tells subscribers of the end, also if the loop is dropped.

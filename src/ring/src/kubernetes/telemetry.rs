@@ -173,6 +173,9 @@ impl Telemetry {
             Story::Conflict => tracing::debug!(incarnation, "a write met somebody else's"),
             Story::Opened => tracing::info!(incarnation, "opened the ring"),
             Story::Unsupported(why) => tracing::error!(incarnation, why, "cannot take part in the ring"),
+            Story::GivesWay(why) => {
+                tracing::warn!(incarnation, why, "takes no part in the ring: another ring does its work");
+            }
         }
     }
 
@@ -235,6 +238,10 @@ fn note(me: &Incarnation, story: Story) -> Option<(EventType, &'static str, Inca
         Story::Unsupported(why) => {
             let why: String = why.chars().take(256).collect();
             mine(Warning, "RingUnsupported", &format!("cannot take part: {why}"))
+        }
+        Story::GivesWay(why) => {
+            let why: String = why.chars().take(512).collect();
+            mine(Warning, "RingGivesWay", &format!("takes no part: {why}"))
         }
         Story::LeadsNoMore
         | Story::Lapsed

@@ -1,5 +1,5 @@
 //! The leader Lease, and what a leader does: open a new ring, plan, seal the silent, tell laggards to
-//! leave, sweep.
+//! leave, collect Leases that are over.
 //!
 //! Safety does not rest on leadership: whatever a leader writes is a compare-and-swap, and right by what
 //! it is made from. Two leaders only cost conflicts.
@@ -8,8 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Member, Purpose};
 use crate::{
+    injected_bugs::{Bug, planted},
     plan::{Changes, Peer, complete, plan},
-    planted::{Bug, planted},
     protocol::{Answer, Op, Story},
     record::{Incarnation, LeaderLease, MemberLease, Ring, Stored},
     time::Stamp,
@@ -109,7 +109,7 @@ impl Member {
             self.seal_the_silent(now);
             self.place_holders(now);
             self.mark_laggards(now);
-            self.sweep(now);
+            self.collect(now);
             self.write_plan(now);
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Member, Purpose};
 use crate::{
-    planted::{Bug, planted},
+    injected_bugs::{Bug, planted},
     protocol::{Action, Answer, End, Op, Story},
     record::{MemberLease, Standing},
     time::Stamp,
@@ -62,7 +62,7 @@ impl Member {
         }
     }
 
-    fn begin_to_leave(&mut self, now: Stamp) {
+    pub(super) fn begin_to_leave(&mut self, now: Stamp) {
         self.phase = Phase::Leaving(now.mono);
         self.tell(Story::Leaving);
     }
@@ -112,9 +112,9 @@ impl Member {
 
     /// Lets calls end, then hands back the lead, then marks the Lease released.
     fn part(&mut self, since: Duration, now: Stamp) {
-        // Whoever cannot say so is taken for silent, and sealed.
+        // A member that cannot say so is taken for silent, and sealed.
         if self.is_due(since + self.timing.lease(), now) {
-            self.is_over(End::Left);
+            self.is_over(self.end_in_order());
             return;
         }
         if !self.permits.is_quiet() {
@@ -129,7 +129,7 @@ impl Member {
 
     fn release(&mut self) {
         let Some((uid, version)) = self.own.found() else {
-            self.is_over(End::Left);
+            self.is_over(self.end_in_order());
             return;
         };
         let counter = self.own.last_counter() + 1;
@@ -141,8 +141,13 @@ impl Member {
         match answer {
             Answer::Conflict if !self.phase.is_over() => self.own.must_read(),
             // Done; or gone; or nobody knows, and a Lease that is silent will be sealed.
-            _ => self.is_over(End::Left),
+            _ => self.is_over(self.end_in_order()),
         }
+    }
+
+    /// Why it ends if it ends in order.
+    fn end_in_order(&self) -> End {
+        if self.beside.gives_way() { End::GaveWay } else { End::Left }
     }
 
     /// Ends when the last call has.

@@ -13,7 +13,7 @@ use std::{
 
 use super::{Member, Purpose};
 use crate::{
-    planted::{Bug, planted},
+    injected_bugs::{Bug, planted},
     protocol::{Answer, End, Op, Story},
     record::{MemberLease, Standing, Stored},
     slot::Slot,
@@ -143,6 +143,7 @@ impl Member {
             release: self.me.release.clone(),
             created: 0,
             payload: self.payload.clone(),
+            claim: self.beside.claim(),
         }
     }
 
@@ -159,7 +160,8 @@ impl Member {
             return;
         }
         let Some((uid, version)) = self.own.found() else {
-            if self.own.counter == 0 && self.view.is_trusted() && !self.phase.leaves_for_good() {
+            let may = self.view.is_trusted() && self.beside.may_join() && !self.phase.leaves_for_good();
+            if self.own.counter == 0 && may {
                 self.view.bind();
                 let counter = self.next_attempt(now);
                 let lease = self.own_lease(counter, Standing::Active);
@@ -228,6 +230,7 @@ impl Member {
             // What was watched until now may have been silent because nothing could be heard.
             self.peers.begin_anew(now);
             self.lead.begin_anew(now);
+            self.beside.distrust(now);
             self.tell(Story::Joined);
         }
     }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{Member, Purpose};
 use crate::{
-    planted::{Bug, planted},
+    injected_bugs::{Bug, planted},
     protocol::{Answer, Op, Story},
     record::{Incarnation, MemberLease, Standing, Stored},
     time::Stamp,
@@ -41,7 +41,7 @@ struct Peer {
     lags: Option<(u64, Duration)>,
 }
 
-/// Proofs of death that are remembered at most: more Pods than this do not die within a sweep.
+/// Proofs of death that are remembered at most: more Pods than this do not die before the dead are collected.
 const DEAD_MAX: usize = 1024;
 
 impl Peers {
@@ -133,7 +133,7 @@ impl Member {
             | Purpose::Placeholder(about)
             | Purpose::ReadPeer(about)
             | Purpose::Mark(about)
-            | Purpose::Sweep(about) => about == peer,
+            | Purpose::Collect(about) => about == peer,
             _ => false,
         });
         !asks && self.is_due(at, now)
@@ -272,6 +272,8 @@ impl Member {
             release: Arc::default(),
             created: 0,
             payload: Arc::default(),
+            // It stands for a member of this ring, and other rings must not take it for one of less.
+            claim: self.beside.claim(),
         }
     }
 
@@ -312,7 +314,7 @@ impl Member {
     }
 
     /// Deletes Leases that are over, were so for a while, and mean nothing to the ring.
-    pub(super) fn sweep(&mut self, now: Stamp) {
+    pub(super) fn collect(&mut self, now: Stamp) {
         let Some(ring) = self.view.stored().map(|ring| ring.value.clone()).filter(|ring| ring.open) else {
             return;
         };
@@ -326,12 +328,12 @@ impl Member {
         for (incarnation, uid, version, since) in over {
             if self.is_due_about(&incarnation, since + self.timing.lease(), now) {
                 let op = Op::DeleteMember { incarnation: incarnation.clone(), uid, version };
-                self.request(Purpose::Sweep(incarnation), op);
+                self.request(Purpose::Collect(incarnation), op);
             }
         }
     }
 
-    pub(super) fn swept(&mut self, incarnation: &Incarnation, answer: &Answer, now: Stamp) {
+    pub(super) fn collected(&mut self, incarnation: &Incarnation, answer: &Answer, now: Stamp) {
         match answer {
             Answer::Deleted | Answer::NotFound => {
                 self.peers.lost(incarnation);

@@ -1,5 +1,6 @@
 //! Stories of a few members on a store that answers at once.
 
+mod beside;
 mod calls;
 mod details;
 mod edges;
@@ -7,6 +8,7 @@ mod store;
 mod stories;
 mod storms;
 mod transcript;
+mod two_rings;
 mod world;
 
 use std::{sync::Arc, time::Duration};
@@ -190,7 +192,7 @@ fn a_member_that_stops_hands_over_and_leaves_nothing_unowned() {
     assert_eq!(world.shares(), [("b", 6), ("c", 6)]);
     assert_eq!(world.standing("a"), Some(Standing::Released));
     world.run(secs(20));
-    assert_eq!(world.standing("a"), None, "swept");
+    assert_eq!(world.standing("a"), None, "collected");
 }
 
 #[test]

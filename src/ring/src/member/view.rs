@@ -13,7 +13,7 @@ use std::{
 
 use super::{Member, Purpose};
 use crate::{
-    planted::{Bug, planted},
+    injected_bugs::{Bug, planted},
     protocol::{Action, Answer, End, Op, Story},
     record::{Ring, Stored},
     slot::{HASH, SLOTS_MAX, Slot},
@@ -295,7 +295,7 @@ impl Member {
     }
 
     fn may_work(&self) -> bool {
-        self.has_joined() && self.phase.works() && self.lapses.since.is_none()
+        self.has_joined() && self.beside.is_settled() && self.phase.works() && self.lapses.since.is_none()
     }
 
     /// Tells how long slots took to come here.

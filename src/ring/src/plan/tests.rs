@@ -39,6 +39,7 @@ fn lease(text: &str) -> MemberLease {
         release: "r1".into(),
         created: 100,
         payload: "".into(),
+        claim: None,
     };
     for word in words {
         match word.split_once('=').unwrap_or((word, "")) {

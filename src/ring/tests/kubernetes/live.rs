@@ -22,9 +22,9 @@ use tokio::task::JoinHandle;
 
 use crate::common::{RING, World, eventually, in_time, ms, quick, world};
 
-const SLOTS: u16 = 64;
+pub const SLOTS: u16 = 64;
 
-fn config(world: &World, pod: &str) -> RingConfig {
+pub fn config(world: &World, pod: &str) -> RingConfig {
     RingConfig {
         name: RING.to_owned(),
         namespace: world.namespace.clone(),
@@ -35,6 +35,10 @@ fn config(world: &World, pod: &str) -> RingConfig {
         started: booking_ring::kubernetes::clocks::now(),
         release: "1.0.0".to_owned(),
         pod_labels: None,
+        families: ["bookings".to_owned()].into(),
+        // Tests run side by side, and see each other.
+        scope: Some(world.namespace.clone()),
+        dry_run: false,
         termination_log: None,
     }
 }
@@ -68,7 +72,7 @@ impl Replica {
     }
 
     /// Ends it as SIGKILL would.
-    fn kill(&self) {
+    pub fn kill(&self) {
         self.loops.abort();
     }
 }
@@ -89,7 +93,7 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn leases(&self) -> Api<Lease> {
+    pub fn leases(&self) -> Api<Lease> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 }
@@ -170,7 +174,7 @@ async fn the_slots_of_a_replica_that_is_simply_gone_go_to_the_other_after_its_pe
     let standing =
         |lease: &Lease| lease.metadata.annotations.as_ref()?.get("manager.kotaico.de/standing").cloned();
     let sealed = leases.items.iter().filter(|lease| standing(lease).as_deref() == Some("Sealed")).count();
-    // Swept as soon as the ring does not name it.
+    // Collected as soon as the ring does not name it.
     assert!(sealed <= 1);
     assert_eq!(in_time("the end", victim.handle.wait_ended()).await, None);
 }

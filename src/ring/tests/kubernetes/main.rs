@@ -8,6 +8,7 @@
     reason = "tests fail by panicking, their helpers too"
 )]
 
+mod beside;
 mod common;
 mod live;
 mod policy;

@@ -34,6 +34,7 @@ fn lease(name: &str) -> MemberLease {
         release: "1.0.0".into(),
         created: 0,
         payload: "demand: 3".into(),
+        claim: None,
     }
 }
 

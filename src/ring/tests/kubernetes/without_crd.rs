@@ -39,6 +39,9 @@ async fn without_the_crd_a_replica_waits_and_then_joins() {
         started: booking_ring::kubernetes::clocks::now(),
         release: "1".to_owned(),
         pod_labels: None,
+        families: ["bookings".to_owned()].into(),
+        scope: None,
+        dry_run: false,
         termination_log: None,
     };
     let mut replica = Replica::begin(control_plane.client_config(), config);

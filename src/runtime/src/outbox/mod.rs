@@ -6,10 +6,11 @@
 //! pass -> offer -> (one task per notice: permit, send, retry) -> deliveries -> pass records them in status
 //! ```
 //!
-//! Every pass offers a notice until a status records what became of it; the outbox takes it once. What the outbox remembers is
-//! lost with the process: then the next owner of the key sends what is not recorded. So each notice is sent at least once, and
-//! twice if a process dies between the answer of the mail server and the record. Its `Message-ID` is the same both times. The
-//! key is not handed over in between (for as long as a call may take): sending and recording are one call to the ring.
+//! Every pass offers a notice until a status records what became of it; the outbox takes it once. What the outbox
+//! remembers is lost with the process: then the next owner of the key sends what is not recorded. So each notice is
+//! sent at least once, and twice if a process dies between the answer of the mail server and the record. Its
+//! `Message-ID` is the same both times. The key is not handed over in between (for as long as a call may take): sending
+//! and recording are one call to the ring.
 
 pub mod channels;
 pub mod mail;
@@ -103,8 +104,8 @@ impl<N: Notice> Outbox<N> {
         self.lock().entries.remove(key);
     }
 
-    /// Takes all that is to be told of a key by now, each notice once. The rest is forgotten, because it is recorded or of no
-    /// use. False if there is no room for all: the caller offers them again.
+    /// Takes all that is to be told of a key by now, each notice once. The rest is forgotten, because it is recorded or
+    /// of no use. False if there is no room for all: the caller offers them again.
     pub fn offer(&self, key: &Key, notices: Vec<N>) -> bool {
         let mut state = self.lock();
         if notices.is_empty() {
@@ -264,8 +265,8 @@ impl<N: Notice> Outbox<N> {
         }
     }
 
-    /// Waits for the record by a pass. False if none will come: the key is another replica's, or the process is about to
-    /// end. While passes are only slow they are left alone: writes that cross theirs would make them slower.
+    /// Waits for the record by a pass. False if none will come: the key is another replica's, or the process is about
+    /// to end. While passes are only slow they are left alone: writes that cross theirs would make them slower.
     async fn is_recorded_by_pass(&self, mut recorded: oneshot::Receiver<()>, last_moment: Instant) -> bool {
         tokio::select! {
             recorded = &mut recorded => return recorded.is_ok(),

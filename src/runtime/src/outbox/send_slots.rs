@@ -1,5 +1,5 @@
-//! Slots to send in. Mail and webhooks have slots of their own, and so has each host of webhooks: a host that does not answer
-//! holds up no other.
+//! Slots to send in. Mail and webhooks have slots of their own, and so has each host of webhooks: a host that does not
+//! answer holds up no other.
 
 use std::{
     collections::HashMap,

@@ -177,7 +177,8 @@ fn is_public(address: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => {
             let [first, second, ..] = v6.segments();
-            // Global unicast is 2000::/3; 2001:db8::/32 is for documentation, 2001::/32, 2002::/16 and 64:ff9b::/96 hold IPv4.
+            // Global unicast is 2000::/3; 2001:db8::/32 is for documentation, 2001::/32, 2002::/16 and 64:ff9b::/96
+            // hold IPv4.
             first & 0xe000 == 0x2000
                 && !(first == 0x2001 && (second == 0xdb8 || second == 0))
                 && first != 0x2002

@@ -25,7 +25,8 @@ pub trait Ownership: Send + Sync {
     /// A permit for a key as it is owned now; none if it is not owned.
     fn permit(&self, key: &Key) -> Option<Arc<dyn Permit>>;
 
-    /// Whether this replica may have to act on what happens to a key: now, or before all keys of its slot are looked at anyway.
+    /// Whether this replica may have to act on what happens to a key: now, or before all keys of its slot are looked at
+    /// anyway.
     fn concerns(&self, key: &Key) -> bool;
 }
 

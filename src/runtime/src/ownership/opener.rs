@@ -1,8 +1,8 @@
 //! Opens slots that come, closes slots that go.
 //!
-//! Until a slot comes here, another replica owned it: what the watches show may be older than what the last owner wrote, and a
-//! grant that is missed could be given twice. So all tables are brought up to the present first ([`CatchUp`]). Then the slot is
-//! opened, and only then its keys are worked on.
+//! Until a slot comes here, another replica owned it: what the watches show may be older than what the last owner
+//! wrote, and a grant that is missed could be given twice. So all tables are brought up to the present first
+//! ([`CatchUp`]). Then the slot is opened, and only then its keys are worked on.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

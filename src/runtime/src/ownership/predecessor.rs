@@ -1,4 +1,5 @@
-//! A predecessor: another operator that works on the same objects. A family takes over from it, and does nothing beside it.
+//! A predecessor: another operator that works on the same objects. A family takes over from it, and does nothing beside
+//! it.
 
 use std::{
     collections::HashMap,

@@ -1,8 +1,8 @@
 //! Which key is next: pure, so that a simulation hosts the same code as the operator.
 //!
-//! As in client-go: a key is in the queue once, however often it is added. A key that is added while a pass works on it is
-//! worked on once more afterwards, never by two passes at once. Each key also has at most one timer: a pass has looked at
-//! everything that can fall due, so its answer replaces the timer of the pass before.
+//! As in client-go: a key is in the queue once, however often it is added. A key that is added while a pass works on it
+//! is worked on once more afterwards, never by two passes at once. Each key also has at most one timer: a pass has
+//! looked at everything that can fall due, so its answer replaces the timer of the pass before.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 /// Uids that are remembered at most: fewer objects go while a list is read.
 const GONE_MAX: usize = 10_000;
 
-/// The last objects that went. An older list that is still being read must not bring them back. An object that only left a
-/// selection, and comes back with a newer version, is none of them.
+/// The last objects that went. An older list that is still being read must not bring them back. An object that only
+/// left a selection, and comes back with a newer version, is none of them.
 #[derive(Debug, Default)]
 pub(super) struct Gone {
     went_at: HashMap<String, u64>,

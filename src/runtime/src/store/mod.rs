@@ -1,8 +1,8 @@
 //! Objects by kind, as the API server last showed them, own writes included.
 //!
 //! A pass must see what the pass before it wrote, though the watch may not have brought it yet: a grant that is missed
-//! could be given twice. So the answer of a write is recorded here at once, and of two versions of an object the newer one
-//! stays (resourceVersions compare as numbers: documented since Kubernetes 1.35, true before).
+//! could be given twice. So the answer of a write is recorded here at once, and of two versions of an object the newer
+//! one stays (resourceVersions compare as numbers: documented since Kubernetes 1.35, true before).
 //!
 //! | module | what it holds |
 //! |---|---|

@@ -48,7 +48,8 @@ pub trait Object: Clone + Debug + Default + Serialize + DeserializeOwned + Send 
     }
 }
 
-/// What is kept of an object's metadata. What no code reads is never held: a user may write a quarter of a megabyte of it.
+/// What is kept of an object's metadata. What no code reads is never held: a user may write a quarter of a megabyte of
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeps {
     /// The annotations that are kept, by key.

@@ -1,5 +1,5 @@
-//! The compressed form in which objects rest. A replica knows all objects, works on some of them, and opens few: an object
-//! that nobody opens is kept as its JSON, compressed. That is a tenth of the object.
+//! The compressed form in which objects rest. A replica knows all objects, works on some of them, and opens few: an
+//! object that nobody opens is kept as its JSON, compressed. That is a tenth of the object.
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 

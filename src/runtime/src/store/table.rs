@@ -34,7 +34,8 @@ impl Name {
     }
 }
 
-/// What is told of each change of an object: its name, the old and the new version. It may add keys that the change concerns.
+/// What is told of each change of an object: its name, the old and the new version. It may add keys that the change
+/// concerns.
 type Follower<K> = Box<dyn Fn(&Name, Option<&K>, Option<&K>, &mut BTreeSet<Key>) + Send + Sync>;
 
 /// Under which keys an object is worked on.
@@ -135,8 +136,8 @@ impl<K: Object> Table<K> {
         Self { keyed_by: KeyedBy::Keys(Box::new(of), Index::default()), ..self }
     }
 
-    /// Something that follows each change: a count, or the keys of others that a change concerns. It runs under the table's
-    /// lock, so it must not ask the table.
+    /// Something that follows each change: a count, or the keys of others that a change concerns. It runs under the
+    /// table's lock, so it must not ask the table.
     #[must_use]
     pub fn on_change(
         mut self,
@@ -278,8 +279,8 @@ impl<K: Object> Table<K> {
         changed
     }
 
-    /// The watch says that an object is gone, or is selected no more, as of its version. Another one of its name may be there
-    /// already.
+    /// The watch says that an object is gone, or is selected no more, as of its version. Another one of its name may be
+    /// there already.
     pub fn lost(&self, object: &K) -> BTreeSet<Key> {
         self.gone_at(object, version(object.meta()))
     }
@@ -300,8 +301,8 @@ impl<K: Object> Table<K> {
         self.remove(&mut state, &name, gone_at)
     }
 
-    /// A consistent list was complete. It showed the store as of version `read_at` or later: objects that it did not show are
-    /// gone, unless they came later.
+    /// A consistent list was complete. It showed the store as of version `read_at` or later: objects that it did not
+    /// show are gone, unless they came later.
     pub fn keep(&self, listed: &HashSet<Name>, read_at: u64) -> BTreeSet<Key> {
         let mut state = self.lock();
         let objects = state.objects.iter();
@@ -312,8 +313,8 @@ impl<K: Object> Table<K> {
         gone.iter().flat_map(|name| self.remove(&mut state, name, read_at)).collect()
     }
 
-    /// The store was restored to an older state: what is known is replaced by what it showed as of `version`. None if that
-    /// was done already since `epoch`.
+    /// The store was restored to an older state: what is known is replaced by what it showed as of `version`. None if
+    /// that was done already since `epoch`.
     pub fn went_back(&self, objects: &[K], (epoch, version): (u64, u64)) -> Option<BTreeSet<Key>> {
         let mut state = self.lock();
         if state.epoch != epoch || state.newest() <= version {
@@ -338,8 +339,8 @@ impl<K: Object> Table<K> {
         self.lock().newest()
     }
 
-    /// Up to which version a watch has told everything; zero if that is not known. Own writes do not count: others' writes
-    /// before them may not have come yet.
+    /// Up to which version a watch has told everything; zero if that is not known. Own writes do not count: others'
+    /// writes before them may not have come yet.
     pub fn watched(&self) -> u64 {
         self.lock().watched
     }
@@ -405,7 +406,8 @@ impl<K: Object> Table<K> {
         self.lock().expected.remove(uid(object));
     }
 
-    /// A write has succeeded; `answer` is the object as it stands now. Gives the keys of others for which something changed.
+    /// A write has succeeded; `answer` is the object as it stands now. Gives the keys of others for which something
+    /// changed.
     pub fn wrote(&self, answer: &K) -> BTreeSet<Key> {
         let mut state = self.lock();
         state.expected.remove(uid(answer));

@@ -1,12 +1,13 @@
 //! Brings a table up to the present: at least to what stood in the store when this began.
 //!
-//! A replica needs this when it gets a slot: what its watch shows may be older than what the last owner wrote. Few objects are
-//! listed, page by page. For many objects a list would take the better part of a minute, in which nobody works on the slot.
-//! Then the store is asked for its version (a consistent list of one object), and a second watch, from where the table's watch
-//! stands, tells what has happened until then. It ends with a bookmark, by which the API server says that nothing is missing
-//! below a version. Bookmarks come two seconds before a watch ends (`nextBookmarkTime` in kube-apiserver's
-//! `cache_watcher.go`), so a watch that is asked for three seconds has its bookmark after about one. There is none if the last
-//! event is of no concern to it, in another namespace; then all objects are listed after all.
+//! A replica needs this when it gets a slot: what its watch shows may be older than what the last owner wrote. Few
+//! objects are listed, page by page. For many objects a list would take the better part of a minute, in which nobody
+//! works on the slot. Then the store is asked for its version (a consistent list of one object), and a second watch,
+//! from where the table's watch stands, tells what has happened until then. It ends with a bookmark, by which the API
+//! server says that nothing is missing below a version. Bookmarks come two seconds before a watch ends
+//! (`nextBookmarkTime` in kube-apiserver's `cache_watcher.go`), so a watch that is asked for three seconds has its
+//! bookmark after about one. There is none if the last event is of no concern to it, in another namespace; then all
+//! objects are listed after all.
 
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ use crate::{
     store::{Object, Table},
 };
 
-/// Up to so many objects a list is as quick as the bookmark of a watch: a tenth of a millisecond each, when the API server is
-/// at leisure.
+/// Up to so many objects a list is as quick as the bookmark of a watch: a tenth of a millisecond each, when the API
+/// server is at leisure.
 pub const LIST_MAX: usize = 5000;
 /// How long the second watch is asked for; its bookmark comes two seconds before its end.
 const WATCH_SECONDS: u32 = 3;

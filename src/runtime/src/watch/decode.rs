@@ -1,9 +1,9 @@
 //! Reads objects as the API server sends them, as far as anything looks at them.
 //!
-//! A replica is told of every change of every object, so what decoding costs is paid once per change and replica. Half of an
-//! object is `managedFields`, which nothing reads: they are skipped, not built and thrown away. Annotations, labels and owners
-//! are kept only as far as the kind says ([`Keeps`]). The object is not kept twice in case it cannot be decoded, as
-//! `kube::core::DeserializeGuard` does.
+//! A replica is told of every change of every object, so what decoding costs is paid once per change and replica. Half
+//! of an object is `managedFields`, which nothing reads: they are skipped, not built and thrown away. Annotations,
+//! labels and owners are kept only as far as the kind says ([`Keeps`]). The object is not kept twice in case it cannot
+//! be decoded, as `kube::core::DeserializeGuard` does.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -20,9 +20,9 @@ use serde_json::value::RawValue;
 
 use crate::store::{Fields, Keeps, Labels, Object};
 
-/// An object that is reduced to the fields that its kind keeps. If it cannot be decoded, an empty object of the same name
-/// takes its place: it must not fail the list, or end the watch, for the others. Its condition then reports that it is
-/// invalid.
+/// An object that is reduced to the fields that its kind keeps. If it cannot be decoded, an empty object of the same
+/// name takes its place: it must not fail the list, or end the watch, for the others. Its condition then reports that
+/// it is invalid.
 #[derive(Clone, Debug)]
 pub struct Trimmed<K>(pub K);
 

@@ -26,12 +26,13 @@ use crate::{
     },
 };
 
-/// Failures in a row after which a watch begins with a new list: after a restore of the store the version that it would go on
-/// from may never come again.
+/// Failures in a row after which a watch begins with a new list: after a restore of the store the version that it would
+/// go on from may never come again.
 const FAILURES_BEFORE_LIST: u32 = 2;
 /// How long one watch lasts.
 const WATCH_SECONDS: u32 = 60;
-/// A watch that ends sooner, and told nothing, is a failure: of an API server that is stopping, or of something before it.
+/// A watch that ends sooner, and told nothing, is a failure: of an API server that is stopping, or of something before
+/// it.
 const SHORT: Duration = Duration::from_secs(1);
 /// A watch of which nothing was heard for so long, not even its end, has died without a word.
 const SILENCE: Duration = Duration::from_secs(70);
@@ -98,8 +99,8 @@ pub(super) fn params(served: &Served, seconds: u32) -> WatchParams {
     }
 }
 
-/// Takes in what happens to a kind from a version on, until the API server ends the watch, as it does after a while. Gives how
-/// many events it told.
+/// Takes in what happens to a kind from a version on, until the API server ends the watch, as it does after a while.
+/// Gives how many events it told.
 async fn events<K: Object>(
     api: &Api<Trimmed<K>>,
     table: &Table<K>,
@@ -121,11 +122,12 @@ async fn events<K: Object>(
     Ok(count)
 }
 
-/// Takes in an event. Gives the keys for which something changed, and the version up to which the watch has told everything.
+/// Takes in an event. Gives the keys for which something changed, and the version up to which the watch has told
+/// everything.
 ///
 /// # Errors
-/// What the API server says instead: as a rule, that the version that was asked for is so long ago that nobody knows what has
-/// happened since.
+/// What the API server says instead: as a rule, that the version that was asked for is so long ago that nobody knows
+/// what has happened since.
 pub(super) fn take_in<K: Object>(
     table: &Table<K>,
     event: WatchEvent<Trimmed<K>>,

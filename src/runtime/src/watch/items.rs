@@ -1,9 +1,10 @@
 //! Cuts a list into its objects as its body comes in, so that never more than one object's text is in memory.
 //!
-//! The API server sends `{"apiVersion":…,"items":[{…},{…}],"kind":…,"metadata":{…}}`, its fields in any order. What stands
-//! outside of `items` is kept, with an empty list in its place, and read at the end.
+//! The API server sends `{"apiVersion":…,"items":[{…},{…}],"kind":…,"metadata":{…}}`, its fields in any order. What
+//! stands outside of `items` is kept, with an empty list in its place, and read at the end.
 
-/// Longest text of one object: the API server stores none over 3 MiB (etcd's request limit is 1.5 MiB of a compact form).
+/// Longest text of one object: the API server stores none over 3 MiB (etcd's request limit is 1.5 MiB of a compact
+/// form).
 const OBJECT_MAX_BYTES: usize = 16 << 20;
 /// Longest text of what stands beside the objects.
 const HEAD_MAX_BYTES: usize = 1 << 20;

@@ -8,8 +8,8 @@ use std::sync::{
 use crate::{Key, ownership::Ownership, queue::WorkQueue};
 
 /// Lets keys of a family through to the queue once all its kinds are synced: a pass that ran on Resources without their
-/// Bookings would stop what is booked. It never lets keys of slots through that are not open here: a slot is looked through
-/// for its keys once it opens.
+/// Bookings would stop what is booked. It never lets keys of slots through that are not open here: a slot is looked
+/// through for its keys once it opens.
 pub struct KeyGate {
     ownership: Arc<dyn Ownership>,
     queue: Arc<WorkQueue>,
@@ -34,8 +34,8 @@ impl KeyGate {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Opens the gate. The caller reads the tables' keys afterwards and passes them: what comes in between is let through by
-    /// its watch.
+    /// Opens the gate. The caller reads the tables' keys afterwards and passes them: what comes in between is let
+    /// through by its watch.
     pub fn open(&self) {
         self.open.store(true, Ordering::Release);
     }

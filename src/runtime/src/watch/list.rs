@@ -1,9 +1,9 @@
 //! Lists all objects of a kind into its table, page by page.
 //!
-//! A page's body is cut into objects as it comes in ([`Items`]), and each object is decoded and trimmed at once. While the
-//! table takes in the objects of a page, the API server already makes the next one: it needs about a tenth of a millisecond
-//! for each object, longer than the table. The first page asks for few objects; their size says how many make a page of some
-//! megabytes.
+//! A page's body is cut into objects as it comes in ([`Items`]), and each object is decoded and trimmed at once. While
+//! the table takes in the objects of a page, the API server already makes the next one: it needs about a tenth of a
+//! millisecond for each object, longer than the table. The first page asks for few objects; their size says how many
+//! make a page of some megabytes.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -31,8 +31,8 @@ use crate::{
 pub const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Objects of the first page.
 const FIRST_PAGE: u32 = 100;
-/// Objects per page at most: five times what `kubectl` asks for. For each page the API server walks over all objects that come
-/// after it, so few large pages are a quarter quicker.
+/// Objects per page at most: five times what `kubectl` asks for. For each page the API server walks over all objects
+/// that come after it, so few large pages are a quarter quicker.
 const PAGE_MAX: u32 = 2500;
 /// Bytes per page at most, as far as the objects before tell: a page is whole in the memory of the API server.
 const PAGE_MAX_BYTES: usize = 8 << 20;
@@ -77,8 +77,8 @@ pub struct Source<'a> {
     pub namespace: Option<&'a str>,
 }
 
-/// Takes in all objects of a kind as they are in the store now; those that are not there any more go. Tells of changed keys as
-/// they come, and gives the version of the list.
+/// Takes in all objects of a kind as they are in the store now; those that are not there any more go. Tells of changed
+/// keys as they come, and gives the version of the list.
 ///
 /// # Errors
 /// See [`ReadError`]; what was read until then is kept.

@@ -1,7 +1,8 @@
 //! Kinds that are known only at run time: a user's object names them.
 //!
-//! A controller says which kind a key needs, and when the key needs it no more. The watch of a kind begins with the first key
-//! and ends with the last. While the kind is not served, its watch tries again with growing waits; that concerns this kind only.
+//! A controller says which kind a key needs, and when the key needs it no more. The watch of a kind begins with the
+//! first key and ends with the last. While the kind is not served, its watch tries again with growing waits; that
+//! concerns this kind only.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -58,7 +59,8 @@ struct Watched {
 }
 
 impl RuntimeKinds {
-    /// No kinds yet. Only objects with these labels are wanted; `keys_of` gives the keys that an object is worked on under.
+    /// No kinds yet. Only objects with these labels are wanted; `keys_of` gives the keys that an object is worked on
+    /// under.
     pub fn new(
         labels: Option<String>,
         keys_of: impl Fn(&RuntimeObject) -> Vec<Key> + Send + Sync + 'static,

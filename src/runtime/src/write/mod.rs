@@ -1,5 +1,5 @@
-//! Writes to the API server, for any kind. Each is a compare-and-swap on the version that the decision was made from: a write
-//! from an old view fails instead of undoing what somebody else wrote.
+//! Writes to the API server, for any kind. Each is a compare-and-swap on the version that the decision was made from: a
+//! write from an old view fails instead of undoing what somebody else wrote.
 //!
 //! A pass asks the permit of its own key. An object of another key is touched only by create, by delete with uid and
 //! resourceVersion, or by a compare-and-swap on fields that both sides agreed on.
@@ -164,8 +164,8 @@ impl<K: Object> Writer<'_, K> {
         }
     }
 
-    /// Records what came of a write. After a conflict the object is read afresh: that is news, and may concern other keys,
-    /// because the object may have been retargeted.
+    /// Records what came of a write. After a conflict the object is read afresh: that is news, and may concern other
+    /// keys, because the object may have been retargeted.
     async fn written(&self, object: &K, answer: Result<Trimmed<K>, WriteError>) -> Result<K, WriteError> {
         let (changed, answer) = match answer {
             Ok(Trimmed(written)) => (self.table.wrote(&written), Ok(written)),

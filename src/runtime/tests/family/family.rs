@@ -1,4 +1,5 @@
-//! A family for tests: a namespaced kind (ConfigMaps), a cluster-scoped kind (Namespaces) and a kind known only at run time.
+//! A family for tests: a namespaced kind (ConfigMaps), a cluster-scoped kind (Namespaces) and a kind known only at run
+//! time.
 
 use std::sync::{Arc, Mutex};
 
@@ -66,11 +67,13 @@ impl<const N: usize> Controller for Worker<N> {
         let needed = self.widgets.need(key, &widgets(), true);
         let widgets: Option<Arc<Table<RuntimeObject>>> = needed.ok();
         let item = self.items.get(&Name::new(&key.namespace, &key.name));
-        let is_known = if N == 2 { widgets.is_some_and(|all| !all.of_key(key).is_empty()) } else { item.is_some() };
+        let is_known =
+            if N == 2 { widgets.is_some_and(|all| !all.of_key(key).is_empty()) } else { item.is_some() };
         let Some(call) = cx.permit().begin().ok().filter(|_| is_known) else { return Outcome::Nothing };
         self.log.lock().unwrap().push((self.replica, key.clone()));
         call.replied();
-        let item = item.filter(|item| N == 0 && item.metadata.finalizers.iter().flatten().all(|it| it != FINALIZER));
+        let item =
+            item.filter(|item| N == 0 && item.metadata.finalizers.iter().flatten().all(|it| it != FINALIZER));
         let result = match item {
             Some(item) => cx.writer(&self.items).add_finalizer(&item, FINALIZER).await.map(drop),
             None => Ok(()),

@@ -31,7 +31,10 @@ async fn each_key_of_three_kinds_is_worked_on_by_one_replica_and_handed_over_to_
     assert!(KINDS.iter().all(|kind| keys.iter().any(|key| key.kind == *kind)));
     let (first, second) = (site.replica("first").await, site.replica("second").await);
     let all = |since: usize| {
-        worked_on(&site, "first", since).union(&worked_on(&site, "second", since)).cloned().collect::<BTreeSet<_>>()
+        worked_on(&site, "first", since)
+            .union(&worked_on(&site, "second", since))
+            .cloned()
+            .collect::<BTreeSet<_>>()
     };
     eventually("both replicas share the keys", || {
         all(0) == keys && !worked_on(&site, "second", 0).is_empty()
@@ -48,7 +51,8 @@ async fn each_key_of_three_kinds_is_worked_on_by_one_replica_and_handed_over_to_
     // when the first replica stops, then the other one works on all that it hands over
     let since = site.log.lock().unwrap().len();
     first.stop().await;
-    eventually("what was handed over is worked on", || one.is_subset(&worked_on(&site, "second", since))).await;
+    eventually("what was handed over is worked on", || one.is_subset(&worked_on(&site, "second", since)))
+        .await;
     second.stop().await;
 }
 

@@ -157,7 +157,8 @@ impl Site {
                 let note = self.notes().get(name).await.unwrap();
                 let mut all = note.metadata.finalizers.clone().unwrap_or_default();
                 all.push(finalizer.clone());
-                let patch = json!({ "metadata": { "finalizers": all, "resourceVersion": note.resource_version() } });
+                let patch =
+                    json!({ "metadata": { "finalizers": all, "resourceVersion": note.resource_version() } });
                 if self.notes().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.is_ok() {
                     break;
                 }
@@ -195,6 +196,9 @@ impl Site {
             started: clocks::now(),
             release: "tests".into(),
             pod_labels: None,
+            families: BTreeSet::from([self.namespace.clone()]),
+            scope: None,
+            dry_run: false,
             termination_log: None,
         };
         let reference = ring::reference(&config.name, &config.namespace);

@@ -1,5 +1,5 @@
-//! `demo`: a group of three machines is discovered and booked, from applied to finished, on a real API server and
-//! a simulated EC2; a schedule books another, and a mail tells of the end. With KEEP=1 everything stays up until Ctrl-C.
+//! `demo`: a group of three machines is discovered and booked, from applied to finished, on a real API server and a
+//! simulated EC2; a schedule books another, and a mail tells of the end. With KEEP=1 everything stays up until Ctrl-C.
 
 mod common;
 mod extras;

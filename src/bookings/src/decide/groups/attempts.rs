@@ -119,8 +119,8 @@ impl Attempts {
         self.record(id, action, now, Some(error), backoff);
     }
 
-    /// An action was not sent, for its turn in the cloud's budget comes later. It is asked for again a while before, for it
-    /// may come sooner.
+    /// An action was not sent, for its turn in the cloud's budget comes later. It is asked for again a while before,
+    /// for it may come sooner.
     pub fn queued(&mut self, id: &str, action: Action, now: Timestamp, turn: Timestamp) {
         let backoff = Backoff { base: Duration::ZERO, cap: Duration::ZERO };
         let key = (id.to_owned(), action.topic());

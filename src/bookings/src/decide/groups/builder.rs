@@ -245,7 +245,8 @@ impl<'a> DecisionBuilder<'a> {
         Turn { due: since.unwrap_or(now), user, occasion: Occasion::Due }
     }
 
-    /// Whether an idle group that has come to rest shows no earlier lock of ours, nor will: they need not be remembered.
+    /// Whether an idle group that has come to rest shows no earlier lock of ours, nor will: they need not be
+    /// remembered.
     fn shows_no_lock_of(&mut self, lock_history: &LockHistory, actions: &MachineActions) -> bool {
         let Observation::Seen(instances) = self.world.observation else {
             return false;
@@ -262,8 +263,8 @@ impl<'a> DecisionBuilder<'a> {
         may_show_until.is_none()
     }
 
-    /// Drops earlier locks where the status is written anyway: what is remembered for longer harms nobody, and a write of its
-    /// own for each booking would.
+    /// Drops earlier locks where the status is written anyway: what is remembered for longer harms nobody, and a write
+    /// of its own for each booking would.
     fn forget_locks(&mut self) {
         let forgets = self.decision.forgets_locks;
         if let Some(status) = self.decision.resource_status.as_mut().filter(|_| forgets) {

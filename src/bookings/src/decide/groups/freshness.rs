@@ -19,8 +19,8 @@ use crate::decide::{
 };
 use booking_calendar::instant::{after, elapsed};
 
-/// A start goes by what was seen no longer ago than this: a group is looked at [`OBSERVE_AHEAD`] before its window begins,
-/// and that look may take a while.
+/// A start goes by what was seen no longer ago than this: a group is looked at [`OBSERVE_AHEAD`] before its window
+/// begins, and that look may take a while.
 const YOUNG: Duration = Duration::from_secs(15);
 /// What was seen before is of use until it is older than so many intervals.
 const INTERVALS: u32 = 2;
@@ -52,8 +52,8 @@ pub fn must_observe(
         || (begins_soon && age > OBSERVE_AHEAD)
 }
 
-/// Whether the starts of a decision that was made from what was seen at `seen` may go out before the group is looked at:
-/// they rest on what is stored, and it was looked at a moment ago.
+/// Whether the starts of a decision that was made from what was seen at `seen` may go out before the group is looked
+/// at: they rest on what is stored, and it was looked at a moment ago.
 pub fn may_start_first(decision: &Decision, seen: Timestamp, attempts: &Attempts, now: Timestamp) -> bool {
     decision.starts_first
         && decision.finalizer == Finalizer::Keep

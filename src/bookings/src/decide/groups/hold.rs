@@ -22,11 +22,12 @@ use booking_decision::text::{cut, user_name};
 /// Most earlier locks kept in a status; of more, those that expire first are dropped.
 const RELEASED_LOCKS_MAX: usize = 16;
 
-/// How long after a group was let go what was last sent for its holder may not show yet: what a describe of EC2 lags behind
-/// at most (5 s), a second for `idle_since`, which is in whole ones, and [`CLOCKS_APART`].
+/// How long after a group was let go what was last sent for its holder may not show yet: what a describe of EC2 lags
+/// behind at most (5 s), a second for `idle_since`, which is in whole ones, and [`CLOCKS_APART`].
 const SHOWS_WITHIN: Duration = Duration::from_secs(10);
 
-/// How far two replicas' clocks may be from each other: each that is off by more than 2 s goes by the API server's time.
+/// How far two replicas' clocks may be from each other: each that is off by more than 2 s goes by the API server's
+/// time.
 const CLOCKS_APART: Duration = Duration::from_secs(4);
 
 /// What `spec.booked_by` and `spec.booked_until` say.
@@ -209,15 +210,16 @@ impl LockHistory {
         }
     }
 
-    /// The next lock_history where nobody holds the group yet, but locks of `next` are written ahead: recorded before they are.
+    /// The next lock_history where nobody holds the group yet, but locks of `next` are written ahead: recorded before
+    /// they are.
     pub fn ahead(status: &ResourceStatus, next: &Hold, manual: &ManualHold, now: Timestamp) -> Self {
         let gone = status.holder.as_ref().is_some_and(|holder| *holder != next.record());
         let idle_since = if gone { Some(instant::seconds(now)) } else { status.idle_since.clone() };
         Self { idle_since, stands: false, is_ahead: true, ..Self::next(status, Some(next), manual, now) }
     }
 
-    /// Until when a lock or a start for whoever had the group last may yet appear on a machine that does not show it. The process
-    /// that sent it may be gone, and nobody else remembers.
+    /// Until when a lock or a start for whoever had the group last may yet appear on a machine that does not show it.
+    /// The process that sent it may be gone, and nobody else remembers.
     pub(crate) fn may_show_until(&self, now: Timestamp) -> Option<Timestamp> {
         let let_go = self.idle_since.as_deref().and_then(|text| instant::parse(text).ok())?;
         Some(after(let_go, SHOWS_WITHIN)).filter(|until| let_go <= after(now, CLOCKS_APART) && now < *until)
@@ -228,8 +230,8 @@ impl LockHistory {
         self.holder.as_ref().filter(|_| !self.is_ahead)
     }
 
-    /// Whether a lock tag is the holder's with another end: somebody altered it. Right after a hold began or changed, it
-    /// may as well be another installation's, and is respected.
+    /// Whether a lock tag is the holder's with another end: somebody altered it. Right after a hold began or changed,
+    /// it may as well be another installation's, and is respected.
     fn is_altered(&self, wanted: Option<&Lock>, lock: &Lock) -> bool {
         self.stands && wanted.is_some_and(|wanted| wanted.user == lock.user)
     }

@@ -1,10 +1,10 @@
 //! Locks that are written ahead of a window.
 //!
-//! The lock tags of each booking are its own, so locks of many do not share calls, and a cloud takes few calls a second. Where
-//! so many groups will be locked at about the same time that their calls would take a while, locks are written in
-//! the two minutes before: to groups at rest that nobody holds, after `status.holder` says for whom. The holder is shown to
-//! people from its window on. If the booking goes, what was recorded is an earlier lock like any other: it is
-//! removed. Nothing of this delays a start.
+//! The lock tags of each booking are its own, so locks of many do not share calls, and a cloud takes few calls a
+//! second. Where so many groups will be locked at about the same time that their calls would take a while, locks are
+//! written in the two minutes before: to groups at rest that nobody holds, after `status.holder` says for whom. The
+//! holder is shown to people from its window on. If the booking goes, what was recorded is an earlier lock like any
+//! other: it is removed. Nothing of this delays a start.
 //!
 //! Where few are locked it would only cost a write more.
 
@@ -28,8 +28,8 @@ use booking_calendar::{instant::after, window::Window};
 /// How long before its window a group is locked at the earliest: EC2 takes ten `CreateTags` a second once its bucket is
 /// empty, so there is time for a thousand and more.
 const EARLIEST: Duration = Duration::from_mins(2);
-/// So long after a lock was first expected all replicas know of all that are, and share the calls by that; what is sent before
-/// would be sent by all at once.
+/// So long after a lock was first expected all replicas know of all that are, and share the calls by that; what is sent
+/// before would be sent by all at once.
 const TOLD: Duration = Duration::from_secs(15);
 /// Right before the window nothing is written ahead any more: the start goes by what was seen since the last call.
 const LATEST: Duration = Duration::from_secs(15);
@@ -58,8 +58,8 @@ impl Next {
     }
 }
 
-/// When to decide about the lock of a window that begins at an instant, for a Booking created at another: to tell of it, and
-/// once that is known.
+/// When to decide about the lock of a window that begins at an instant, for a Booking created at another: to tell of
+/// it, and once that is known.
 pub(crate) fn wakes(from: Timestamp, created: Timestamp) -> [Timestamp; 2] {
     let earliest = from.checked_sub(EARLIEST).unwrap_or(from);
     [earliest, after(earliest.max(created), TOLD)]

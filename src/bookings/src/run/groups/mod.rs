@@ -9,9 +9,9 @@
 //! | `call` | starts, stops, locks | cloud |
 //! | `report` | Events | API server |
 //!
-//! A pass may be cut off between any two of its effects, so their order matters: finalizer; starts that rest on what is stored;
-//! statuses (they hold the grants and the holder); spec; other calls; statuses that only tell something; Events; end of the
-//! finalizer. A lock tag is never written before status says that it is ours.
+//! A pass may be cut off between any two of its effects, so their order matters: finalizer; starts that rest on what is
+//! stored; statuses (they hold the grants and the holder); spec; other calls; statuses that only tell something;
+//! Events; end of the finalizer. A lock tag is never written before status says that it is ours.
 
 mod call;
 mod gather;
@@ -303,8 +303,8 @@ impl GroupController {
         Ok(())
     }
 
-    /// Whether a call would be decided on once more, given what is known by now: since the pass began somebody may have booked
-    /// the group, or, if the API server is slow, a booking may have come to its end.
+    /// Whether a call would be decided on once more, given what is known by now: since the pass began somebody may have
+    /// booked the group, or, if the API server is slow, a booking may have come to its end.
     fn still_decided(
         &self,
         work: Work<'_>,

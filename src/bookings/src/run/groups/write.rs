@@ -17,8 +17,8 @@ use crate::{
 
 type Write<'a> = (&'a Booking, &'a BookingStatus);
 
-/// The Bookings' statuses: first those that others rely on (states and grants), which the calls must follow; then those that only
-/// tell people something, for which no machine should wait.
+/// The Bookings' statuses: first those that others rely on (states and grants), which the calls must follow; then those
+/// that only tell people something, for which no machine should wait.
 pub(super) fn by_weight<'a>(
     snapshot: &'a Snapshot,
     decision: &'a Decision,
@@ -39,7 +39,8 @@ pub(super) fn by_weight<'a>(
     )
 }
 
-/// Bookings whose status the API server refused. They do not hold up the others, are not reported on, and are tried again.
+/// Bookings whose status the API server refused. They do not hold up the others, are not reported on, and are tried
+/// again.
 #[derive(Default)]
 pub(super) struct Refused {
     uids: Vec<String>,

@@ -4,7 +4,11 @@
 //! Lease in which everything is null or odd is unsealed, has the counter 0, acknowledges nothing and
 //! belongs to no ring. One whose list of draining slots cannot be read acknowledges nothing, either.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -16,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::{Odd, stored};
 use crate::{
+    claim::{Claim, Scope},
     kubernetes::{names::Names, ranges},
     record::{Incarnation, LeaderLease, MemberLease, Standing, Stored},
     slot::SLOTS_MAX,
@@ -43,6 +48,13 @@ const CONTAINER: &str = "manager.kotaico.de/container";
 const PROTOCOL: &str = "manager.kotaico.de/protocol";
 const RELEASE: &str = "manager.kotaico.de/release";
 const PAYLOAD: &str = "manager.kotaico.de/payload";
+/// What the owner works on: words in order, with commas between them. Absent in release 0.1.0.
+const FAMILIES: &str = "manager.kotaico.de/families";
+/// One namespace; empty for all.
+const SCOPE: &str = "manager.kotaico.de/scope";
+const DRY_RUN: &str = "manager.kotaico.de/dry-run";
+/// `true` if the owner sees the members of rings in all namespaces.
+const SEES_ALL: &str = "manager.kotaico.de/sees-all-namespaces";
 
 /// Longest L that is believed, the longest that a release may be configured with: no Lease keeps its slots
 /// for ever.
@@ -101,6 +113,7 @@ pub fn member(lease: &Lease) -> Result<Stored<MemberLease>, Odd> {
         release: text(lease, RELEASE),
         created,
         payload: text(lease, PAYLOAD),
+        claim: claim(lease),
     };
     stored(metadata, record)
 }
@@ -149,6 +162,8 @@ pub fn leave_patch() -> Value {
 type Annotations = BTreeMap<&'static str, Option<String>>;
 
 fn member_annotations(record: &MemberLease) -> Annotations {
+    let claim = record.claim.as_deref();
+    let is = |flag: bool| flag.then(|| "true".to_owned());
     BTreeMap::from([
         (RING_UID, Some(record.ring.to_string())),
         (DURATION, Some(record.duration.as_millis().to_string())),
@@ -158,12 +173,28 @@ fn member_annotations(record: &MemberLease) -> Annotations {
         (ACKED, Some(record.acked.to_string())),
         (DRAINING, (!record.draining.is_empty()).then(|| ranges::write(record.draining.iter().copied()))),
         (STANDING, Some(standing_word(record.standing).to_owned())),
-        (TOLD_TO_LEAVE, record.told_to_leave.then(|| "true".to_owned())),
+        (TOLD_TO_LEAVE, is(record.told_to_leave)),
         (CONTAINER, record.container.as_deref().map(str::to_owned)),
         (PROTOCOL, Some(record.protocol.to_string())),
         (RELEASE, Some(record.release.to_string())),
         (PAYLOAD, (!record.payload.is_empty()).then(|| record.payload.to_string())),
+        (FAMILIES, claim.map(families_text)),
+        (SCOPE, claim.and_then(|claim| scope_text(&claim.scope))),
+        (DRY_RUN, claim.and_then(|claim| is(claim.dry_run))),
+        (SEES_ALL, claim.and_then(|claim| is(claim.sees_all))),
     ])
+}
+
+fn families_text(claim: &Claim) -> String {
+    claim.families.iter().map(|family| &**family).collect::<Vec<_>>().join(",")
+}
+
+fn scope_text(scope: &Scope) -> Option<String> {
+    match scope {
+        Scope::All => Some(String::new()),
+        Scope::Namespace(namespace) => Some(namespace.to_string()),
+        Scope::Untold => None,
+    }
 }
 
 fn leader_annotations(record: &LeaderLease) -> Annotations {
@@ -224,6 +255,24 @@ fn text(lease: &Lease, key: &str) -> Arc<str> {
 
 fn number(lease: &Lease, key: &str) -> u64 {
     annotation(lease, key).and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// None of a Lease that names no family: only release 0.1.0 has such ones.
+fn claim(lease: &Lease) -> Option<Arc<Claim>> {
+    let families: BTreeSet<Arc<str>> = annotation(lease, FAMILIES)?
+        .split(',')
+        .map(str::trim)
+        .filter(|family| !family.is_empty())
+        .map(Arc::from)
+        .collect();
+    let scope = match annotation(lease, SCOPE) {
+        None => Scope::Untold,
+        Some("") => Scope::All,
+        Some(namespace) => Scope::Namespace(namespace.into()),
+    };
+    let is = |key| annotation(lease, key) == Some("true");
+    let claim = Claim { families, scope, dry_run: is(DRY_RUN), sees_all: is(SEES_ALL) };
+    (!claim.families.is_empty()).then(|| claim.into())
 }
 
 /// The exact duration, else the one in whole seconds, else zero: whoever waits for it to pass waits for

@@ -45,6 +45,21 @@ fn patched(lease: &Lease, patch: &Value) -> Lease {
 }
 
 prop_compose! {
+    fn any_claim()(
+        families in prop::collection::btree_set("[a-z0-9-]{1,12}".prop_map(Arc::from), 1..4),
+        scope in prop::option::of("[a-z0-9-]{0,12}"),
+        (dry_run, sees_all) in any::<(bool, bool)>(),
+    ) -> Claim {
+        let scope = match scope.as_deref() {
+            None => Scope::Untold,
+            Some("") => Scope::All,
+            Some(namespace) => Scope::Namespace(namespace.into()),
+        };
+        Claim { families, scope, dry_run, sees_all }
+    }
+}
+
+prop_compose! {
     fn any_member()(
         (ring, release, payload) in ("[a-z0-9-]{0,36}", ".{0,20}", ".{0,200}"),
         duration in 0_u64..=3_600_000,
@@ -56,6 +71,7 @@ prop_compose! {
         told_to_leave in any::<bool>(),
         container in prop::option::of("[a-z0-9/-]{1,60}"),
         protocol in any::<u32>(),
+        claim in prop::option::of(any_claim()),
     ) -> MemberLease {
         MemberLease {
             incarnation: Incarnation::new("pod-a-k3j5x9q1"),
@@ -73,6 +89,7 @@ prop_compose! {
             release: release.into(),
             created: 0,
             payload: payload.into(),
+            claim: claim.map(Arc::new),
         }
     }
 }
@@ -109,7 +126,9 @@ proptest! {
 
     #[test]
     fn whatever_stands_in_a_lease_it_can_be_read_and_ends_nobody(
-        key in prop::sample::select(vec![RING_UID, DURATION, CALL, COUNTER, APPLIED, ACKED, DRAINING, STANDING, PROTOCOL]),
+        key in prop::sample::select(vec![
+            RING_UID, DURATION, CALL, COUNTER, APPLIED, ACKED, DRAINING, STANDING, PROTOCOL, FAMILIES, SCOPE,
+        ]),
         value in ".{0,40}",
     ) {
         prop_assume!(!["Released", "Sealed"].contains(&value.as_str()));
@@ -149,9 +168,55 @@ fn a_lease_of_nulls_is_unsealed_and_proves_nothing() {
             release: "".into(),
             created: 0,
             payload: "".into(),
+            claim: None,
         };
         assert_eq!(*read, expected);
     }
+}
+
+#[test]
+fn a_claim_is_read_as_people_may_write_it_and_without_a_family_there_is_none() {
+    let claim = |annotations: Value| {
+        let lease = parsed(json!({ "metadata": { "name": "x", "annotations": annotations } }));
+        member(&lease).unwrap().value.claim.as_deref().cloned()
+    };
+    let all = Claim {
+        families: ["bookings", "jobs"].map(Arc::from).into(),
+        scope: Scope::All,
+        dry_run: false,
+        sees_all: false,
+    };
+    assert_eq!(claim(json!({ FAMILIES: "jobs, bookings,", SCOPE: "" })), Some(all.clone()));
+    let told = json!({ FAMILIES: "bookings,jobs", SCOPE: "a", DRY_RUN: "true", SEES_ALL: "yes" });
+    let scope = Scope::Namespace("a".into());
+    assert_eq!(claim(told), Some(Claim { scope, dry_run: true, ..all.clone() }));
+    assert_eq!(claim(json!({ FAMILIES: "bookings,jobs" })), Some(Claim { scope: Scope::Untold, ..all }));
+    for none in [Value::Null, json!({ FAMILIES: "" }), json!({ FAMILIES: " , " }), json!({ SCOPE: "" })] {
+        assert_eq!(claim(none), None);
+    }
+}
+
+#[test]
+fn a_renewal_by_a_release_that_knows_no_claims_keeps_them() {
+    // given a Lease with a claim, and the patch of release 0.1.0, which names only what that release knows
+    let record = MemberLease {
+        claim: Some(Arc::new(Claim {
+            families: ["jobs".into()].into(),
+            scope: Scope::All,
+            dry_run: false,
+            sees_all: true,
+        })),
+        ..(*member(&parsed(json!({ "metadata": { "name": "x" } }))).unwrap().value).clone()
+    };
+    let lease = as_stored(new_member(&names(), &record));
+    let mut patch = member_patch("uid-1", 7, &MemberLease { standing: Standing::Sealed, ..record.clone() });
+    let annotations = patch["metadata"]["annotations"].as_object_mut().unwrap();
+    for key in [FAMILIES, SCOPE, DRY_RUN, SEES_ALL] {
+        assert!(annotations.remove(key).is_some());
+    }
+    // when it seals the Lease, then the claim still stands there
+    let read = member(&patched(&lease, &patch)).unwrap().value;
+    assert_eq!((read.standing, &read.claim), (Standing::Sealed, &record.claim));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
+    claim::Neighbour,
     protocol::{Answer, Event, Op},
     record::{Incarnation, LeaderLease, MemberLease, Ring, Stored},
 };
@@ -14,6 +15,8 @@ pub struct Store {
     pub leader: Option<Stored<LeaderLease>>,
     pub ring: Option<Stored<Ring>>,
     uids: u64,
+    /// Members of other rings.
+    pub neighbours: Vec<Neighbour>,
 }
 
 /// What whoever asked is told, and what watchers are.
@@ -78,6 +81,9 @@ impl Store {
                     Ok(()) => (Answer::Deleted, Some(self.delete_member(&incarnation))),
                     Err(answer) => told(answer),
                 }
+            }
+            Op::ListNeighbours => {
+                told(Answer::Neighbours { members: self.neighbours.clone(), sees_all: true })
             }
             Op::ListMembers => told(Answer::Members(self.members.values().cloned().collect())),
             Op::CreateLeader(_) if self.leader.is_some() => told(Answer::Exists),

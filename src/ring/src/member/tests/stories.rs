@@ -30,7 +30,7 @@ fn a_member_joins_and_one_that_leads_leaves() {
 }
 
 #[test]
-fn a_dead_leader_is_sealed_and_swept() {
+fn a_dead_leader_is_sealed_and_collected() {
     let mut world = three();
     let leader = world.leader();
     world.transcript();

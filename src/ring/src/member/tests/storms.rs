@@ -115,6 +115,6 @@ proptest! {
         let after = world.requests();
         prop_assert_eq!(after.1 - reads, 0, "nobody reads any more");
         prop_assert!(after.0 - writes <= 20 * (shares.len() + 1) + 2, "{} writes", after.0 - writes);
-        prop_assert!(world.leases() <= shares.len(), "what is over is swept");
+        prop_assert!(world.leases() <= shares.len(), "what is over is collected");
     }
 }

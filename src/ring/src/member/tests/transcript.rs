@@ -31,6 +31,7 @@ pub fn ask(op: &Op) -> String {
         Op::MarkToLeave(name) => format!("tells {name} to leave"),
         Op::DeleteMember { incarnation, .. } => format!("deletes {incarnation}"),
         Op::ListMembers => "lists members".to_owned(),
+        Op::ListNeighbours => "lists neighbours".to_owned(),
         Op::CreateLeader(lease) => format!("creates {}", leader(lease)),
         Op::UpdateLeader { lease, .. } => format!("writes {}", leader(lease)),
         Op::ReadLeader => "reads the lead".to_owned(),

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     member::{Identity, Member},
+    neighbours::Claimant,
     permit::CallId,
     protocol::{Action, Answer, End, Event, Op, Story},
     record::{Incarnation, LeaderLease, Ring, Standing},
@@ -40,6 +41,8 @@ enum Link {
     CannotReadRing,
     /// Those that write to Leases of others fail.
     CannotWriteToOthers,
+    /// Those for members of other rings fail.
+    CannotSeeNeighbours,
 }
 
 struct Node {
@@ -104,6 +107,12 @@ impl World {
 
     pub fn start_speaking(&mut self, name: &str, protocol: u32) {
         self.launch(Identity { protocol, ..identity(name) }, Timing::default(), self.slots);
+    }
+
+    /// In a ring that may have others beside it.
+    pub fn start_beside_others(&mut self, name: &str, own: Claimant) {
+        let member = Member::new(identity(name), Timing::default(), self.slots, Stamp::all(self.now));
+        self.add(name, member.beside_others(own));
     }
 
     /// In a process that has begun so long ago.
@@ -290,6 +299,7 @@ impl World {
                     Link::Open | Link::LosesReplies => true,
                     Link::CannotReadRing => !of_ring,
                     Link::CannotWriteToOthers => !of_another,
+                    Link::CannotSeeNeighbours => op != Op::ListNeighbours,
                     Link::CutOff | Link::Mute => false,
                 };
                 let answer = if arrives { self.execute(op) } else { Answer::Failed };
@@ -323,7 +333,9 @@ impl World {
 
     fn execute(&mut self, op: Op) -> Answer {
         match &op {
-            Op::ReadMember(_) | Op::ListMembers | Op::ReadLeader | Op::ReadRing => self.reads += 1,
+            Op::ReadMember(_) | Op::ListMembers | Op::ListNeighbours | Op::ReadLeader | Op::ReadRing => {
+                self.reads += 1;
+            }
             _ => self.writes += 1,
         }
         let (answer, change) = self.store.execute(op, self.now);

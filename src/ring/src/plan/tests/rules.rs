@@ -246,7 +246,7 @@ fn a_ring_that_is_as_it_should_be_is_not_written() {
 
 #[cfg(feature = "planted")]
 #[test]
-fn planted_bugs_break_one_rule_each() {
+fn injected_bugs_break_one_rule_each() {
     let bugs = [
         (Bug::AckOfAnyEpoch, "b a>b@5", "a:acked=1 b"),
         (Bug::IgnoresDraining, "a>b@5", "a:acked=5:draining=0 b"),
@@ -255,10 +255,10 @@ fn planted_bugs_break_one_rule_each() {
     ];
     for (bug, slots, members) in bugs {
         assert_eq!(written(slots, members), "nothing");
-        crate::planted::plant(Some(bug));
+        crate::injected_bugs::plant(Some(bug));
         let with_bug = written(slots, members);
         let without_ack = written("a>b@5", "a b");
-        crate::planted::plant(None);
+        crate::injected_bugs::plant(None);
         assert_ne!(with_bug, "nothing", "{bug:?}");
         assert_eq!(without_ack, "nothing", "{bug:?}");
     }

@@ -279,15 +279,15 @@ fn no_two_work_on_one_slot_and_all_comes_to_rest() {
 
 #[cfg(feature = "planted")]
 #[test]
-fn each_planted_bug_of_the_plan_is_found_by_walking() {
+fn each_injected_bug_of_the_plan_is_found_by_walking() {
     for bug in [Bug::AckOfAnyEpoch, Bug::AbsenceIsDeath, Bug::LeaseOfAnyRing] {
-        crate::planted::plant(Some(bug));
+        crate::injected_bugs::plant(Some(bug));
         let config = ProptestConfig { cases: 1000, max_shrink_iters: 0, ..ProptestConfig::default() };
         let result = runner(&config).run(&steps(), |steps| {
             walk(&steps);
             Ok(())
         });
-        crate::planted::plant(None);
+        crate::injected_bugs::plant(None);
         assert!(result.is_err(), "{bug:?}");
     }
 }

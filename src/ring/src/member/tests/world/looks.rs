@@ -1,6 +1,7 @@
 //! What is seen of members and of the store.
 
 use super::*;
+use crate::claim::Claim;
 
 impl World {
     /// The members whose incarnations go on.
@@ -48,6 +49,11 @@ impl World {
 
     pub fn standing(&self, name: &str) -> Option<Standing> {
         self.store.members.get(&Incarnation::new(name)).map(|lease| lease.value.standing)
+    }
+
+    /// What the Leases of members say that they work on.
+    pub fn claims(&self) -> Vec<Option<Claim>> {
+        self.store.members.values().map(|lease| lease.value.claim.as_deref().cloned()).collect()
     }
 
     pub fn ended(&self, name: &str) -> Option<End> {

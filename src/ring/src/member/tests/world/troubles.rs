@@ -1,6 +1,7 @@
 //! What happens to members and to the store.
 
 use super::*;
+use crate::claim::Neighbour;
 
 impl World {
     pub fn kill(&mut self, name: &str) {
@@ -45,6 +46,15 @@ impl World {
 
     pub fn cut_off_from_others(&mut self, name: &str) {
         self.nodes.get_mut(name).unwrap().link = Link::CannotWriteToOthers;
+    }
+
+    pub fn cut_off_from_neighbours(&mut self, name: &str) {
+        self.nodes.get_mut(name).unwrap().link = Link::CannotSeeNeighbours;
+    }
+
+    /// Whom checks show from now on.
+    pub fn set_neighbours(&mut self, neighbours: &[Neighbour]) {
+        self.store.neighbours = neighbours.to_vec();
     }
 
     /// Its wall clock is set forward.

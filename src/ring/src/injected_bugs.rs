@@ -1,4 +1,4 @@
-//! Bugs that are put in on purpose, one at a time, so that a checker can be seen to catch them.
+//! Bugs that are injected on purpose, one at a time, so that a checker can be seen to catch them.
 //!
 //! The switches exist in builds with the feature `planted` alone; in all others they are constant, and the
 //! wrong ways are not compiled in.
