@@ -20,13 +20,16 @@ const REACH_TIMEOUT: Duration = Duration::from_secs(2);
 /// A check of `/readyz`: its name, and what is wrong if anything is.
 pub type Check = (String, Result<(), String>);
 
+/// Where more checks come from.
+type Checks = Box<dyn Fn() -> Vec<Check> + Send + Sync>;
+
 /// What readiness is read from.
 pub struct Readiness {
     client: Client,
     /// What start-up waits for at present, if anything.
     waiting_for: RwLock<Option<String>>,
     /// More checks: of families and of the ring.
-    more: RwLock<Vec<Box<dyn Fn() -> Vec<Check> + Send + Sync>>>,
+    more: RwLock<Vec<Checks>>,
     reached: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 

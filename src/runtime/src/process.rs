@@ -25,7 +25,7 @@ use crate::{
         opener::{Kinds, Opener},
     },
     probes::{Check, Readiness},
-    run::{AnyController, run_passes},
+    run::{AnyController, Controllers, run_passes},
     watch::{KeyGate, WatchedKind, Watches},
 };
 
@@ -139,6 +139,9 @@ pub struct RingPart {
     pub beside: Vec<Background>,
 }
 
+/// A family, and what runs beside its passes: what is vital, and what may end.
+type Starting = (Arc<Running>, Vec<Background>, Vec<Background>);
+
 /// How a process runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -152,7 +155,7 @@ pub struct Limits {
 pub struct Process {
     services: Arc<Services>,
     /// With what runs beside their passes; taken when it begins.
-    families: Mutex<Vec<(Arc<Running>, Vec<Background>, Vec<Background>)>>,
+    families: Mutex<Vec<Starting>>,
     controllers: HashMap<&'static str, Arc<dyn AnyController>>,
     readiness: Arc<Readiness>,
     /// Taken when it begins; behind a lock only because a future alone cannot be shared.
@@ -234,7 +237,7 @@ impl Process {
             self.readiness.waits_for(None);
             tracing::info!("ready");
             let (services, controllers) =
-                (self.services.clone(), Arc::new(std::mem::take(&mut self.controllers)));
+                (self.services.clone(), Arc::new(Controllers(std::mem::take(&mut self.controllers))));
             self.spawn_vital(&stop, run_passes(services, controllers, self.limits.passes, halt.clone()));
         }
         stop.cancelled().await;

@@ -29,6 +29,9 @@ const RETRY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration:
 /// Conflicts in a row that are no trouble: a change that crosses ours is told only if it happens over and over.
 const CONFLICTS_UNTOLD: u32 = 3;
 
+/// The controllers of a process, by the kind of their keys.
+pub struct Controllers(pub HashMap<&'static str, Arc<dyn AnyController>>);
+
 /// A controller without its types.
 pub trait AnyController: Send + Sync {
     /// Which keys it works on.
@@ -55,7 +58,7 @@ struct Remembered<M> {
 
 impl<C: Controller> Driven<C> {
     /// A controller that has remembered nothing yet.
-    pub fn new(controller: Arc<C>) -> Arc<dyn AnyController> {
+    pub fn of(controller: Arc<C>) -> Arc<dyn AnyController> {
         Arc::new(Self { controller, memory: Mutex::default() })
     }
 
@@ -134,7 +137,7 @@ fn count(key: &Key, outcome: &'static str) {
 /// A pass has a task of its own while it runs: most of its time it waits for a call that it shares with others.
 pub async fn run_passes(
     services: Arc<Services>,
-    controllers: Arc<HashMap<&'static str, Arc<dyn AnyController>>>,
+    controllers: Arc<Controllers>,
     at_once: usize,
     stop: CancellationToken,
 ) {
@@ -150,11 +153,7 @@ pub async fn run_passes(
     }
 }
 
-async fn one_pass(
-    services: &Services,
-    controllers: &HashMap<&'static str, Arc<dyn AnyController>>,
-    key: &Key,
-) -> Option<Instant> {
+async fn one_pass(services: &Services, Controllers(controllers): &Controllers, key: &Key) -> Option<Instant> {
     let Some(controller) = controllers.get(key.kind) else {
         impossible("run.controller");
         return None;

@@ -126,7 +126,7 @@ pub fn family(
     let first = if config.ignore_predecessor { Predecessor::Absent } else { Predecessor::Unknown };
     let predecessor = watch::Sender::new(first);
     let controllers = vec![
-        Driven::new(Arc::new(GroupController {
+        Driven::of(Arc::new(GroupController {
             objects: objects.clone(),
             clouds: clouds.clone(),
             accounts: accounts.clone(),
@@ -134,8 +134,8 @@ pub fn family(
             settings: settings(config, known.clone()),
             outbox,
         })),
-        Driven::new(Arc::new(ScheduleController { objects: objects.clone(), dry_run: config.dry_run })),
-        Driven::new(Arc::new(MonitorController {
+        Driven::of(Arc::new(ScheduleController { objects: objects.clone(), dry_run: config.dry_run })),
+        Driven::of(Arc::new(MonitorController {
             objects: objects.clone(),
             clouds: clouds.clone(),
             accounts,

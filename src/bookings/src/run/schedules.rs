@@ -73,7 +73,7 @@ impl ScheduleController {
         };
         let mut bookings = self.objects.bookings.get_all(self.objects.owned.names(key));
         bookings.retain(is_own);
-        Some(Snapshot { bookings, scheduler })
+        Some(Snapshot { scheduler, bookings })
     }
 
     /// Carries a decision out. Fills `told` with what people are to be told of what was done.

@@ -28,7 +28,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe();
     lateness::describe();
     lateness::begin();
-    outbox::begin_metrics(Happening::ALL.into_iter().map(Happening::word));
+    outbox::begin_metrics(&Happening::ALL.map(Happening::word));
     gauges::describe();
     booking_ring::kubernetes::telemetry::describe();
     booking_ring::kubernetes::telemetry::begin();

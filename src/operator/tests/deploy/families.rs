@@ -18,7 +18,7 @@ pub struct Family {
     pub name: &'static str,
     /// Directories below `deploy/`, as they are applied.
     pub installed: &'static [&'static str],
-    /// Name of the Deployment, the ConfigMap, the Secret, the service account, the ring and the Pods' label.
+    /// Name of the Deployment, the `ConfigMap`, the Secret, the service account, the ring and the Pods' label.
     pub operator: &'static str,
     /// What it may in the namespaces it works for.
     pub cluster_roles: &'static [&'static str],

@@ -38,6 +38,9 @@ impl Name {
 /// concerns.
 type Follower<K> = Box<dyn Fn(&Name, Option<&K>, Option<&K>, &mut BTreeSet<Key>) + Send + Sync>;
 
+/// Gives the keys that an object is worked on under.
+type KeysOf<K> = Box<dyn Fn(&K) -> Vec<Key> + Send + Sync>;
+
 /// Under which keys an object is worked on.
 enum KeyedBy<K> {
     /// Under none.
@@ -45,7 +48,7 @@ enum KeyedBy<K> {
     /// Under a key of its own name.
     OwnName(&'static str),
     /// Under the keys that a function gives.
-    Keys(Box<dyn Fn(&K) -> Vec<Key> + Send + Sync>, Index<Key>),
+    Keys(KeysOf<K>, Index<Key>),
 }
 
 impl<K> KeyedBy<K> {

@@ -48,7 +48,7 @@ pub struct Items {
     /// Where the last string at depth 1 began in `head`: it is a field's name if a colon follows.
     name_begins: usize,
     name_ends: usize,
-    has_items: bool,
+    saw_list: bool,
 }
 
 impl Default for Items {
@@ -62,7 +62,7 @@ impl Default for Items {
             object: Vec::new(),
             name_begins: 0,
             name_ends: 0,
-            has_items: false,
+            saw_list: false,
         }
     }
 }
@@ -96,7 +96,7 @@ impl Items {
         if self.depth > 0 || self.in_string || self.at != At::Head || self.head.is_empty() {
             return Err(NoList::CutOff);
         }
-        if self.has_items { Ok(self.head) } else { Err(NoList::NoItems) }
+        if self.saw_list { Ok(self.head) } else { Err(NoList::NoItems) }
     }
 
     /// Takes what belongs to the present object, and gives the rest.
@@ -133,7 +133,7 @@ impl Items {
         self.note_name(byte, was_in_string);
         self.head.push(byte);
         if !was_in_string && byte == b'[' && self.depth == 2 && self.name() == b"items" {
-            (self.at, self.has_items) = (At::Between, true);
+            (self.at, self.saw_list) = (At::Between, true);
         }
     }
 

@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::doc_markdown,
     reason = "tests fail by panicking, their helpers too"
 )]
 

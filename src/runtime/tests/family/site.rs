@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 use crate::family::{Item, KINDS, Log, Worker, widgets};
 
 /// How long a test waits for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LABEL: &str = "tests.example.com/site";
 
 pub struct Site {
@@ -231,19 +231,19 @@ impl Site {
         Family {
             name: "tests",
             controllers: vec![
-                Driven::new(Arc::new(Worker::<0> {
+                Driven::of(Arc::new(Worker::<0> {
                     replica,
                     log: log.clone(),
                     items: notes.clone(),
                     widgets: widgets.clone(),
                 })),
-                Driven::new(Arc::new(Worker::<1> {
+                Driven::of(Arc::new(Worker::<1> {
                     replica,
                     log: log.clone(),
                     items: spaces,
                     widgets: widgets.clone(),
                 })),
-                Driven::new(Arc::new(Worker::<2> { replica, log, items: notes, widgets })),
+                Driven::of(Arc::new(Worker::<2> { replica, log, items: notes, widgets })),
             ],
             predecessor: None,
             vital: Vec::new(),

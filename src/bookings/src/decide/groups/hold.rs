@@ -179,7 +179,7 @@ pub struct LockHistory {
 }
 
 impl LockHistory {
-    /// The next lock_history: `hold` is in force, everything that was in force before is remembered until
+    /// The next lock history: `hold` is in force, everything that was in force before is remembered until
     /// it expires. Unchanged where nothing changed hands.
     pub fn next(status: &ResourceStatus, hold: Option<&Hold>, manual: &ManualHold, now: Timestamp) -> Self {
         let holder = hold.map(Hold::record);
@@ -210,7 +210,7 @@ impl LockHistory {
         }
     }
 
-    /// The next lock_history where nobody holds the group yet, but locks of `next` are written ahead: recorded before
+    /// The next lock history where nobody holds the group yet, but locks of `next` are written ahead: recorded before
     /// they are.
     pub fn ahead(status: &ResourceStatus, next: &Hold, manual: &ManualHold, now: Timestamp) -> Self {
         let gone = status.holder.as_ref().is_some_and(|holder| *holder != next.record());
