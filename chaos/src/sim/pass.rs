@@ -11,10 +11,11 @@ use bookings::{
     api::{Booking, BookingStatus, FINALIZER, Resource},
     decide::groups::{
         attempts::{Action, Attempts},
+        booking::ReadBooking,
         claim::Claim,
         decide,
         group::standing,
-        input::{GroupInput, Observation, ReadBooking},
+        input::{GroupInput, Observation},
         notices::Deliveries,
         output::{Call, Decision, Finalizer},
     },

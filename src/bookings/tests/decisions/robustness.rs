@@ -7,10 +7,11 @@ use bookings::{
     },
     decide::groups::{
         attempts::{Action, Attempts},
+        booking::ReadBooking,
         claim::Claim,
         decide,
         group::standing,
-        input::{GroupInput, Observation, ReadBooking},
+        input::{GroupInput, Observation},
         machine::{Machine, MachineState, TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
         notices::Deliveries,
         output::Decision,

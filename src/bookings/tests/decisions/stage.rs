@@ -9,10 +9,11 @@ use bookings::{
     decide::{
         groups::{
             attempts::{Action, Attempts},
+            booking::ReadBooking,
             claim::Claim,
             decide,
             group::{Blocked, Group, standing},
-            input::{GroupInput, Observation, ReadBooking},
+            input::{GroupInput, Observation},
             machine::{Machine, MachineState},
             notices::{Deliveries, Delivery, Notice},
             output::{Call, Decision, Finalizer},

@@ -6,7 +6,7 @@ use booking_decision::{
     meta::created,
     text::{cut, plain_text, user_name},
 };
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use crate::api::{
     Booking, BookingStatus, BookingTemplate, NOTIFICATION_EVENTS, NOTIFICATION_TYPES, Notification,
@@ -32,6 +32,27 @@ pub struct ValidBooking {
     pub created: Timestamp,
     /// When it is deleted, once it has finished.
     pub expires: Option<Timestamp>,
+}
+
+/// A Booking, and what it means: it is read once per version, not once per decision.
+#[derive(Clone, Debug)]
+pub struct ReadBooking<'a> {
+    /// As it is stored.
+    pub booking: &'a Booking,
+    /// What it means, or what is wrong with it.
+    pub read: Cow<'a, Result<ValidBooking, InvalidSpec>>,
+}
+
+impl<'a> ReadBooking<'a> {
+    /// Reads a Booking now.
+    pub fn new(booking: &'a Booking) -> Self {
+        Self { booking, read: Cow::Owned(validate(booking)) }
+    }
+
+    /// A Booking that was read before.
+    pub fn known(booking: &'a Booking, read: &'a Result<ValidBooking, InvalidSpec>) -> Self {
+        Self { booking, read: Cow::Borrowed(read) }
+    }
 }
 
 /// Reads a Booking, refusing what admission refuses too: it may have been stored before.

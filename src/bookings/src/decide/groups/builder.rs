@@ -7,12 +7,12 @@ use jiff::Timestamp;
 
 use crate::decide::{
     groups::{
-        booking::ValidBooking,
+        booking::{ReadBooking, ValidBooking},
         claim::has_finalizer,
         grant::{Grant, grant},
         group::{Blocked, Group},
         hold::{Hold, LockHistory, ManualHold, hold_now, is_unexpired, manual_hold},
-        input::{GroupInput, Observation, ReadBooking},
+        input::{GroupInput, Observation},
         machine::Machine,
         machines::{Goal, GroupSummary, MachineActions, actions},
         output::{Decision, Occasion, Turn},

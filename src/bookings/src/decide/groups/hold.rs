@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::api::{Booking, Lock, Resource, ResourceHolder, ResourceStatus};
 use jiff::Timestamp;
 
-use super::input::ReadBooking;
+use super::booking::ReadBooking;
 use crate::decide::groups::{
     booking::ValidBooking,
     grant::Grant,

@@ -1,18 +1,15 @@
 //! What a decision about a group depends on.
 
-use std::borrow::Cow;
-
-use booking_decision::InvalidSpec;
 use jiff::Timestamp;
 
 use super::{
     attempts::Attempts,
-    booking::{ValidBooking, validate},
+    booking::ReadBooking,
     group::{Blocked, Group},
     machine::Machine,
     notices::Deliveries,
 };
-use crate::api::{Booking, Resource};
+use crate::api::Resource;
 
 /// What was observed of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,27 +25,6 @@ pub enum Observation {
     },
     /// All machines of the group.
     Seen(Vec<Machine>),
-}
-
-/// A Booking, and what it means: it is read once per version, not once per decision.
-#[derive(Clone, Debug)]
-pub struct ReadBooking<'a> {
-    /// As it is stored.
-    pub booking: &'a Booking,
-    /// What it means, or what is wrong with it.
-    pub read: Cow<'a, Result<ValidBooking, InvalidSpec>>,
-}
-
-impl<'a> ReadBooking<'a> {
-    /// Reads a Booking now.
-    pub fn new(booking: &'a Booking) -> Self {
-        Self { booking, read: Cow::Owned(validate(booking)) }
-    }
-
-    /// A Booking that was read before.
-    pub fn known(booking: &'a Booking, read: &'a Result<ValidBooking, InvalidSpec>) -> Self {
-        Self { booking, read: Cow::Borrowed(read) }
-    }
 }
 
 /// Everything a decision depends on.

@@ -47,10 +47,11 @@ use crate::{
     decide::{
         groups::{
             attempts::Attempts,
+            booking::ReadBooking,
             decide,
             freshness::{may_start_first, must_observe},
             group::Group,
-            input::{GroupInput, Observation, ReadBooking},
+            input::{GroupInput, Observation},
             notices::Notice,
             output::{Call, Decision, Finalizer},
         },
