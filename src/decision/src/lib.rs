@@ -15,7 +15,7 @@
 //! | [`note`] | what people are told, as Events |
 //! | [`delivery`] | what became of something that was sent |
 //! | [`permit`] | whether an effect may still happen |
-//! | [`impossible`] | how the program reports what cannot happen |
+//! | [`mod@impossible`] | how the program reports what cannot happen |
 //! | [`injected_bugs`] | the switch for bugs that tests of the checkers put in |
 
 pub mod backoff;

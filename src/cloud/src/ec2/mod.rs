@@ -155,7 +155,7 @@ impl Provider for Ec2 {
         Ok(all)
     }
 
-    /// Sends the mutation in calls of at most [`IDS_MAX`] ids, and separates bad ids.
+    /// Sends the mutation in calls of at most `IDS_MAX` ids, and separates bad ids.
     async fn mutate(&self, permit: &dyn Permit, mutation: &Mutation, ids: &[String]) -> Results {
         let mut results = Results::new();
         for chunk in ids.chunks(IDS_MAX) {

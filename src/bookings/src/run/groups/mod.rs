@@ -3,7 +3,7 @@
 //! | module | step | touches |
 //! |---|---|---|
 //! | `gather` | what is known of the key | store |
-//! | [`observe`](super::observe) | what the cloud says of the group | cloud |
+//! | [`observe`] | what the cloud says of the group | cloud |
 //! | [`decide`](crate::decide::groups) | what to do | - |
 //! | `write` | statuses, finalizer, spec | API server |
 //! | `call` | starts, stops, locks | cloud |
