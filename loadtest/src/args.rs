@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// KUBECONFIG, AWS_ENDPOINT_URL, AWS_REGION, credentials, METRICS_BIND_ADDRESS, HEALTH_PROBE_BIND_ADDRESS, POD_NAME.
     #[arg(long, global = true)]
     pub(crate) operator_command: Option<String>,
-    /// Where report.json, report.svg and logs go.
+    /// Where report.json, the pictures and logs go.
     #[arg(long, default_value = "target/loadtest", global = true)]
     pub(crate) out: PathBuf,
 }
@@ -73,6 +73,8 @@ pub(crate) enum Scenario {
     Scaleout,
     /// Very many bookings, and a restart.
     Memory,
+    /// Bookings with 250 KiB of annotations each, and a restart.
+    Fat,
     /// An account that does not work beside one that does.
     Isolation,
 }
@@ -99,6 +101,7 @@ impl Scenario {
             Self::Churn => "churn",
             Self::Scaleout => "scaleout",
             Self::Memory => "memory",
+            Self::Fat => "fat",
             Self::Isolation => "isolation",
         }
     }
@@ -108,6 +111,12 @@ impl Args {
     /// In the order in which they run.
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
         if self.scenario.is_empty() { Scenario::value_variants().to_vec() } else { self.scenario.clone() }
+    }
+
+    /// Whether it measures this operator with the numbers of a whole run.
+    pub(crate) fn is_full(&self) -> bool {
+        let told = [self.due, self.resources, self.bookings].iter().any(Option::is_some);
+        !self.quick && !told && self.seconds.is_none() && self.operator_command.is_none()
     }
 
     /// One number, or a smaller one with `--quick`.

@@ -8,6 +8,12 @@ pub(crate) fn resident(pid: i32) -> u64 {
     field(&status, "VmRSS:").map_or(0, |kib| kib * 1024)
 }
 
+/// Memory in bytes: the most that was ever resident. None if the kernel does not say, as of a process that has ended.
+pub(crate) fn peak(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    field(&status, "VmHWM:").map(|kib| kib * 1024)
+}
+
 /// Processor time in milliseconds since its start.
 pub(crate) fn processor_ms(pid: i32) -> u64 {
     // Clock ticks are a hundredth of a second on Linux.
@@ -36,5 +42,19 @@ mod tests {
         assert_eq!(ticks(stat), 11 + 12);
         assert_eq!(field("Name:\tx\nVmRSS:\t  123 kB\n", "VmRSS:"), Some(123));
         assert!(resident(std::process::id().cast_signed()) > 1_000_000);
+    }
+
+    #[test]
+    fn a_peak_stays_when_the_memory_is_given_back() {
+        const MIB: usize = 1 << 20;
+        let pid = std::process::id().cast_signed();
+        // given a process that has held much memory for a while
+        let before = resident(pid);
+        let block = std::hint::black_box(vec![1_u8; 64 * MIB]);
+        drop(block);
+        // then its peak says so
+        assert!(peak(pid).is_some_and(|peak| peak >= before + 60 * MIB as u64));
+        // and of no process there is none
+        assert_eq!(peak(i32::MAX), None);
     }
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::MIB;
 use crate::{
     Failure,
     args::Args,
@@ -17,7 +18,6 @@ use crate::{
     report::{Figure, Outcome},
 };
 
-const MIB: f64 = 1024.0 * 1024.0;
 /// The objects that the operator sees through, of which all others are copies.
 const OVER: &str = "over-000000";
 const AHEAD: &str = "ahead-000000";

@@ -2,6 +2,7 @@
 
 mod churn;
 mod due_at_once;
+mod fat;
 mod isolation;
 mod life;
 mod limit;
@@ -15,6 +16,8 @@ use crate::{
     report::Outcome,
 };
 
+const MIB: f64 = 1024.0 * 1024.0;
+
 /// Runs a scenario in a world of its own.
 pub(crate) async fn run(scenario: Scenario, args: &Args) -> Result<Outcome, Failure> {
     match scenario {
@@ -24,6 +27,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Result<Outcome, Fail
         Scenario::Life => life::run(args).await,
         Scenario::Churn => churn::run(args).await,
         Scenario::Memory => memory::run(args).await,
+        Scenario::Fat => fat::run(args).await,
         Scenario::Scaleout => scaleout::run(args).await,
         Scenario::Isolation => isolation::run(args).await,
     }
