@@ -7,7 +7,7 @@ BUILD := $(CARGO) build --workspace --bins --locked
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs deny crds crds-check image sbom e2e install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted loadtest loadtest-docs
+.PHONY: help demo test lint layers docs deny crds crds-check image sbom e2e install run mutants chaos chaos-rogue chaos-docs chaos-sim chaos-planted loadtest loadtest-docs
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,14 +16,18 @@ demo: ## discovery, a booking from applied to finished, a mail: on a real API se
 	@$(BUILD)
 	@KEEP=$(KEEP) $(BIN)/demo
 
-test: ## all tests, on a real API server, the simulated EC2 and moto
+# With BUSY the tests also have more patience (TEST_PATIENCE): with-control-plane sees to both.
+test: ## all tests, on a real API server, the simulated EC2 and moto (BUSY=4: beside 4 busy threads)
 	@$(CARGO) build --workspace --all-targets --locked
-	@$(BIN)/with-control-plane -- $(CARGO) test --workspace --locked -- --test-threads=8
+	@$(BIN)/with-control-plane --busy $(or $(BUSY),0) -- $(CARGO) test --workspace --locked -- --test-threads=8
 
 lint: ## format, clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy -p chaos --features planted --all-targets --locked -- -D warnings
+
+layers: ## which crates and files may use each other: layers/allowed.yaml, no circles of files across folders
+	@$(CARGO) run -q -p layers --locked
 
 docs: ## the crates' documentation, warnings refused
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
@@ -31,15 +35,19 @@ docs: ## the crates' documentation, warnings refused
 deny: ## dependencies: bans, licences, sources (advisories: make deny CHECKS=advisories)
 	$(CARGO) deny --all-features check $(or $(CHECKS),bans licenses sources)
 
+# What has CRDs of its own: a folder of crds/ each.
+CRD_FAMILIES := bookings ring
+
 crds: ## write crds/ from the types
 	@$(BUILD)
-	@mkdir -p crds
-	@$(BIN)/booking-operator crds > crds/booking-operator.yaml
+	@set -e; for family in $(CRD_FAMILIES); do \
+		mkdir -p crds/$$family; $(BIN)/booking-operator crds --family=$$family > crds/$$family/crds.yaml; done
 
 crds-check: ## refuse crds/ that differ from the types
 	@$(BUILD)
-	@$(BIN)/booking-operator crds | diff -u crds/booking-operator.yaml - \
-		|| { echo "crds/ is not what the types say: run make crds"; exit 1; }
+	@for family in $(CRD_FAMILIES); do \
+		$(BIN)/booking-operator crds --family=$$family | diff -u crds/$$family/crds.yaml - \
+			|| { echo "crds/$$family is not what the types say: run make crds"; exit 1; }; done
 
 # Where the bill of materials goes; none is made, nor the tool for it, with SBOM= on the command line.
 SBOM ?= target/image/booking-operator.cdx.json
@@ -55,15 +63,15 @@ e2e: ## the operator as it is installed: on the current kind or k3d cluster, or 
 	@$(BUILD)
 	@$(BIN)/e2e $(ARGS)
 
-install: ## CRDs into the current cluster
-	kubectl apply -k crds/
+install: ## CRDs of bookings and the Ring into the current cluster (FAMILY=...: those of one family)
+	kubectl apply -k crds/$(FAMILY)
 
 run: ## the operator against the current cluster and the AWS account of the environment (ARGS=...)
 	@$(BUILD)
 	@$(BIN)/booking-operator $(ARGS)
 
 mutants: ## mutate decisions and protocol: which tests assert nothing? (needs cargo-mutants; hours)
-	PROPTEST_CASES=32 $(CARGO) mutants -p booking-core --timeout 60 -- --tests
+	PROPTEST_CASES=32 $(CARGO) mutants -p bookings --timeout 60 -- --tests
 	PROPTEST_CASES=32 $(CARGO) mutants -p booking-ring --exclude 'src/ring/src/kubernetes/**' --timeout 60 -- --lib
 
 # Optimised code of our own: what is measured is the operator, not the debug build's overhead.

@@ -11,8 +11,8 @@ use std::{
     sync::Arc,
 };
 
-use booking_api::Booking;
-use booking_core::window::Window;
+use ::bookings::api::Booking;
+use booking_calendar::window::Window;
 use jiff::Timestamp;
 
 use self::bookings::rank;

@@ -10,8 +10,9 @@ use testbed::{
 };
 
 use crate::{
-    Failure,
-    cluster::{Cluster, USERS, written},
+    cluster::{Cluster, written},
+    failure::Failure,
+    names::USERS,
 };
 
 /// A booking that falls due, and the machine that it is about.

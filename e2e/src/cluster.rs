@@ -7,12 +7,14 @@ use serde_json::{Value, json};
 use testbed::ec2::Ec2AdminClient;
 use tokio::time::{Instant, sleep};
 
-use crate::{Failure, host::root, image, site::Site};
+use crate::{
+    failure::Failure,
+    host::root,
+    image,
+    names::{NAMESPACE, USERS, is_ours},
+    site::Site,
+};
 
-/// The operator's.
-pub(crate) const NAMESPACE: &str = "booking-operator";
-/// Where bookings are made.
-pub(crate) const USERS: &str = "booking-e2e";
 const REPLICAS: &str = "app.kubernetes.io/name=booking-operator";
 const DEPLOYMENT: &str = "deployment/booking-operator";
 const OVERLAY: &str = "deploy/overlays/simulator";
@@ -184,12 +186,6 @@ pub(crate) async fn uninstall(site: &Site) -> Result<(), Failure> {
         problems.push(format!("left behind: {left}"));
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\n").into()) }
-}
-
-/// Whether a list of kinds and namespaces has one of what is installed.
-pub(crate) fn is_ours(list: &str) -> bool {
-    let namespaces = [NAMESPACE, USERS].map(|name| format!("namespace/{name}"));
-    list.lines().any(|line| line.ends_with(".manager.kotaico.de") || namespaces.iter().any(|it| it == line))
 }
 
 async fn rolled_out(site: &Site, deployment: &str) -> Result<(), Failure> {

@@ -10,10 +10,10 @@ use tokio::{
 };
 
 use crate::{
-    Failure,
-    cluster::{NAMESPACE, is_ours},
+    failure::Failure,
     host::{is_there, run},
     image::{self, INSTALLED},
+    names::{NAMESPACE, is_ours},
 };
 
 /// Of our images: not that which `make image` gives.

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::process::Command;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// The node's address, on a link of its own (a bridge without ports: small kernels have no dummy devices). Pods cannot reach loopback.
 pub(crate) const ADDRESS: &str = "10.245.0.1";

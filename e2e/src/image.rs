@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
 use crate::{
-    Failure,
+    failure::Failure,
     host::{output, root},
 };
 

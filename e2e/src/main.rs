@@ -13,12 +13,15 @@
 //! | `bookings` | bookings that fall due, and the simulator's log |
 //! | `scenarios` | what is done, and what is promised |
 //! | `report` | what was measured |
+//! | `names`, `failure` | names of what is installed, errors |
 
 mod bookings;
 mod cluster;
 mod current;
+mod failure;
 mod host;
 mod image;
+mod names;
 mod node;
 mod pki;
 mod report;
@@ -32,10 +35,7 @@ use testbed::control_plane::NodeBinaries;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{cluster::Cluster, current::Current, node::Node, report::Row, site::Site};
-
-/// Why it cannot go on.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+use crate::{cluster::Cluster, current::Current, failure::Failure, node::Node, report::Row, site::Site};
 
 /// Installs the operator, and sees it through what happens to Pods: on the current cluster if it is kind's or k3d's, else on a node of
 /// its own, which needs root on Linux.

@@ -14,13 +14,13 @@ use testbed::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Failure,
+    failure::Failure,
     host::{self, ADDRESS, BRIDGE, Taken, run},
     image::{self, INSTALLED, Image, PAUSE, TAG},
+    names::NODE,
     pki::Pki,
 };
 
-pub(crate) const NODE: &str = "booking-e2e";
 /// The port of the API server on the node's own address, where nobody else listens.
 const PORT: u16 = 6443;
 /// How long the node may take until it is ready.

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 use testbed::tls::{self, Identity, write_private};
 
-use crate::{Failure, host::ADDRESS, node::NODE};
+use crate::{failure::Failure, host::ADDRESS, names::NODE};
 
 /// The first address of the Services' range: that of the API server.
 const SERVICE_ADDRESS: &str = "10.96.0.1";

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Failure, bookings::Due, cluster::Cluster};
+use crate::{bookings::Due, cluster::Cluster, failure::Failure};
 
 /// One line of the table.
 #[derive(Clone, Debug, Default)]

@@ -6,9 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    Failure,
     bookings::{Due, Pace},
-    cluster::{Cluster, NAMESPACE, Pod, USERS},
+    cluster::{Cluster, Pod},
+    failure::Failure,
+    names::{NAMESPACE, USERS},
     report::Row,
 };
 

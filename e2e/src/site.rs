@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::{
-    Failure,
     current::{self, Current},
+    failure::Failure,
     image,
     node::Node,
 };

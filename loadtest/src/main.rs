@@ -18,6 +18,7 @@ mod args;
 mod bench;
 mod calls;
 mod copies;
+mod failure;
 mod growth;
 mod picture;
 mod population;
@@ -32,8 +33,7 @@ use args::{Args, Command};
 use clap::Parser;
 use report::Report;
 
-/// Why a scenario cannot go on.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) use failure::Failure;
 
 #[tokio::main]
 async fn main() -> ExitCode {

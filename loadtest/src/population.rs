@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
+use bookings::api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use kube::{

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use tokio::sync::watch;
 
+use crate::patience::patient;
+
 /// The script that stands between owner and child; it says why it does what it does.
 const SCRIPT: &str = include_str!("guard.sh");
 
@@ -53,7 +55,7 @@ pub enum GuardError {
     #[error("cannot start the guard: {0}")]
     Spawn(io::Error),
     /// The guard did not say which process it started.
-    #[error("the guard did not start its child within {SPAWN_LIMIT:?}")]
+    #[error("the guard did not start its child within {limit:?}", limit = patient(SPAWN_LIMIT))]
     NotStarted,
     /// A signal could not be sent.
     #[error("cannot signal process {pid}: {source}")]
@@ -158,9 +160,9 @@ impl GuardedCommand {
         if let Some(reports) = guard.stdout.take() {
             std::thread::spawn(move || follow(reports, &pid_sender, &exit_sender));
         }
-        let limit = self.grace + CLEANUP_LIMIT;
+        let limit = self.grace + patient(CLEANUP_LIMIT);
         let mut guarded = Guarded { guard, pipe, pid: 0, handle: None, exit, log: self.log, limit };
-        guarded.pid = pid.recv_timeout(SPAWN_LIMIT).map_err(|_| GuardError::NotStarted)?;
+        guarded.pid = pid.recv_timeout(patient(SPAWN_LIMIT)).map_err(|_| GuardError::NotStarted)?;
         // A child that is gone already has no handle, and needs none.
         guarded.handle = Pid::from_raw(guarded.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         Ok(guarded)
@@ -289,9 +291,8 @@ impl Guarded {
         self.release();
         let mut exit = self.exit.clone();
         let gone = async { while exit.changed().await.is_ok() {} };
-        let limit =
-            if tokio::time::timeout(self.limit, gone).await.is_ok() { CLEANUP_LIMIT } else { Duration::ZERO };
-        self.reap(limit);
+        let is_gone = tokio::time::timeout(self.limit, gone).await.is_ok();
+        self.reap(if is_gone { patient(CLEANUP_LIMIT) } else { Duration::ZERO });
         self.try_wait()
     }
 

@@ -15,6 +15,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{Error, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
+use crate::patience::patient;
 use crate::tls::Identity;
 
 /// How long a caller may take to agree on keys.
@@ -56,7 +57,7 @@ impl Listener for HttpsListener {
                 (stream, address) = Listener::accept(&mut self.tcp), if self.handshakes.len() < HANDSHAKES => {
                     let handshake = self.acceptor.accept(stream);
                     self.handshakes.spawn(async move {
-                        let stream = tokio::time::timeout(HANDSHAKE_LIMIT, handshake).await.ok()?.ok()?;
+                        let stream = tokio::time::timeout(patient(HANDSHAKE_LIMIT), handshake).await.ok()?.ok()?;
                         Some((stream, address))
                     });
                 }

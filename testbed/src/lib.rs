@@ -8,6 +8,7 @@ pub mod ec2;
 pub mod guard;
 mod https;
 pub mod moto;
+pub mod patience;
 pub mod picture;
 pub mod ports;
 pub mod prometheus;

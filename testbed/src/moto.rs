@@ -12,6 +12,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::guard::{GuardError, Guarded, GuardedCommand};
+use crate::patience::patient;
 use crate::ports::free_port;
 use crate::python::{Environment, PythonError};
 
@@ -72,7 +73,10 @@ pub enum MotoError {
         log: String,
     },
     /// The process did not become ready in time.
-    #[error("moto_server was not ready after {READY_LIMIT:?} ({last}); its log ends with:\n{log}")]
+    #[error(
+        "moto_server was not ready after {limit:?} ({last}); its log ends with:\n{log}",
+        limit = patient(READY_LIMIT)
+    )]
     NotReady {
         /// The last answer to the question whether it is ready.
         last: String,
@@ -173,7 +177,7 @@ impl MotoServer {
 
     /// Asks again and again, bounded, until EC2 answers or the process has ended.
     async fn wait_until_ready(&self) -> Result<(), MotoError> {
-        let deadline = Instant::now() + READY_LIMIT;
+        let deadline = Instant::now() + patient(READY_LIMIT);
         loop {
             let last = match tokio::time::timeout_at(deadline, self.describe()).await {
                 Ok(Ok(())) => return Ok(()),

@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::control_plane::{ControlPlane, ControlPlaneError};
 use crate::guard::{GuardError, Guarded, GuardedCommand};
+use crate::patience::patient;
 use crate::ports::free_port;
 
 /// Names another operator binary than the one beside this program.
@@ -24,9 +25,17 @@ pub const BINARY_VARIABLE: &str = "BOOKING_OPERATOR_BINARY";
 /// The region that the simulated EC2 is called in.
 pub const REGION: &str = "eu-central-1";
 
-/// A ring that people do not have to wait for: what takes fifteen seconds takes two. For loopback alone.
-pub const QUICK_RING: [&str; 4] =
-    ["--lease-duration=2s", "--renew-interval=200ms", "--permit-duration=1s", "--call-timeout=500ms"];
+/// Flags of a ring that people do not have to wait for: what takes fifteen seconds takes two. For loopback alone. The
+/// durations go through [`patient`]: on a busy machine a permit would lapse.
+pub fn quick_ring() -> [String; 4] {
+    let flags = [
+        ("lease-duration", 2_000),
+        ("renew-interval", 200),
+        ("permit-duration", 1_000),
+        ("call-timeout", 500),
+    ];
+    flags.map(|(flag, ms)| format!("--{flag}={}ms", patient(Duration::from_millis(ms)).as_millis()))
+}
 
 /// How long a replica may take until it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -56,7 +65,7 @@ pub enum ReplicaError {
     #[error(transparent)]
     ControlPlane(#[from] ControlPlaneError),
     /// It did not become ready.
-    #[error("the operator was not ready within {READY_LIMIT:?}; its last words:\n{0}")]
+    #[error("the operator was not ready within {limit:?}; its last words:\n{0}", limit = patient(READY_LIMIT))]
     NotReady(String),
 }
 
@@ -133,7 +142,7 @@ impl Replica {
     /// See [`ReplicaError`].
     pub async fn start(config: &ReplicaConfig<'_>) -> Result<Self, ReplicaError> {
         let replica = Self::spawn(config)?;
-        let deadline = Instant::now() + READY_LIMIT;
+        let deadline = Instant::now() + patient(READY_LIMIT);
         while !replica.is_ready().await {
             if Instant::now() > deadline || replica.process.try_wait().is_some() {
                 return Err(ReplicaError::NotReady(replica.process.log_tail(20)));
@@ -163,7 +172,7 @@ impl Replica {
             .arg(format!("--health-probe-bind-address={probes}"))
             .arg(format!("--metrics-bind-address={metrics}"))
             .args(config.args)
-            .grace(GRACE)
+            .grace(patient(GRACE))
             .env("KUBECONFIG", config.kubeconfig)
             .env("POD_NAME", config.name)
             .env("AWS_SDK_UA_APP_ID", config.name)

@@ -7,6 +7,7 @@ mod tls;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use testbed::patience::patient;
 use testbed::smtp::{SmtpConfig, SmtpError, SmtpLogin, SmtpMode, SmtpServer};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -33,7 +34,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Dialogue<S> {
                 }
             }
         };
-        tokio::time::timeout(LIMIT, read).await.unwrap();
+        tokio::time::timeout(patient(LIMIT), read).await.unwrap();
         reply
     }
 
@@ -142,7 +143,7 @@ async fn down_refuses_hang_is_silent_and_up_serves_on_the_same_port() {
             ("Subject: up\r\n\r\nagain\r\n.", "250 "),
         ])
         .await;
-    let mail = server.wait_for(1, LIMIT).await.unwrap();
+    let mail = server.wait_for(1, patient(LIMIT)).await.unwrap();
     assert_eq!(mail[0].subject.as_deref(), Some("up"));
 }
 

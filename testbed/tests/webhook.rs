@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::header::LOCATION;
 use http::{HeaderValue, Method, StatusCode};
+use testbed::patience::patient;
 use testbed::webhook::{Answer, Webhook, WebhookError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -54,10 +55,10 @@ async fn a_slow_answer_is_given_when_the_receiver_shuts_down() {
     webhook.answer(Answer::default().delay(Duration::from_hours(1)));
     let url = webhook.url().to_owned();
     let call = tokio::spawn(async move { client().get(url).send().await });
-    webhook.wait_for(1, LIMIT).await.unwrap();
+    webhook.wait_for(1, patient(LIMIT)).await.unwrap();
     assert!(!call.is_finished());
     // when it shuts down, then the caller has its answer
-    tokio::time::timeout(LIMIT, webhook.stop()).await.unwrap();
+    tokio::time::timeout(patient(LIMIT), webhook.stop()).await.unwrap();
     assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::OK);
 }
 
@@ -78,7 +79,7 @@ async fn https_is_served_even_while_another_caller_says_nothing() {
         .unwrap();
     stream.flush().await.unwrap();
     let mut answer = String::new();
-    tokio::time::timeout(LIMIT, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    tokio::time::timeout(patient(LIMIT), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
     // then it is answered, and its request is there
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert_eq!(webhook.requests()[0].text(), "hi");

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle, booking_state};
+use bookings::api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle, booking_state};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, PostParams},

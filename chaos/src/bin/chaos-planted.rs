@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
-use booking_core::planted::Bug as CoreBug;
 use booking_ring::planted::Bug as RingBug;
+use bookings::decide::injected_bugs::Bug as CoreBug;
 use chaos::{
     checker::Invariant,
     report::{default_path, write_part},

@@ -1,7 +1,7 @@
 //! What Bookings say, read without the code under test but for its parser of instants.
 
-use booking_api::{Booking, booking_state};
-use booking_core::{instant, window::Window};
+use booking_calendar::{instant, window::Window};
+use bookings::api::{Booking, booking_state};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::Micros;

@@ -55,7 +55,7 @@ fn a_call_while_anothers_may_still_run_is_found() {
 }
 
 mod bookings {
-    use booking_api::{BookingSpec, BookingStatus};
+    use ::bookings::api::{BookingSpec, BookingStatus};
 
     use super::*;
 

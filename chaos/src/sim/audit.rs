@@ -1,85 +1,37 @@
 //! What is checked against the truth: the store as it is, the machines as they are, the plan.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use booking_api::{Booking, Resource};
 use booking_ring::{
     record::{Incarnation, MemberLease, Ring, Standing},
-    slot::Slot,
     timing::Timing,
 };
+use bookings::api::{Booking, Resource};
 
 use super::{
     cache::names,
     clock::{micros, wall},
+    event::Event,
+    known::{RECOVERY, recovery},
+    messages::ProcessId,
     plan::Plan,
-    process::ProcessId,
     store::{Change, Kind, LEADER, Object, RING, Value},
-    world::{Event, World},
+    world::World,
 };
 use crate::{
     Micros, SECOND,
     checker::{Invariant, Rules, in_use},
-    faults::{Fault, FaultKind},
+    faults::Fault,
 };
 
 /// By when what is due must have happened, if nothing is wrong: a machine takes up to 20 s, looks at it
 /// are up to 10 s apart, and what failed is tried again within 30 s.
 const BOUND: Micros = 60 * SECOND;
-/// How long after a fault's end it still explains what is late.
-const RECOVERY: Micros = 60 * SECOND;
-/// A new ring has opened by then, and machines that ran at first have stopped.
-const FORMED: Micros = 60 * SECOND;
-/// A start that found no room is tried again within five minutes.
-const CAPACITY_RECOVERY: Micros = 310 * SECOND;
 /// A start may go out so long after it was decided: each write before it may take 4 s.
 const DECIDED_BEFORE: Micros = 30 * SECOND;
-
-/// What is known beside the store.
-#[derive(Debug, Default)]
-pub struct Audit {
-    /// From when until when faults explain what is late.
-    disturbed: Vec<(Micros, Micros)>,
-    /// Whether the store ever went back.
-    pub(super) restored: bool,
-    /// All windows that were ever asked for, by number of the Booking.
-    windows: HashMap<usize, (usize, Vec<(Micros, Micros)>)>,
-    /// When a user last did something about each group.
-    pub(super) touched: HashMap<usize, Micros>,
-    bookings: BTreeMap<Arc<str>, Arc<Booking>>,
-    members: BTreeMap<Arc<str>, Arc<MemberLease>>,
-    leader: Option<Incarnation>,
-    ring: Option<Arc<Ring>>,
-    /// The last write that was no renewal.
-    pub(super) last_write: (Micros, String),
-    pub(super) last_mutation: Micros,
-    /// Since when a rolling update goes on, and what slots it moved how often.
-    rollout: Option<(Micros, BTreeMap<Slot, usize>)>,
-    /// When each process lapsed, by its own monotonic clock.
-    lapses: HashMap<ProcessId, Vec<Micros>>,
-    /// A member that lapsed too often takes nothing until then.
-    pub(super) rests_until: Micros,
-}
-
-impl Audit {
-    /// Before anything happened.
-    pub fn new(plan: &Plan) -> Self {
-        let disturbed = plan.faults.iter().map(|fault| (fault.at, Plan::over(fault) + recovery(fault.kind)));
-        Self { disturbed: disturbed.chain([(0, FORMED)]).collect(), ..Self::default() }
-    }
-
-    /// Whether a fault explains what went wrong between two instants.
-    pub(super) fn is_disturbed(&self, from: Micros, until: Micros) -> bool {
-        self.disturbed.iter().any(|(begin, end)| *begin <= until && from <= *end)
-    }
-}
-
-fn recovery(kind: FaultKind) -> Micros {
-    if kind == FaultKind::CloudCapacity { CAPACITY_RECOVERY } else { RECOVERY }
-}
 
 impl World {
     /// The store was changed.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use booking_api::Booking;
+use bookings::api::Booking;
 
 use super::store::{Change, Kind, Object};
 
@@ -121,7 +121,7 @@ pub fn names(booking: &Booking, resource: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use booking_api::{Booking, BookingSpec};
+    use bookings::api::{Booking, BookingSpec};
 
     use super::*;
     use crate::sim::store::Value;

@@ -5,11 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use booking_api::Lock;
-use booking_core::{
-    Call, Instance, InstanceState,
-    instance::{LockTag, same_lock},
-    instant,
+use booking_calendar::instant;
+use bookings::{
+    api::Lock,
+    decide::groups::{
+        machine::{LockTag, Machine, MachineState, same_lock},
+        output::Call,
+    },
 };
 
 use crate::{
@@ -23,12 +25,12 @@ const REMEMBERED: Micros = 60 * SECOND;
 
 /// A machine.
 #[derive(Debug)]
-struct Machine {
+struct ModelMachine {
     name: Arc<str>,
     group: usize,
     turn: Micros,
     /// What it was from when on; the last ones may be yet to come.
-    history: VecDeque<(Micros, Instance)>,
+    history: VecDeque<(Micros, Machine)>,
 }
 
 /// What goes wrong, until when.
@@ -51,7 +53,7 @@ pub struct Moods {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Cloud {
-    machines: BTreeMap<String, Machine>,
+    machines: BTreeMap<String, ModelMachine>,
     /// What goes wrong.
     pub moods: Moods,
 }
@@ -89,9 +91,8 @@ impl Cloud {
         for (group, plan) in groups.iter().enumerate() {
             for place in 0..plan.machines {
                 let id = format!("i-{group}-{place}");
-                let state =
-                    if place < plan.running { InstanceState::Running } else { InstanceState::Stopped };
-                let instance = Instance {
+                let state = if place < plan.running { MachineState::Running } else { MachineState::Stopped };
+                let instance = Machine {
                     id: id.clone(),
                     state,
                     state_reason: None,
@@ -101,7 +102,7 @@ impl Cloud {
                     owner: None,
                 };
                 let history = VecDeque::from([(0, instance)]);
-                let machine = Machine { name: Arc::from(id.as_str()), group, turn: plan.turn, history };
+                let machine = ModelMachine { name: Arc::from(id.as_str()), group, turn: plan.turn, history };
                 machines.insert(id, machine);
             }
         }
@@ -109,7 +110,7 @@ impl Cloud {
     }
 
     /// The machines of a group as they are.
-    pub fn truth(&self, group: usize, now: Micros) -> impl Iterator<Item = &Instance> {
+    pub fn truth(&self, group: usize, now: Micros) -> impl Iterator<Item = &Machine> {
         self.machines
             .values()
             .filter(move |machine| machine.group == group)
@@ -120,7 +121,7 @@ impl Cloud {
     ///
     /// # Errors
     /// What the cloud says.
-    pub fn describe(&self, group: usize, now: Micros, dice: &mut Dice) -> Result<Vec<Instance>, CloudFault> {
+    pub fn describe(&self, group: usize, now: Micros, dice: &mut Dice) -> Result<Vec<Machine>, CloudFault> {
         if now < self.moods.throttles && dice.chance(700) {
             return Err(CloudFault::Throttled);
         }
@@ -161,8 +162,8 @@ impl Cloud {
     }
 }
 
-impl Machine {
-    fn at(&self, now: Micros) -> Option<&Instance> {
+impl ModelMachine {
+    fn at(&self, now: Micros) -> Option<&Machine> {
         let known = self.history.iter().rev().find(|(from, _)| *from <= now);
         known.or(self.history.front()).map(|(_, instance)| instance)
     }
@@ -170,14 +171,14 @@ impl Machine {
     fn obey(&mut self, call: &Call, full: bool, now: Micros) -> Result<(), CloudFault> {
         let state = self.at(now).map(|instance| instance.state).ok_or(CloudFault::WrongState)?;
         match (call, state) {
-            (Call::Start(_), InstanceState::Stopped) if full => return Err(CloudFault::Capacity),
-            (Call::Start(_), InstanceState::Stopped) => {
-                self.turn(now, InstanceState::Pending, InstanceState::Running);
+            (Call::Start(_), MachineState::Stopped) if full => return Err(CloudFault::Capacity),
+            (Call::Start(_), MachineState::Stopped) => {
+                self.turn(now, MachineState::Pending, MachineState::Running);
             }
-            (Call::Stop(_), InstanceState::Running) => {
-                self.turn(now, InstanceState::Stopping, InstanceState::Stopped);
+            (Call::Stop(_), MachineState::Running) => {
+                self.turn(now, MachineState::Stopping, MachineState::Stopped);
             }
-            (Call::Start(_), InstanceState::Stopping) | (Call::Stop(_), InstanceState::Pending) => {
+            (Call::Start(_), MachineState::Stopping) | (Call::Stop(_), MachineState::Pending) => {
                 return Err(CloudFault::WrongState);
             }
             (Call::Start(_) | Call::Stop(_), _) => {}
@@ -190,11 +191,11 @@ impl Machine {
         Ok(())
     }
 
-    fn turn(&mut self, now: Micros, via: InstanceState, to: InstanceState) {
+    fn turn(&mut self, now: Micros, via: MachineState, to: MachineState) {
         let Some(was) = self.at(now).cloned() else { return };
         self.history.retain(|(from, _)| *from <= now);
-        self.history.push_back((now, Instance { state: via, ..was.clone() }));
-        self.history.push_back((now + self.turn, Instance { state: to, ..was }));
+        self.history.push_back((now, Machine { state: via, ..was.clone() }));
+        self.history.push_back((now + self.turn, Machine { state: to, ..was }));
         self.forget(now);
     }
 
@@ -206,12 +207,12 @@ impl Machine {
             coming.lock = lock.clone();
         }
         let place = self.history.iter().filter(|(from, _)| *from <= now).count();
-        self.history.insert(place, (now, Instance { lock, ..was }));
+        self.history.insert(place, (now, Machine { lock, ..was }));
         self.forget(now);
     }
 
     fn forget(&mut self, now: Micros) {
-        let old = |entry: Option<&(Micros, Instance)>| entry.is_some_and(|(from, _)| from + REMEMBERED < now);
+        let old = |entry: Option<&(Micros, Machine)>| entry.is_some_and(|(from, _)| from + REMEMBERED < now);
         while old(self.history.get(1)) {
             self.history.pop_front();
         }
@@ -234,7 +235,7 @@ mod tests {
         Cloud::new(&[GroupPlan { machines: 1, running: 0, turn: 10 * SECOND, idle: Idle::Stop }])
     }
 
-    fn state(cloud: &Cloud, at: Micros) -> InstanceState {
+    fn state(cloud: &Cloud, at: Micros) -> MachineState {
         cloud.truth(0, at).next().unwrap().state
     }
 
@@ -247,8 +248,8 @@ mod tests {
         cloud.call(&Call::Start(ids()), SECOND, &mut dice);
         cloud.call(&Call::Lock(lock.clone(), ids()), 2 * SECOND, &mut dice);
         // then it is on its way, and then runs, locked
-        assert_eq!(state(&cloud, 3 * SECOND), InstanceState::Pending);
-        assert_eq!(state(&cloud, 11 * SECOND), InstanceState::Running);
+        assert_eq!(state(&cloud, 3 * SECOND), MachineState::Pending);
+        assert_eq!(state(&cloud, 11 * SECOND), MachineState::Running);
         assert!(cloud.truth(0, 12 * SECOND).all(|instance| instance.lock == tag(&lock)));
         // and is unlocked only by the lock it carries
         let other = Lock { user: "eve".into(), ..lock.clone() };

@@ -1,172 +1,25 @@
 //! The controller of a replica, as the operator's own: keys, what wakes them, and what is read when one
 //! is gained. Passes over keys are in `pass`.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::time::Duration;
 
-use booking_core::{Attempts, Backoff, Call, Observation};
-use booking_ring::{
-    permit::{CallId, SlotPermit},
-    slot::{Slot, slot_of},
-};
-use jiff::Timestamp;
+use booking_decision::Backoff;
+use booking_ring::slot::Slot;
+use bookings::decide::groups::attempts::Attempts;
 
 use super::{
-    cache::{Cache, Snapshot},
     clock::micros,
+    event::Event,
+    keys::{Controller, Key, Reads},
+    messages::{Body, Inbox, Pending, ProcessId, Reply},
     planted::{ModelBug, planted},
-    process::{Body, Inbox, Pending, ProcessId, Reply},
     store::{Change, Kind, Object},
-    world::{Event, NAMESPACE, World},
+    world::World,
 };
-use crate::{Micros, SECOND};
+use crate::SECOND;
 
 /// Waits after a pass that was cut short.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(30) };
-
-/// See the module.
-#[derive(Debug)]
-pub struct Controller {
-    /// What it knows.
-    pub cache: Cache,
-    /// By number of the group.
-    pub keys: Vec<Key>,
-    /// Calls under way, by number.
-    pub open: HashMap<u64, Open>,
-    reads: HashMap<u64, Reads>,
-}
-
-/// A Resource with its Bookings.
-#[derive(Debug)]
-pub struct Key {
-    /// Name of the Resource.
-    pub name: Arc<str>,
-    /// Where it belongs.
-    pub slot: Slot,
-    /// What this process sent.
-    pub attempts: Attempts,
-    /// Passes cut short in a row.
-    pub failed: u32,
-    /// The timer that counts.
-    pub timer: u64,
-    /// It changed while a pass worked on it.
-    pub again: bool,
-    /// It was read since it was gained.
-    pub fresh: bool,
-    /// How often it was gained.
-    pub gains: u64,
-    /// The pass that works on it.
-    pub pass: Option<Pass>,
-}
-
-/// A pass over a key.
-#[derive(Debug)]
-pub struct Pass {
-    /// Its number.
-    pub number: u64,
-    /// Leave to work on the slot.
-    pub permit: SlotPermit,
-    /// What it works on.
-    pub snapshot: Snapshot,
-    /// What the cloud said.
-    pub observation: Observation,
-    /// What is left to do.
-    pub steps: VecDeque<Step>,
-    /// The Resource as this pass wrote it last.
-    pub known: Option<Object>,
-    /// When the key is due again.
-    pub wake_at: Option<Timestamp>,
-    /// The slot was lost: nothing more is begun.
-    pub lost: bool,
-}
-
-/// One effect of a pass.
-#[derive(Clone, Debug)]
-pub enum Step {
-    /// Replaces a Booking's status.
-    Booking(Object, Box<booking_api::BookingStatus>),
-    /// Replaces the Resource's status.
-    Resource(Box<booking_api::ResourceStatus>),
-    /// Adds or removes the finalizer.
-    Finalizer(bool),
-    /// Calls the cloud.
-    Call(Call),
-}
-
-/// A call that has passed its check and was not replied to.
-#[derive(Debug)]
-pub struct Open {
-    /// Which key.
-    pub key: usize,
-    /// Which pass.
-    pub pass: u64,
-    /// The ring's number for it.
-    pub call: CallId,
-    /// What it is.
-    pub step: Step,
-    /// Where it belongs.
-    pub slot: Slot,
-    /// When it passed its check.
-    pub begun: Micros,
-}
-
-/// A call on its way to the cloud.
-#[derive(Debug)]
-pub struct Packet {
-    /// Who sent it.
-    pub from: ProcessId,
-    /// Its number.
-    pub number: u64,
-    /// What it is.
-    pub call: Call,
-}
-
-#[derive(Debug)]
-struct Reads {
-    /// Keys, and how often they had been gained when it was sent.
-    keys: Vec<(usize, u64)>,
-    /// The newest revision known then.
-    known: u64,
-}
-
-impl Controller {
-    /// One that knows nothing yet.
-    pub fn new(groups: &[Arc<str>], slots: u16) -> Self {
-        let key = |name: &Arc<str>| Key {
-            name: name.clone(),
-            slot: slot_of(NAMESPACE, name, slots),
-            attempts: Attempts::default(),
-            failed: 0,
-            timer: 0,
-            again: false,
-            fresh: false,
-            gains: 0,
-            pass: None,
-        };
-        Self {
-            cache: Cache::default(),
-            keys: groups.iter().map(key).collect(),
-            open: HashMap::new(),
-            reads: HashMap::new(),
-        }
-    }
-
-    fn of_slots(&self, slots: &[Slot]) -> Vec<usize> {
-        let keys = self.keys.iter().enumerate().filter(|(_, key)| slots.contains(&key.slot));
-        keys.map(|(number, _)| number).collect()
-    }
-
-    fn key_of(&self, object: &Object) -> Option<usize> {
-        let resource = match object.booking() {
-            Some(booking) => booking.spec.resource_name.as_deref()?,
-            None => &object.name,
-        };
-        self.keys.iter().position(|key| &*key.name == resource)
-    }
-}
 
 impl World {
     /// A key of a process that has not ended.

@@ -11,10 +11,12 @@ use booking_ring::{
 
 use super::{
     clock::{Clocks, micros, wall},
-    controller::Controller,
-    process::{Birth, Body, Inbox, Link, Pending, Process, ProcessId, Reply},
+    event::Event,
+    keys::Controller,
+    messages::{Body, Inbox, Pending, ProcessId, Reply},
+    process::{Birth, Link, Process},
     store::{Change, Kind, Object, Value},
-    world::{Event, World},
+    world::World,
 };
 use crate::{MILLI, SECOND, checker::Invariant, seconds};
 

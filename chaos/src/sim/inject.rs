@@ -3,25 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    process::{Birth, Inbox, ProcessId},
+    event::{Event, Rollout},
+    messages::{Inbox, ProcessId},
+    process::Birth,
     store::{Kind as Stream, RING},
-    world::{Event, World},
+    world::World,
 };
 use crate::{
     MILLI, Micros, SECOND,
     faults::{Fault, FaultKind as Kind},
 };
-
-/// A rolling update under way.
-#[derive(Clone, Debug)]
-pub struct Rollout {
-    /// The release that replaces all others.
-    pub release: Arc<str>,
-    /// How many looks at it are left.
-    pub left: u32,
-    /// The number of the fault.
-    pub fault: usize,
-}
 
 /// Between two looks at a rolling update.
 const ROLLOUT_STEP: Micros = SECOND / 2;

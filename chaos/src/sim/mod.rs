@@ -4,13 +4,14 @@
 //! | module | what |
 //! |---|---|
 //! | [`plan`] | what a run is to be: replicas, groups, Bookings, faults, noise |
-//! | [`world`] | everything that there is; one event after the other |
+//! | [`world`], [`event`] | everything that there is; one event after the other |
+//! | [`messages`] | what goes between processes, the API server and the cloud |
 //! | [`store`], [`server`], [`watch`] | the API server: objects, requests, watches |
 //! | [`cloud`] | machines and their tags |
 //! | [`process`], [`host`], [`clock`] | replicas: clocks, standstills, the member of the ring |
-//! | [`controller`], [`pass`], [`cache`] | replicas: what the operator does with what the ring gives it |
+//! | [`controller`], [`keys`], [`pass`], [`cache`] | replicas: what the operator does with what the ring gives it |
 //! | [`inject`], [`users`] | faults and users |
-//! | [`audit`], [`verdict`] | what is checked against the truth, beside the checker of calls |
+//! | [`audit`], [`known`], [`verdict`] | what is checked against the truth, beside the checker of calls |
 //! | [`runner`], [`shrink`], [`planted`] | many runs, a failing one made small, bugs put in on purpose |
 //!
 //! What the model promises to be no kinder than: every message may be late, lost, or doubled where the
@@ -22,8 +23,12 @@ pub mod clock;
 pub mod cloud;
 pub mod controller;
 pub mod dice;
+pub mod event;
 pub mod host;
 pub mod inject;
+pub mod keys;
+pub mod known;
+pub mod messages;
 pub mod pass;
 pub mod plan;
 pub mod planted;

@@ -4,21 +4,31 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use booking_api::{Booking, BookingStatus, FINALIZER, Resource};
-use booking_core::{
-    Action, Attempts, Backoff, Call, Claim, Decision, Deliveries, Finalizer, Observation, World as Facts,
-    decide, group_to_observe, instant::after,
-};
+use booking_calendar::instant::after;
+use booking_decision::Backoff;
 use booking_ring::protocol::Event as RingEvent;
+use bookings::{
+    api::{Booking, BookingStatus, FINALIZER, Resource},
+    decide::groups::{
+        attempts::{Action, Attempts},
+        claim::Claim,
+        decide,
+        group::standing,
+        input::{GroupInput, Observation, ReadBooking},
+        notices::Deliveries,
+        output::{Call, Decision, Finalizer},
+    },
+};
 use jiff::Timestamp;
 
 use super::{
     cache::Snapshot,
     cloud::{CloudFault, Results, verb},
-    controller::{Open, Packet, Pass, Step},
-    process::{Body, Inbox, Pending, ProcessId, Reply},
+    event::Event,
+    keys::{Open, Pass, Step},
+    messages::{Body, Inbox, Packet, Pending, ProcessId, Reply},
     store::{Found, Object, Refusal, Value},
-    world::{Event, World},
+    world::World,
 };
 use crate::{
     MILLI, Micros, SECOND,
@@ -71,7 +81,7 @@ impl World {
         let Some(key) = process.controller.keys.get_mut(number) else { return };
         let Some(pass) = key.pass.as_mut().filter(|present| present.number == pass) else { return };
         let resource = pass.snapshot.resource.as_ref().and_then(Object::resource);
-        let group = resource.and_then(|found| group_to_observe(found, Claim::Ours, &self.settings));
+        let group = resource.and_then(|found| standing(found, Claim::Ours, &self.settings.locations).ok());
         if group.is_some() {
             let answer = self.cloud.describe(number, now, &mut self.dice);
             pass.observation = match answer {
@@ -300,21 +310,25 @@ impl World {
 }
 
 fn decided(
-    settings: &booking_core::Settings,
+    settings: &bookings::decide::settings::Settings,
     snapshot: &Snapshot,
     observation: &Observation,
     attempts: &Attempts,
     now: Timestamp,
 ) -> Decision {
-    let bookings: Vec<&Booking> = snapshot.bookings.iter().filter_map(Object::booking).collect();
+    let bookings: Vec<ReadBooking<'_>> =
+        snapshot.bookings.iter().filter_map(Object::booking).map(ReadBooking::new).collect();
     let resource = snapshot.resource.as_ref().and_then(Object::resource);
     let deliveries = &Deliveries::new();
-    let claim = Claim::Ours;
+    let standing = resource.map(|found| standing(found, Claim::Ours, &settings.locations));
+    let standing = standing.as_ref();
     // Many others are about to be locked in every other minute.
-    let locks_ahead = now.as_second() / 60 % 2 == 0;
-    let facts =
-        Facts { resource, bookings: &bookings, observation, attempts, deliveries, claim, locks_ahead, now };
-    decide(&facts, settings)
+    let prelocks = now.as_second() / 60 % 2 == 0;
+    let bookings = &bookings;
+    decide(
+        &GroupInput { resource, standing, bookings, observation, attempts, deliveries, prelocks, now },
+        settings,
+    )
 }
 
 /// The effects of a decision, in their order.

@@ -18,7 +18,7 @@ pub enum Bug {
     /// In the ring.
     Ring(booking_ring::planted::Bug),
     /// In the decisions.
-    Core(booking_core::planted::Bug),
+    Core(bookings::decide::injected_bugs::Bug),
     /// In the controller.
     Model(ModelBug),
 }
@@ -27,7 +27,7 @@ impl Bug {
     /// All of them.
     pub fn all() -> Vec<Self> {
         let ring = booking_ring::planted::Bug::ALL.map(Self::Ring);
-        let core = booking_core::planted::Bug::ALL.map(Self::Core);
+        let core = bookings::decide::injected_bugs::Bug::ALL.map(Self::Core);
         let model = [ModelBug::LosesWakeUp, ModelBug::GainsWithoutReading].map(Self::Model);
         ring.into_iter().chain(core).chain(model).collect()
     }
@@ -47,12 +47,12 @@ impl fmt::Display for Bug {
 #[cfg(feature = "planted")]
 pub fn plant(bug: Option<Bug>) {
     booking_ring::planted::plant(if let Some(Bug::Ring(bug)) = bug { Some(bug) } else { None });
-    booking_core::planted::plant(if let Some(Bug::Core(bug)) = bug { Some(bug) } else { None });
+    bookings::decide::injected_bugs::plant(if let Some(Bug::Core(bug)) = bug { Some(bug) } else { None });
     model::plant(if let Some(Bug::Model(bug)) = bug { Some(bug) } else { None });
 }
 
 pub(crate) use model::planted;
 
 mod model {
-    booking_planted::switch!(super::ModelBug);
+    booking_decision::switch!(super::ModelBug);
 }

@@ -11,9 +11,10 @@ use booking_ring::{
 use super::{
     clock::wall,
     dice::Dice,
-    process::{Body, Inbox, ProcessId, Reply, Request},
+    event::Event,
+    messages::{Body, Inbox, ProcessId, Reply, Request},
     store::{Change, Found, Kind, LEADER, Object, RING, Refusal, Value},
-    world::{Event, World},
+    world::World,
 };
 use crate::{MILLI, Micros, SECOND};
 

@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use booking_api::{Booking, Resource};
 use booking_ring::record::{LeaderLease, MemberLease, Ring, Stored};
+use bookings::api::{Booking, Resource};
 
 /// The kinds of objects, each watched by a stream of its own. Leases are of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +29,8 @@ impl Kind {
     }
 }
 
+/// The namespace of everything that is booked.
+pub const NAMESPACE: &str = "team";
 /// Name of the leader's Lease.
 pub const LEADER: &str = "ring-leader";
 /// Name of the ring object.

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
+use bookings::api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     clock::wall,
+    event::Event,
     plan::{Act, Idle},
     store::{Kind, Object, Value},
-    world::{Event, World},
+    world::World,
 };
 use crate::{Micros, SECOND};
 

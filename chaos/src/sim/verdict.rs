@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
-use booking_api::{Booking, Lock};
-use booking_core::{InstanceState, instance::LockTag, instance::same_lock, window::Window};
+use booking_calendar::window::Window;
+use bookings::{
+    api::{Booking, Lock},
+    decide::groups::machine::{LockTag, MachineState, same_lock},
+};
 
 use super::{
     clock::wall,
+    messages::ProcessId,
     plan::Idle,
-    process::ProcessId,
     store::{Kind, Object, RING},
     world::World,
 };
@@ -67,12 +70,12 @@ impl World {
             Idle::Unsaid => edge < GRACE_OVER,
         };
         for machine in self.cloud.truth(group, self.now) {
-            let runs = machine.state == InstanceState::Running;
+            let runs = machine.state == MachineState::Running;
             if holds && (!runs || machine.lock == LockTag::Absent) {
                 let (state, lock) = (machine.state, &machine.lock);
                 return Some(format!("{} is held, but {state:?}, {lock:?}", machine.id));
             }
-            let rests = machine.state == InstanceState::Stopped || may_run;
+            let rests = machine.state == MachineState::Stopped || may_run;
             let unlocked = machine.lock == LockTag::Absent || self.is_lock_ahead(&machine.lock, &bookings);
             if wanted == 0 && (!rests || !unlocked) && !self.audit.restored {
                 let (state, lock) = (machine.state, &machine.lock);

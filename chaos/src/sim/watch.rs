@@ -1,10 +1,11 @@
 //! Watches: what of the store's changes a process sees, when, and in what order.
 
 use super::{
-    process::{Inbox, ProcessId},
+    event::Event,
+    messages::{Inbox, ProcessId},
     server::reopen,
     store::{Change, Kind, Object},
-    world::{Event, World},
+    world::World,
 };
 use crate::{MILLI, Micros, SECOND};
 

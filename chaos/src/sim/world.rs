@@ -2,65 +2,25 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use booking_core::{Places, Settings};
 use booking_ring::timing::Timing;
+use bookings::decide::{locations::Locations, settings::Settings};
 
 use super::{
-    audit::Audit,
     clock::micros,
     cloud::Cloud,
     dice::Dice,
-    inject::Rollout,
+    event::Event,
+    known::Audit,
+    messages::{Body, Inbox, Pending, ProcessId, Request},
     plan::Plan,
-    process::{Birth, Body, Inbox, Process, ProcessId, Request},
+    process::Process,
     stats::{Stats, Trace},
-    store::{Change, Kind, Store},
+    store::{Change, Store},
 };
 use crate::{
     Micros,
     checker::{Checker, Invariant, Rules, Violation},
-    sim::controller::Packet,
 };
-
-/// The namespace of everything that is booked.
-pub const NAMESPACE: &str = "team";
-
-/// Something that happens.
-#[derive(Debug)]
-pub enum Event {
-    /// Something comes to a process.
-    To(ProcessId, Inbox),
-    /// A process may go on.
-    Thaw(ProcessId),
-    /// A request arrives at the API server.
-    Arrives(Box<Request>),
-    /// A watch asks to begin anew.
-    Connects(ProcessId, Kind, u32),
-    /// A call arrives at the cloud.
-    CloudArrives(Box<Packet>),
-    /// The fault of that number begins.
-    Fault(usize),
-    /// The wall clock of a process is set.
-    SetClock(ProcessId, i64),
-    /// The API server comes back; with an older state, if one is named.
-    ServerUp(Option<(u64, bool)>),
-    /// The state is kept that the fault of that number brings back.
-    Snapshot(usize),
-    /// A process is started.
-    Spawn(Box<Birth>),
-    /// There are to be as many replicas as wanted.
-    Deploy,
-    /// A process that was asked to end has had its time.
-    Kill(ProcessId),
-    /// A rolling update goes on.
-    Rollout(Box<Rollout>),
-    /// The act of that number is carried out.
-    Act(usize),
-    /// A group must be as its Bookings say by now.
-    Due(usize, Micros),
-    /// The run ends.
-    End,
-}
 
 /// The API server: what is wrong with it, until when.
 #[derive(Debug, Default)]
@@ -215,13 +175,7 @@ impl World {
     }
 
     /// A process asks the API server for something, and waits that long for the answer.
-    pub fn ask(
-        &mut self,
-        id: ProcessId,
-        pending: super::process::Pending,
-        body: Body,
-        wait: Duration,
-    ) -> u64 {
+    pub fn ask(&mut self, id: ProcessId, pending: Pending, body: Body, wait: Duration) -> u64 {
         let (now, number, life) = (self.now, self.number(), self.server.life);
         let Some(process) = self.alive(id) else { return number };
         process.pending.insert(number, pending);
@@ -290,7 +244,7 @@ impl World {
 /// As the operator's own defaults, but for a grace that fits into a run.
 fn settings() -> Settings {
     Settings {
-        places: Arc::new(Places::new("", "eu-central-1", vec![])),
+        locations: Arc::new(Locations::new("", "eu-central-1", vec![])),
         adoption_grace: Duration::from_mins(2),
         dry_run: false,
         poll_shortest: Duration::from_secs(1),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use booking_api::Booking;
+use bookings::api::Booking;
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::{
     Api, Client,

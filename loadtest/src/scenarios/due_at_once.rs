@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use booking_api::Booking;
+use bookings::api::Booking;
 use serde_json::json;
 use tokio::time::Instant;
 

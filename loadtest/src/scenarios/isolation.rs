@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use booking_api::{Booking, Resource};
+use bookings::api::{Booking, Resource};
 use serde_json::json;
 use testbed::{
     ec2::{AddInstances, FaultEffect, FaultRule, GROUP_TAG, InstanceState},

@@ -11,13 +11,12 @@ use std::{
 };
 
 use async_trait::async_trait;
+use booking_budget::{Action, Priority, Rank, plenty, share::part};
 use booking_cloud::{
-    CloudError, CloudKey, Dispatcher, ErrorClass, Instance, Mutation, Permit, Provider, Request, Results,
-    Tag,
-    budget::{Action, Rank, Turn, plenty, share::part},
+    CloudError, CloudKey, Dispatcher, ErrorClass, Instance, Mutation, Provider, Request, Results, Tag,
     dispatch::Standing,
-    permit::Unlimited,
 };
+use booking_decision::permit::{Permit, Unlimited};
 use serde_json::json;
 use testbed::ec2::{
     AddInstances, Ec2Config, Ec2Simulator, Ec2World, GROUP_TAG, InstanceState, Scope, TokenBuckets,
@@ -118,10 +117,14 @@ async fn start_all(machines: usize, replicas: usize) -> Result<(f64, f64), Failu
 async fn start_group(cloud: &Dispatcher, name: String, mut ids: Vec<String>) {
     let asker: Arc<str> = name.into();
     while !ids.is_empty() {
-        let turn =
-            Turn { rank: Rank::Due, due: SystemTime::UNIX_EPOCH, user: asker.clone(), asker: asker.clone() };
-        let request =
-            Request { mutation: Mutation::Start, ids: ids.clone(), turn, permit: Arc::new(Unlimited) };
+        let priority = Priority { rank: Rank::Due, due: SystemTime::UNIX_EPOCH, user: asker.clone() };
+        let request = Request {
+            mutation: Mutation::Start,
+            ids: ids.clone(),
+            asker: asker.clone(),
+            priority,
+            permit: Arc::new(Unlimited),
+        };
         let results: Results = cloud.mutate(request).await;
         let errors: HashMap<&String, &CloudError> =
             results.iter().filter_map(|(id, result)| Some((id, result.as_ref().err()?))).collect();
@@ -208,7 +211,10 @@ impl Provider for InProcess {
         Ok(Vec::new())
     }
 
-    async fn start(&self, _: &dyn Permit, ids: &[String]) -> Results {
+    async fn mutate(&self, _: &dyn Permit, mutation: &Mutation, ids: &[String]) -> Results {
+        if *mutation != Mutation::Start {
+            return Results::new();
+        }
         tokio::time::sleep(ROUND_TRIP / 2).await;
         self.lockstep.catch_up();
         let answer = self.lockstep.world.start_call(&self.caller, &self.scope, ids);
@@ -216,17 +222,5 @@ impl Provider for InProcess {
         let answer =
             answer.map_err(|error| CloudError::from_code(&error.code, &error.message, Some(error.status)));
         ids.iter().map(|id| (id.clone(), answer.clone())).collect()
-    }
-
-    async fn stop(&self, _: &dyn Permit, _: &[String]) -> Results {
-        Results::new()
-    }
-
-    async fn tag(&self, _: &dyn Permit, _: &[String], _: &[Tag]) -> Results {
-        Results::new()
-    }
-
-    async fn untag(&self, _: &dyn Permit, _: &[String], _: &[Tag]) -> Results {
-        Results::new()
     }
 }

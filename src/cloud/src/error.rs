@@ -1,39 +1,39 @@
-//! Every cloud error, classified. No other file reads error codes.
+//! The class of every cloud error. No other file reads error codes.
 //!
-//! Codes: "Error codes for the Amazon EC2 API" and "Common Errors" of the EC2 API reference; the errors of
-//! each action in the RDS and STS API references.
+//! Codes: "Error codes for the Amazon EC2 API" and "Common Errors" of the EC2 API reference, and the errors of each
+//! action in the RDS and STS API references.
 
 use std::time::Duration;
 
-use crate::permit::PermitLapsed;
+use booking_decision::permit::PermitLapsed;
 
-/// What an error calls for.
+/// The kind of an error: it tells what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ErrorClass {
-    /// Its turn in the account's budget has not come: nothing was sent.
+    /// The account's budget has no tokens for the call yet. Nothing was sent.
     Queued,
-    /// Too many calls: slow down, never split the batch.
+    /// Too many calls. Slow down, and never split the batch.
     Throttled,
-    /// Passing trouble, time-outs and broken connections included; the call may have taken effect.
+    /// Passing trouble, such as a time-out or a broken connection. The call may have taken effect.
     Transient,
-    /// The cloud is out of machines of this kind: minutes.
+    /// The cloud has no room for machines of this kind. That takes minutes.
     Capacity,
-    /// The account's own limit is reached: a person must act.
+    /// The account's own limit is reached. A person must act.
     Quota,
-    /// The machine is in another state than thought: look again.
+    /// The machine is in another state than expected. Describe it again.
     Reobserve,
     /// One machine of the call is at fault.
     BadInstance,
-    /// Credentials or rights: a person must act.
+    /// Credentials or rights are wrong. A person must act.
     Configuration,
-    /// The permit ran out before the call: nothing was sent.
+    /// The permit ran out before the call. Nothing was sent.
     PermitLapsed,
     /// A code that is not listed here.
     Unknown,
 }
 
 impl ErrorClass {
-    /// A stable word, for metrics and logs.
+    /// A stable word for metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -49,7 +49,7 @@ impl ErrorClass {
         }
     }
 
-    /// First and longest wait before the same thing is tried again; waits double in between.
+    /// The first and the longest wait before the same call is tried again. Waits double in between.
     pub fn backoff(self) -> (Duration, Duration) {
         let seconds = |first, longest| (Duration::from_secs(first), Duration::from_secs(longest));
         match self {
@@ -66,14 +66,14 @@ impl ErrorClass {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct CloudError {
-    /// What it calls for.
+    /// Its class.
     pub class: ErrorClass,
-    /// The cloud's code; of our own: `Queued`, `Timeout`, `ConnectionFailed`, `CredentialsFailed`, `PermitLapsed`,
-    /// `BadRequest`, `BadResponse`.
+    /// The cloud's code, or one of this crate: `Queued`, `Timeout`, `ConnectionFailed`, `CredentialsFailed`,
+    /// `PermitLapsed`, `BadRequest`, `BadResponse`.
     pub code: String,
-    /// The cloud's words, without what changes from try to try.
+    /// The cloud's message, without the parts that change from try to try.
     pub message: String,
-    /// When to ask again, if that is known.
+    /// How long to wait before the next try, if that is known.
     pub retry_after: Option<Duration>,
 }
 
@@ -155,7 +155,7 @@ const CLASSES: [(ErrorClass, &[&str]); 7] = [
             "OptInRequired",
             "ExpiredToken",
             "ExpiredTokenException",
-            // EC2's word for expired credentials, and for a clock that is off.
+            // EC2's code for expired credentials, and for a clock that is off.
             "RequestExpired",
             "InvalidClientTokenId",
             "SignatureDoesNotMatch",
@@ -174,16 +174,16 @@ pub fn classify(code: &str) -> ErrorClass {
     CLASSES.iter().find(|(_, codes)| codes.contains(&code)).map_or(ErrorClass::Unknown, |(class, _)| *class)
 }
 
-/// Longest message kept: conditions and Events show it.
+/// Longer messages are cut, because conditions and Events show them.
 const MESSAGE_MAX_CHARS: usize = 300;
 
-/// The code of an answer that is not EC2's: a proxy's, for example.
+/// The code of an answer that does not come from EC2 but from a proxy, for example.
 const BAD_RESPONSE: &str = "BadResponse";
 
 impl CloudError {
-    /// Whether one machine of several may be what the call failed for. Of configuration, only a refusal
-    /// is: a policy conditioned on tags refuses the whole call for one machine. Bad credentials fail it
-    /// for all.
+    /// Whether the call may have failed because of one machine among several. `UnauthorizedOperation` may concern one
+    /// machine, because a policy with a condition on tags refuses the whole call for one machine. Other errors of
+    /// configuration, such as bad credentials, concern all machines.
     pub fn may_concern_one_machine(&self) -> bool {
         match self.class {
             ErrorClass::BadInstance | ErrorClass::Reobserve | ErrorClass::Capacity => true,
@@ -197,18 +197,18 @@ impl CloudError {
         }
     }
 
-    /// Whether the cloud has refused, or was never asked. If not, the call may still be under way: behind
-    /// whoever answered in the cloud's place, for example.
+    /// Whether the call is over, because the cloud has refused it or never got it. If not, the call may still be under
+    /// way: a proxy may have answered in the cloud's place, for example.
     pub fn is_over(&self) -> bool {
         self.class != ErrorClass::Transient
     }
 
-    /// An answer that EC2 would not give.
+    /// The error for an answer that EC2 would not give.
     pub fn bad_response(message: &str, http_status: Option<u16>) -> Self {
         Self::from_code(BAD_RESPONSE, message, http_status)
     }
 
-    /// An error as the cloud sent it. `http_status` decides where the code is unknown.
+    /// The error that the cloud sent. If the code is unknown, `http_status` decides its class.
     pub fn from_code(code: &str, message: &str, http_status: Option<u16>) -> Self {
         let class = match (classify(code), http_status) {
             (ErrorClass::Unknown, Some(500..=599)) => ErrorClass::Transient,
@@ -217,22 +217,22 @@ impl CloudError {
         Self::new(class, code, &stable(message))
     }
 
-    /// No answer in time: the call may have taken effect.
+    /// The error for a call without an answer in time. The call may have taken effect.
     pub fn timeout() -> Self {
         Self::new(ErrorClass::Transient, "Timeout", "no answer in time")
     }
 
-    /// The connection failed or broke: the call may have taken effect.
+    /// The error for a connection that failed or broke. The call may have taken effect.
     pub fn connection(message: &str) -> Self {
         Self::new(ErrorClass::Transient, "ConnectionFailed", &stable(message))
     }
 
-    /// No credentials could be had.
+    /// The error for a call that could not be sent because there are no credentials.
     pub fn credentials(message: &str) -> Self {
         Self::new(ErrorClass::Configuration, "CredentialsFailed", &stable(message))
     }
 
-    /// The account's budget has no room for it now; its turn is expected after so long.
+    /// The error for a call that the account's budget has no tokens for. There will presumably be some after `wait`.
     pub fn queued(wait: Duration) -> Self {
         let queued = Self::new(ErrorClass::Queued, "Queued", "waits for its turn in the account's budget");
         Self { retry_after: Some(wait), ..queued }
@@ -249,9 +249,9 @@ impl From<PermitLapsed> for CloudError {
     }
 }
 
-/// A message without what changes from try to try: it goes into statuses, and each change is a write.
-/// EC2 appends an encoded blob to `UnauthorizedOperation`; nobody can read it there. Request ids and
-/// times (the session name of a web identity ends with one) give way to an ellipsis.
+/// A message without the parts that change from try to try, because it goes into statuses, and each change is a write.
+/// EC2 appends an encoded blob to `UnauthorizedOperation`, which people cannot read. Request ids and times (the session
+/// name of a web identity ends with one) are replaced by an ellipsis.
 fn stable(message: &str) -> String {
     let end = message.find(" Encoded authorization failure message").unwrap_or(message.len());
     let message = message.get(..end).unwrap_or(message);
@@ -259,7 +259,7 @@ fn stable(message: &str) -> String {
     words.flat_map(without_id).take(MESSAGE_MAX_CHARS).collect()
 }
 
-/// A word and what ends it, without request ids and times.
+/// A word and the character after it, without request ids and times.
 fn without_id(word: &str) -> Vec<char> {
     let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
     let behind = word.get(bare.len()..).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! One bad id fails a whole EC2 call. The bad ones are set apart, so that the rest goes ahead: those
-//! that the error message names, else by halving the call.
+//! One bad id fails a whole EC2 call. [`Isolation`] separates the bad ids, so that the others succeed: it takes the ids
+//! that the error message names, or else halves the call.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,11 +8,11 @@ use crate::{
     provider::Results,
 };
 
-/// Most calls that one mutation of `ids` machines may cost. Halving finds one bad machine among a
-/// thousand in twenty calls; more than a few bad ones at once are not worth the account's tokens.
+/// The most calls that one mutation may cost. Halving finds one bad machine among a thousand in twenty calls. More than
+/// a few bad machines at once are not worth the account's tokens.
 pub const CALLS_MAX: usize = 32;
 
-/// The calls of one mutation: what to send next, and what came of it.
+/// The calls of one mutation: what to send next, and the results so far.
 #[derive(Debug, Default)]
 pub struct Isolation {
     open: VecDeque<Vec<String>>,
@@ -21,7 +21,7 @@ pub struct Isolation {
 }
 
 impl Isolation {
-    /// A mutation of `ids`, doubled ones counted once.
+    /// A mutation of `ids`. An id that is named twice counts once.
     pub fn new(ids: &[String]) -> Self {
         let mut distinct = ids.to_vec();
         distinct.sort_unstable();
@@ -29,12 +29,12 @@ impl Isolation {
         Self { open: VecDeque::from([distinct]), ..Self::default() }
     }
 
-    /// The ids of the next call; none when each id has a result.
+    /// The ids of the next call. None if every id has a result.
     pub fn next_call(&mut self) -> Option<Vec<String>> {
         self.open.pop_front().filter(|batch| !batch.is_empty())
     }
 
-    /// What came of a call: on an error that one machine may be at fault for, the rest is sent again.
+    /// Records the answer of a call. If the error may concern one machine, the others are sent again.
     pub fn answered(&mut self, batch: Vec<String>, answer: Result<(), CloudError>) {
         self.calls += 1;
         match answer {
@@ -47,25 +47,25 @@ impl Isolation {
         }
     }
 
-    /// A call that failed for lack of room in some place: the machines of each place are sent again by
-    /// themselves. False if there is only one place; then nothing has changed.
+    /// Records a call that failed because the cloud has no room for some machines: the machines of each zone and type
+    /// are sent again in a call of their own. False if all are of one zone and type; then nothing has changed.
     ///
-    /// Halving alone would not do: ids tell nothing of places, so each half has machines of all.
-    pub fn parted(&mut self, batch: &[String], place_of: impl Fn(&str) -> String) -> bool {
-        let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    /// Halving alone would not help: ids do not tell the zone and type, so each half has machines of all of them.
+    pub fn parted(&mut self, batch: &[String], zone_and_type_of: impl Fn(&str) -> String) -> bool {
+        let mut parts: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for id in batch {
-            places.entry(place_of(id)).or_default().push(id.clone());
+            parts.entry(zone_and_type_of(id)).or_default().push(id.clone());
         }
         // The call that failed counts as well.
-        let parts = places.len() > 1 && self.leaves_calls(places.len() + 1);
-        if parts {
+        let is_parted = parts.len() > 1 && self.leaves_calls(parts.len() + 1);
+        if is_parted {
             self.calls += 1;
-            self.open.extend(places.into_values());
+            self.open.extend(parts.into_values());
         }
-        parts
+        is_parted
     }
 
-    /// Whether so many more calls may be made, beyond those that are to be made anyway.
+    /// Whether `count` more calls may be made, beyond those that will be made anyway.
     fn leaves_calls(&self, count: usize) -> bool {
         self.calls + self.open.len() + count <= CALLS_MAX
     }
@@ -80,9 +80,9 @@ fn may_split(error: &CloudError, batch: &[String]) -> bool {
     batch.len() > 1 && error.may_concern_one_machine()
 }
 
-/// The ids at fault, and what to send again.
+/// The ids at fault, and the batches to send again.
 fn split(error: &CloudError, batch: Vec<String>) -> (Vec<String>, Vec<Vec<String>>) {
-    // A message of another class may name machines that are not at fault.
+    // The message of another class may name machines that are not at fault.
     let named: Vec<bool> = batch
         .iter()
         .map(|id| {
@@ -118,7 +118,7 @@ mod tests {
         (0..n).map(|i| format!("i-{i:04}")).collect()
     }
 
-    /// Sends to a cloud in which `bad` fail; gives results and number of calls.
+    /// Sends `ids` to a cloud in which `bad` fail. The results, and the number of calls.
     fn run(ids: &[String], bad: &[&str], error: impl Fn(&str) -> CloudError) -> (Results, usize) {
         let mut isolation = Isolation::new(ids);
         while let Some(batch) = isolation.next_call() {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_are_parted_by_place_unless_all_are_in_one() {
+    fn machines_are_parted_by_zone_and_type_unless_all_have_the_same() {
         let ids = ids(5);
         let mut isolation = Isolation::new(&ids);
         let batch = isolation.next_call().unwrap();

@@ -3,10 +3,12 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use async_trait::async_trait;
+use booking_budget::Action;
 
-use crate::{error::CloudError, permit::Permit};
+use crate::error::CloudError;
+use booking_decision::permit::Permit;
 
-/// What tells one cloud from another: calls to different clouds share neither tokens nor fate.
+/// Identifies a cloud. Calls to different clouds share no tokens, and trouble of one does not affect the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CloudKey {
     /// ARN of the role to assume; empty for the credentials of the process itself.
@@ -20,41 +22,67 @@ pub struct CloudKey {
 /// A tag: key and value.
 pub type Tag = (String, String);
 
-/// One result per machine of a mutation.
+/// A change to machines.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Mutation {
+    /// Starts them.
+    Start,
+    /// Stops them.
+    Stop,
+    /// Sets tags, and replaces the values of keys that are there already.
+    Tag(Vec<Tag>),
+    /// Removes tags, but only those that hold exactly these values. RDS cannot compare values, so the provider reads
+    /// them right before.
+    Untag(Vec<Tag>),
+}
+
+impl Mutation {
+    /// The action whose budget pays for it.
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Start => Action::Start,
+            Self::Stop => Action::Stop,
+            Self::Tag(_) => Action::Tag,
+            Self::Untag(_) => Action::Untag,
+        }
+    }
+}
+
+/// One result for each machine of a mutation.
 pub type Results = BTreeMap<String, Result<(), CloudError>>;
 
 /// State of a machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstanceState {
-    /// On its way to running; unknown states count as this.
+    /// The machine is starting. A status of a database that RDS does not document counts as this.
     #[default]
     Pending,
-    /// Running.
+    /// The machine is running.
     Running,
-    /// Running, and at something during which it can be neither started nor stopped.
+    /// The machine is running, but until some other work on it is done it can be neither started nor stopped.
     Busy,
-    /// On its way to stopped.
+    /// The machine is stopping.
     Stopping,
-    /// Stopped.
+    /// The machine is stopped.
     Stopped,
-    /// Of no use before a person has mended it: neither started nor stopped.
+    /// The machine can be neither started nor stopped until a person has repaired it.
     Broken,
-    /// Shutting down for good, or gone.
+    /// The machine is shutting down for good, or is gone. A state that EC2 does not document counts as this.
     Terminated,
 }
 
 /// A machine, as described.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Instance {
-    /// Its id: EC2's, or the ARN of a database.
+    /// Its id: the id that EC2 gave it, or the ARN of a database.
     pub id: String,
     /// Its state.
     pub state: InstanceState,
-    /// Why it is in this state, `code: message`; of a database its status, where the state does not tell it.
+    /// Why it is in this state, as `code: message`. For a database, its status if the state does not say the same.
     pub state_reason: Option<String>,
-    /// What it is a part of, for people, if it is not started and stopped by itself: "DB cluster web".
+    /// What the machine belongs to, in words for people, if it is not started and stopped by itself: "DB cluster web".
     pub part_of: Option<String>,
-    /// Why it cannot be stopped, for people.
+    /// Why it cannot be stopped, in words for people.
     pub unstoppable: Option<String>,
     /// When the cloud will start it by itself.
     pub restarts_at: Option<SystemTime>,
@@ -64,38 +92,27 @@ pub struct Instance {
 
 /// A cloud: one account or role, one region, one service.
 ///
-/// Mutations are idempotent, so any may be repeated when its outcome is unknown. Each takes a permit
-/// that is checked before every attempt, and answers once per machine: one that cannot follow does not
-/// fail the others. Every call is bounded in time.
+/// Mutations are idempotent, so a mutation may be repeated if its outcome is unknown. Every call is bounded in time.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// Which cloud this is.
     fn key(&self) -> &CloudKey;
 
-    /// All machines of these groups (values of the group tag), from all pages. An empty list of
-    /// groups costs no call and has no machines. A machine appears once; terminated ones may appear.
+    /// All machines of these groups (values of the group tag), from all pages. An empty list of groups costs no call
+    /// and has no machines. Each machine appears once. Terminated machines may appear.
     ///
     /// # Errors
-    /// When any page fails: half a group must not pass for the whole.
+    /// When any page fails, because half a group must not pass for the whole.
     async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError>;
 
-    /// All machines that carry this tag and one that marks a group, from all pages. A machine appears once;
-    /// terminated ones may appear.
+    /// All machines that carry the tag `mark` and any group tag, from all pages. Each machine appears once. Terminated
+    /// machines may appear.
     ///
     /// # Errors
     /// When any page fails.
     async fn discover(&self, mark: &Tag) -> Result<Vec<Instance>, CloudError>;
 
-    /// Starts machines.
-    async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results;
-
-    /// Stops machines.
-    async fn stop(&self, permit: &dyn Permit, ids: &[String]) -> Results;
-
-    /// Sets tags on machines, replacing values of the same keys.
-    async fn tag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results;
-
-    /// Removes tags from machines where they hold exactly these values. Where the cloud cannot compare by itself
-    /// (RDS), they are looked at right before.
-    async fn untag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results;
+    /// Changes machines. The provider asks the permit before every call. It answers once for each machine: if one
+    /// machine fails, the others succeed all the same.
+    async fn mutate(&self, permit: &dyn Permit, mutation: &Mutation, ids: &[String]) -> Results;
 }

@@ -1,6 +1,6 @@
 //! What the provider does, on the EC2 simulator and on moto alike.
 //!
-//! Where the two differ, the test says which of them EC2 agrees with.
+//! If the two differ, the test says which of them EC2 agrees with.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,55 +1,36 @@
-//! The one file that names every part of the operator and wires them.
+//! Wires the process: the one file that names every part.
 
-use std::{
-    process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{process::ExitCode, sync::Arc};
 
-use booking_api::{Booking, BookingScheduler, Resource, ResourceMonitor};
 use booking_cloud::{Aws, Clouds};
-use booking_core::{Places, Settings, instance::TAG_APPLICATION};
 use booking_ring::{
-    kubernetes::{self as ring, RingHandle, clocks},
+    kubernetes::{self as ring, clocks},
     time::Stamp,
 };
-use futures::future::BoxFuture;
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{Client, runtime::events::EventType};
-use tokio::sync::{Semaphore, watch};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use booking_runtime::{
+    clock::Clock,
+    controller::{Background, Family, Services},
+    ownership::{AllKeys, Ownership, RingOwnership, ring::RingMembership},
+    probes::{Readiness, bind, metrics_routes, probe_routes, serve},
+    process::{Limits, Process, RingPart},
+    write::FIELD_MANAGER,
+};
+use bookings::{decide::groups::machine::TAG_APPLICATION, run::budget_reports};
+use futures::{FutureExt, future::BoxFuture};
+use kube::Client;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::Config,
-    budgets,
-    clock::Clock,
-    clouds::OpenClouds,
-    controller::{
-        cache::Cache,
-        decode::Watched,
-        observations::sweep,
-        ownership::{Everything, Opener, Ownership, Shards, Unless},
-        pass::{Memory, Pass},
-        queue::WorkQueue,
-        report::Reporting,
-        run_passes,
-        sweep::Sweeps,
-        watch::{Gate, WatchHealth, watch},
-        write::{FIELD_MANAGER, WRITES_AT_ONCE},
-    },
-    crds,
-    notify::{self, Channels, Outbox},
-    original::{self, Original},
-    places,
-    share::Share,
-    telemetry::{
-        gauges::Gauges,
-        log, metrics,
-        probes::{Readiness, bind, metrics_routes, probe_routes, serve},
-    },
+    ring_membership::{self, RingPayloads},
+    telemetry::{log, metrics},
 };
 
 /// Ends the name of the ring of a dry run.
 const DRY_RUN_SUFFIX: &str = "-dry-run";
+
+/// Accounts whose slots may all be taken, by clouds that do not answer, before passes of other accounts wait as well.
+const ACCOUNTS: usize = 8;
 
 /// Why the operator cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
@@ -72,12 +53,9 @@ pub enum StartError {
     /// The way to the cloud.
     #[error("no cloud: {0}")]
     Cloud(#[from] booking_cloud::SetupError),
-    /// Accounts and regions.
+    /// The family of bookings.
     #[error(transparent)]
-    Places(#[from] places::FileError),
-    /// Notifications.
-    #[error("no notifications: {0}")]
-    Notify(#[from] notify::SetupError),
+    Bookings(#[from] bookings::run::StartError),
     /// Others would be disturbed.
     #[error(
         "--dry-run writes statuses, and {replica} is at work in ring {namespace}/{ring}; stop it first, or narrow \
@@ -91,6 +69,9 @@ pub enum StartError {
         /// Who is at work.
         replica: String,
     },
+    /// A family that the command line knows has no place here: a bug.
+    #[error("the family {0} is not wired")]
+    Family(&'static str),
     /// What cannot be done without has ended: a bug.
     #[error("a watch or the part in the ring has ended by itself; the log says more")]
     Broken,
@@ -122,34 +103,35 @@ async fn start(config: Config, began: Stamp) -> Result<(), StartError> {
     let clouds = Arc::new(Aws::from_env(TAG_APPLICATION, FIELD_MANAGER).await?);
     let handle = metrics::install()?;
     let config = if config.dry_run { apart(config, &client, &own_namespace).await? } else { config };
-    let share = Share::in_ring(client.clone(), &config, own_namespace, began)?;
-    let parts = Parts { client, clouds, clock, share };
-    let operator = Operator::new(&config, parts)?;
+    let membership = ring_membership::join(client.clone(), &config, own_namespace, began)?;
+    let region = clouds.region().to_owned();
+    let operator = Operator::new(&config, Parts { client, clouds, clock, membership })?;
+    let tasks = &operator.services.tasks;
     if let Some(address) = config.metrics_address {
-        let routes = metrics_routes(handle, operator.gauges());
-        operator.tasks.spawn(serve(bind(address).await?, routes, stop.clone()));
+        let routes = metrics_routes(handle, operator.measure.clone());
+        tasks.spawn(serve(bind(address).await?, routes, stop.clone()));
     }
     if let Some(address) = config.probe_address {
-        let routes = probe_routes(operator.readiness.clone());
-        operator.tasks.spawn(serve(bind(address).await?, routes, stop.clone()));
+        tasks.spawn(serve(bind(address).await?, probe_routes(operator.readiness()), stop.clone()));
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        region = operator.pass.settings.places.region(),
+        families = ?config.families,
+        region,
         namespace = config.namespace.as_deref().unwrap_or("all"),
         dry_run = config.dry_run,
         "started"
     );
-    operator.run(&config, stop).await;
-    // Whoever runs it starts it again: what cannot go on must not stand there and look well.
+    operator.run(stop).await;
+    // Exit with an error, so that Kubernetes restarts the container: a process that cannot continue must not look healthy.
     if !signals.is_finished() {
         return Err(StartError::Broken);
     }
     Ok(())
 }
 
-/// A dry run must not take work from those who do it, nor write statuses beside theirs: it has a ring of
-/// its own, and begins only where nobody is at work.
+/// A dry run must not take work from those who do it, nor write statuses beside theirs: it has a ring of its own, and begins only
+/// if nobody is at work.
 async fn apart(mut config: Config, client: &Client, own_namespace: &str) -> Result<Config, StartError> {
     let namespace = config.ring.namespace.as_deref().unwrap_or(own_namespace);
     let at_work = ring::at_work(client.clone(), namespace, &config.ring.name).await;
@@ -169,51 +151,15 @@ pub struct Parts {
     /// The time.
     pub clock: Clock,
     /// Which part of the work is its.
-    pub share: Share,
+    pub membership: RingMembership,
 }
 
 /// An operator, wired.
 pub struct Operator {
-    client: Client,
-    pass: Arc<Pass>,
-    queue: Arc<WorkQueue>,
-    readiness: Arc<Readiness>,
-    watches: Watches,
-    original: watch::Sender<Original>,
-    places: watch::Sender<Arc<Places>>,
-    /// Taken when it begins; behind a lock only because a future alone cannot be shared.
-    ring: Mutex<Option<RingPart>>,
-    tasks: TaskTracker,
-}
-
-/// How the watches stand.
-#[derive(Default)]
-struct Watches {
-    resources: Arc<WatchHealth>,
-    bookings: Arc<WatchHealth>,
-    schedulers: Arc<WatchHealth>,
-    monitors: Arc<WatchHealth>,
-}
-
-impl Watches {
-    fn by_name(&self) -> [(&'static str, Arc<WatchHealth>); 4] {
-        let Self { resources, bookings, schedulers, monitors } = self;
-        [
-            ("resources", resources.clone()),
-            ("bookings", bookings.clone()),
-            ("bookingschedulers", schedulers.clone()),
-            ("resourcemonitors", monitors.clone()),
-        ]
-    }
-}
-
-/// A part in the ring, not begun yet.
-struct RingPart {
-    handle: RingHandle,
-    shards: Arc<Shards>,
-    run: BoxFuture<'static, ()>,
-    /// The ring object, for Events.
-    reference: ObjectReference,
+    services: Arc<Services>,
+    process: Process,
+    /// Sets all gauges, for a scrape.
+    measure: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
 impl Operator {
@@ -222,262 +168,76 @@ impl Operator {
     /// # Errors
     /// A file that the command line names cannot be read, or what it says makes no sense.
     pub fn new(config: &Config, parts: Parts) -> Result<Self, StartError> {
-        let tasks = TaskTracker::new();
-        let allowed = config.accounts_file.as_deref().map(places::read).transpose()?.unwrap_or_default();
-        let known = Arc::new(Places::new(&config.role_arn, parts.clouds.region(), allowed));
-        let places = watch::Sender::new(known.clone());
-        let cache = Arc::new(Cache::new(known.clone()));
-        let watches = Watches::default();
-        let queue = Arc::new(WorkQueue::default());
-        let call_timeout = config.ring.timing.call();
-        let (ownership, ring): (Arc<dyn Ownership>, _) = match parts.share {
-            Share::Everything => (Arc::new(Everything), None),
-            Share::Ring(handle, reference, run) => {
-                let shards = Arc::new(Shards::new(handle.clone(), call_timeout));
-                (shards.clone(), Some(RingPart { handle, shards, run, reference }))
+        let (ownership, ring): (Arc<dyn Ownership>, _) = match parts.membership {
+            RingMembership::None => (Arc::new(AllKeys), None),
+            RingMembership::Member { handle, reference, run } => {
+                let owned = Arc::new(RingOwnership::new(handle.clone(), config.ring.timing.call()));
+                (
+                    owned.clone(),
+                    Some(RingPart { handle, ownership: owned, run, reference, beside: Vec::new() }),
+                )
             }
         };
-        let ring_handle = ring.as_ref().map(|ring| ring.handle.clone());
-        let first = if config.ignore_original { Original::Absent } else { Original::Unknown };
-        let original = watch::Sender::new(first);
-        let ownership = Arc::new(Unless { within: ownership, original: original.subscribe() });
-        let pass = Arc::new(Pass {
-            client: parts.client.clone(),
-            cache,
-            queue: queue.clone(),
-            clouds: Arc::new(OpenClouds::new(parts.clouds, config.concurrency, queue.clone())),
-            observations: Arc::default(),
-            writes: Arc::new(Semaphore::new(WRITES_AT_ONCE)),
-            places: places.subscribe(),
-            sweeps: Sweeps::default(),
-            settings: settings(config, known),
-            clock: parts.clock.clone(),
-            outbox: Outbox::new(
-                (parts.client.clone(), Channels::new(&config.notify)?),
-                ownership.clone(),
-                queue.clone(),
-                parts.clock.clone(),
-                tasks.clone(),
-            ),
-            ownership,
-            reporting: Reporting::new(parts.client.clone(), config.ring.pod.clone(), parts.clock.clone()),
-            memory: Memory::default(),
-        });
-        Ok(Self {
-            readiness: Arc::new(Readiness::new(
-                parts.client.clone(),
-                watches.by_name(),
-                original.subscribe(),
-                ring_handle,
-            )),
-            client: parts.client,
-            pass,
-            queue,
-            watches,
-            original,
-            places,
-            ring: Mutex::new(ring),
-            tasks,
-        })
+        let client = (parts.client, parts.clock);
+        let services = Services::new(client, config.namespace.clone(), ownership, config.ring.pod.clone());
+        let (families, beside) = families(config, &services, &parts.clouds, ring.as_ref())?;
+        let measure = measure(&services, &families);
+        let ring = ring.map(|ring| RingPart { beside, ..ring });
+        let passes = config.bookings.concurrency.saturating_mul(ACCOUNTS);
+        let limits = Limits { passes, shutdown: config.shutdown_timeout };
+        Ok(Self { process: Process::new(services.clone(), families, ring, limits), services, measure })
+    }
+
+    /// Whether it is ready, for the probe.
+    pub fn readiness(&self) -> Arc<Readiness> {
+        self.process.readiness()
     }
 
     /// Runs until `stop`; then hands over what it owns, and lets running passes end, for a bounded time.
-    pub async fn run(self, config: &Config, stop: CancellationToken) {
-        let namespace = config.namespace.as_deref();
-        // Work goes on after `stop`, until others have taken it over.
-        let halt = CancellationToken::new();
-        let mut left = None;
-        if stop.run_until_cancelled(self.wait_for_crds(namespace)).await.is_some() {
-            let gate = Arc::new(Gate::new(self.pass.ownership.clone()));
-            self.watch::<Resource>(namespace, &self.watches.resources, &gate, (&stop, &halt));
-            self.watch::<Booking>(namespace, &self.watches.bookings, &gate, (&stop, &halt));
-            self.watch::<BookingScheduler>(namespace, &self.watches.schedulers, &gate, (&stop, &halt));
-            self.watch::<ResourceMonitor>(namespace, &self.watches.monitors, &gate, (&stop, &halt));
-            self.readiness.waits_for(Some("the first lists of all kinds".to_owned()));
-            if stop.run_until_cancelled(self.wait_for_caches()).await.is_some() {
-                gate.open(&self.pass.cache, &self.queue);
-                left = self.join_ring(namespace, &stop, &halt);
-                self.readiness.waits_for(None);
-                self.look_for_original(config, &stop, &halt);
-                self.follow_places(config, &halt);
-                tracing::info!("ready");
-                self.work(config, &stop, &halt);
-            }
-        }
-        stop.cancelled().await;
-        // Nothing more is sent: what is on its way is recorded before its key is handed over.
-        self.pass.outbox.stop();
-        let stopping = tokio::time::Instant::now();
-        if let Some(ring) = left {
-            tracing::info!("stopping: what is owned is handed over");
-            ring.stop();
-            if tokio::time::timeout(config.shutdown_timeout, ring.wait_ended()).await.is_err() {
-                tracing::warn!("not everything was handed over in time");
-            }
-        }
-        tracing::info!("stopping: running calls are let end");
-        halt.cancel();
-        self.tasks.close();
-        let rest = config.shutdown_timeout.saturating_sub(stopping.elapsed());
-        if tokio::time::timeout(rest, self.tasks.wait()).await.is_err() {
-            tracing::warn!("some calls did not end in time");
-        }
-    }
-
-    fn gauges(&self) -> Gauges {
-        let (cache, clouds) = (self.pass.cache.clone(), self.pass.clouds.clone());
-        Gauges { queue: self.queue.clone(), cache, clouds, clock: self.pass.clock.clone() }
-    }
-
-    /// Runs passes, and looks at groups at rest.
-    fn work(&self, config: &Config, stop: &CancellationToken, halt: &CancellationToken) {
-        let (tasks, pass, queue) = (self.tasks.clone(), self.pass.clone(), self.queue.clone());
-        self.spawn_vital(stop, run_passes(tasks, pass, queue, config.concurrency, halt.clone()));
-        let (observations, clouds) = (self.pass.observations.clone(), self.pass.clouds.clone());
-        let looks =
-            sweep(observations, clouds, self.queue.clone(), self.pass.clock.clone(), config.observe_interval);
-        let halt = halt.clone();
-        self.spawn_vital(stop, async move {
-            halt.run_until_cancelled(looks).await;
-        });
-    }
-
-    /// Tells people when the local clock turns out to be off, and when it is right again.
-    fn tell_of_clock(&self, halt: &CancellationToken, ring: ObjectReference) {
-        let (mut skew, reporting, halt) = (self.pass.clock.skew(), self.pass.reporting.clone(), halt.clone());
-        self.tasks.spawn(halt.run_until_cancelled_owned(async move {
-            while skew.changed().await.is_ok() {
-                let off_by = skew.borrow_and_update().map(|skew| skew.as_secs_f64());
-                if let Some(seconds) = off_by {
-                    let note =
-                        format!("the local clock is {seconds:.1} s ahead of the API server's, which is used");
-                    tracing::warn!("{note}");
-                    reporting.publish_on(&ring, EventType::Warning, "ClockSkewed", &note).await;
-                } else {
-                    let note = "the local clock is right again, and used";
-                    tracing::info!("{note}");
-                    reporting.publish_on(&ring, EventType::Normal, "ClockRight", note).await;
-                }
-            }
-        }));
-    }
-
-    /// Follows the original operator's Lease. Everything is due once it is away.
-    fn look_for_original(&self, config: &Config, stop: &CancellationToken, halt: &CancellationToken) {
-        if config.ignore_original {
-            return;
-        }
-        let (client, clock, state) = (self.client.clone(), self.pass.clock.clone(), self.original.clone());
-        let (namespace, halted) = (config.namespace.clone(), halt.clone());
-        self.spawn_vital(stop, async move {
-            let follows = original::follow(client, namespace.as_deref(), clock, state);
-            halted.run_until_cancelled(follows).await;
-        });
-        let (mut seen, pass, queue) = (self.original.subscribe(), self.pass.clone(), self.queue.clone());
-        self.tasks.spawn(halt.clone().run_until_cancelled_owned(async move {
-            while seen.changed().await.is_ok() {
-                match seen.borrow_and_update().clone() {
-                    Original::Absent => {
-                        tracing::info!("the original operator is not at work");
-                        pass.cache.keys().into_iter().for_each(|key| queue.add(key));
-                    }
-                    Original::AtWork(who) => {
-                        tracing::warn!(who, "the original operator is at work: nothing is done beside it");
-                    }
-                    Original::Unknown => {}
-                }
-            }
-        }));
-    }
-
-    /// Follows the file of accounts and regions. Everything is due when it changes.
-    fn follow_places(&self, config: &Config, halt: &CancellationToken) {
-        let Some(path) = config.accounts_file.clone() else {
-            return;
-        };
-        let follows = places::follow(path, self.places.clone());
-        self.tasks.spawn(halt.clone().run_until_cancelled_owned(follows));
-        let (mut seen, pass, queue) = (self.places.subscribe(), self.pass.clone(), self.queue.clone());
-        self.tasks.spawn(halt.clone().run_until_cancelled_owned(async move {
-            while seen.changed().await.is_ok() {
-                pass.cache.change_places(seen.borrow_and_update().clone());
-                pass.cache.keys().into_iter().for_each(|key| queue.add(key));
-            }
-        }));
-    }
-
-    fn join_ring(
-        &self,
-        namespace: Option<&str>,
-        stop: &CancellationToken,
-        halt: &CancellationToken,
-    ) -> Option<RingHandle> {
-        let part = self.ring.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let RingPart { handle, shards, run, reference } = part?;
-        let opener = Opener {
-            shards,
-            client: self.client.clone(),
-            namespace: namespace.map(ToOwned::to_owned),
-            cache: self.pass.cache.clone(),
-            queue: self.queue.clone(),
-        };
-        let opens = opener.run(handle.changes());
-        let shares = budgets::share(self.pass.clouds.clone(), handle.clone());
-        self.tasks.spawn(halt.clone().run_until_cancelled_owned(shares));
-        self.tell_of_clock(halt, reference);
-        self.spawn_vital(stop, async move {
-            tokio::join!(run, opens);
-        });
-        Some(handle)
-    }
-
-    /// Spawns what a process is of no use without: if it ends, be it by a panic, so does the process.
-    fn spawn_vital(&self, stop: &CancellationToken, task: impl Future<Output = ()> + Send + 'static) {
-        let stops = stop.clone().drop_guard();
-        self.tasks.spawn(async move {
-            let _stops = stops;
-            task.await;
-        });
-    }
-
-    fn watch<K: Watched>(
-        &self,
-        namespace: Option<&str>,
-        health: &Arc<WatchHealth>,
-        gate: &Arc<Gate>,
-        (stop, halt): (&CancellationToken, &CancellationToken),
-    ) {
-        let place = (self.client.clone(), namespace.map(ToOwned::to_owned));
-        let watched =
-            watch::<K>(place, self.pass.cache.clone(), self.queue.clone(), health.clone(), gate.clone());
-        let halt = halt.clone();
-        self.spawn_vital(stop, async move {
-            halt.run_until_cancelled(watched).await;
-        });
-    }
-
-    async fn wait_for_crds(&self, namespace: Option<&str>) {
-        let waits_for = |what| self.readiness.waits_for(Some(what));
-        crds::wait_for_crds(&self.client, namespace, waits_for).await;
-    }
-
-    async fn wait_for_caches(&self) {
-        for (_, watch) in self.watches.by_name() {
-            watch.synced().await;
-        }
+    pub async fn run(self, stop: CancellationToken) {
+        self.process.run(stop).await;
     }
 }
 
-fn settings(config: &Config, places: Arc<Places>) -> Settings {
-    Settings {
-        places,
-        adoption_grace: config.adoption_grace,
-        dry_run: config.dry_run,
-        poll_shortest: config.poll.0,
-        poll_longest: config.poll.1,
-        observe_interval: config.observe_interval,
-        release_timeout: config.release_timeout,
+/// The families that the configuration names, and what runs while the process takes part in the ring.
+fn families(
+    config: &Config,
+    services: &Arc<Services>,
+    clouds: &Arc<dyn Clouds>,
+    ring: Option<&RingPart>,
+) -> Result<(Vec<Family>, Vec<Background>), StartError> {
+    let (mut families, mut beside) = (Vec::new(), Vec::<Background>::new());
+    for wanted in &config.families {
+        match wanted.name {
+            bookings::run::NAME => {
+                let bookings = bookings::run::family(services, &config.bookings, clouds.clone())?;
+                if let Some(ring) = ring {
+                    let (open, payloads) = (bookings.clouds.clone(), RingPayloads(ring.handle.clone()));
+                    beside.push(Box::new(move || budget_reports::share(open, payloads).boxed()));
+                }
+                families.push(bookings.family);
+            }
+            other => return Err(StartError::Family(other)),
+        }
     }
+    Ok((families, beside))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn measure(
+    services: &Arc<Services>,
+    families: &[Family],
+) -> Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync> {
+    let of_families: Vec<_> = families.iter().map(|family| family.measure.clone()).collect();
+    let queue = services.queue.clone();
+    Arc::new(move || {
+        ::metrics::gauge!("booking_operator_queue_depth").set(queue.depth() as f64);
+        let each: Vec<_> = of_families.iter().map(|measure| measure()).collect();
+        async move {
+            futures::future::join_all(each).await;
+        }
+        .boxed()
+    })
 }
 
 async fn wait_for_signal(stop: CancellationToken) {

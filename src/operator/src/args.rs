@@ -13,24 +13,29 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode, time
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::ArgPredicate};
 
+use crate::families::{self, FamilyInfo};
+
 pub use self::{notify::NotifyArgs, ring::RingArgs};
 use self::{
     ring::{RingFlags, ring},
-    values::{Address, double_dash, parse_address, parse_duration, parse_role, zap_filter},
+    values::{
+        Address, Families, double_dash, parse_address, parse_duration, parse_families, parse_role, zap_filter,
+    },
 };
 
 /// What to do.
-#[derive(Debug)]
 pub enum Command {
     /// Run the operator.
     Run(Box<Config>),
-    /// Print the CRDs.
-    Crds,
+    /// Print the CRDs: of one family, or of bookings and the Ring.
+    Crds(Option<String>),
 }
 
 /// The validated configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
+    /// Which families run.
+    pub families: Vec<FamilyInfo>,
     /// The namespace to work in; none means all.
     pub namespace: Option<String>,
     /// Where `/metrics` listens; none means nowhere.
@@ -39,30 +44,14 @@ pub struct Config {
     pub probe_address: Option<SocketAddr>,
     /// How to log.
     pub log: LogConfig,
-    /// Grace for what runs unbooked when a Resource is first seen.
-    pub adoption_grace: Duration,
     /// Decide and report only.
     pub dry_run: bool,
-    /// Act even beside the original operator.
-    pub ignore_original: bool,
-    /// Shortest and longest time between two looks at machines on their way.
-    pub poll: (Duration, Duration),
-    /// Time between two looks at a group that is as it should be.
-    pub observe_interval: Duration,
-    /// How long the deletion of a Resource waits for the cloud.
-    pub release_timeout: Duration,
-    /// How many passes run at once.
-    pub concurrency: usize,
     /// How long a shutdown waits for running passes.
     pub shutdown_timeout: Duration,
     /// How replicas share the work.
     pub ring: RingArgs,
-    /// The role of whoever names none; empty for the operator's own credentials.
-    pub role_arn: String,
-    /// The file that says which namespaces may use which accounts and regions.
-    pub accounts_file: Option<PathBuf>,
-    /// How people are told.
-    pub notify: NotifyArgs,
+    /// How the family of bookings is set up.
+    pub bookings: bookings::run::Config,
 }
 
 /// How to log.
@@ -115,12 +104,19 @@ enum Sub {
     /// Run the operator (what it does without a subcommand).
     Run,
     /// Print the CustomResourceDefinitions as YAML.
-    Crds,
+    Crds {
+        /// Those of one family alone: bookings or ring.
+        #[arg(long)]
+        family: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]
 #[allow(clippy::struct_field_names, reason = "a field is named after its flag")]
 struct Run {
+    /// Families of kinds to work on, divided by commas, or all. Known: bookings.
+    #[arg(long, env = "FAMILIES", default_value = "bookings", value_parser = parse_families, global = true)]
+    families: Families,
     /// Namespace to work in; empty means all.
     #[arg(long, env = "NAMESPACE", default_value = "", global = true)]
     namespace: String,
@@ -208,7 +204,7 @@ struct Original {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ParseError> {
     let cli = Cli::try_parse_from(args.into_iter().map(double_dash)).map_err(ParseError)?;
     Ok(match cli.command {
-        Some(Sub::Crds) => Command::Crds,
+        Some(Sub::Crds { family }) => Command::Crds(family),
         Some(Sub::Run) | None => Command::Run(Box::new(config(cli.run)?)),
     })
 }
@@ -218,31 +214,36 @@ fn config(run: Run) -> Result<Config, ParseError> {
     let zap_level = run.original.zap_log_level.as_deref().map(zap_filter);
     let devel = run.original.zap_devel.then(|| "debug".to_owned());
     let filter = run.log_level.or(zap_level).or(devel).unwrap_or_else(|| "info".to_owned());
+    let namespace = Some(run.namespace).filter(|namespace| !namespace.is_empty());
+    families::check(&run.families.0, run.dry_run, namespace.as_deref()).map_err(|error| refused(&error))?;
     Ok(Config {
-        namespace: Some(run.namespace).filter(|namespace| !namespace.is_empty()),
+        families: run.families.0,
+        namespace,
         metrics_address: run.metrics_bind_address.0,
         probe_address: run.health_probe_bind_address.0,
         log: LogConfig { format: run.log_format, filter },
-        adoption_grace: run.adoption_grace,
         dry_run: run.dry_run,
-        ignore_original: run.ignore_original,
-        poll: (run.poll_shortest, run.poll_longest),
-        observe_interval: run.observe_interval,
-        release_timeout: run.release_timeout,
-        concurrency: usize::from(run.concurrency),
         shutdown_timeout: run.shutdown_timeout,
         ring,
-        notify: run.notify,
-        role_arn: run.assume_role_arn,
-        accounts_file: run.accounts_file.filter(|path| !path.as_os_str().is_empty()),
+        bookings: bookings::run::Config {
+            adoption_grace: run.adoption_grace,
+            dry_run: run.dry_run,
+            ignore_predecessor: run.ignore_original,
+            poll: (run.poll_shortest, run.poll_longest),
+            observe_interval: run.observe_interval,
+            release_timeout: run.release_timeout,
+            concurrency: usize::from(run.concurrency),
+            role_arn: run.assume_role_arn,
+            accounts_file: run.accounts_file.filter(|path| !path.as_os_str().is_empty()),
+            channels: run.notify.settings(),
+        },
     })
 }
 
 /// Flags that are well formed each but do not fit together.
-fn refused(error: &dyn std::error::Error) -> ParseError {
+fn refused(why: &str) -> ParseError {
     let command = <Cli as clap::CommandFactory>::command();
-    let flags = "--lease-duration, --renew-interval, --permit-duration, --call-timeout";
-    let text = format!("{error} ({flags})");
+    let text = why.to_owned();
     ParseError(clap::Error::raw(clap::error::ErrorKind::ValueValidation, text).with_cmd(&command))
 }
 
@@ -256,19 +257,23 @@ mod tests {
         let args = std::iter::once("booking-operator").chain(args.iter().copied()).map(OsString::from);
         match parse(args) {
             Ok(Command::Run(config)) => *config,
-            other => panic!("{other:?}"),
+            Ok(Command::Crds(_)) => panic!("it is no run"),
+            Err(error) => panic!("{error:?}"),
         }
     }
 
     fn refusal(args: &[&str]) -> String {
         let args = std::iter::once("booking-operator").chain(args.iter().copied()).map(OsString::from);
-        parse(args).unwrap_err().0.to_string()
+        match parse(args) {
+            Err(error) => error.0.to_string(),
+            Ok(_) => panic!("it is accepted"),
+        }
     }
 
     #[test]
     fn without_flags_it_works_in_all_namespaces_and_keeps_the_grace() {
         let config = run(&[]);
-        assert_eq!(config.adoption_grace, Duration::from_mins(30));
+        assert_eq!(config.bookings.adoption_grace, Duration::from_mins(30));
         assert_eq!(config.metrics_address.unwrap().port(), 8080);
         assert_eq!(config.probe_address.unwrap().port(), 8081);
         assert!(!config.dry_run);
@@ -302,7 +307,7 @@ mod tests {
     #[test]
     fn of_a_flag_given_twice_the_last_counts() {
         let config = run(&["--adoption-grace=1m", "--dry-run", "--dry-run=false", "--adoption-grace=2m"]);
-        assert_eq!((config.adoption_grace, config.dry_run), (Duration::from_mins(2), false));
+        assert_eq!((config.bookings.adoption_grace, config.dry_run), (Duration::from_mins(2), false));
     }
 
     #[test]
@@ -313,7 +318,7 @@ mod tests {
     #[test]
     fn durations_are_read_as_people_write_them() {
         for (text, seconds) in [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("0s", 0)] {
-            assert_eq!(run(&["--adoption-grace", text]).adoption_grace.as_secs(), seconds, "{text}");
+            assert_eq!(run(&["--adoption-grace", text]).bookings.adoption_grace.as_secs(), seconds, "{text}");
         }
     }
 

@@ -1,25 +1,17 @@
-//! The booking operator: what runs the decisions of `booking-core` against a cluster and a cloud.
+//! The booking operator: the binary that runs families of kinds.
 //!
-//! | module | what is there |
+//! | module | what it does |
 //! |---|---|
-//! | [`app`] | the one file that names every part and wires them |
+//! | [`app`] | wires the process: the one file that names every part |
+//! | [`families`] | the families that this binary has |
 //! | [`args`] | command line and environment, turned once into a validated [`args::Config`] |
-//! | [`clock`] | the time |
-//! | [`controller`] | watch, queue, pass |
-//! | [`original`] | whether the original operator is still at work |
-//! | [`crds`] | the CRDs: printed, and waited for |
-//! | [`share`] | a process's share of the work |
-//! | [`telemetry`] | logs, metrics, probes |
+//! | [`crds`] | prints the CRDs |
+//! | [`ring_membership`] | the process's part in the ring |
+//! | [`telemetry`] | logs and metrics |
 
 pub mod app;
 pub mod args;
-mod budgets;
-pub mod clock;
-pub mod clouds;
-pub mod controller;
 pub mod crds;
-pub mod notify;
-pub mod original;
-pub mod places;
-pub mod share;
+pub mod families;
+pub mod ring_membership;
 pub mod telemetry;

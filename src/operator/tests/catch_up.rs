@@ -6,58 +6,48 @@ mod common;
 
 use std::sync::Arc;
 
-use booking_api::Booking;
-use booking_core::Places;
-use booking_operator::controller::{
+use booking_runtime::{
     Key,
-    cache::{Cache, number},
-    catch_up::{CatchUp, Way},
     queue::WorkQueue,
+    store::version::number,
+    watch::catch_up::{CatchUp, Way},
+};
+use bookings::{
+    decide::locations::Locations,
+    run::objects::{GROUP, Objects},
 };
 use common::{World, the_hour};
-use jiff::Timestamp;
 use kube::ResourceExt;
 
 /// A cache that knows two Bookings, and whose watch has told of both.
 struct Known {
     world: World,
-    cache: Cache,
+    objects: Objects,
     queue: WorkQueue,
 }
 
 impl Known {
     async fn new(name: &str) -> Self {
-        let (world, places) = (World::without_operator(name).await, Arc::new(Places::default()));
-        let known = Self { world, cache: Cache::new(places), queue: WorkQueue::default() };
+        let (world, locations) = (World::without_operator(name).await, Arc::new(Locations::default()));
+        let known = Self { world, objects: Objects::new(locations), queue: WorkQueue::default() };
         for booking in ["changes", "goes"] {
             let booking = known.world.book(booking, "web", "ann", the_hour()).await;
-            known.cache.has_watched::<Booking>(0, number(booking.resource_version().as_deref()));
-            known.cache.saw(booking);
+            known.objects.bookings.has_watched(0, number(booking.resource_version().as_deref()));
+            known.objects.bookings.saw(&booking);
         }
         known
     }
 
     async fn catch_up(&self) -> Way {
-        let Self { cache, queue, world } = self;
-        CatchUp { client: &world.client, namespace: None, cache, queue, list_max: 0 }
-            .kind::<Booking>()
-            .await
-            .unwrap()
+        let Self { objects, queue, world } = self;
+        let by = CatchUp { client: &world.client, namespace: None, queue, list_max: 0 };
+        by.table(&objects.bookings).await.unwrap()
     }
 
     /// What is known: names, and for whom they are.
     fn names(&self) -> Vec<String> {
-        let key = Key::of_booking(&Booking {
-            metadata: kube::api::ObjectMeta {
-                namespace: Some(self.world.namespace.clone()),
-                ..Default::default()
-            },
-            ..Booking::new(
-                "",
-                booking_api::BookingSpec { resource_name: Some("web".into()), ..Default::default() },
-            )
-        });
-        let bookings = self.cache.snapshot(&key, Timestamp::UNIX_EPOCH).bookings;
+        let key = Key::new(GROUP, self.world.namespace.clone(), "web");
+        let bookings = self.objects.bookings.of_key(&key);
         bookings
             .iter()
             .map(|it| format!("{} {}", it.name_any(), it.spec.end_at.as_deref().unwrap_or_default()))
@@ -92,7 +82,7 @@ async fn what_happened_since_the_last_event_is_told_by_a_watch_without_a_list() 
 async fn where_nobody_knows_any_more_what_happened_since_everything_is_listed() {
     // given a cache whose watch has told nothing for longer than the API server remembers
     let known = Known::new("listed").await;
-    known.cache.has_watched::<Booking>(0, 1);
+    known.objects.bookings.has_watched(0, 1);
     known.world.delete_booking("goes").await;
     known.world.book("new", "web", "ann", the_hour()).await;
     // when it is brought up to the present

@@ -6,11 +6,11 @@ mod common;
 
 use std::sync::Arc;
 
-use booking_api::BookingScheduler;
+use bookings::api::BookingScheduler;
 use common::{
     World, aws,
     crash::{CrashPoint, CrashingClouds, Side, crashing_client},
-    in_ms, state_word,
+    in_ms, soon, state_word,
 };
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -38,10 +38,10 @@ async fn life_with_crash(at: Option<(usize, Side)>) -> usize {
     let stop = CancellationToken::new();
     world.run_operator(client, Arc::new(clouds), &[], stop.clone());
     world.resource("web", "web").await;
-    let (start, end) = (in_ms(1_500), in_ms(4_500));
+    let (start, end) = (soon(1_500), soon(6_000));
     world.book("b", "web", "ann", (start, end)).await;
     if at.is_some() {
-        tokio::time::timeout(common::PATIENCE, point.crashed.cancelled()).await.expect("reaches the crash");
+        tokio::time::timeout(common::patience(), point.crashed.cancelled()).await.expect("reaches the crash");
         world.start_operator(&[]);
     }
     let finished = world.booking_when("b", "finished", |booking| state_word(booking) == "FINISHED").await;
@@ -104,7 +104,7 @@ async fn schedule_with_crash(at: Option<(usize, Side)>) -> usize {
     schedulers.patch_status("often", &PatchParams::default(), &next).await.unwrap();
     world.run_operator(client, Arc::new(clouds), &[], stop.clone());
     if at.is_some() {
-        tokio::time::timeout(common::PATIENCE, point.crashed.cancelled()).await.expect("reaches the crash");
+        tokio::time::timeout(common::patience(), point.crashed.cancelled()).await.expect("reaches the crash");
         world.start_operator(&[]);
     }
     // when everything up to now is dealt with
@@ -115,7 +115,7 @@ async fn schedule_with_crash(at: Option<(usize, Side)>) -> usize {
         caught_up.is_some_and(|to| to.parse::<Timestamp>().unwrap() >= now)
     };
     let waits = await_condition(schedulers.clone(), "often", has_caught_up);
-    tokio::time::timeout(common::PATIENCE, waits).await.expect("catches up").unwrap();
+    tokio::time::timeout(common::patience(), waits).await.expect("catches up").unwrap();
     stop.cancel();
     // then each occurrence has one Booking
     let bookings = world.bookings().list(&ListParams::default()).await.unwrap().items;

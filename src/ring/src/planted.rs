@@ -77,4 +77,4 @@ impl Bug {
     ];
 }
 
-booking_planted::switch!(Bug);
+booking_decision::switch!(Bug);

@@ -1,17 +1,25 @@
-//! `with-control-plane [--] COMMAND ARGUMENTS…`: runs a command beside a control plane of its own.
+//! `with-control-plane [--busy N] [--] COMMAND ARGUMENTS…`: runs a command beside a control plane of its own.
 //!
 //! The command finds it through `BOOKING_TESTBED_KUBECONFIG` and `KUBECONFIG`; its exit status is
 //! passed on. Everything is taken down at its end, at Ctrl-C or TERM, and also when this program
 //! itself is killed.
+//!
+//! With `--busy N` as many threads of this program spin while the command runs, and the command has more patience
+//! (`TEST_PATIENCE`). A thread ends with its process, however that ends.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
+use std::hint::spin_loop;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use testbed::control_plane::{ControlPlane, ControlPlaneError, KUBECONFIG_VARIABLE};
+use testbed::patience::{self, PATIENCE_VARIABLE};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,13 +32,11 @@ const CANNOT_RUN: u8 = 125;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mut arguments = env::args_os().skip(1).peekable();
-    arguments.next_if(|argument| argument == "--");
-    let Some(program) = arguments.next() else {
-        eprintln!("usage: with-control-plane [--] COMMAND ARGUMENTS…");
+    let Some(order) = Order::read(env::args_os().skip(1)) else {
+        eprintln!("usage: with-control-plane [--busy 0..255] [--] COMMAND ARGUMENTS…");
         return ExitCode::from(CANNOT_RUN);
     };
-    match run(&program, arguments.collect()).await {
+    match run(&order).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("with-control-plane: {error}");
@@ -39,7 +45,51 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(program: &OsStr, arguments: Vec<OsString>) -> Result<u8, Box<dyn std::error::Error>> {
+/// What the command line asks for.
+struct Order {
+    busy: u8,
+    program: OsString,
+    arguments: Vec<OsString>,
+}
+
+impl Order {
+    /// `None` if it asks for nothing that can be done.
+    fn read(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
+        let mut arguments = arguments.peekable();
+        let busy = match arguments.next_if(|argument| argument == "--busy") {
+            Some(_) => arguments.next()?.to_str()?.parse().ok()?,
+            None => 0,
+        };
+        arguments.next_if(|argument| argument == "--");
+        Some(Self { busy, program: arguments.next()?, arguments: arguments.collect() })
+    }
+}
+
+/// Threads that spin until this value is dropped.
+struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    fn start(count: u8) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        for _ in 0..count {
+            let is_over = is_over.clone();
+            thread::spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    spin_loop();
+                }
+            });
+        }
+        Self(is_over)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn run(order: &Order) -> Result<u8, Box<dyn std::error::Error>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let control_plane = tokio::select! {
@@ -48,23 +98,35 @@ async fn run(program: &OsStr, arguments: Vec<OsString>) -> Result<u8, Box<dyn st
         _ = terminate.recv() => return Ok(exit_code_of_signal(Signal::TERM)),
     };
     announce(&control_plane).await?;
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env(KUBECONFIG_VARIABLE, control_plane.kubeconfig())
-        .env("KUBECONFIG", control_plane.kubeconfig())
-        .kill_on_drop(true);
-    if let Some(path) = path_with_kubectl(&control_plane) {
-        command.env("PATH", path);
-    }
-    let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+    let mut child = command(order, &control_plane)
+        .spawn()
+        .map_err(|error| format!("{}: {error}", order.program.display()))?;
+    let busy = Busy::start(order.busy);
     let code = tokio::select! {
         status = child.wait() => exit_code(status?),
         _ = interrupt.recv() => end(&mut child, Signal::INT).await?,
         _ = terminate.recv() => end(&mut child, Signal::TERM).await?,
     };
+    drop(busy);
     control_plane.stop().await;
     Ok(code)
+}
+
+/// The command, with what it is told of the world that it runs in.
+fn command(order: &Order, control_plane: &ControlPlane) -> Command {
+    let mut command = Command::new(&order.program);
+    command
+        .args(&order.arguments)
+        .env(KUBECONFIG_VARIABLE, control_plane.kubeconfig())
+        .env("KUBECONFIG", control_plane.kubeconfig())
+        .kill_on_drop(true);
+    if order.busy > 0 {
+        command.env(PATIENCE_VARIABLE, patience::beside(order.busy).to_string());
+    }
+    if let Some(path) = path_with_kubectl(control_plane) {
+        command.env("PATH", path);
+    }
+    command
 }
 
 /// One line for people and for tests: where it is, and which processes it is.

@@ -8,18 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::ControlPlaneError;
+use super::variables::ASSETS_VARIABLE;
+use super::versions::{ETCD_VERSION, KUBERNETES_VERSION};
 use super::{build, published};
 use crate::cache_dir::{self, executable, on_path, variable};
-
-/// The Kubernetes version that is built; the same as in `control-plane/kubernetes/go.mod`.
-pub const KUBERNETES_VERSION: &str = "v1.36.3";
-
-/// The etcd version that is built; the same as in `control-plane/etcd/go.mod`.
-pub const ETCD_VERSION: &str = "v3.6.16";
-
-/// Names a directory with etcd, kube-apiserver and kubectl; the usual variable of Kubernetes' own
-/// test tools.
-pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
 /// The programs of a control plane.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::binaries::KUBERNETES_VERSION;
+use super::versions::KUBERNETES_VERSION;
 use crate::cache_dir::{executable, put, run, say, staging};
 use crate::guard::GuardedCommand;
 
@@ -140,7 +140,7 @@ fn kubernetes_flags() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ETCD_VERSION;
+    use super::super::versions::ETCD_VERSION;
     use super::*;
 
     #[test]

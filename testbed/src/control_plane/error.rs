@@ -77,7 +77,10 @@ pub enum ControlPlaneError {
     },
     /// The control plane was started by somebody else, so its processes cannot be stopped from
     /// here.
-    #[error("the control plane named by {} is not ours to stop or start", super::KUBECONFIG_VARIABLE)]
+    #[error(
+        "the control plane named by {} is not ours to stop or start",
+        super::variables::KUBECONFIG_VARIABLE
+    )]
     NotOurs,
     /// No kubectl was found, neither beside kube-apiserver nor on PATH.
     #[error("no kubectl beside kube-apiserver and none on PATH")]

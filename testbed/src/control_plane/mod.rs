@@ -8,30 +8,32 @@ mod binaries;
 mod build;
 mod certs;
 mod error;
+mod kubeconfig;
 mod namespace;
 mod published;
 mod server;
 mod store;
+mod variables;
+mod versions;
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::Client;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
-pub use binaries::{ASSETS_VARIABLE, Binaries, ETCD_VERSION, KUBERNETES_VERSION, NodeBinaries};
+pub use binaries::{Binaries, NodeBinaries};
 pub use error::ControlPlaneError;
+use kubeconfig::read_kubeconfig;
 pub use namespace::{finalize_namespace, terminate_namespace, test_namespace};
-pub use server::AUDIT_POLICY;
 use server::Server;
+pub use server::{AUDIT_POLICY, Pids};
 pub use store::{Store, StoreError};
+pub use variables::{ASSETS_VARIABLE, KUBECONFIG_VARIABLE};
+pub use versions::{ETCD_VERSION, KUBERNETES_VERSION};
 
 use crate::cache_dir::on_path;
-
-/// Names the kubeconfig of a control plane that is already running, for [`ControlPlane::shared`].
-pub const KUBECONFIG_VARIABLE: &str = "BOOKING_TESTBED_KUBECONFIG";
 
 /// How often the whole start is tried when another process took a port that had just been free.
 const START_ATTEMPTS: usize = 3;
@@ -229,18 +231,3 @@ impl ControlPlane {
 /// A copy of etcd's data; it is removed with this value.
 #[derive(Debug)]
 pub struct Snapshot(tempfile::TempDir);
-
-/// The process ids of a control plane.
-#[derive(Clone, Copy, Debug)]
-pub struct Pids {
-    /// etcd's.
-    pub etcd: i32,
-    /// kube-apiserver's, unless it is stopped.
-    pub kube_apiserver: Option<i32>,
-}
-
-async fn read_kubeconfig(path: &Path) -> Result<kube::Config, ControlPlaneError> {
-    let error = |source| ControlPlaneError::Kubeconfig { path: path.to_owned(), source: Box::new(source) };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(error)?;
-    kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(error)
-}

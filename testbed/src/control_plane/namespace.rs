@@ -9,6 +9,7 @@ use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams
 use kube::{Api, Client, ResourceExt};
 
 use super::error::ControlPlaneError;
+use crate::patience::patient;
 
 /// How long objects may take to go, once deleted: their finalizers wait for whoever set them.
 const GONE_LIMIT: Duration = Duration::from_mins(1);
@@ -71,11 +72,11 @@ async fn wait_until_gone(
     namespace: &str,
     kind: &ApiResource,
 ) -> Result<(), ControlPlaneError> {
-    let started = Instant::now();
+    let (started, limit) = (Instant::now(), patient(GONE_LIMIT));
     while !objects.list_metadata(&ListParams::default().limit(1)).await?.items.is_empty() {
-        if started.elapsed() >= GONE_LIMIT {
+        if started.elapsed() >= limit {
             let (kind, namespace) = (kind.kind.clone(), namespace.to_owned());
-            return Err(ControlPlaneError::StillThere { kind, namespace, limit: GONE_LIMIT });
+            return Err(ControlPlaneError::StillThere { kind, namespace, limit });
         }
         tokio::time::sleep(GONE_POLL).await;
     }

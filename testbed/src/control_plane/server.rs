@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use super::binaries::Binaries;
 use super::certs::Credentials;
 use super::error::ControlPlaneError;
-use super::{Pids, read_kubeconfig};
+use super::kubeconfig::read_kubeconfig;
 use crate::guard::{Guarded, GuardedCommand, log_tail};
+use crate::patience::patient;
 use crate::ports::free_port;
 use crate::tls::write_private;
 
@@ -47,6 +48,15 @@ const API_SERVER: &str = "kube-apiserver";
 
 /// How many lines of a log an error shows.
 const TAIL: usize = 20;
+
+/// The process ids of a control plane.
+#[derive(Clone, Copy, Debug)]
+pub struct Pids {
+    /// etcd's.
+    pub etcd: i32,
+    /// kube-apiserver's, unless it is stopped.
+    pub kube_apiserver: Option<i32>,
+}
 
 /// The running programs, and the directory with everything of theirs.
 #[derive(Debug)]
@@ -208,7 +218,8 @@ impl Server {
     where
         F: Future<Output = Result<(), String>>,
     {
-        let deadline = Instant::now() + READY_LIMIT;
+        let limit = patient(READY_LIMIT);
+        let deadline = Instant::now() + limit;
         loop {
             // A bound of its own, because a connection that is accepted need not be answered.
             let answer = tokio::time::timeout_at(deadline, ready()).await;
@@ -220,7 +231,7 @@ impl Server {
             self.still_running()?;
             if Instant::now() >= deadline {
                 let log = log_tail(&log_file(&self.directory, program), TAIL);
-                return Err(ControlPlaneError::NotReady { program, limit: READY_LIMIT, last, log });
+                return Err(ControlPlaneError::NotReady { program, limit, last, log });
             }
             tokio::time::sleep(READY_POLL).await;
         }

@@ -8,9 +8,10 @@ use super::error::ApiError;
 use super::filter::{Filter, RawFilter};
 use super::index::{Candidates, ScopeIndex, Slot};
 use super::instance::{Instance, Seen};
+use super::mix::mix;
 use super::model::{InstanceState, Scope};
 use super::time::SimTime;
-use super::world::{World, mix};
+use super::world::World;
 
 /// As documented for `DescribeInstances`.
 const MAX_DESCRIBED_IDS: usize = 1_000;
@@ -103,7 +104,7 @@ impl World {
             self.find_room(now, &slots)?;
         }
         if dry_run {
-            return Err(would_have_succeeded());
+            return Err(ApiError::would_have_succeeded());
         }
         for (slot, change) in slots.into_iter().zip(&changes) {
             if change.previous != change.current {
@@ -239,10 +240,6 @@ impl<'a> Listing<'a> {
         self.next = slot + 1;
         Some(slot)
     }
-}
-
-pub(crate) fn would_have_succeeded() -> ApiError {
-    ApiError::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
 }
 
 /// A token only continues the listing that it came from.

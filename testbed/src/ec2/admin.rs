@@ -7,71 +7,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
 
+use super::admin_json::{Advance, ChangeTags, Failure, FaultId, Ids, SetAccount, SetFallsBack, SetState};
 use super::call_log::{CallPage, CallQuery};
 use super::error::AdminError;
 use super::faults::{FaultRule, FaultView};
 use super::handle::{ClockView, Ec2World};
-use super::model::{
-    AddInstances, FallsBack, InstanceQuery, InstanceState, InstanceView, Settings, SettingsPatch,
-    StateReason, Tags,
-};
+use super::model::{AddInstances, InstanceQuery, InstanceView, Settings, SettingsPatch};
 use crate::{rds, sts};
-
-/// Ids of instances.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Ids {
-    pub(crate) ids: Vec<String>,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ChangeTags {
-    pub(crate) ids: Vec<String>,
-    pub(crate) set: Tags,
-    pub(crate) remove: Vec<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SetState {
-    pub(crate) ids: Vec<String>,
-    pub(crate) state: InstanceState,
-    #[serde(default)]
-    pub(crate) reason: Option<StateReason>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SetFallsBack {
-    pub(crate) ids: Vec<String>,
-    #[serde(default)]
-    pub(crate) falls_back: Option<FallsBack>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SetAccount {
-    pub(crate) account: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Advance {
-    pub(crate) ms: u64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct FaultId {
-    pub(crate) id: u64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Failure {
-    pub(crate) error: String,
-}
 
 pub(crate) fn routes(world: Ec2World) -> Router {
     Router::new()

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::admin::{Advance, ChangeTags, Failure, FaultId, Ids, SetAccount, SetFallsBack, SetState};
+use super::admin_json::{Advance, ChangeTags, Failure, FaultId, Ids, SetAccount, SetFallsBack, SetState};
 use super::call_log::{CallPage, CallQuery};
 use super::faults::{FaultRule, FaultView};
 use super::handle::ClockView;
@@ -15,6 +15,7 @@ use super::model::{
     AddInstances, FallsBack, InstanceQuery, InstanceState, InstanceView, Settings, SettingsPatch,
     StateReason, Tags,
 };
+use crate::patience::patient;
 
 /// Much longer than any administrative operation takes.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -48,7 +49,7 @@ type Answer<T> = Result<T, AdminClientError>;
 impl Ec2AdminClient {
     /// For the simulator at `url`.
     pub fn new(url: &str) -> Answer<Self> {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+        let http = reqwest::Client::builder().timeout(patient(TIMEOUT)).no_proxy().build()?;
         Ok(Self { url: url.trim_end_matches('/').to_owned(), http })
     }
 

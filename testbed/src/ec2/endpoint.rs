@@ -9,9 +9,10 @@ use super::error::ApiError;
 use super::faults::{Plan, Spoiled};
 use super::handle::{Core, Ec2World};
 use super::model::Scope;
+use super::request::Request;
 use super::service::Service;
 use super::time::SimTime;
-use super::wire::{Call, Request};
+use super::wire::Call;
 use super::xml;
 use crate::{rds, sts};
 
@@ -134,7 +135,7 @@ fn carry_out(
             let as_of = cloud.describe_as_of(now, number);
             let page = cloud.describe(as_of, &scope, &describe)?;
             if call.dry_run {
-                return Err(super::actions::would_have_succeeded());
+                return Err(ApiError::would_have_succeeded());
             }
             Outcome::Page(page)
         }

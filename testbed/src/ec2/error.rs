@@ -56,6 +56,11 @@ impl ApiError {
         };
         Self::new("IncorrectInstanceState", message)
     }
+
+    /// The answer to a dry run of a call that is right.
+    pub(crate) fn would_have_succeeded() -> Self {
+        Self::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+    }
 }
 
 /// 503: come back later. 500: the server's fault, among which EC2 counts a lack of capacity. 403: who are you. 404:

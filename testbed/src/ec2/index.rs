@@ -120,4 +120,9 @@ impl ScopeIndex {
     pub(crate) fn tag_values(&self, key: &str) -> usize {
         self.tags.get(key).map_or(0, BTreeMap::len)
     }
+
+    /// How many instances a describe with these filters looks at.
+    pub(crate) fn looked_at(&self, filters: &[super::filter::RawFilter]) -> usize {
+        Filter::parse_all(filters).map_or(usize::MAX, |filters| self.candidates(&filters).len())
+    }
 }

@@ -16,6 +16,7 @@
 
 pub(crate) mod actions;
 mod admin;
+mod admin_json;
 mod admission;
 mod buckets;
 mod call_log;
@@ -27,14 +28,18 @@ mod filter;
 pub(crate) mod handle;
 mod index;
 mod instance;
+pub(crate) mod mix;
 mod model;
+pub(crate) mod params;
+mod request;
 mod server;
 mod service;
-pub(crate) mod tagging;
+mod tagging;
+pub(crate) mod text;
 mod time;
 mod versions;
-pub(crate) mod wire;
-pub(crate) mod world;
+mod wire;
+mod world;
 pub(crate) mod xml;
 
 #[cfg(test)]

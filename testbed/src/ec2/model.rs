@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::time::SimTime;
 
+/// The one version of EC2's API that is served.
+pub(crate) const API_VERSION: &str = "2016-11-15";
 /// The account of callers that no entry of the account map names.
 pub const DEFAULT_ACCOUNT: &str = "000000000000";
 /// The region of instances that are added without one.

@@ -1,7 +1,9 @@
 //! The services behind the one port, and what differs between them in every answer.
 
 use super::error::ApiError;
-use super::wire::{API_VERSION, Params, Request};
+use super::model::API_VERSION;
+use super::params::Params;
+use super::request::Request;
 use super::xml;
 use crate::{rds, sts};
 

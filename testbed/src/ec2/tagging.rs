@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::actions::would_have_succeeded;
 use super::error::{AdminError, ApiError};
 use super::index::Slot;
 use super::model::{Scope, Tags};
+use super::text::check_text;
 use super::time::SimTime;
 use super::world::World;
 
@@ -65,7 +65,7 @@ impl World {
             return Err(ApiError::new("TagLimitExceeded", message));
         }
         if dry_run {
-            return Err(would_have_succeeded());
+            return Err(ApiError::would_have_succeeded());
         }
         for (slot, tags) in after {
             self.retag(now, slot, tags);
@@ -184,20 +184,4 @@ fn check_arguments(call: TagCall, arguments: &[TagArgument]) -> Result<(), ApiEr
         }
     }
     Ok(())
-}
-
-/// Refuses the characters that XML can't carry.
-pub(crate) fn check_text(text: &str) -> Result<(), ApiError> {
-    match text.chars().find(|c| !is_xml_char(*c)) {
-        Some(c) => {
-            let message = format!("Tags can't contain the character U+{:04X}", u32::from(c));
-            Err(ApiError::invalid_value(message))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Whether XML 1.0 can carry the character, even escaped.
-pub(crate) fn is_xml_char(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }

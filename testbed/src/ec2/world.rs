@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::error::{AdminError, ApiError};
 use super::index::{ScopeIndex, Slot};
 use super::instance::{Instance, phase_of, shut_down_by_user};
+use super::mix::mix;
 use super::model::{
     AddInstances, InstanceQuery, InstanceState, InstanceView, Scope, Settings, StateReason, Tags,
 };
-use super::tagging::check_text;
+use super::text::check_text;
 use super::time::SimTime;
 use super::versions::Versions;
 
@@ -251,12 +252,4 @@ pub(crate) fn is_well_formed(id: &str) -> bool {
     id.strip_prefix("i-").is_some_and(|digits| {
         matches!(digits.len(), 8 | 17) && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     })
-}
-
-/// The finalizer of the `SplitMix64` generator: a bijection that spreads consecutive numbers.
-pub(crate) fn mix(n: u64) -> u64 {
-    let mut z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

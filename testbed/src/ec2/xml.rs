@@ -3,10 +3,9 @@
 use super::actions::{Page, StateChange};
 use super::error::ApiError;
 use super::instance::Seen;
-use super::model::InstanceState;
-use super::tagging::is_xml_char;
-use super::wire::API_VERSION;
-use super::world::mix;
+use super::mix::mix;
+use super::model::{API_VERSION, InstanceState};
+use super::text::is_xml_char;
 
 /// Writes elements; text is escaped.
 pub(crate) struct Xml(String);

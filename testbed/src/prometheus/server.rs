@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::program;
 use crate::guard::{Guarded, GuardedCommand};
+use crate::patience::patient;
 use crate::ports::free_port;
 
 /// How long it may take until it answers.
@@ -71,7 +72,7 @@ impl Prometheus {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let answered = tokio::time::timeout(LIMIT, asked).await;
+        let answered = tokio::time::timeout(patient(LIMIT), asked).await;
         answered.map_err(|_| format!("Prometheus is not ready: {}", self.process.log_tail(10)))
     }
 

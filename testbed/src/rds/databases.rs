@@ -6,7 +6,7 @@ use super::arn::{Arn, Kind, is_identifier};
 use super::life::{AVAILABLE, Life, STARTING, STOPPED, STOPPING};
 use super::model::{AddDbCluster, AddDbInstance, DbClusterView, DbInstanceView};
 use crate::ec2::actions::Power;
-use crate::ec2::tagging::check_text;
+use crate::ec2::text::check_text;
 use crate::ec2::{AdminError, ApiError, Scope, Settings, SimTime, Tags};
 
 #[derive(Debug, Default)]

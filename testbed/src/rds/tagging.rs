@@ -2,7 +2,7 @@
 
 use super::arn::Arn;
 use super::databases::{Databases, not_found};
-use crate::ec2::tagging::check_text;
+use crate::ec2::text::check_text;
 use crate::ec2::{AdminError, ApiError, Scope, TagArgument, Tags};
 
 /// The limits of RDS: tags of a database (reserved ones don't count), characters of a key and of a value.

@@ -4,7 +4,7 @@ use super::actions::Request;
 use super::arn::{Kind, is_identifier};
 use super::describe::Describe;
 use crate::ec2::actions::Power;
-use crate::ec2::wire::Params;
+use crate::ec2::params::Params;
 use crate::ec2::{ApiError, RawFilter, TagArgument};
 
 /// The one version of the API that is served.

@@ -9,7 +9,7 @@ use tokio::net::UnixListener;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::ReceivedMail;
+use super::mail::ReceivedMail;
 
 /// Something that the server has to do, and who waits for it to be done.
 #[derive(Debug)]

@@ -5,21 +5,23 @@
 
 mod control;
 mod error;
+mod mail;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::control::{Connection, Order};
 pub use self::error::SmtpError;
+pub use self::mail::ReceivedMail;
 use crate::guard::{Guarded, GuardedCommand};
+use crate::patience::patient;
 use crate::ports::free_port;
 use crate::python::Environment;
 use crate::tls::{LocalServer, write_private};
@@ -92,42 +94,6 @@ pub struct SmtpConfig {
     pub greylisted: Vec<String>,
     /// How long a sender waits for the answer to a message that is taken, in milliseconds.
     pub slow_ms: u64,
-}
-
-/// A message that the server took.
-#[derive(Debug, Clone, Deserialize)]
-pub struct ReceivedMail {
-    /// The sender by the envelope.
-    pub envelope_from: String,
-    /// The recipients by the envelope: those that were not refused.
-    pub recipients: Vec<String>,
-    /// The message as it came; bytes that are not UTF-8 are question marks.
-    pub raw: String,
-    /// When it was taken.
-    pub accepted_at: Timestamp,
-    /// Whether it came through TLS.
-    pub tls: bool,
-    /// Who had logged in.
-    pub auth_user: Option<String>,
-    /// The header's Subject, decoded.
-    pub subject: Option<String>,
-    /// The header's To, decoded.
-    pub to: Option<String>,
-    /// The header's From, decoded.
-    pub from: Option<String>,
-    /// The header's Message-ID.
-    pub message_id: Option<String>,
-    /// The text, decoded, with `\n` at the ends of lines: the plain one if there are several.
-    pub body: String,
-    headers: Vec<(String, String)>,
-}
-
-impl ReceivedMail {
-    /// The decoded value of the first header field of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let mut fields = self.headers.iter();
-        fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
 }
 
 /// A running mail server. It ends with this value, or with this process, however that ends.
@@ -254,10 +220,11 @@ impl SmtpServer {
         // From here on the guard removes it, even if this process is killed.
         let _ = temporary.keep();
         let log = || process.log_tail(TAIL);
+        let limit = patient(READY_LIMIT);
         let connection = tokio::select! {
-            made = tokio::time::timeout(READY_LIMIT, Connection::accept(&control)) => match made {
+            made = tokio::time::timeout(limit, Connection::accept(&control)) => match made {
                 Ok(made) => made.map_err(|_| SmtpError::Ended { log: log() })?,
-                Err(_) => return Err(SmtpError::NotReady { limit: READY_LIMIT, log: log() }),
+                Err(_) => return Err(SmtpError::NotReady { limit, log: log() }),
             },
             _ = process.wait() => return Err(SmtpError::Ended { log: log() }),
         };
@@ -273,7 +240,7 @@ impl SmtpServer {
             self.orders.send(Order { what, done }).await.ok()?;
             outcome.await.ok()
         };
-        match tokio::time::timeout(ORDER_LIMIT, given).await {
+        match tokio::time::timeout(patient(ORDER_LIMIT), given).await {
             Ok(Some(outcome)) => outcome.map_err(SmtpError::Order),
             Ok(None) | Err(_) => Err(self.gone()),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::ec2::world::mix;
+use crate::ec2::mix::mix;
 use crate::ec2::{AdminError, ApiError, SimTime};
 
 /// What an `AssumeRole` asks for.

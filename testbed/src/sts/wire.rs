@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::roles::{Answer, Assume, Assumed, account_and_role};
-use crate::ec2::wire::Params;
+use crate::ec2::params::Params;
 use crate::ec2::xml::wrapped;
 use crate::ec2::{ApiError, CallFacts};
 

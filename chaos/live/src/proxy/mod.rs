@@ -58,6 +58,8 @@ pub(crate) enum Mode {
 /// What has passed since the proxy's start.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
+    /// Requests that have come in, whether they were passed on or not.
+    taken: AtomicU64,
     writes: AtomicU64,
     reads: AtomicU64,
     watches: AtomicU64,
@@ -247,6 +249,7 @@ impl Link {
             if let Some(last) = requests.last() {
                 self.watch.store(*last == Request::Watch, Ordering::Relaxed);
             }
+            self.traffic.taken.fetch_add(requests.len() as u64, Ordering::Relaxed);
             self.pass(way).await;
             for request in requests {
                 self.traffic.count(request);

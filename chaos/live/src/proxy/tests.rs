@@ -7,13 +7,20 @@ use kube::{
     api::{PostParams, WatchParams},
     core::WatchEvent,
 };
-use testbed::control_plane::{ControlPlane, test_namespace};
+use testbed::{
+    control_plane::{ControlPlane, test_namespace},
+    patience::patient,
+};
 
 use super::*;
 
-/// Longer than a request takes, shorter than anybody waits.
+/// How long a test looks on while nothing may happen.
 const MOMENT: Duration = Duration::from_millis(700);
-const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a test waits for anything.
+fn patience() -> Duration {
+    patient(Duration::from_secs(20))
+}
 
 /// The same objects, past the proxy and through it.
 async fn both(control_plane: &ControlPlane) -> (Proxy, Api<ConfigMap>, Api<ConfigMap>) {
@@ -30,8 +37,14 @@ async fn create(api: &Api<ConfigMap>, name: &str) {
     api.create(&PostParams::default(), &map).await.unwrap();
 }
 
+/// Somebody who sends it and waits for the answer.
+fn sends(api: &Api<ConfigMap>, name: &'static str) -> JoinHandle<()> {
+    let api = api.clone();
+    tokio::spawn(async move { create(&api, name).await })
+}
+
 async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while !is().await {
         assert!(Instant::now() < deadline, "never: {what}");
         sleep(Duration::from_millis(20)).await;
@@ -47,7 +60,10 @@ async fn requests_that_are_held_arrive_when_the_fault_is_over_though_their_sende
     assert!(proxy.traffic().writes.load(Ordering::Relaxed) == 1);
     // when requests are held
     proxy.set(Mode::Hold { requests: true, replies: false });
-    assert!(timeout(MOMENT, create(&through, "held")).await.is_err());
+    let (taken, mut sent) = (|| proxy.traffic().taken.load(Ordering::Relaxed), sends(&through, "held"));
+    eventually("sent", async || taken() == 2).await;
+    assert!(timeout(MOMENT, &mut sent).await.is_err());
+    sent.abort();
     assert!(past.get_opt("held").await.unwrap().is_none());
     // then it arrives afterwards
     proxy.set(Mode::Pass);
@@ -60,8 +76,9 @@ async fn requests_whose_replies_are_held_take_effect() {
     let (proxy, past, through) = both(control_plane).await;
     create(&through, "before").await;
     proxy.set(Mode::Hold { requests: false, replies: true });
-    assert!(timeout(MOMENT, create(&through, "unanswered")).await.is_err());
+    let sent = sends(&through, "unanswered");
     eventually("unanswered", async || past.get_opt("unanswered").await.unwrap().is_some()).await;
+    assert!(timeout(MOMENT, sent).await.is_err());
 }
 
 #[tokio::test]
@@ -78,14 +95,14 @@ async fn stalled_watches_stand_still_while_writes_pass() {
         }
     };
     create(&past, "a").await;
-    assert_eq!(timeout(PATIENCE, seen()).await.unwrap(), "a");
+    assert_eq!(timeout(patience(), seen()).await.unwrap(), "a");
     // when watches stand still
     proxy.set(Mode::StallWatches);
-    timeout(PATIENCE, create(&through, "b")).await.unwrap();
+    timeout(patience(), create(&through, "b")).await.unwrap();
     assert!(timeout(MOMENT, seen()).await.is_err());
     // then it is shown afterwards
     proxy.set(Mode::Pass);
-    assert_eq!(timeout(PATIENCE, seen()).await.unwrap(), "b");
+    assert_eq!(timeout(patience(), seen()).await.unwrap(), "b");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! From the SDK's errors to ours, whatever the service.
+//! Converts the SDK's errors, whatever the service.
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::{
@@ -8,7 +8,7 @@ use aws_sdk_ec2::{
 
 use crate::error::CloudError;
 
-/// An error of any operation.
+/// The error of any operation.
 pub(crate) fn error<E>(error: &SdkError<E, HttpResponse>) -> CloudError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -39,7 +39,8 @@ fn causes<'a>(
     std::iter::successors(Some(error), |error| error.source())
 }
 
-/// The SDK reports a call that could not be signed as one that could not be sent.
+/// The error of the credentials, if there is one: the SDK reports a call that it could not sign as one that it could
+/// not send.
 fn credentials_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CredentialsError> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
@@ -49,7 +50,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// The innermost cause of a broken connection, without its numbers: they are ports, errnos, seconds.
+/// The innermost cause of a broken connection, without its numbers, because ports, errnos and seconds differ each time.
 fn root(error: &(dyn std::error::Error + 'static)) -> String {
     let text = causes(error).last().map(ToString::to_string).unwrap_or_default();
     let text = text.split(" (os error").next().unwrap_or_default();

@@ -1,13 +1,14 @@
 //! What all services of AWS have in common: accounts, credentials, time-outs.
 //!
-//! The SDK's own retries are off: they would repeat writes behind our back, and the decision to retry
-//! has one place elsewhere. Every call is bounded: connect, attempt, operation.
+//! The SDK's own retries are off, because they would repeat writes unseen. The operator decides elsewhere whether to
+//! retry. Every call is bounded in time: connect, attempt, operation.
 //!
-//! Credentials come from the default chain (environment, profile, web identity, Pod Identity, IMDS). Every
-//! role is assumed with these, not by way of another role: chained sessions would end after an hour at most.
-//! All are renewed before they expire.
+//! Credentials come from the default chain (environment, profile, web identity, Pod Identity, IMDS). Every role is
+//! assumed with these, not by way of another role, because AWS ends chained sessions after an hour at most. The SDK
+//! renews all credentials before they expire.
 
 mod error;
+mod open;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,20 +22,19 @@ use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 
 pub(crate) use self::error::error;
 use crate::{
-    ec2::Ec2,
     error::CloudError,
-    permit::Permit,
     provider::{CloudKey, Provider},
-    rds::Rds,
 };
+use booking_decision::permit::Permit;
 
-/// Longest time one page of a describe may take.
+/// The longest time that one page of a describe may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest time to get credentials. Below what a describe may take by more than a mutation's time, so that
-/// a describe says that they are what it waited for. The SDK's default is the time of the describe itself:
-/// then chance decides which of the two errors comes.
+/// The longest time to get credentials. It is shorter than the time-out of a describe by more than a mutation's time,
+/// so that a describe fails with an error that names the credentials. The SDK's default equals the time-out of the
+/// describe: then chance decides which of the two errors comes.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Why AWS cannot be set up.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SetupError {
@@ -43,22 +43,22 @@ pub enum SetupError {
     NoRegion,
 }
 
-/// Which cloud somebody wants.
+/// The cloud to open.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cloud {
     /// Account, region and service.
     pub key: CloudKey,
-    /// What the role's trust policy asks for, if it does.
+    /// The external id that the role's trust policy asks for, if it asks for one.
     pub external_id: Option<String>,
 }
 
-/// Where clouds come from.
+/// Opens clouds.
 #[async_trait]
 pub trait Clouds: Send + Sync {
-    /// The region of whoever names none.
+    /// The region of a cloud if none is named.
     fn region(&self) -> &str;
 
-    /// The cloud of a role, region and service. Sends nothing: bad credentials show with the first call.
+    /// The cloud of a role, region and service. This sends nothing, so bad credentials show only at the first call.
     async fn open(&self, cloud: &Cloud) -> Arc<dyn Provider>;
 }
 
@@ -72,28 +72,27 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// AWS as environment and profile say: `AWS_REGION`, `AWS_ENDPOINT_URL`, credentials from the
-    /// default chain. `group_tag` is the key of the tag that marks groups; `app_name` shows in the
-    /// access logs of the account.
+    /// AWS as environment and profile set it up: `AWS_REGION`, `AWS_ENDPOINT_URL`, credentials from the default chain.
+    /// `group_tag` is the key of the tag that marks groups. `app_name` shows in the access logs of the account.
     ///
     /// # Errors
     /// [`SetupError`].
     pub async fn from_env(group_tag: &str, app_name: &str) -> Result<Self, SetupError> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        // An invalid name is left out: it only serves whoever reads the account's access log.
+        // An invalid name is left out, because it only helps people who read the account's access log.
         if let (Err(_), Ok(name)) = (std::env::var("AWS_SDK_UA_APP_ID"), AppName::new(app_name.to_owned())) {
             loader = loader.app_name(name);
         }
         Self::new(loader.load().await, group_tag, app_name)
     }
 
-    /// AWS with a given configuration; `session` names the sessions of assumed roles.
+    /// AWS with this configuration. `session` names the sessions of assumed roles.
     ///
     /// # Errors
     /// [`SetupError`].
     pub fn new(base: SdkConfig, group_tag: &str, session: &str) -> Result<Self, SetupError> {
         let region = base.region().map(ToString::to_string).ok_or(SetupError::NoRegion)?;
-        // Assuming a role panics without one; a configuration from the environment has it.
+        // The SDK panics if it assumes a role without a time source. A configuration from the environment has one.
         let time = base.time_source().unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new()));
         let base = base.into_builder().time_source(time).build();
         Ok(Self { base, region, session: session.to_owned(), group_tag: group_tag.to_owned() })
@@ -116,23 +115,7 @@ impl Aws {
     }
 }
 
-#[async_trait]
-impl Clouds for Aws {
-    fn region(&self) -> &str {
-        &self.region
-    }
-
-    async fn open(&self, Cloud { key, external_id }: &Cloud) -> Arc<dyn Provider> {
-        let config = self.config(&key.account, &key.region, external_id.as_deref()).await;
-        if key.service == "rds" {
-            Arc::new(Rds::new(&config, &key.account, &self.group_tag))
-        } else {
-            Arc::new(Ec2::new(&config, &key.account, &self.group_tag))
-        }
-    }
-}
-
-/// A configuration with our time-outs and without retries.
+/// A configuration with this module's time-outs and without retries.
 pub(crate) fn bounded(config: &SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -149,7 +132,7 @@ pub(crate) fn key(config: &SdkConfig, account: &str, service: &str) -> CloudKey 
     CloudKey { account: account.to_owned(), region, service: service.to_owned() }
 }
 
-/// Sends one mutation with a permit, which bounds its time and hears of its end.
+/// Sends one mutation with a permit. The permit bounds its time, and learns when it is over.
 pub(crate) async fn permitted(
     permit: &dyn Permit,
     mutation: impl Future<Output = Result<(), CloudError>>,

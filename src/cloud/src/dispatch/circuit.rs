@@ -1,5 +1,5 @@
-//! A cloud that does not work is asked seldom: whoever wants something of it meanwhile is told at once what it last
-//! said, and takes no place from those whose clouds work.
+//! A cloud that does not work is asked seldom. Callers meanwhile get its last error at once, so that they hold up no
+//! callers of other clouds.
 
 use std::time::Duration;
 
@@ -7,21 +7,23 @@ use tokio::time::Instant;
 
 use crate::error::{CloudError, ErrorClass};
 
-/// So many failures in a row, of whatever calls, open the circuit.
+/// This many failures in a row open the circuit, whatever calls failed.
 const FAILURES: u32 = 5;
-/// Failures of one moment, however many, do not.
+/// Failures within a time as short as this do not open it, however many they are.
 const NO_BLIP: Duration = Duration::from_millis(500);
-/// How long it stays open; doubles with each try that fails.
+/// How long the circuit stays open. The time doubles with each try that fails.
 const FIRST: Duration = Duration::from_secs(2);
+/// The longest time for which the circuit stays open.
 const LONGEST: Duration = Duration::from_secs(30);
-/// How long after a try was due its circuit counts as open: who works on its groups asks each minute.
+/// How long a circuit counts as open after its next try was due. A cloud that has groups to work on is asked each
+/// minute, so a circuit without a try for this long tells nothing about the cloud.
 const UNASKED: Duration = Duration::from_mins(5);
 
-/// See the module. Pure: `now` is an argument.
+/// The circuit of one cloud. Pure: `now` is an argument.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Circuit {
     failures: u32,
-    /// When the first of them was.
+    /// When the first failure was.
     since: Option<Instant>,
     open: Option<Open>,
 }
@@ -31,16 +33,16 @@ struct Open {
     until: Instant,
     lasts: Duration,
     error: CloudError,
-    /// A call is under way that went out to see.
+    /// A call is under way that tries whether the cloud works again.
     is_tried: bool,
 }
 
 impl Circuit {
-    /// Lets a call go.
+    /// Lets a call go out.
     ///
     /// # Errors
-    /// What the cloud last said, and when to ask again, while the circuit is open. Once that time has come one call goes
-    /// out to see.
+    /// While the circuit is open: the last error of the cloud, with the time until the next try. When that time has
+    /// come, one call goes out to try whether the cloud works again.
     pub(super) fn enter(&mut self, now: Instant) -> Result<(), CloudError> {
         let Some(open) = &mut self.open else { return Ok(()) };
         if now < open.until {
@@ -52,12 +54,12 @@ impl Circuit {
         Ok(())
     }
 
-    /// Whether it is open. One that nobody has wanted anything of for a while says nothing of how the cloud is now.
+    /// Whether the circuit is open. It no longer counts as open if nobody has used the cloud for a while.
     pub(super) fn is_open(&self, now: Instant) -> bool {
         self.open.as_ref().is_some_and(|open| now < open.until + UNASKED)
     }
 
-    /// Takes note of what came of a call.
+    /// Learns from the answer of a call.
     pub(super) fn answered(&mut self, error: Option<&CloudError>, now: Instant) {
         let Some(error) = error.filter(|error| is_broken(error)) else {
             *self = Self::default();
@@ -68,14 +70,15 @@ impl Circuit {
         let lasts = match &self.open {
             None if self.failures >= FAILURES && lasts_already >= NO_BLIP => FIRST,
             Some(open) if open.is_tried => (open.lasts * 2).min(LONGEST),
-            // Calls that were under way when it opened make it no longer.
+            // Calls that were under way when the circuit opened do not prolong it.
             _ => return,
         };
         self.open = Some(Open { until: now + lasts, lasts, error: error.clone(), is_tried: false });
     }
 }
 
-/// Trouble of the whole account or service. What is refused for one machine, or for lack of tokens, is none.
+/// Whether the whole account or service is in trouble. A call that was refused because of one machine, or throttled,
+/// does not tell that.
 fn is_broken(error: &CloudError) -> bool {
     match error.class {
         ErrorClass::Transient => true,

@@ -1,7 +1,7 @@
-//! Describes: who asks at the same time shares a call.
+//! Describes: callers that ask at the same time share a call.
 //!
-//! The first who asks opens a round; whoever asks before it goes out joins it. It goes out after a moment, or once
-//! there are tokens for it: the scarcer they are, the more share a call.
+//! The first caller opens a round, and callers that come before it goes out join it. The round goes out after a moment,
+//! or as soon as there are tokens for it. So the fewer tokens there are, the more callers share a call.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -9,30 +9,33 @@ use std::{
     time::Duration,
 };
 
+use booking_budget::{Action, Bucket, limits};
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
 use tokio::{sync::watch, time::Instant};
 
-use super::{Haste, Standing, circuit::Circuit};
+use super::{
+    circuit::Circuit,
+    request::{Haste, Standing},
+};
 use crate::{
-    budget::{Action, Bucket, limits},
     error::{CloudError, ErrorClass},
     provider::{Instance, Provider},
 };
 
-/// How long a round waits for others to join, if somebody is in a hurry: less than a round trip to a cloud.
+/// How long a round waits for others to join if somebody is in a hurry: less than a round trip to a cloud.
 const WINDOW: Duration = Duration::from_millis(10);
-/// How long it waits if nobody is.
+/// How long a round waits if nobody is in a hurry.
 const PATIENT_WINDOW: Duration = Duration::from_millis(250);
-/// Groups that a call may name, see `Ec2`: the cost of a round is known by their number.
+/// The most groups that a call may name, see `Ec2`. The number of groups tells what a round costs.
 const GROUPS_PER_CALL: usize = 200;
-/// Machines of a page.
+/// The machines of a page.
 const MACHINES_PER_PAGE: usize = 1000;
-/// Routine looks leave this part of the tokens to those who wait for an answer.
+/// Polls do not use this part of the tokens, so that describes that somebody waits for find some.
 const LEFT_TO_OTHERS: f64 = 0.5;
-/// So long at most they give way.
+/// The longest time for which a poll gives way.
 const GIVES_WAY: Duration = Duration::from_mins(1);
 
 /// Machines by their group.
@@ -45,7 +48,7 @@ struct Round {
     answer: Answer,
 }
 
-/// See the module. Clones share the rounds.
+/// The describes of one cloud. Clones share the rounds.
 #[derive(Clone)]
 pub(super) struct Describes(Arc<Inner>);
 
@@ -64,12 +67,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Describes {
     pub(super) fn new(provider: Arc<dyn Provider>, group_tag: &str, circuit: Arc<Mutex<Circuit>>) -> Self {
         let limits = limits(&provider.key().service, Action::Describe);
-        let bucket = limits.calls.map(|rate| Bucket::of_calls(rate, Instant::now()));
+        let bucket = limits.calls.map(|rate| Bucket::of_calls(rate, Instant::now().into_std()));
         let (bucket, round) = (Mutex::new(bucket), Mutex::default());
         Self(Arc::new(Inner { provider, group_tag: group_tag.to_owned(), circuit, bucket, round }))
     }
 
-    /// The machines of a group, as they are from now on.
+    /// The machines of a group. The answer is not older than this call.
     pub(super) async fn describe(&self, group: &str, haste: Haste) -> Result<Vec<Instance>, CloudError> {
         let window = if haste == Haste::Due { WINDOW } else { PATIENT_WINDOW };
         let goes_at = Instant::now() + window;
@@ -110,8 +113,8 @@ impl Describes {
         Round { groups: BTreeSet::new(), goes_at, answer: answer.boxed().shared() }
     }
 
-    /// The machines of many groups, for a routine look: gives way to those who wait.
-    pub(super) async fn sweep(&self, groups: &[String]) -> Result<Found, CloudError> {
+    /// The machines of many groups, for a routine poll. A poll gives way to describes that somebody waits for.
+    pub(super) async fn poll(&self, groups: &[String]) -> Result<Found, CloudError> {
         let begun = Instant::now();
         loop {
             let patient = begun.elapsed() < GIVES_WAY;
@@ -122,10 +125,10 @@ impl Describes {
         self.send(groups).await
     }
 
-    /// Takes the tokens that the groups cost, if there are as many beside that part of the bucket; else how long that
-    /// takes.
+    /// Takes the tokens that the groups cost, unless less than the part `left` of the bucket would remain. If nothing
+    /// was taken, the answer is how long that will take.
     fn tokens_for(&self, groups: usize, left: f64) -> Option<Duration> {
-        let now = Instant::now();
+        let now = Instant::now().into_std();
         let mut bucket = lock(&self.0.bucket);
         let bucket = bucket.as_mut()?;
         let calls = groups.div_ceil(GROUPS_PER_CALL).max(1);
@@ -155,32 +158,33 @@ impl Describes {
         Ok(Arc::new(found))
     }
 
-    /// Takes note of what came of a describe.
+    /// Learns from the answer of a describe.
     pub(super) fn answered(&self, error: Option<&CloudError>) {
         let now = Instant::now();
         lock(&self.0.circuit).answered(error, now);
         if error.is_some_and(|error| error.class == ErrorClass::Throttled)
             && let Some(bucket) = lock(&self.0.bucket).as_mut()
         {
-            bucket.throttled(now);
+            bucket.throttled(now.into_std());
         }
     }
 
     pub(super) fn set_share(&self, share: f64, others_fill: f64) {
         if let Some(bucket) = lock(&self.0.bucket).as_mut() {
-            bucket.set_share(share, others_fill, Instant::now());
+            bucket.set_share(share, others_fill, Instant::now().into_std());
         }
     }
 
     pub(super) fn standing(&self) -> Standing {
-        let fill = lock(&self.0.bucket).as_mut().map_or(1.0, |bucket| bucket.fill(Instant::now()));
+        let now = Instant::now().into_std();
+        let fill = lock(&self.0.bucket).as_mut().map_or(1.0, |bucket| bucket.fill(now));
         Standing { demand: 0, fill }
     }
 
-    /// More pages than were foreseen have cost tokens, too.
+    /// Takes the tokens of the pages after the first one, because each page is a call.
     fn pay_for_pages(&self, machines: usize) {
         if let Some(bucket) = lock(&self.0.bucket).as_mut() {
-            let now = Instant::now();
+            let now = Instant::now().into_std();
             #[allow(clippy::cast_precision_loss, reason = "pages are few")]
             let pages = (machines / MACHINES_PER_PAGE) as f64;
             let there = bucket.level(now);

@@ -1,68 +1,40 @@
-//! Between passes and a provider: what many want at the same time becomes few calls, within the account's budget.
+//! Stands between the passes and a provider: merges the requests of many passes into few calls, within the account's
+//! budget.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `describes` | who asks at the same time shares a describe |
-//! | `mutations` | requests of one action go out together, by their turns |
-//! | `together` | several permits as one |
+//! | `request` | what callers ask for, and what they learn |
+//! | `describes` | describes that are asked for at the same time share a call |
+//! | `mutations` | requests of one action go out together, in the order of their priorities |
+//! | `joint_permit` | several permits as one |
 //! | `circuit` | a cloud that does not work is asked seldom |
 
 mod circuit;
 mod describes;
+mod joint_permit;
 mod mutations;
-mod together;
+mod request;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use booking_budget::{Action, Expected};
+use tokio::time::Instant;
+
 use self::{circuit::Circuit, describes::Describes, mutations::Mutations};
 use crate::{
-    budget::{Action, Expected, Turn},
     error::CloudError,
-    permit::Permit,
-    provider::{CloudKey, Instance, Provider, Results, Tag},
+    provider::{CloudKey, Instance, Mutation, Provider, Results, Tag},
 };
 
-pub use self::describes::Found;
+pub use self::{
+    describes::Found,
+    request::{Haste, Request, Standing},
+};
 
-/// Whether somebody waits for what a look shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Haste {
-    /// Something is due.
-    Due,
-    /// It may as well wait for others to join.
-    Patient,
-}
-
-/// What is done to machines.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Mutation {
-    /// They are started.
-    Start,
-    /// They are stopped.
-    Stop,
-    /// They get tags.
-    Tag(Vec<Tag>),
-    /// Tags are removed where they hold exactly these values.
-    Untag(Vec<Tag>),
-}
-
-/// A mutation that somebody wants.
-#[derive(Clone)]
-pub struct Request {
-    /// What.
-    pub mutation: Mutation,
-    /// To which machines.
-    pub ids: Vec<String>,
-    /// Where it stands among others.
-    pub turn: Turn,
-    /// Leave, asked when the call goes out.
-    pub permit: Arc<dyn Permit>,
-}
-
-/// See the module.
+/// Stands in front of a provider, see the module.
 pub struct Dispatcher {
     provider: Arc<dyn Provider>,
     circuit: Arc<Mutex<Circuit>>,
@@ -74,7 +46,7 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// In front of a provider; `group_tag` is the key of the tag that marks groups.
+    /// A dispatcher in front of a provider. `group_tag` is the key of the tag that marks groups.
     pub fn new(provider: Arc<dyn Provider>, group_tag: &str) -> Self {
         let circuit = Arc::new(Mutex::new(Circuit::default()));
         let of = |action| Arc::new(Mutations::new(action, provider.clone(), circuit.clone()));
@@ -98,79 +70,80 @@ impl Dispatcher {
         self.provider.key()
     }
 
-    /// The machines of a group, as they are from now on.
+    /// The machines of a group. The cloud is asked after this call, so the answer is not older than the call.
     ///
     /// # Errors
-    /// As [`Provider::describe`]; at once, with what the cloud last said, where it does not work.
+    /// Those of [`Provider::describe`]. If the cloud does not work, its last error, at once.
     pub async fn describe(&self, group: &str, haste: Haste) -> Result<Vec<Instance>, CloudError> {
         self.describes.describe(group, haste).await
     }
 
-    /// The machines of many groups, for a routine look: gives way to those who wait for an answer.
+    /// The machines of many groups, for a routine poll. A poll gives way to describes that somebody waits for.
     ///
     /// # Errors
-    /// As [`Self::describe`].
-    pub async fn sweep(&self, groups: &[String]) -> Result<Found, CloudError> {
-        self.describes.sweep(groups).await
+    /// Those of [`Self::describe`].
+    pub async fn poll(&self, groups: &[String]) -> Result<Found, CloudError> {
+        self.describes.poll(groups).await
     }
 
-    /// As [`Provider::discover`].
+    /// The same as [`Provider::discover`].
     ///
     /// # Errors
-    /// As [`Self::describe`].
+    /// Those of [`Self::describe`].
     pub async fn discover(&self, mark: &Tag) -> Result<Vec<Instance>, CloudError> {
-        let now = tokio::time::Instant::now();
-        self.circuit().enter(now)?;
+        self.circuit().enter(Instant::now())?;
         let answer = self.provider.discover(mark).await;
         self.describes.answered(answer.as_ref().err());
         answer
     }
 
-    /// Carries out a mutation; one result for each machine. What is not sent for lack of tokens is an error of class
-    /// [`Queued`](crate::ErrorClass::Queued) that says when to come again.
+    /// Carries out a mutation, with one result for each machine. If there are no tokens for it, nothing is sent: the
+    /// result is an error of class [`Queued`](crate::ErrorClass::Queued) that says when to come again.
     pub async fn mutate(&self, request: Request) -> Results {
         if request.ids.is_empty() {
             return Results::new();
         }
-        let lane = match &request.mutation {
+        let mutations = match &request.mutation {
             Mutation::Start => &self.start,
             Mutation::Stop => &self.stop,
             Mutation::Tag(_) => &self.tag,
             Mutation::Untag(_) => &self.untag,
         };
-        lane.request(request).await
+        mutations.request(request).await
     }
 
-    /// Somebody will start so many machines within a while: replicas share the budget by what each of them will need.
+    /// Announces that `asker` will start this many machines within a while. Replicas share the budget by what each of
+    /// them announces.
     pub fn expect(&self, asker: &Arc<str>, machines: usize, within: Duration) {
-        let until = tokio::time::Instant::now() + within;
+        let until = (Instant::now() + within).into_std();
         self.start.expect(asker, Expected { machines, kind: Arc::from(""), until });
     }
 
-    /// Somebody will want these tags within a while.
+    /// Announces that `asker` will set these tags within a while.
     pub fn expect_lock(&self, asker: &Arc<str>, tags: &[Tag], within: Duration) {
         let kind: Vec<&str> = tags.iter().map(|(_, value)| value.as_str()).collect();
-        let until = tokio::time::Instant::now() + within;
+        let until = (Instant::now() + within).into_std();
         self.tag.expect(asker, Expected { machines: 1, kind: kind.join("\n").into(), until });
     }
 
-    /// Somebody will not, any more.
+    /// Takes back what [`Self::expect_lock`] announced.
     pub fn unexpect_lock(&self, asker: &str) {
         self.tag.unexpect(asker);
     }
 
-    /// Whether so many different tags are expected that their calls will take a while.
+    /// Whether the announced tags are so many different ones that their calls will take a while.
     pub fn expects_many_locks(&self) -> bool {
         self.tag.expects_many()
     }
 
-    /// Somebody has nothing to start and to stop any more: whoever waits behind need not.
+    /// `asker` has nothing to start or stop any more, so no request waits behind its requests.
     pub fn withdraw(&self, asker: &str) {
         self.start.withdraw(asker);
         self.stop.withdraw(asker);
     }
 
-    /// Another part of an action's budget is ours; `others_fill` is how full the others' parts are, of 1.
+    /// Changes this replica's share of an action's budget. `others_fill` tells how full the shares of the other
+    /// replicas are, from 0 to 1.
     pub fn set_share(&self, action: Action, share: f64, others_fill: f64) {
         match action {
             Action::Describe => self.describes.set_share(share, others_fill),
@@ -181,12 +154,12 @@ impl Dispatcher {
         }
     }
 
-    /// Whether it has failed so often that it is asked seldom.
+    /// Whether the cloud has failed so often that it is asked seldom.
     pub fn is_broken(&self) -> bool {
-        self.circuit().is_open(tokio::time::Instant::now())
+        self.circuit().is_open(Instant::now())
     }
 
-    /// How our part of an action's budget stands.
+    /// How this replica's share of an action's budget stands.
     pub fn standing(&self, action: Action) -> Standing {
         match action {
             Action::Describe => self.describes.standing(),
@@ -196,15 +169,6 @@ impl Dispatcher {
             Action::Untag => self.untag.standing(),
         }
     }
-}
-
-/// How our part of a budget stands.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Standing {
-    /// What is waited for, or will be asked for in a moment: machines, or calls where machines cost nothing.
-    pub demand: usize,
-    /// How full it is, of 1.
-    pub fill: f64,
 }
 
 #[cfg(test)]

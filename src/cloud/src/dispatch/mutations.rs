@@ -1,11 +1,12 @@
-//! Mutations of one action: requests that come together go out together, as many as the budget has room for, in the
-//! order of their turns.
+//! Mutations of one action: requests that come together go out together, in the order of their priorities, as many as
+//! the budget has tokens for.
 //!
 //! ```text
-//! request -> pending -> (a moment) -> Lane: who goes, who waits -> one call for each kind -> results, by request
+//! request -> pending -> (a moment) -> ActionBudget: which go, which wait -> a call for each kind -> results
 //! ```
 //!
-//! Who waits for a moment only is sent then; others are told when to come again, and their places are kept.
+//! A request that has to wait for a moment only is sent then. Others are told when to come again, and the queue keeps
+//! their entries.
 
 use std::{
     collections::HashMap,
@@ -13,36 +14,37 @@ use std::{
     time::Duration,
 };
 
+use booking_budget::{Action, ActionBudget, Ask, Expected, MACHINES_PER_CALL, Verdict, limits};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep_until},
 };
 
 use super::{
-    Mutation, Request, Standing,
     circuit::Circuit,
-    together::{Together, in_force},
+    joint_permit::{JointPermit, in_force},
+    request::{Request, Standing},
 };
 use crate::{
-    budget::{Action, Ask, Expected, Lane, MACHINES_PER_CALL, Verdict, limits},
     error::{CloudError, ErrorClass},
-    permit::Permit,
-    provider::{Provider, Results},
+    provider::{Mutation, Provider, Results},
 };
+use booking_decision::permit::PermitLapsed;
 
-/// Requests that come no further apart than this go out together…
+/// Requests that come no further apart than this go out together.
 const IDLE: Duration = Duration::from_millis(20);
-/// … but nobody waits longer than this for others to come.
+/// The longest time for which a request waits for others to come.
 const LONGEST: Duration = Duration::from_millis(200);
-/// Who waits longer than this for tokens is told so. A start may wait: it harms nobody. Of a stop or a lock it is decided anew
-/// when its turn has come.
+/// When to ask again for the rest of a request that was too large for the bucket.
+const NEXT_PART: Duration = Duration::from_secs(1);
+/// If permits run out between their check and the call, the call is tried this often with the permits that remain.
+const TRIES: usize = 3;
+
+/// The longest time for which a request waits here for tokens. A start may wait, because a late start does no harm. A
+/// stop or a lock does not wait, because it has to be decided again when it can go.
 fn patience(action: Action) -> Duration {
     if action == Action::Start { Duration::from_secs(1) } else { Duration::ZERO }
 }
-/// Until when a part of a request that was too large for the bucket is asked for again.
-const NEXT_PART: Duration = Duration::from_secs(1);
-/// A call whose permits ran out between their check and the call is tried with those that are left.
-const TRIES: usize = 3;
 
 /// The requests of one action at one cloud.
 pub(super) struct Mutations {
@@ -53,13 +55,13 @@ pub(super) struct Mutations {
 }
 
 struct State {
-    lane: Lane,
+    budget: ActionBudget,
     pending: Vec<Pending>,
-    /// A task sends what is pending.
+    /// A task sends the pending requests.
     is_sending: bool,
     first: Instant,
     last: Instant,
-    /// Nothing can go before, unless somebody comes who goes first.
+    /// No pending request can go before this time. A new request resets it, because it may go first.
     wake: Option<Instant>,
 }
 
@@ -68,7 +70,7 @@ struct Pending {
     reply: oneshot::Sender<Results>,
 }
 
-/// After a panic, which is a bug, the next request finds nobody sending, and begins anew.
+/// If the sending task panics, which is a bug, then the next request starts a new one.
 struct Restarts<'a>(&'a Mutations);
 
 impl Drop for Restarts<'_> {
@@ -79,18 +81,21 @@ impl Drop for Restarts<'_> {
     }
 }
 
-/// A part of a request that goes out now, and what it leaves to come later.
+/// A request that goes out now.
 struct Going {
     pending: Pending,
+    /// The machines that go now.
     ids: Vec<String>,
-    left: Results,
+    /// The results of the machines that have to come again later.
+    later: Results,
 }
 
 impl Mutations {
     pub(super) fn new(action: Action, provider: Arc<dyn Provider>, circuit: Arc<Mutex<Circuit>>) -> Self {
         let now = Instant::now();
-        let lane = Lane::new(limits(&provider.key().service, action), now);
-        let state = State { lane, pending: Vec::new(), is_sending: false, first: now, last: now, wake: None };
+        let budget = ActionBudget::new(limits(&provider.key().service, action), now.into_std());
+        let state =
+            State { budget, pending: Vec::new(), is_sending: false, first: now, last: now, wake: None };
         Self { action, provider, circuit, state: Mutex::new(state) }
     }
 
@@ -99,31 +104,31 @@ impl Mutations {
     }
 
     pub(super) fn set_share(&self, share: f64, others_fill: f64) {
-        self.lock().lane.set_share(share, others_fill, Instant::now());
+        self.lock().budget.set_share(share, others_fill, Instant::now().into_std());
     }
 
     pub(super) fn standing(&self) -> Standing {
-        let (mut state, now) = (self.lock(), Instant::now());
-        Standing { demand: state.lane.demand(now), fill: state.lane.fill(now) }
+        let (mut state, now) = (self.lock(), Instant::now().into_std());
+        Standing { demand: state.budget.demand(now), fill: state.budget.fill(now) }
     }
 
     pub(super) fn expect(&self, asker: &Arc<str>, expected: Expected) {
-        self.lock().lane.expect(asker, expected);
+        self.lock().budget.expect(asker, expected);
     }
 
     pub(super) fn unexpect(&self, asker: &str) {
-        self.lock().lane.unexpect(asker);
+        self.lock().budget.unexpect(asker);
     }
 
     pub(super) fn expects_many(&self) -> bool {
-        self.lock().lane.expects_many(Instant::now())
+        self.lock().budget.expects_many(Instant::now().into_std())
     }
 
     pub(super) fn withdraw(&self, asker: &str) {
-        self.lock().lane.withdraw(asker);
+        self.lock().budget.withdraw(asker);
     }
 
-    /// Sends a request with others of its kind.
+    /// Sends a request, together with others of its kind.
     pub(super) async fn request(self: &Arc<Self>, request: Request) -> Results {
         let ids = request.ids.clone();
         let (reply, answer) = oneshot::channel();
@@ -135,11 +140,11 @@ impl Mutations {
             }
             state.pending.push(Pending { request, reply });
             if !std::mem::replace(&mut state.is_sending, true) {
-                // Bounded: it ends when nothing is pending, and whoever asks waits for it.
+                // The number of tasks is bounded: there is one, and it ends when nothing is pending.
                 tokio::spawn(self.clone().send_pending());
             }
         }
-        // Only a task that panicked gives no answer: nobody knows what became of the call.
+        // Only a task that panicked gives no answer. Then nobody knows what became of the call.
         let unknown = |id: String| (id, Err(CloudError::timeout()));
         answer.await.unwrap_or_else(|_| ids.into_iter().map(unknown).collect())
     }
@@ -165,11 +170,12 @@ impl Mutations {
         }
     }
 
-    /// Parts what is pending: what goes now, what stays for a moment, what is told to come later.
+    /// The pending requests that go now. Of the others, those that wait for a moment only stay pending, and the rest is
+    /// told to come again later.
     fn choose(&self) -> Vec<Going> {
         let (mut state, now) = (self.lock(), Instant::now());
         let mut pending = std::mem::take(&mut state.pending);
-        // Whoever asked may have gone away.
+        // A caller may have given up.
         pending.retain(|pending| !pending.reply.is_closed());
         let mut kinds: HashMap<&Mutation, usize> = HashMap::new();
         let asks: Vec<Ask> = pending
@@ -177,10 +183,11 @@ impl Mutations {
             .map(|Pending { request, .. }| {
                 let next = kinds.len();
                 let kind = *kinds.entry(&request.mutation).or_insert(next);
-                Ask { turn: request.turn.clone(), machines: request.ids.len(), kind }
+                let (asker, priority) = (request.asker.clone(), request.priority.clone());
+                Ask { asker, priority, machines: request.ids.len(), kind }
             })
             .collect();
-        let verdicts = state.lane.admit(&asks, now);
+        let verdicts = state.budget.admit(&asks, now.into_std());
         let (mut going, mut shortest) = (Vec::new(), None::<Duration>);
         for (one, verdict) in pending.into_iter().zip(verdicts) {
             match verdict {
@@ -191,7 +198,7 @@ impl Mutations {
                 }
                 Verdict::Wait(wait) => {
                     let results = queued(&one.request.ids, wait);
-                    // Nobody waits any more: then it is asked for again.
+                    // If the caller has given up, it will ask again.
                     let _ = one.reply.send(results);
                 }
             }
@@ -201,7 +208,7 @@ impl Mutations {
         going
     }
 
-    /// One call for several requests. Those whose permit has run out are left out.
+    /// Makes one call for several requests, without those whose permit has run out.
     async fn send(self: Arc<Self>, going: Vec<Going>) {
         let mut results = Results::new();
         let mut open: Vec<&Going> = going.iter().collect();
@@ -209,7 +216,7 @@ impl Mutations {
             let (able, lapsed): (Vec<&Going>, Vec<&Going>) =
                 open.into_iter().partition(|going| in_force(going.pending.request.permit.as_ref()));
             for id in lapsed.iter().flat_map(|going| &going.ids) {
-                results.insert(id.clone(), Err(crate::permit::PermitLapsed.into()));
+                results.insert(id.clone(), Err(PermitLapsed.into()));
             }
             if able.is_empty() {
                 break;
@@ -225,10 +232,10 @@ impl Mutations {
                 break;
             }
         }
-        for Going { pending, ids, left } in going {
+        for Going { pending, ids, later } in going {
             let unknown = || Err(CloudError::timeout());
             let of_id = |id: String| (id.clone(), results.get(&id).cloned().unwrap_or_else(unknown));
-            let all: Results = ids.into_iter().map(of_id).chain(left).collect();
+            let all: Results = ids.into_iter().map(of_id).chain(later).collect();
             let _ = pending.reply.send(all);
         }
     }
@@ -240,19 +247,10 @@ impl Mutations {
             return ids.into_iter().map(|id| (id, Err(error.clone()))).collect();
         }
         let permits = going.iter().map(|going| going.pending.request.permit.clone());
-        let permit = Together(permits.collect());
-        let results = self.provide(&first.pending.request.mutation, &permit, &ids).await;
+        let permit = JointPermit(permits.collect());
+        let results = self.provider.mutate(&permit, &first.pending.request.mutation, &ids).await;
         self.learn(&results);
         results
-    }
-
-    async fn provide(&self, mutation: &Mutation, permit: &dyn Permit, ids: &[String]) -> Results {
-        match mutation {
-            Mutation::Start => self.provider.start(permit, ids).await,
-            Mutation::Stop => self.provider.stop(permit, ids).await,
-            Mutation::Tag(tags) => self.provider.tag(permit, ids, tags).await,
-            Mutation::Untag(tags) => self.provider.untag(permit, ids, tags).await,
-        }
     }
 
     fn learn(&self, results: &Results) {
@@ -260,7 +258,7 @@ impl Mutations {
         let errors = || results.values().filter_map(|result| result.as_ref().err());
         if errors().any(|error| error.class == ErrorClass::Throttled) {
             tracing::warn!(action = self.action.as_str(), "throttled by the cloud: slower from now on");
-            self.lock().lane.throttled(now);
+            self.lock().budget.throttled(now.into_std());
         }
         let sent = |error: &&CloudError| error.class != ErrorClass::PermitLapsed;
         let all_failed = results.values().all(Result::is_err);
@@ -279,9 +277,9 @@ impl Mutations {
 impl Going {
     fn part(pending: Pending, machines: usize) -> Self {
         let mut ids = pending.request.ids.clone();
-        let left = ids.split_off(machines.min(ids.len()));
-        // The lane knows when; a moment from now is soon enough to ask it.
-        Self { left: queued(&left, NEXT_PART), pending, ids }
+        let later = ids.split_off(machines.min(ids.len()));
+        // The budget says when the rest can go; it is soon enough to ask it a moment from now.
+        Self { later: queued(&later, NEXT_PART), pending, ids }
     }
 }
 
@@ -289,7 +287,7 @@ fn queued(ids: &[String], wait: Duration) -> Results {
     ids.iter().map(|id| (id.clone(), Err(CloudError::queued(wait)))).collect()
 }
 
-/// Requests of a kind share a call, as long as it has room.
+/// The calls for these requests. Requests of a kind share a call as long as it has room.
 fn calls(going: Vec<Going>) -> Vec<Vec<Going>> {
     let mut calls: Vec<(Mutation, usize, Vec<Going>)> = Vec::new();
     for one in going {

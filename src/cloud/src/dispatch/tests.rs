@@ -1,4 +1,4 @@
-//! What reaches the cloud, and when, of what many want at the same time.
+//! Which calls reach the cloud, and when, if many requests come at the same time.
 
 use std::{
     collections::BTreeMap,
@@ -7,20 +7,17 @@ use std::{
 };
 
 use async_trait::async_trait;
+use booking_budget::{Priority, Rank};
 use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::*;
-use crate::{
-    budget::Rank,
-    error::ErrorClass,
-    permit::{PermitLapsed, RunningCall, Unlimited},
-    provider::InstanceState,
-};
+use crate::{error::ErrorClass, provider::InstanceState};
+use booking_decision::permit::{Permit, PermitLapsed, RunningCall, Unlimited};
 
 const GROUP: &str = "group";
 
-/// A cloud that has every machine it is asked for, keeps what it is asked, and fails if it is told to.
+/// A cloud that has every machine, records all calls, and fails if the test says so.
 struct Fake {
     key: CloudKey,
     calls: Mutex<Vec<(&'static str, Vec<String>)>>,
@@ -49,17 +46,6 @@ impl Fake {
         let calls = self.calls.lock().unwrap();
         calls.iter().filter(|(of, _)| *of == what).map(|(_, ids)| ids.len()).collect()
     }
-
-    fn mutated(&self, what: &'static str, permit: &dyn Permit, ids: &[String]) -> Results {
-        let answer = match permit.begin() {
-            Ok(call) => {
-                call.replied();
-                self.called(what, ids)
-            }
-            Err(lapsed) => Err(lapsed.into()),
-        };
-        ids.iter().map(|id| (id.clone(), answer.clone())).collect()
-    }
 }
 
 #[async_trait]
@@ -83,20 +69,15 @@ impl Provider for Fake {
         self.called("discover", &[]).map(|()| Vec::new())
     }
 
-    async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results {
-        self.mutated("start", permit, ids)
-    }
-
-    async fn stop(&self, permit: &dyn Permit, ids: &[String]) -> Results {
-        self.mutated("stop", permit, ids)
-    }
-
-    async fn tag(&self, permit: &dyn Permit, ids: &[String], _: &[Tag]) -> Results {
-        self.mutated("tag", permit, ids)
-    }
-
-    async fn untag(&self, permit: &dyn Permit, ids: &[String], _: &[Tag]) -> Results {
-        self.mutated("untag", permit, ids)
+    async fn mutate(&self, permit: &dyn Permit, mutation: &Mutation, ids: &[String]) -> Results {
+        let answer = match permit.begin() {
+            Ok(call) => {
+                call.replied();
+                self.called(mutation.action().as_str(), ids)
+            }
+            Err(lapsed) => Err(lapsed.into()),
+        };
+        ids.iter().map(|id| (id.clone(), answer.clone())).collect()
     }
 }
 
@@ -115,9 +96,9 @@ impl Permit for Revocable {
 }
 
 fn wants(mutation: Mutation, asker: &str, machines: usize) -> Request {
-    let turn = Turn { rank: Rank::Due, due: SystemTime::UNIX_EPOCH, user: "ann".into(), asker: asker.into() };
+    let priority = Priority { rank: Rank::Due, due: SystemTime::UNIX_EPOCH, user: "ann".into() };
     let ids = (0..machines).map(|number| format!("{asker}-{number}")).collect();
-    Request { mutation, ids, turn, permit: Arc::new(Unlimited) }
+    Request { mutation, ids, asker: asker.into(), priority, permit: Arc::new(Unlimited) }
 }
 
 fn locks(user: &str) -> Mutation {
@@ -138,13 +119,13 @@ async fn who_asks_at_once_shares_a_describe_and_gets_the_own_group_only() {
     for (group, found) in groups.iter().zip(found) {
         assert_eq!(found.unwrap()[0].id, format!("i-{group}"));
     }
-    // who comes later gets what is there then
+    // a later describe gets what is there then
     cloud.describe("g1", Haste::Due).await.unwrap();
     assert_eq!(fake.sizes("describe"), [150, 1]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_patient_waits_for_others_unless_somebody_in_a_hurry_joins() {
+async fn a_patient_describe_waits_for_others_unless_one_in_a_hurry_joins() {
     let fake = Fake::new();
     let cloud = Dispatcher::new(fake.clone(), GROUP);
     cloud.describe("a", Haste::Patient).await.unwrap();
@@ -163,7 +144,7 @@ async fn who_is_patient_waits_for_others_unless_somebody_in_a_hurry_joins() {
 async fn describes_never_come_faster_than_their_tokens_and_more_share_a_call_then() {
     let fake = Fake::new();
     let cloud = Dispatcher::new(fake.clone(), GROUP);
-    // when one comes each eleven milliseconds for half a minute, each too late for the one before
+    // when a describe comes each eleven milliseconds for half a minute, each too late to join the one before
     let asks = (0..2700_u32).map(|number| {
         let cloud = &cloud;
         async move {
@@ -202,7 +183,7 @@ async fn locks_of_one_user_and_end_share_a_call_and_others_have_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_long_is_told_when_and_gets_the_turn_then() {
+async fn a_request_that_waits_for_long_is_told_when_to_come_and_goes_then() {
     let fake = Fake::new();
     let cloud = Dispatcher::new(fake.clone(), GROUP);
     assert!(all_done(&[cloud.mutate(wants(Mutation::Start, "first", 1000)).await]));
@@ -218,11 +199,11 @@ async fn who_waits_for_long_is_told_when_and_gets_the_turn_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_moment_only_is_sent_when_it_is_over() {
+async fn a_request_that_waits_for_a_moment_only_is_sent_then() {
     let fake = Fake::new();
     let cloud = Dispatcher::new(fake.clone(), GROUP);
     for n in 0..7 {
-        // far enough from one another to be no call together
+        // the requests are too far apart to share a call
         assert!(all_done(&[cloud.mutate(wants(Mutation::Start, &format!("b{n}"), 1)).await]), "{n}");
     }
     assert_eq!(fake.sizes("start").len(), 7);
@@ -230,13 +211,13 @@ async fn who_waits_for_a_moment_only_is_sent_when_it_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_whose_permit_has_run_out_is_left_out_and_the_others_go() {
+async fn a_request_whose_permit_has_run_out_is_left_out_and_the_others_go() {
     let fake = Fake::new();
     let cloud = Dispatcher::new(fake.clone(), GROUP);
     let lapsed = Arc::new(Revocable::default());
     let mut request = wants(Mutation::Stop, "lapsed", 2);
     request.permit = lapsed.clone();
-    // when it runs out while the request waits for others
+    // when the permit runs out while the request waits for others
     let (bad, good, ()) =
         tokio::join!(cloud.mutate(request), cloud.mutate(wants(Mutation::Stop, "good", 2)), async {
             lapsed.0.store(true, Ordering::Relaxed);
@@ -277,7 +258,7 @@ async fn a_cloud_that_does_not_work_is_asked_seldom() {
     }
     let calls = fake.calls.lock().unwrap().len();
     assert!(calls <= 40, "{calls} of two hundred");
-    // when it works again, then so it does soon
+    // when it works again, then calls succeed soon
     *fake.fails.lock().unwrap() = None;
     tokio::time::sleep(Duration::from_secs(30)).await;
     cloud.describe("g", Haste::Due).await.unwrap();

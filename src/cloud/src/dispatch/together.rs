@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::permit::{Permit, PermitLapsed, RunningCall, UNLIMITED_CALL_TIMEOUT};
+use booking_decision::permit::{Permit, PermitLapsed, RunningCall, UNLIMITED_CALL_TIMEOUT};
 
 /// The permits of all requests of a call. In force while all are.
 pub(super) struct Together(pub(super) Vec<Arc<dyn Permit>>);

@@ -1,11 +1,10 @@
-//! From the SDK's types to ours.
+//! Converts the SDK's types.
 
 use aws_sdk_ec2::types::{Instance as SdkInstance, InstanceState as SdkState};
 
 use crate::provider::{Instance, InstanceState};
 
-/// A machine; none if it has no id. A state that EC2 does not document counts as terminated: nothing
-/// is done to it.
+/// A machine. None if it has no id. A state that EC2 does not document counts as terminated, so nothing is done to it.
 pub(super) fn instance(sdk: &SdkInstance) -> Option<Instance> {
     let id = sdk.instance_id()?.to_owned();
     let code = sdk.state().and_then(SdkState::code).unwrap_or(48);
@@ -21,14 +20,14 @@ pub(super) fn instance(sdk: &SdkInstance) -> Option<Instance> {
     Some(Instance { id, state: state(code), state_reason, tags, ..Instance::default() })
 }
 
-/// Id of a machine, and its zone and type in one word.
-pub(super) fn place(sdk: &SdkInstance) -> Option<(String, String)> {
+/// The id of a machine, and its zone and type in one word.
+pub(super) fn zone_and_type(sdk: &SdkInstance) -> Option<(String, String)> {
     let zone = sdk.placement().and_then(|placement| placement.availability_zone()).unwrap_or_default();
     let kind = sdk.instance_type().map_or("", |kind| kind.as_str());
     Some((sdk.instance_id()?.to_owned(), format!("{zone}/{kind}")))
 }
 
-/// The state of a code; its high byte is for EC2's own use.
+/// The state that a code stands for. EC2 uses the high byte of the code itself.
 fn state(code: i32) -> InstanceState {
     match code & 0xff {
         0 => InstanceState::Pending,

@@ -1,6 +1,6 @@
-//! Filter values are wildcards to EC2: `*` is any text, `?` any character, `\` makes either literal.
+//! EC2 reads filter values as patterns: `*` is any text, `?` is any character, `\` makes either literal.
 
-/// A filter value that matches exactly `text`.
+/// The filter value that matches exactly `text`.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,6 +1,6 @@
 //! EC2.
 //!
-//! A call takes up to a thousand machines; one that cannot follow fails the whole call, and is set apart.
+//! A call takes up to a thousand machines. If one of them fails, it fails the whole call, and is separated.
 
 mod convert;
 mod filter;
@@ -12,26 +12,25 @@ use aws_sdk_ec2::{
     Client,
     types::{Filter, Reservation, Tag as SdkTag},
 };
-
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     aws,
     error::{CloudError, ErrorClass},
     isolate::Isolation,
-    permit::Permit,
-    provider::{CloudKey, Instance, Provider, Results, Tag},
+    provider::{CloudKey, Instance, Mutation, Provider, Results, Tag},
 };
+use booking_decision::permit::Permit;
 
-/// Values per filter and call: "Filters" in the EC2 user guide.
+/// The most values of a filter: "Filters" in the EC2 user guide.
 const FILTER_VALUES_MAX: usize = 200;
-/// Largest page of `DescribeInstances`, by its reference.
+/// The largest page of `DescribeInstances`, by its reference.
 const PAGE_SIZE: i32 = 1000;
-/// A describe of more pages than this (a million machines) is given up: something repeats itself.
+/// A describe of more pages than this (a million machines) is given up, because EC2 presumably repeats pages.
 const PAGES_MAX: usize = 1000;
-/// Describes of many groups that are under way at once.
+/// The most calls that a describe of many groups has under way at once.
 const CALLS_AT_ONCE: usize = 4;
-/// Ids per mutation: `CreateTags` takes 1,000, `StartInstances` documents no limit.
+/// The most ids of a call: `CreateTags` takes 1,000, `StartInstances` documents no limit.
 const IDS_MAX: usize = 1000;
 
 /// EC2 in one account and region.
@@ -43,8 +42,8 @@ pub struct Ec2 {
 }
 
 impl Ec2 {
-    /// EC2 in the region and with the credentials of a configuration. `account` names it, see
-    /// [`CloudKey::account`]; `group_tag` is the key of the tag that marks groups.
+    /// EC2 in the region and with the credentials of a configuration. `account` is its name, see
+    /// [`CloudKey::account`]. `group_tag` is the key of the tag that marks groups.
     pub fn new(config: &aws_config::SdkConfig, account: &str, group_tag: &str) -> Self {
         let key = aws::key(config, account, "ec2");
         Self { key, client: Client::new(&aws::bounded(config)), group_tag: group_tag.to_owned() }
@@ -79,57 +78,27 @@ impl Ec2 {
         Err(CloudError::bad_response("DescribeInstances does not come to an end", None))
     }
 
-    /// Sends a mutation in calls of at most [`IDS_MAX`] ids, bad ids set apart.
-    async fn mutate(&self, permit: &dyn Permit, ids: &[String], mutation: Mutation<'_>) -> Results {
-        let mut results = Results::new();
-        for chunk in ids.chunks(IDS_MAX) {
-            let mut isolation = Isolation::new(chunk);
-            let mut places = HashMap::new();
-            while let Some(batch) = isolation.next_call() {
-                let answer = self.send_permitted(permit, mutation, batch.clone()).await;
-                if lacks_room(&answer) && batch.len() > 1 {
-                    self.learn_places(&mut places, &batch).await;
-                    if isolation.parted(&batch, |id| places.get(id).cloned().unwrap_or_default()) {
-                        continue;
-                    }
-                }
-                isolation.answered(batch, answer);
-            }
-            results.extend(isolation.into_results());
-        }
-        results
-    }
-
-    /// Looks up zone and type of machines, which together have room or have not, unless they are known.
-    /// They stay empty where they cannot be told: halving has to do.
-    async fn learn_places(&self, places: &mut HashMap<String, String>, ids: &[String]) {
-        if ids.iter().all(|id| places.contains_key(id)) {
+    /// Looks up the zone and type of machines, unless they are known: EC2 has room for all machines of a zone and type,
+    /// or for none. If the lookup fails, they stay empty, and the call is halved instead.
+    async fn learn_zones_and_types(&self, known: &mut HashMap<String, String>, ids: &[String]) {
+        if ids.iter().all(|id| known.contains_key(id)) {
             return;
         }
-        places.extend(ids.iter().map(|id| (id.clone(), String::new())));
+        known.extend(ids.iter().map(|id| (id.clone(), String::new())));
         let call = self.client.describe_instances().set_instance_ids(Some(ids.to_vec()));
         match call.send().await {
             Ok(answer) => {
                 let found = answer.reservations().iter().flat_map(Reservation::instances);
-                places.extend(found.filter_map(convert::place));
+                known.extend(found.filter_map(convert::zone_and_type));
             }
             Err(error) => {
                 let error = aws::error(&error);
-                tracing::debug!(%error, "cannot tell where machines are that lack room");
+                tracing::debug!(%error, "cannot look up the zone and type of machines that EC2 has no room for");
             }
         }
     }
 
-    async fn send_permitted(
-        &self,
-        permit: &dyn Permit,
-        mutation: Mutation<'_>,
-        ids: Vec<String>,
-    ) -> Result<(), CloudError> {
-        aws::permitted(permit, self.send(mutation, ids)).await
-    }
-
-    async fn send(&self, mutation: Mutation<'_>, ids: Vec<String>) -> Result<(), CloudError> {
+    async fn send(&self, mutation: &Mutation, ids: Vec<String>) -> Result<(), CloudError> {
         let ids = Some(ids);
         let client = &self.client;
         match mutation {
@@ -153,14 +122,6 @@ impl Ec2 {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Mutation<'a> {
-    Start,
-    Stop,
-    Tag(&'a [Tag]),
-    Untag(&'a [Tag]),
-}
-
 #[async_trait]
 impl Provider for Ec2 {
     fn key(&self) -> &CloudKey {
@@ -173,7 +134,7 @@ impl Provider for Ec2 {
         let found: Vec<Vec<Instance>> =
             stream::iter(looks).buffer_unordered(CALLS_AT_ONCE).try_collect().await?;
         let mut all: Vec<Instance> = found.into_iter().flatten().collect();
-        // Never act on a machine whose own tag differs, whatever a filter let through.
+        // The operator must never act on a machine whose own tag differs, whatever a filter let through.
         let wanted: HashSet<&String> = groups.iter().collect();
         let mut seen = HashSet::new();
         all.retain(|instance| {
@@ -194,20 +155,26 @@ impl Provider for Ec2 {
         Ok(all)
     }
 
-    async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results {
-        self.mutate(permit, ids, Mutation::Start).await
-    }
-
-    async fn stop(&self, permit: &dyn Permit, ids: &[String]) -> Results {
-        self.mutate(permit, ids, Mutation::Stop).await
-    }
-
-    async fn tag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
-        self.mutate(permit, ids, Mutation::Tag(tags)).await
-    }
-
-    async fn untag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
-        self.mutate(permit, ids, Mutation::Untag(tags)).await
+    /// Sends the mutation in calls of at most [`IDS_MAX`] ids, and separates bad ids.
+    async fn mutate(&self, permit: &dyn Permit, mutation: &Mutation, ids: &[String]) -> Results {
+        let mut results = Results::new();
+        for chunk in ids.chunks(IDS_MAX) {
+            let mut isolation = Isolation::new(chunk);
+            let mut zones_and_types = HashMap::new();
+            while let Some(batch) = isolation.next_call() {
+                let answer = aws::permitted(permit, self.send(mutation, batch.clone())).await;
+                if lacks_room(&answer) && batch.len() > 1 {
+                    self.learn_zones_and_types(&mut zones_and_types, &batch).await;
+                    let of = |id: &str| zones_and_types.get(id).cloned().unwrap_or_default();
+                    if isolation.parted(&batch, of) {
+                        continue;
+                    }
+                }
+                isolation.answered(batch, answer);
+            }
+            results.extend(isolation.into_results());
+        }
+        results
     }
 }
 

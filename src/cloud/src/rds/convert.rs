@@ -1,4 +1,4 @@
-//! From the SDK's types to ours.
+//! Converts the SDK's types.
 
 use std::{collections::BTreeMap, time::SystemTime};
 
@@ -10,7 +10,7 @@ use aws_sdk_rds::{
 use super::status;
 use crate::provider::Instance;
 
-/// A DB instance, and the DB cluster that it is a member of; none if it has no ARN.
+/// A DB instance, and the DB cluster that it is a member of. None if it has no ARN.
 pub(super) fn instance(sdk: &DbInstance) -> Option<(Instance, Option<String>)> {
     let status = sdk.db_instance_status().unwrap_or_default();
     let instance = Instance {
@@ -25,7 +25,7 @@ pub(super) fn instance(sdk: &DbInstance) -> Option<(Instance, Option<String>)> {
     Some((instance, sdk.db_cluster_identifier().map(ToOwned::to_owned)))
 }
 
-/// A DB cluster, and its identifier; none if it has no ARN.
+/// A DB cluster, and its identifier. None if it has no ARN.
 pub(super) fn cluster(sdk: &DbCluster) -> Option<(Instance, String)> {
     let status = sdk.status().unwrap_or_default();
     let instance = Instance {
@@ -40,7 +40,8 @@ pub(super) fn cluster(sdk: &DbCluster) -> Option<(Instance, String)> {
     Some((instance, sdk.db_cluster_identifier().unwrap_or_default().to_owned()))
 }
 
-/// "Stopping an Amazon RDS DB instance temporarily: Limitations" in the user guide.
+/// Why RDS does not stop a DB instance: "Stopping an Amazon RDS DB instance temporarily: Limitations" in the user
+/// guide.
 fn unstoppable_instance(sdk: &DbInstance) -> Option<String> {
     let source = sdk.read_replica_source_db_instance_identifier();
     let source = source.or(sdk.read_replica_source_db_cluster_identifier()).filter(|name| !name.is_empty());
@@ -56,7 +57,8 @@ fn unstoppable_instance(sdk: &DbInstance) -> Option<String> {
         .then(|| "it is a SQL Server in several availability zones".to_owned())
 }
 
-/// "Stopping and starting an Amazon Aurora DB cluster: Limitations" in the user guide.
+/// Why RDS does not stop a DB cluster: "Stopping and starting an Amazon Aurora DB cluster: Limitations" in the user
+/// guide.
 fn unstoppable_cluster(sdk: &DbCluster) -> Option<String> {
     let some = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(ToOwned::to_owned);
     if let Some(source) = some(sdk.replication_source_identifier()) {
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_rds_stops_under_no_circumstances_is_known_before_it_is_tried() {
+    fn a_database_that_rds_never_stops_says_so_before_a_stop_is_tried() {
         let one = || DbInstance::builder().db_instance_arn("arn").engine("postgres");
         let table = [
             (one().build(), None),

@@ -1,8 +1,10 @@
-//! RDS: DB instances, and DB clusters (Aurora and Multi-AZ), which are started and stopped as one.
+//! RDS: DB instances, and DB clusters (Aurora and Multi-AZ). RDS starts and stops a cluster as one.
 //!
-//! What differs from EC2: describes have no filter for tags, so all databases of the account and region are
-//! listed, once for all who ask meanwhile; a mutation takes one database; an id is an ARN, because that is what
-//! tags are set by, and because a DB instance and a DB cluster may share a name.
+//! RDS differs from EC2 in three ways:
+//! - Describes have no filter for tags. So the provider lists all databases of the account and region, and callers that
+//!   ask at the same time share the listing.
+//! - A call changes one database.
+//! - An id is an ARN, because tags are set by ARN, and because a DB instance and a DB cluster may have the same name.
 
 mod convert;
 mod status;
@@ -21,15 +23,15 @@ use tokio::sync::Mutex;
 use crate::{
     aws,
     error::{CloudError, ErrorClass},
-    permit::Permit,
-    provider::{CloudKey, Instance, Provider, Results, Tag},
+    provider::{CloudKey, Instance, Mutation, Provider, Results, Tag},
 };
+use booking_decision::permit::Permit;
 
-/// Largest page, by the reference of `DescribeDBInstances`.
+/// The largest page, by the reference of `DescribeDBInstances`.
 const PAGE_SIZE: i32 = 100;
-/// A listing of more pages than this (a hundred thousand databases) is given up: something repeats itself.
+/// A listing of more pages than this (a hundred thousand databases) is given up, because RDS presumably repeats pages.
 const PAGES_MAX: usize = 1000;
-/// Calls of one mutation that are under way at once: it has one for each database.
+/// The most calls that one mutation has under way at once. It needs one for each database.
 const CALLS_AT_ONCE: usize = 8;
 
 /// RDS in one account and region.
@@ -41,14 +43,14 @@ pub struct Rds {
     last: Mutex<Option<Listing>>,
 }
 
-/// All databases, and when they were asked for.
+/// All databases, and when RDS was asked for them.
 #[derive(Clone, Debug)]
 struct Listing {
     asked: Moment,
     found: Arc<Vec<Found>>,
 }
 
-/// A database, and the DB cluster that it is a member of.
+/// A database, and the name and tags of the DB cluster that it is a member of.
 #[derive(Debug)]
 struct Found {
     instance: Instance,
@@ -62,24 +64,17 @@ enum Database<'a> {
     Cluster(&'a str),
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Mutation<'a> {
-    Start,
-    Stop,
-    Tag(&'a [Tag]),
-    Untag(&'a [Tag]),
-}
-
 impl Rds {
-    /// RDS in the region and with the credentials of a configuration. `account` names it, see
-    /// [`CloudKey::account`]; `group_tag` is the key of the tag that marks groups.
+    /// RDS in the region and with the credentials of a configuration. `account` is its name, see
+    /// [`CloudKey::account`]. `group_tag` is the key of the tag that marks groups.
     pub fn new(config: &aws_config::SdkConfig, account: &str, group_tag: &str) -> Self {
         let key = aws::key(config, account, "rds");
         let client = Client::new(&aws::bounded(config));
         Self { key, client, group_tag: group_tag.to_owned(), last: Mutex::default() }
     }
 
-    /// All databases, as listed since this was asked for: whoever asks while a listing is under way shares the next.
+    /// All databases, from a listing that began after this call. Callers that come while a listing is under way share
+    /// the next one.
     async fn list(&self) -> Result<Arc<Vec<Found>>, CloudError> {
         let wanted = Moment::now();
         let mut last = self.last.lock().await;
@@ -131,8 +126,8 @@ impl Rds {
         Err(CloudError::bad_response("DescribeDBClusters does not come to an end", None))
     }
 
-    /// The databases whose tags are `wanted`. The members of a DB cluster that is wanted itself are left out: it
-    /// stands for them. Others say what they are part of.
+    /// The databases whose tags are `wanted`. If a DB cluster is wanted itself, it stands for its members, so they are
+    /// left out. Other members say which cluster they are part of.
     async fn find(
         &self,
         wanted: impl Fn(&BTreeMap<String, String>) -> bool,
@@ -151,18 +146,11 @@ impl Rds {
         Ok(all)
     }
 
-    /// Sends a mutation, one call for each database.
-    async fn mutate(&self, permit: &dyn Permit, ids: &[String], mutation: Mutation<'_>) -> Results {
-        let distinct: HashSet<String> = ids.iter().cloned().collect();
-        let calls: Vec<_> = distinct.into_iter().map(|id| self.mutate_one(permit, id, mutation)).collect();
-        stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).collect().await
-    }
-
     async fn mutate_one(
         &self,
         permit: &dyn Permit,
+        mutation: &Mutation,
         id: String,
-        mutation: Mutation<'_>,
     ) -> (String, Result<(), CloudError>) {
         let sent = match mutation {
             Mutation::Untag(tags) => self.untag_one(permit, &id, tags).await,
@@ -171,7 +159,7 @@ impl Rds {
         (id, sent)
     }
 
-    async fn send(&self, mutation: Mutation<'_>, arn: &str) -> Result<(), CloudError> {
+    async fn send(&self, mutation: &Mutation, arn: &str) -> Result<(), CloudError> {
         let client = &self.client;
         match (mutation, database(arn)?) {
             (Mutation::Start, Database::Instance(name)) => {
@@ -202,7 +190,7 @@ impl Rds {
         }
     }
 
-    /// RDS removes tags by their keys, whatever they hold: what they hold is looked up first.
+    /// Removes tags that hold exactly these values. RDS removes tags by key only, so their values are read first.
     async fn untag_one(&self, permit: &dyn Permit, arn: &str, tags: &[Tag]) -> Result<(), CloudError> {
         let listed = self.client.list_tags_for_resource().resource_name(arn).send().await;
         let listed = listed.map_err(|error| aws::error(&error))?;
@@ -214,7 +202,7 @@ impl Rds {
         if there.is_empty() {
             return Ok(());
         }
-        aws::permitted(permit, self.send(Mutation::Untag(&there), arn)).await
+        aws::permitted(permit, self.send(&Mutation::Untag(there), arn)).await
     }
 }
 
@@ -236,20 +224,11 @@ impl Provider for Rds {
         self.find(|tags| tags.get(key) == Some(value) && tags.contains_key(&self.group_tag)).await
     }
 
-    async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results {
-        self.mutate(permit, ids, Mutation::Start).await
-    }
-
-    async fn stop(&self, permit: &dyn Permit, ids: &[String]) -> Results {
-        self.mutate(permit, ids, Mutation::Stop).await
-    }
-
-    async fn tag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
-        self.mutate(permit, ids, Mutation::Tag(tags)).await
-    }
-
-    async fn untag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
-        self.mutate(permit, ids, Mutation::Untag(tags)).await
+    /// Sends the mutation, with one call for each database.
+    async fn mutate(&self, permit: &dyn Permit, mutation: &Mutation, ids: &[String]) -> Results {
+        let distinct: HashSet<String> = ids.iter().cloned().collect();
+        let calls: Vec<_> = distinct.into_iter().map(|id| self.mutate_one(permit, mutation, id)).collect();
+        stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).collect().await
     }
 }
 

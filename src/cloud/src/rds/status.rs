@@ -1,9 +1,9 @@
-//! What each status of a database means. Source: "Viewing Amazon RDS DB instance status", "Viewing DB cluster
-//! status in an Amazon Aurora cluster" and "Viewing the status of a Multi-AZ DB cluster" in the user guides.
+//! What each status of a database means. Source: "Viewing Amazon RDS DB instance status", "Viewing DB cluster status in
+//! an Amazon Aurora cluster" and "Viewing the status of a Multi-AZ DB cluster" in the user guides.
 
 use crate::provider::InstanceState;
 
-/// Runs and can be used, while RDS works on it; stopping it is refused until that is done.
+/// The database runs and can be used, while RDS works on it. RDS refuses to stop it until that work is done.
 const BUSY: [&str; 16] = [
     "backing-up",
     "configuring-associated-roles",
@@ -23,7 +23,7 @@ const BUSY: [&str; 16] = [
     "update-iam-db-auth",
 ];
 
-/// Cannot be used, and becomes available by itself.
+/// The database cannot be used yet, and becomes available by itself.
 const PENDING: [&str; 12] = [
     "backtracking",
     "creating",
@@ -39,7 +39,7 @@ const PENDING: [&str; 12] = [
     "upgrading",
 ];
 
-/// Cannot be used until somebody mends it.
+/// The database cannot be used until a person repairs it.
 const BROKEN: [&str; 15] = [
     "cloning-failed",
     "failed",
@@ -58,10 +58,11 @@ const BROKEN: [&str; 15] = [
     "upgrade-failed",
 ];
 
-/// On its way out, or gone.
+/// The database is being deleted, or is gone.
 const TERMINATED: [&str; 3] = ["delete-precheck", "deleted", "deleting"];
 
-/// The state that a status stands for. One that is not documented is waited for, and nothing is done to it.
+/// The state that a status stands for. If a status is not documented, nothing is done to the database until its status
+/// changes.
 pub(super) fn state(status: &str) -> InstanceState {
     match status {
         "available" => InstanceState::Running,
@@ -74,7 +75,7 @@ pub(super) fn state(status: &str) -> InstanceState {
     }
 }
 
-/// The status in words, where the state alone does not tell it.
+/// The status in words, if the state does not say the same.
 pub(super) fn reason(status: &str) -> Option<String> {
     match status {
         "available" | "starting" | "stopping" | "stopped" => None,
@@ -92,8 +93,8 @@ mod tests {
     #[test]
     fn every_documented_status_has_one_meaning() {
         let all = [&BUSY[..], &PENDING, &BROKEN, &TERMINATED].concat();
-        for (place, status) in all.iter().enumerate() {
-            assert!(!all[..place].contains(status), "{status} stands twice");
+        for (index, status) in all.iter().enumerate() {
+            assert!(!all[..index].contains(status), "{status} stands twice");
             assert!(!reason(status).unwrap_or_default().contains("not documented"), "{status}");
         }
         for status in PENDING {
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_nobody_documents_is_waited_for_and_told() {
+    fn a_status_that_is_not_documented_counts_as_pending_and_is_shown() {
         assert_eq!(state("polishing"), InstanceState::Pending);
         assert_eq!(reason("polishing").as_deref(), Some("polishing: a status that is not documented"));
     }

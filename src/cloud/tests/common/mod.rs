@@ -4,7 +4,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use booking_cloud::Ec2;
 
-/// Where the test machines live: the region that the simulator gives to instances added without one.
+/// The region of the test machines: the simulator gives it to instances that are added without one.
 pub const REGION: &str = "eu-central-1";
 
 /// A configuration that takes nothing from the environment, with credentials that any stand-in for EC2

@@ -1,4 +1,4 @@
-//! A simulator with machines of one group, and what was asked of it.
+//! A simulator with machines of one group, and the calls that it got.
 
 use booking_cloud::{CloudError, Ec2, Instance, Provider, Results};
 use testbed::ec2::{

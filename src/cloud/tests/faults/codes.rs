@@ -1,11 +1,12 @@
-//! Error codes of EC2: each in its class, after one call.
+//! Error codes of EC2: each gets its class, after one call.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-use booking_cloud::{ErrorClass, Provider, Unlimited};
+use booking_cloud::{ErrorClass, Mutation, Provider};
+use booking_decision::permit::Unlimited;
 use testbed::ec2::{Admission, AdmissionCall, Ec2Config, FaultEffect, FaultRule, InstanceState, Throttled};
 
 use super::cloud::{Cloud, error, failed, only_error};
@@ -46,10 +47,10 @@ async fn each_code_comes_back_in_its_class_after_one_call() {
         // when it is asked for everything
         let errors = [
             cloud.describe().await.unwrap_err(),
-            only_error(cloud.ec2.start(&Unlimited, &ids).await),
-            only_error(cloud.ec2.stop(&Unlimited, &ids).await),
-            only_error(cloud.ec2.tag(&Unlimited, &ids, &tags).await),
-            only_error(cloud.ec2.untag(&Unlimited, &ids, &tags).await),
+            only_error(cloud.ec2.mutate(&Unlimited, &Mutation::Start, &ids).await),
+            only_error(cloud.ec2.mutate(&Unlimited, &Mutation::Stop, &ids).await),
+            only_error(cloud.ec2.mutate(&Unlimited, &Mutation::Tag(tags.to_vec()), &ids).await),
+            only_error(cloud.ec2.mutate(&Unlimited, &Mutation::Untag(tags.to_vec()), &ids).await),
         ];
         // then each is the error, and each was one call: the SDK repeats nothing
         for found in errors {
@@ -76,7 +77,7 @@ async fn what_fails_for_all_machines_alike_is_one_call_however_many_they_are() {
         let ids = cloud.stopped(100);
         cloud.spoil(FaultRule::on("StartInstances", error(code)));
         // when they are started
-        let results = cloud.ec2.start(&Unlimited, &ids).await;
+        let results = cloud.ec2.mutate(&Unlimited, &Mutation::Start, &ids).await;
         // then all fail by one call, neither repeated nor split
         assert_eq!(failed(&results).len(), 100, "{code}");
         assert_eq!(cloud.calls().len(), 1, "{code}");
@@ -85,32 +86,32 @@ async fn what_fails_for_all_machines_alike_is_one_call_however_many_they_are() {
 
 #[tokio::test]
 async fn an_unknown_code_of_a_server_error_is_transient() {
-    // given a code that nobody knows, with a server's status
+    // given an unknown code with the status of a server error
     let cloud = Cloud::start().await;
     let ids = cloud.stopped(2);
     let then =
         FaultEffect::Error { code: "SomethingNew".into(), message: "Try later".into(), status: Some(503) };
     cloud.spoil(FaultRule::on("StartInstances", then));
     // when machines are started
-    let results = cloud.ec2.start(&Unlimited, &ids).await;
-    // then it is no machine's fault
+    let results = cloud.ec2.mutate(&Unlimited, &Mutation::Start, &ids).await;
+    // then the error concerns no machine
     assert!(results.values().all(|r| r.as_ref().unwrap_err().class == ErrorClass::Transient));
     assert_eq!(cloud.calls().len(), 1);
 }
 
 #[tokio::test]
 async fn an_internal_error_that_comes_after_the_effect_is_transient() {
-    // given a cloud that does what it is told, and says that it failed
+    // given a cloud that carries out a call, and says that it failed
     let cloud = Cloud::start().await;
     let ids = cloud.stopped(1);
     cloud.spoil(FaultRule::on("StartInstances", error("InternalError")).after_effect().times(1));
     // when a machine is started
-    let found = only_error(cloud.ec2.start(&Unlimited, &ids).await);
+    let found = only_error(cloud.ec2.mutate(&Unlimited, &Mutation::Start, &ids).await);
     // then the error is one after which to look again
     assert_eq!(found.class, ErrorClass::Transient);
     assert_eq!(cloud.state(&ids[0]), InstanceState::Pending);
     // and to start again does no harm
-    assert!(failed(&cloud.ec2.start(&Unlimited, &ids).await).is_empty());
+    assert!(failed(&cloud.ec2.mutate(&Unlimited, &Mutation::Start, &ids).await).is_empty());
 }
 
 /// Throttles all describes but the first ones.
@@ -133,7 +134,7 @@ async fn a_page_that_fails_midway_fails_the_whole_describe() {
         cloud.stopped(2_500);
         // when they are described
         let found = cloud.describe().await;
-        // then none is told, and no page is asked for again
+        // then no machine is returned, and no page is asked for again
         assert_eq!(found.unwrap_err().class, ErrorClass::Throttled);
         assert_eq!(cloud.calls().len(), pages + 1);
     }
@@ -141,7 +142,7 @@ async fn a_page_that_fails_midway_fails_the_whole_describe() {
 
 #[tokio::test]
 async fn messages_stay_the_same_from_try_to_try() {
-    // given a refusal as EC2 words it: with a session's name and a blob that differ from call to call
+    // given a refusal in EC2's words, with a session name and a blob that differ from call to call
     let cloud = Cloud::start().await;
     let ids = cloud.stopped(1);
     let mut told = Vec::new();
@@ -155,9 +156,9 @@ async fn messages_stay_the_same_from_try_to_try() {
             FaultRule::on("StartInstances", FaultEffect::error("UnauthorizedOperation", &message)).times(1),
         );
         // when it comes
-        told.push(only_error(cloud.ec2.start(&Unlimited, &ids).await));
+        told.push(only_error(cloud.ec2.mutate(&Unlimited, &Mutation::Start, &ids).await));
     }
-    // then it reads the same, and still says who may not do what
+    // then both messages are the same, and still say which user may not do which action
     assert_eq!(told[0], told[1]);
     assert!(told[0].message.contains("assumed-role/booking"), "{}", told[0]);
     assert!(told[0].message.ends_with("is not authorized to perform: ec2:StartInstances."), "{}", told[0]);

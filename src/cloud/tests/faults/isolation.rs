@@ -1,6 +1,7 @@
-//! Errors that are some machines' fault: the others go ahead.
+//! Errors that concern some machines: the others go ahead.
 
-use booking_cloud::{ErrorClass, Provider, Unlimited, isolate::CALLS_MAX};
+use booking_cloud::{ErrorClass, Mutation, Provider, isolate::CALLS_MAX};
+use booking_decision::permit::Unlimited;
 use testbed::ec2::{FaultEffect, FaultMatch, FaultRule, InstanceQuery, InstanceState};
 
 use super::cloud::{Cloud, failed};
@@ -30,8 +31,8 @@ async fn a_zone_without_capacity_keeps_back_only_its_own_machines() {
     cloud.spoil(no_room_in_zone_b());
     // when all are started
     let ids = [lucky.clone(), unlucky.clone()].concat();
-    let results = cloud.ec2.start(&Unlimited, &ids).await;
-    // then those with room are, and the others say why not
+    let results = cloud.ec2.mutate(&Unlimited, &Mutation::Start, &ids).await;
+    // then those with room are started, and the others say why not
     assert_eq!(failed(&results), sorted(&unlucky));
     for id in &unlucky {
         assert_eq!(results[id].as_ref().unwrap_err().class, ErrorClass::Capacity);
@@ -49,8 +50,8 @@ async fn a_zone_without_capacity_is_found_however_many_machines_it_has() {
     lucky.extend(cloud.stopped_in("eu-central-1c", 300));
     cloud.spoil(no_room_in_zone_b());
     // when all are started
-    let results = cloud.ec2.start(&Unlimited, &[lucky, unlucky.clone()].concat()).await;
-    // then those with room are, for a bounded number of starts and one look at where they are
+    let results = cloud.ec2.mutate(&Unlimited, &Mutation::Start, &[lucky, unlucky.clone()].concat()).await;
+    // then those with room are started, by a bounded number of starts and one lookup of their zones
     assert_eq!(failed(&results), sorted(&unlucky));
     let calls = cloud.calls();
     let (looks, starts): (Vec<_>, Vec<_>) =
@@ -71,21 +72,21 @@ async fn a_lack_of_capacity_is_bisected_when_nobody_can_say_where_the_machines_a
     let all: Vec<String> =
         cloud.simulator.world().instances(&InstanceQuery::default()).into_iter().map(|i| i.id).collect();
     // when all are started
-    let results = cloud.ec2.start(&Unlimited, &all).await;
+    let results = cloud.ec2.mutate(&Unlimited, &Mutation::Start, &all).await;
     // then only those without room are not
     assert_eq!(failed(&results), sorted(&unlucky));
 }
 
 #[tokio::test]
 async fn a_refusal_of_one_machine_is_found_by_halving() {
-    // given a hundred machines, one of which a policy forbids to touch; the message does not name it
+    // given a hundred machines; a policy refuses one of them, and the message does not name it
     let cloud = Cloud::start().await;
     let ids = cloud.stopped(100);
     let when = FaultMatch { instance_id: Some(ids[70].clone()), ..FaultMatch::default() };
     cloud.spoil(rule(when, "UnauthorizedOperation", "You are not authorized to perform this operation."));
     // when all are started
-    let results = cloud.ec2.start(&Unlimited, &ids).await;
-    // then it alone is not, and that costs two calls for each halving
+    let results = cloud.ec2.mutate(&Unlimited, &Mutation::Start, &ids).await;
+    // then only that one is not started, and each halving costs two calls
     assert_eq!(failed(&results), [&ids[70]]);
     assert_eq!(results[&ids[70]].as_ref().unwrap_err().class, ErrorClass::Configuration);
     assert!(cloud.calls().len() <= 1 + 2 * 7, "{}", cloud.calls().len());
@@ -102,8 +103,8 @@ async fn a_machine_that_the_message_names_costs_one_more_call() {
         cloud.spoil(rule(when, "OperationNotPermitted", "The instance '{ids}' may not be stopped."));
     }
     // when all are stopped
-    let results = cloud.ec2.stop(&Unlimited, &ids).await;
-    // then those two are set apart, one call each
+    let results = cloud.ec2.mutate(&Unlimited, &Mutation::Stop, &ids).await;
+    // then those two are separated, by one call each
     assert_eq!(failed(&results), sorted(&bad.map(Clone::clone)));
     assert_eq!(cloud.calls().len(), 3);
 }
@@ -115,8 +116,8 @@ async fn a_refusal_of_all_machines_costs_a_bounded_number_of_calls() {
     let ids = cloud.stopped(1_000);
     cloud.spoil(rule(FaultMatch::default(), "UnauthorizedOperation", "You are not authorized."));
     // when they are started
-    let results = cloud.ec2.start(&Unlimited, &ids).await;
-    // then each fails, and the account's tokens are not all spent
+    let results = cloud.ec2.mutate(&Unlimited, &Mutation::Start, &ids).await;
+    // then each fails, and the number of calls is bounded
     assert_eq!(failed(&results).len(), 1_000);
     assert!(cloud.calls().len() <= CALLS_MAX, "{}", cloud.calls().len());
 }

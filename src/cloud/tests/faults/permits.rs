@@ -5,12 +5,13 @@ use std::{
     time::Duration,
 };
 
-use booking_cloud::{ErrorClass, Permit, PermitLapsed, Provider, Results, RunningCall, Unlimited};
+use booking_cloud::{ErrorClass, Mutation, Provider, Results};
+use booking_decision::permit::{Permit, PermitLapsed, RunningCall, Unlimited};
 use testbed::ec2::{FaultMatch, FaultRule, InstanceState};
 
 use super::cloud::{Cloud, error, failed};
 
-/// Leave for so many calls.
+/// A permit for this many calls.
 struct Calls(AtomicUsize);
 
 impl Calls {
@@ -44,10 +45,10 @@ async fn a_lapsed_permit_sends_nothing() {
     let tags = [("lock".to_owned(), "operator-1".to_owned())];
     // when each mutation is asked for
     let all = [
-        cloud.ec2.start(&Calls::of(0), &ids).await,
-        cloud.ec2.stop(&Calls::of(0), &ids).await,
-        cloud.ec2.tag(&Calls::of(0), &ids, &tags).await,
-        cloud.ec2.untag(&Calls::of(0), &ids, &tags).await,
+        cloud.ec2.mutate(&Calls::of(0), &Mutation::Start, &ids).await,
+        cloud.ec2.mutate(&Calls::of(0), &Mutation::Stop, &ids).await,
+        cloud.ec2.mutate(&Calls::of(0), &Mutation::Tag(tags.to_vec()), &ids).await,
+        cloud.ec2.mutate(&Calls::of(0), &Mutation::Untag(tags.to_vec()), &ids).await,
     ];
     // then each machine says so, and nothing was sent
     for results in all {
@@ -62,7 +63,7 @@ async fn a_permit_that_lapses_between_two_calls_stops_the_rest() {
     let cloud = Cloud::start().await;
     let ids = cloud.stopped(1_500);
     // when they are started
-    let results = cloud.ec2.start(&Calls::of(1), &ids).await;
+    let results = cloud.ec2.mutate(&Calls::of(1), &Mutation::Start, &ids).await;
     // then the first call's are, and the rest was not sent
     assert_eq!((results.len(), lapsed(&results)), (1_500, 500));
     assert_eq!(cloud.calls().len(), 1);
@@ -81,7 +82,7 @@ async fn a_permit_that_lapses_while_a_bad_machine_is_looked_for_stops_the_search
     let when = FaultMatch { instance_id: Some(ids[5].clone()), ..FaultMatch::default() };
     cloud.spoil(FaultRule { when, then: error("UnauthorizedOperation"), after_effect: false, times: None });
     // when all are started
-    let results = cloud.ec2.start(&Calls::of(3), &ids).await;
+    let results = cloud.ec2.mutate(&Calls::of(3), &Mutation::Start, &ids).await;
     // then three calls were sent: all, the half with the bad one, the good half
     assert_eq!(cloud.calls().len(), 3);
     assert_eq!((failed(&results).len(), lapsed(&results)), (32, 32));

@@ -8,7 +8,7 @@ use std::{
 use booking_cloud::{CloudError, Ec2, ErrorClass, Instance, InstanceState, Provider, Results, Tag};
 use testbed::ec2::InstanceState as Ec2State;
 
-/// Which cloud it is, for tests of what differs.
+/// Which cloud it is, because some answers differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Simulator,
@@ -24,13 +24,13 @@ pub trait Backend {
     /// The key of the tag that marks groups.
     fn group_tag(&self) -> &str;
 
-    /// Adds machines in a state, with exactly these tags; their ids.
+    /// Adds machines in a state, with exactly these tags. The answer is their ids.
     async fn add(&self, count: usize, state: Ec2State, tags: &[Tag]) -> Vec<String>;
 
-    /// Lets machines arrive where they are going.
+    /// Lets machines reach the state that they are going to.
     fn settle(&self);
 
-    /// How many calls the cloud got so far, where it can tell.
+    /// How many calls the cloud got so far. None if the backend does not count them.
     fn calls(&self) -> Option<usize>;
 }
 
@@ -40,7 +40,7 @@ pub fn unique_group_tag() -> String {
     format!("booking.example.com/group-{}", LAST.fetch_add(1, Ordering::Relaxed))
 }
 
-/// States that machines can be put into; moto's machines are never on their way.
+/// The states that a test can put machines into. moto knows no states in between.
 pub fn states(cloud: &impl Backend) -> &'static [Ec2State] {
     match cloud.kind() {
         Kind::Simulator => &Ec2State::ALL,
@@ -90,7 +90,7 @@ pub fn sorted(mut ids: Vec<String>) -> Vec<String> {
     ids
 }
 
-/// What came of each machine: nothing, or the class of its error.
+/// The class of the error of each machine; none if it succeeded.
 pub fn classes(results: &Results) -> BTreeMap<&str, Option<ErrorClass>> {
     let class = |result: &Result<(), CloudError>| result.as_ref().err().map(|error| error.class);
     results.iter().map(|(id, result)| (id.as_str(), class(result))).collect()

@@ -1,11 +1,12 @@
-//! What RDS does: DB instances, and DB clusters with members.
+//! The RDS provider: DB instances, and DB clusters with members.
 
 mod moto;
 mod simulator;
 
 use std::collections::BTreeMap;
 
-use booking_cloud::{ErrorClass, Instance, InstanceState, Provider, Rds, Tag, Unlimited};
+use booking_cloud::{ErrorClass, Instance, InstanceState, Mutation, Provider, Rds, Tag};
+use booking_decision::permit::Unlimited;
 
 use super::backend::{Kind, all_ok, classes, owned, tag, unique_group_tag};
 
@@ -26,10 +27,10 @@ pub trait Databases {
     /// Adds a DB cluster with one member that carries the same tags; the ARNs of both.
     async fn add_cluster(&self, name: &str, tags: &[Tag]) -> (String, String);
 
-    /// Lets databases arrive where they are going.
+    /// Lets databases reach the state that they are going to.
     fn settle(&self);
 
-    /// How many describes RDS got so far, where it can tell.
+    /// How many describes RDS got so far. None if the backend does not count them.
     fn describes(&self) -> Option<usize>;
 }
 
@@ -95,19 +96,19 @@ async fn a_db_instance_is_stopped_and_started(cloud: &impl Databases) {
     let ids = [cloud.add(&name(cloud, "orders"), &of(cloud, "a")).await];
     assert_eq!(find(cloud, "a").await[&ids[0]].state, InstanceState::Running);
     // when it is stopped, then it stops
-    all_ok(&cloud.rds().stop(&Unlimited, &ids).await, &ids);
+    all_ok(&cloud.rds().mutate(&Unlimited, &Mutation::Stop, &ids).await, &ids);
     cloud.settle();
     let stopped = find(cloud, "a").await.remove(&ids[0]).unwrap();
     assert_eq!(stopped.state, InstanceState::Stopped);
     // and RDS says when it will start it again by itself; moto does not
     assert_eq!(stopped.restarts_at.is_some(), cloud.kind() == Kind::Simulator);
     // when it is started, then it runs
-    all_ok(&cloud.rds().start(&Unlimited, &ids).await, &ids);
+    all_ok(&cloud.rds().mutate(&Unlimited, &Mutation::Start, &ids).await, &ids);
     cloud.settle();
     let started = find(cloud, "a").await.remove(&ids[0]).unwrap();
     assert_eq!((started.state, started.restarts_at), (InstanceState::Running, None));
-    // and starting it once more is refused: it is to be looked at again
-    let again = cloud.rds().start(&Unlimited, &ids).await;
+    // and RDS refuses to start it once more: it has to be described again
+    let again = cloud.rds().mutate(&Unlimited, &Mutation::Start, &ids).await;
     assert_eq!(classes(&again)[ids[0].as_str()], Some(ErrorClass::Reobserve));
 }
 
@@ -119,10 +120,10 @@ async fn a_db_cluster_is_stopped_and_started_as_one_and_stands_for_its_members(c
     assert!(found.contains_key(&cluster) && !found.contains_key(&member), "{found:?}");
     let ids = [cluster];
     // when it is stopped and started, then it is
-    all_ok(&cloud.rds().stop(&Unlimited, &ids).await, &ids);
+    all_ok(&cloud.rds().mutate(&Unlimited, &Mutation::Stop, &ids).await, &ids);
     cloud.settle();
     assert_eq!(find(cloud, "a").await[&ids[0]].state, InstanceState::Stopped);
-    all_ok(&cloud.rds().start(&Unlimited, &ids).await, &ids);
+    all_ok(&cloud.rds().mutate(&Unlimited, &Mutation::Start, &ids).await, &ids);
     cloud.settle();
     assert_eq!(find(cloud, "a").await[&ids[0]].state, InstanceState::Running);
 }
@@ -132,7 +133,10 @@ async fn a_member_whose_cluster_is_not_in_the_group_says_what_it_is_part_of(clou
     let of_cluster = name(cloud, "web");
     let (cluster, member) = cloud.add_cluster(&of_cluster, &of(cloud, "a")).await;
     let tags = of(cloud, "a");
-    all_ok(&cloud.rds().untag(&Unlimited, std::slice::from_ref(&cluster), &tags).await, &[cluster]);
+    all_ok(
+        &cloud.rds().mutate(&Unlimited, &Mutation::Untag(tags.clone()), std::slice::from_ref(&cluster)).await,
+        &[cluster],
+    );
     // when the group is described, then the member is found, with its cluster
     let found = find(cloud, "a").await;
     assert_eq!(found[&member].part_of, Some(format!("DB cluster {of_cluster}")));
@@ -143,17 +147,17 @@ async fn tags_are_set_replaced_and_removed_only_where_they_hold_these_values(clo
     let ids = [cloud.add(&name(cloud, "orders"), &of(cloud, "a")).await];
     let (ann, bob) = ([tag("by", "ann"), tag("until", "9:00")], [tag("by", "bob"), tag("until", "9:00")]);
     // when tags are set, and set anew, then the last ones stand
-    all_ok(&cloud.rds().tag(&Unlimited, &ids, &ann).await, &ids);
-    all_ok(&cloud.rds().tag(&Unlimited, &ids, &bob).await, &ids);
+    all_ok(&cloud.rds().mutate(&Unlimited, &Mutation::Tag(ann.to_vec()), &ids).await, &ids);
+    all_ok(&cloud.rds().mutate(&Unlimited, &Mutation::Tag(bob.to_vec()), &ids).await, &ids);
     let tags = |found: BTreeMap<String, Instance>| found[&ids[0]].tags.clone();
     assert_eq!(tags(find(cloud, "a").await)["by"], "bob");
-    // when others are removed, then those that hold other values stay
-    all_ok(&cloud.rds().untag(&Unlimited, &ids, &ann).await, &ids);
+    // when tags are removed that hold other values, then those tags stay
+    all_ok(&cloud.rds().mutate(&Unlimited, &Mutation::Untag(ann.to_vec()), &ids).await, &ids);
     let left = tags(find(cloud, "a").await);
     assert_eq!((left.get("by").map(String::as_str), left.get("until")), (Some("bob"), None));
     // when these are removed, and removed again, then they are gone
-    all_ok(&cloud.rds().untag(&Unlimited, &ids, &bob).await, &ids);
-    all_ok(&cloud.rds().untag(&Unlimited, &ids, &bob).await, &ids);
+    all_ok(&cloud.rds().mutate(&Unlimited, &Mutation::Untag(bob.to_vec()), &ids).await, &ids);
+    all_ok(&cloud.rds().mutate(&Unlimited, &Mutation::Untag(bob.to_vec()), &ids).await, &ids);
     let left = tags(find(cloud, "a").await);
     assert_eq!(left.into_iter().collect::<Vec<_>>(), of(cloud, "a"));
 }
@@ -168,13 +172,13 @@ async fn discover_finds_databases_with_the_mark_and_a_group(cloud: &impl Databas
 }
 
 async fn databases_that_are_not_there_fail_alone(cloud: &impl Databases) {
-    // given a database, the ARN of one that is not there, and what is no ARN
+    // given a database, ARNs of databases that do not exist, and a text that is no ARN
     let there = cloud.add(&name(cloud, "orders"), &of(cloud, "a")).await;
     let gone = format!("{there}-gone");
     let cluster = there.replace(":db:", ":cluster:");
     let ids = owned(&[&there, &gone, &cluster, "orders"]);
     // when all are stopped, then each has its own result
-    let results = cloud.rds().stop(&Unlimited, &ids).await;
+    let results = cloud.rds().mutate(&Unlimited, &Mutation::Stop, &ids).await;
     let classes = classes(&results);
     assert_eq!(classes[there.as_str()], None);
     for bad in [gone.as_str(), &cluster, "orders"] {
@@ -198,10 +202,10 @@ async fn those_who_ask_at_once_share_a_listing(cloud: &impl Databases) {
     let groups = owned(&["a"]);
     let asked = (0..10).map(|_| cloud.rds().describe(&groups));
     let found = futures::future::join_all(asked).await;
-    // then all are told, by one listing for the first and one for all others
+    // then all get the answer, by one listing for the first and one for all others
     assert!(found.into_iter().all(|found| found.unwrap()[0].id == id));
     assert!(cloud.describes().is_none_or(|calls| calls <= 4), "{:?}", cloud.describes());
-    // and who asks later is told what is there later
+    // and a later describe finds a database that was added later
     let later = cloud.add(&name(cloud, "later"), &of(cloud, "a")).await;
     assert!(find(cloud, "a").await.contains_key(&later));
 }
@@ -213,8 +217,8 @@ async fn a_read_replica_and_its_source_say_that_they_cannot_be_stopped(cloud: &i
     let found = find(cloud, "a").await;
     assert_eq!(found[&copy_arn].unstoppable, Some(format!("it is a read replica of {source}")));
     assert_eq!(found[&source_arn].unstoppable, Some(format!("it has read replicas, such as {copy}")));
-    // and RDS agrees; moto stops either
-    let stopped = cloud.rds().stop(&Unlimited, &[copy_arn, source_arn]).await;
+    // and RDS refuses to stop them; moto stops both
+    let stopped = cloud.rds().mutate(&Unlimited, &Mutation::Stop, &[copy_arn, source_arn]).await;
     let refused = stopped.values().filter(|result| result.is_err()).count();
     assert_eq!(refused, if cloud.kind() == Kind::Simulator { 2 } else { refused });
 }

@@ -1,4 +1,4 @@
-//! What describe finds.
+//! The machines that describe and discover find.
 
 use booking_cloud::{InstanceState, Provider};
 use testbed::ec2::InstanceState as Ec2State;
@@ -47,9 +47,9 @@ async fn describe_finds_exactly_the_machines_of_the_given_groups(cloud: &impl Ba
     }
     cloud.add(1, Ec2State::Running, &[tag("group", "web")]).await;
     cloud.add(1, Ec2State::Running, &[]).await;
-    // when two groups, and one that nobody is in, are described
+    // when two groups are described, and one without machines
     let found = ids(cloud, &["web", "nobody", "db"]).await;
-    // then theirs are found, and no other
+    // then only their machines are found
     assert_eq!(found, sorted(wanted));
 }
 
@@ -67,8 +67,8 @@ async fn wildcards_and_special_characters_of_a_group_are_literal(cloud: &impl Ba
     for (group, id) in machines {
         // when a group is described
         let found = ids(cloud, &[group]).await;
-        // then its machine is found, and no other; EC2 agrees with the simulator: to moto an escaped
-        // backslash is two, so it finds none
+        // then only its machine is found; EC2 agrees with the simulator: moto takes an escaped backslash
+        // for two, so it finds none
         let unknown_to_moto = cloud.kind() == Kind::Moto && group.contains('\\');
         assert_eq!(found, if unknown_to_moto { vec![] } else { vec![id] }, "{group}");
     }
@@ -81,13 +81,13 @@ async fn an_empty_list_of_groups_costs_no_call_and_finds_nothing(cloud: &impl Ba
     let before = cloud.calls();
     // when no group is described
     let found = ids(cloud, &[]).await;
-    // then nothing is found, and nothing was asked; moto doesn't count calls
+    // then nothing is found, and no call was made; moto does not count calls
     assert!(found.is_empty());
     assert_eq!(cloud.calls(), before);
 }
 
 async fn all_machines_are_found_however_many_pages_they_fill(cloud: &impl Backend) {
-    // given three pages of machines; moto counts a page by launches, and a thousand would take it a minute
+    // given three pages of machines; moto pages by launches, and would take a minute to add a thousand
     let (launches, each, calls) = match cloud.kind() {
         Kind::Simulator => (1, 2_500, Some(3)),
         Kind::Moto => (4, 10, None),
@@ -104,7 +104,7 @@ async fn all_machines_are_found_however_many_pages_they_fill(cloud: &impl Backen
 }
 
 async fn more_groups_than_one_filter_takes_are_asked_for_in_several_calls(cloud: &impl Backend) {
-    // given machines of the first and the last of 401 groups, and those at the seams
+    // given machines of the first and the last of 401 groups, and of the groups at the ends of each call
     let groups: Vec<String> = (0..401).map(|n| format!("group-{n}")).collect();
     let mut wanted = Vec::new();
     for n in [0, 199, 200, 399, 400] {
@@ -136,7 +136,7 @@ async fn each_state_is_told_and_a_terminated_machine_is_never_told_as_another(cl
         let id = member(cloud, group, *from).await;
         // when it is described
         let told = find(cloud, &[group]).await.remove(&id).map(|instance| instance.state);
-        // then the state is told; a terminated one may be absent after an hour
+        // then the state is the same; EC2 may drop a terminated machine after an hour
         let expected = match from {
             Ec2State::Pending => InstanceState::Pending,
             Ec2State::Running => InstanceState::Running,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use booking_cloud::{ErrorClass, InstanceState, Provider, Tag, Unlimited};
+use booking_cloud::{ErrorClass, InstanceState, Mutation, Provider, Tag};
+use booking_decision::permit::Unlimited;
 use testbed::ec2::InstanceState as Ec2State;
 
 use super::backend::{Backend, Kind, all_ok, classes, find, member, members, state, tag};
@@ -22,23 +23,23 @@ async fn an_unknown_or_malformed_id_fails_alone_in_each_mutation(cloud: &impl Ba
     let lock = [tag("lock", "operator-1")];
     let good = members(cloud, "a", 5, Ec2State::Running).await;
     for bad in [UNKNOWN, MALFORMED] {
-        // given machines, and among them an id of none
+        // given ids of machines, and among them an id of no machine
         let mut ids = good.clone();
         ids.insert(2, bad.to_owned());
         // when they are changed in each way
         let all = [
-            ("stop", ec2.stop(&Unlimited, &ids).await),
-            ("tag", ec2.tag(&Unlimited, &ids, &lock).await),
-            ("untag", ec2.untag(&Unlimited, &ids, &lock).await),
+            ("stop", ec2.mutate(&Unlimited, &Mutation::Stop, &ids).await),
+            ("tag", ec2.mutate(&Unlimited, &Mutation::Tag(lock.to_vec()), &ids).await),
+            ("untag", ec2.mutate(&Unlimited, &Mutation::Untag(lock.to_vec()), &ids).await),
         ];
         cloud.settle();
-        let started = ec2.start(&Unlimited, &ids).await;
+        let started = ec2.mutate(&Unlimited, &Mutation::Start, &ids).await;
         cloud.settle();
         for (mutation, results) in all.into_iter().chain([("start", started)]) {
-            // then the others follow
+            // then the others succeed
             let mut expected: BTreeMap<&str, Option<ErrorClass>> =
                 good.iter().map(|id| (id.as_str(), None)).collect();
-            // and the id fails as bad; EC2 agrees with the simulator: moto tags what isn't there
+            // and the id fails as bad; EC2 agrees with the simulator: moto tags machines that do not exist
             let tags = matches!(mutation, "tag" | "untag");
             let forgiven = tags && bad == UNKNOWN && cloud.kind() == Kind::Moto;
             expected.insert(bad, (!forgiven).then_some(ErrorClass::BadInstance));
@@ -50,7 +51,7 @@ async fn an_unknown_or_malformed_id_fails_alone_in_each_mutation(cloud: &impl Ba
 }
 
 async fn several_bad_ids_of_several_kinds_fail_alone(cloud: &impl Backend) {
-    // given a hundred ids, three of which are of no machine
+    // given ids of thirty machines, and three ids of no machine
     let good = members(cloud, "a", 30, Ec2State::Stopped).await;
     let bad = [UNKNOWN, "i-0fedcba9876543210", MALFORMED];
     let mut ids = good.clone();
@@ -58,7 +59,7 @@ async fn several_bad_ids_of_several_kinds_fail_alone(cloud: &impl Backend) {
         ids.insert(at, id.to_owned());
     }
     // when all are started
-    let results = cloud.ec2().start(&Unlimited, &ids).await;
+    let results = cloud.ec2().mutate(&Unlimited, &Mutation::Start, &ids).await;
     // then only those three fail
     let failed: Vec<&String> = results.iter().filter(|(_, r)| r.is_err()).map(|(id, _)| id).collect();
     let mut expected = bad.to_vec();
@@ -75,9 +76,10 @@ async fn a_terminated_machine_does_not_keep_the_others_from_a_start(cloud: &impl
     let stopped = member(cloud, "a", Ec2State::Stopped).await;
     let terminated = member(cloud, "a", Ec2State::Terminated).await;
     // when both are started
-    let results = cloud.ec2().start(&Unlimited, &[terminated.clone(), stopped.clone()]).await;
+    let results =
+        cloud.ec2().mutate(&Unlimited, &Mutation::Start, &[terminated.clone(), stopped.clone()]).await;
     cloud.settle();
-    // then the stopped one is; EC2 agrees with the simulator: moto raises the dead
+    // then the stopped one is; EC2 agrees with the simulator: moto starts terminated machines
     let refused = (cloud.kind() == Kind::Simulator).then_some(ErrorClass::Reobserve);
     let expected = BTreeMap::from([(stopped.as_str(), None), (terminated.as_str(), refused)]);
     assert_eq!(classes(&results), expected);
@@ -85,14 +87,14 @@ async fn a_terminated_machine_does_not_keep_the_others_from_a_start(cloud: &impl
 }
 
 async fn a_machine_that_takes_no_more_tags_fails_alone(cloud: &impl Backend) {
-    // given a machine with all the fifty tags that one may have, and others
+    // given a machine that has as many tags as EC2 allows, and others
     let full: Vec<Tag> = (1..50).map(|n| tag(&format!("key-{n}"), "")).collect();
     let mut ids = members(cloud, "a", 4, Ec2State::Running).await;
-    all_ok(&cloud.ec2().tag(&Unlimited, &ids[..1], &full).await, &ids[..1]);
+    all_ok(&cloud.ec2().mutate(&Unlimited, &Mutation::Tag(full.clone()), &ids[..1]).await, &ids[..1]);
     let lock = [tag("lock", "operator-1")];
     // when all are locked
-    let results = cloud.ec2().tag(&Unlimited, &ids, &lock).await;
-    // then it alone isn't, though no message names it
+    let results = cloud.ec2().mutate(&Unlimited, &Mutation::Tag(lock.to_vec()), &ids).await;
+    // then only that one is not locked, although no message names it
     let full = ids.remove(0);
     let classes = classes(&results);
     assert_eq!(classes[full.as_str()], Some(ErrorClass::BadInstance), "{results:?}");

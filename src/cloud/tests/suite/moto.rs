@@ -14,12 +14,12 @@ use crate::common;
 /// moto checks no image.
 const IMAGE: &str = "ami-12c6146b";
 
-/// moto answers 500 where one request walks through its machines while another adds some ("dictionary
-/// changed size during iteration"), so its tests take turns.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// moto answers 500 if one request walks through its machines while another adds some ("dictionary changed size during
+/// iteration"), so its tests run one after the other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 pub struct Moto {
-    _turn: MutexGuard<'static, ()>,
+    _alone: MutexGuard<'static, ()>,
     client: Client,
     ec2: Ec2,
     group_tag: String,
@@ -27,12 +27,12 @@ pub struct Moto {
 
 impl Moto {
     pub async fn start() -> Self {
-        let turn = TURN.lock().await;
+        let alone = ONE_AT_A_TIME.lock().await;
         let server = MotoServer::shared().await.unwrap_or_else(|error| panic!("no moto to test on: {error}"));
         let url = server.url();
         let group_tag = unique_group_tag();
         let ec2 = common::ec2(url, &group_tag);
-        Self { _turn: turn, client: Client::new(&common::config(url)), ec2, group_tag }
+        Self { _alone: alone, client: Client::new(&common::config(url)), ec2, group_tag }
     }
 
     async fn run(&self, count: usize, tags: &[Tag]) -> Vec<String> {

@@ -1,8 +1,9 @@
-//! Tags: what is set comes back, what is removed was there.
+//! Tags are set, read back and removed.
 
-use std::{collections::BTreeMap, slice::from_ref};
+use std::collections::BTreeMap;
 
-use booking_cloud::{Provider, Tag, Unlimited};
+use booking_cloud::{Mutation, Provider, Tag};
+use booking_decision::permit::Unlimited;
 use testbed::ec2::InstanceState as Ec2State;
 
 use super::backend::{Backend, all_ok, find, member, members, states, tag};
@@ -19,7 +20,7 @@ on_both![
     values_of_any_characters_and_full_length_survive_the_round_trip,
 ];
 
-/// The tags of a machine but for its group.
+/// The tags of a machine without its group tag.
 async fn tags(cloud: &impl Backend, group: &str, id: &str) -> BTreeMap<String, String> {
     let mut tags = find(cloud, &[group]).await[id].tags.clone();
     assert_eq!(tags.remove(cloud.group_tag()).as_deref(), Some(group));
@@ -34,15 +35,15 @@ async fn both_lock_tags_are_set_and_removed_together(cloud: &impl Backend) {
     // given machines, one of which has a tag of its own
     let ids = members(cloud, "a", 2, Ec2State::Running).await;
     let own = [tag("Name", "web-1")];
-    all_ok(&cloud.ec2().tag(&Unlimited, &ids[..1], &own).await, &ids[..1]);
+    all_ok(&cloud.ec2().mutate(&Unlimited, &Mutation::Tag(own.to_vec()), &ids[..1]).await, &ids[..1]);
     let lock = [tag(LOCK, "operator-1"), tag(LOCK_UNTIL, "2026-01-01T00:00:00Z")];
     // when they are locked
-    all_ok(&cloud.ec2().tag(&Unlimited, &ids, &lock).await, &ids);
+    all_ok(&cloud.ec2().mutate(&Unlimited, &Mutation::Tag(lock.to_vec()), &ids).await, &ids);
     // then both have both tags, and the one has its own
     assert_eq!(tags(cloud, "a", &ids[0]).await, map(&[&own[..], &lock[..]].concat()));
     assert_eq!(tags(cloud, "a", &ids[1]).await, map(&lock));
     // and when they are unlocked
-    all_ok(&cloud.ec2().untag(&Unlimited, &ids, &lock).await, &ids);
+    all_ok(&cloud.ec2().mutate(&Unlimited, &Mutation::Untag(lock.to_vec()), &ids).await, &ids);
     // then only its own tag is left
     assert_eq!(tags(cloud, "a", &ids[0]).await, map(&own));
     assert_eq!(tags(cloud, "a", &ids[1]).await, map(&[]));
@@ -51,26 +52,29 @@ async fn both_lock_tags_are_set_and_removed_together(cloud: &impl Backend) {
 async fn a_tag_that_is_set_again_has_the_new_value(cloud: &impl Backend) {
     // given a locked machine
     let ids = [member(cloud, "a", Ec2State::Running).await];
-    all_ok(&cloud.ec2().tag(&Unlimited, &ids, &[tag(LOCK, "operator-1")]).await, &ids);
+    all_ok(&cloud.ec2().mutate(&Unlimited, &Mutation::Tag(vec![tag(LOCK, "operator-1")]), &ids).await, &ids);
     // when another locks it, twice
     for _ in 0..2 {
-        all_ok(&cloud.ec2().tag(&Unlimited, &ids, &[tag(LOCK, "operator-2")]).await, &ids);
+        all_ok(
+            &cloud.ec2().mutate(&Unlimited, &Mutation::Tag(vec![tag(LOCK, "operator-2")]), &ids).await,
+            &ids,
+        );
     }
-    // then it is the other's
+    // then the tag names the other
     assert_eq!(tags(cloud, "a", &ids[0]).await, map(&[tag(LOCK, "operator-2")]));
 }
 
 async fn a_tag_with_another_value_stays_and_the_rest_of_the_call_is_done(cloud: &impl Backend) {
-    // given machines, one of which another has locked since
+    // given two locked machines, one of which another has locked since
     let ids = members(cloud, "a", 2, Ec2State::Running).await;
     let (ours, theirs) = (tag(LOCK, "operator-1"), tag(LOCK, "operator-2"));
     let until = tag(LOCK_UNTIL, "2026-01-01T00:00:00Z");
     let locked = [ours.clone(), until.clone()];
-    all_ok(&cloud.ec2().tag(&Unlimited, &ids, &locked).await, &ids);
-    all_ok(&cloud.ec2().tag(&Unlimited, &ids[1..], from_ref(&theirs)).await, &ids[1..]);
+    all_ok(&cloud.ec2().mutate(&Unlimited, &Mutation::Tag(locked.to_vec()), &ids).await, &ids);
+    all_ok(&cloud.ec2().mutate(&Unlimited, &Mutation::Tag(vec![theirs.clone()]), &ids[1..]).await, &ids[1..]);
     // when we unlock both
-    let results = cloud.ec2().untag(&Unlimited, &ids, &locked).await;
-    // then that succeeds, and theirs is left
+    let results = cloud.ec2().mutate(&Unlimited, &Mutation::Untag(locked.to_vec()), &ids).await;
+    // then that succeeds, and the other lock is left
     all_ok(&results, &ids);
     assert_eq!(tags(cloud, "a", &ids[0]).await, map(&[]));
     assert_eq!(tags(cloud, "a", &ids[1]).await, map(&[theirs]));
@@ -80,7 +84,7 @@ async fn removing_a_tag_that_is_not_there_succeeds(cloud: &impl Backend) {
     // given a machine without a lock
     let ids = [member(cloud, "a", Ec2State::Running).await];
     // when it is unlocked
-    let results = cloud.ec2().untag(&Unlimited, &ids, &[tag(LOCK, "operator-1")]).await;
+    let results = cloud.ec2().mutate(&Unlimited, &Mutation::Untag(vec![tag(LOCK, "operator-1")]), &ids).await;
     // then nothing happens
     all_ok(&results, &ids);
     assert_eq!(tags(cloud, "a", &ids[0]).await, map(&[]));
@@ -92,7 +96,8 @@ async fn machines_are_tagged_whatever_state_they_are_in(cloud: &impl Backend) {
         let group = from.name();
         let ids = [member(cloud, group, *from).await];
         // when it is locked
-        let results = cloud.ec2().tag(&Unlimited, &ids, &[tag(LOCK, "operator-1")]).await;
+        let results =
+            cloud.ec2().mutate(&Unlimited, &Mutation::Tag(vec![tag(LOCK, "operator-1")]), &ids).await;
         // then it is
         all_ok(&results, &ids);
         assert_eq!(tags(cloud, group, &ids[0]).await, map(&[tag(LOCK, "operator-1")]), "{group}");
@@ -118,11 +123,11 @@ async fn values_of_any_characters_and_full_length_survive_the_round_trip(cloud: 
     set.push(("k".repeat(128), "longest key".to_owned()));
     set.push(("größe <&>".to_owned(), "key of many characters".to_owned()));
     // when they are set
-    all_ok(&cloud.ec2().tag(&Unlimited, &ids, &set).await, &ids);
+    all_ok(&cloud.ec2().mutate(&Unlimited, &Mutation::Tag(set.clone()), &ids).await, &ids);
     // then they come back as they were
     assert_eq!(tags(cloud, "a", &ids[0]).await, map(&set));
     // and when they are removed by key and value
-    all_ok(&cloud.ec2().untag(&Unlimited, &ids, &set).await, &ids);
+    all_ok(&cloud.ec2().mutate(&Unlimited, &Mutation::Untag(set.clone()), &ids).await, &ids);
     // then none is left
     assert_eq!(tags(cloud, "a", &ids[0]).await, map(&[]));
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use reqwest::Url;
 
-use crate::notify::{mail::Security, webhook::parse_prefix};
+use booking_runtime::outbox::{ChannelSettings, mail::Security, webhook::parse_prefix};
 
 /// What no log may show.
 #[derive(Clone, Default)]
@@ -64,7 +64,7 @@ pub struct NotifyArgs {
     pub smtp_sender: String,
     /// How the connection is secured.
     #[arg(long, env = "SMTP_SECURITY", value_enum, default_value = "auto", global = true)]
-    pub smtp_security: Security,
+    pub smtp_security: SmtpSecurity,
     /// File with authorities (PEM) to trust beside the system's.
     #[arg(long, env = "SMTP_CA_FILE", global = true)]
     pub smtp_ca_file: Option<PathBuf>,
@@ -80,4 +80,42 @@ pub struct NotifyArgs {
     /// File with authorities (PEM) to trust beside the system's.
     #[arg(long, env = "WEBHOOK_CA_FILE", global = true)]
     pub webhook_ca_file: Option<PathBuf>,
+}
+
+/// How the connection to the mail server is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SmtpSecurity {
+    /// TLS on port 465, else STARTTLS: required if a password is to be sent to another host, else if it is offered. What the
+    /// original operator does.
+    Auto,
+    /// STARTTLS, or nothing is sent.
+    Starttls,
+    /// TLS from the start.
+    Tls,
+    /// Nothing is encrypted.
+    None,
+}
+
+impl NotifyArgs {
+    /// The ways of sending, as they are set up.
+    pub(super) fn settings(self) -> ChannelSettings {
+        ChannelSettings {
+            smtp_host: self.smtp_host,
+            smtp_port: self.smtp_port,
+            smtp_user: self.smtp_user,
+            smtp_password: self.smtp_password.0,
+            smtp_sender: self.smtp_sender,
+            smtp_security: match self.smtp_security {
+                SmtpSecurity::Auto => Security::Auto,
+                SmtpSecurity::Starttls => Security::Starttls,
+                SmtpSecurity::Tls => Security::Tls,
+                SmtpSecurity::None => Security::None,
+            },
+            smtp_ca_file: self.smtp_ca_file,
+            mail_domains: self.mail_recipient_domains,
+            webhook_allow: self.webhook_allow.into_iter().filter_map(|prefix| prefix.0).collect(),
+            webhook_key_file: self.webhook_key_file,
+            webhook_ca_file: self.webhook_ca_file,
+        }
+    }
 }

@@ -9,6 +9,9 @@ use clap::Args;
 
 use super::{ParseError, refused, values::parse_duration};
 
+/// The flags that must fit together.
+const TIMING: &str = "--lease-duration, --renew-interval, --permit-duration, --call-timeout";
+
 /// How replicas share the work.
 #[derive(Clone, Debug)]
 pub struct RingArgs {
@@ -80,7 +83,7 @@ pub(super) struct RingFlags {
 pub(super) fn ring(flags: RingFlags) -> Result<RingArgs, ParseError> {
     let timing =
         Timing::new(flags.lease_duration, flags.renew_interval, flags.permit_duration, flags.call_timeout)
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| refused(&format!("{error} ({TIMING})")))?;
     let version = env!("CARGO_PKG_VERSION");
     let release =
         if flags.release.is_empty() { version.to_owned() } else { format!("{version}+{}", flags.release) };

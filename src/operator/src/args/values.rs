@@ -2,12 +2,22 @@
 
 use std::{ffi::OsString, net::SocketAddr, time::Duration};
 
-use booking_core::places::account;
+use bookings::decide::locations::account;
 use jiff::SignedDuration;
+
+use crate::families::{self, FamilyInfo};
 
 /// An address to listen on, or none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Address(pub(super) Option<SocketAddr>);
+
+/// The families to run.
+#[derive(Clone, Debug)]
+pub(super) struct Families(pub(super) Vec<FamilyInfo>);
+
+pub(super) fn parse_families(text: &str) -> Result<Families, String> {
+    families::parse(text).map(Families)
+}
 
 /// Go takes `-flag` for `--flag`.
 pub(super) fn double_dash(arg: OsString) -> OsString {

@@ -1,6 +1,10 @@
 //! Prometheus metrics. No label ever holds an object's name or an error's text.
 
-use super::{gauges, lateness};
+use booking_runtime::outbox;
+use bookings::{
+    decide::groups::notices::Happening,
+    run::{gauges, lateness},
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Buckets of durations in seconds: from a cache hit to a call that timed out.
@@ -24,7 +28,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe();
     lateness::describe();
     lateness::begin();
-    crate::notify::begin_metrics();
+    outbox::begin_metrics(Happening::ALL.into_iter().map(Happening::word));
     gauges::describe();
     booking_ring::kubernetes::telemetry::describe();
     booking_ring::kubernetes::telemetry::begin();
@@ -54,6 +58,15 @@ fn describe() {
         "booking_operator_clock_skew_seconds",
         Unit::Seconds,
         "By how much the local wall clock is ahead of the API server's, beyond what is uncertain."
+    );
+    describe_gauge!("booking_operator_queue_depth", "Groups that are due and wait for a worker.");
+    describe_gauge!(
+        "booking_operator_family_waiting",
+        "1 while a family waits for its CRDs or for the API server, else 0."
+    );
+    describe_counter!(
+        "booking_operator_impossible_total",
+        "What cannot happen and has happened, by place in the code: each is a bug."
     );
     describe_gauge!("booking_operator_build_info", "Always 1; the version is a label.");
     describe_counter!("booking_operator_notifications_total", "Tries to notify, by what came of them.");

@@ -1,8 +1,4 @@
-//! What the operator tells about itself: logs, metrics, probes.
+//! What the operator tells about itself: logs and metrics.
 
-pub mod gauges;
-pub mod lateness;
 pub mod log;
-pub mod metered;
 pub mod metrics;
-pub mod probes;

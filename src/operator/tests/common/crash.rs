@@ -12,7 +12,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use booking_cloud::{Aws, Cloud, CloudError, CloudKey, Clouds, Instance, Permit, Provider, Results, Tag};
+use booking_cloud::{Aws, Cloud, CloudError, CloudKey, Clouds, Instance, Mutation, Provider, Results, Tag};
+use booking_decision::permit::Permit;
 use kube::{Client, client::ClientBuilder};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
@@ -97,17 +98,8 @@ impl Provider for Crashing {
     async fn describe(&self, groups: &[String]) -> Result<Vec<Instance>, CloudError> {
         self.inner.describe(groups).await
     }
-    async fn start(&self, permit: &dyn Permit, ids: &[String]) -> Results {
-        self.point.effect(self.inner.start(permit, ids)).await
-    }
-    async fn stop(&self, permit: &dyn Permit, ids: &[String]) -> Results {
-        self.point.effect(self.inner.stop(permit, ids)).await
-    }
-    async fn tag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
-        self.point.effect(self.inner.tag(permit, ids, tags)).await
-    }
-    async fn untag(&self, permit: &dyn Permit, ids: &[String], tags: &[Tag]) -> Results {
-        self.point.effect(self.inner.untag(permit, ids, tags)).await
+    async fn mutate(&self, permit: &dyn Permit, mutation: &Mutation, ids: &[String]) -> Results {
+        self.point.effect(self.inner.mutate(permit, mutation, ids)).await
     }
 }
 

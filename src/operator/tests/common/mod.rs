@@ -12,15 +12,16 @@ pub mod crash;
 
 use std::{sync::Arc, time::Duration};
 
-use booking_api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle};
 use booking_cloud::{Aws, Clouds};
-use booking_core::instance::{TAG_APPLICATION, TAG_LOCKED_BY, TAG_LOCKED_UNTIL};
 use booking_operator::{
     app::{Operator, Parts},
     args::{self, Command, Config},
-    clock::Clock,
     crds::crds_yaml,
-    share::Share,
+};
+use booking_runtime::{clock::Clock, ownership::ring::RingMembership};
+use bookings::{
+    api::{Booking, BookingSpec, Resource, ResourceSpec, WhenIdle},
+    decide::groups::machine::{TAG_APPLICATION, TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
 };
 use jiff::Timestamp;
 use kube::{
@@ -35,13 +36,17 @@ use testbed::{
         AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, InstanceView,
         SettingsPatch,
     },
+    patience::patient,
 };
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 pub const REGION: &str = "eu-central-1";
+
 /// How long a test waits for anything.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub fn patience() -> Duration {
+    patient(Duration::from_secs(40))
+}
 
 /// The client of this test; the CRDs are there.
 pub async fn client() -> Client {
@@ -57,14 +62,14 @@ pub async fn install_crds(client: Client) {
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
     use kube::runtime::conditions::is_crd_established;
     let api: Api<CustomResourceDefinition> = Api::all(client);
-    let yaml = crds_yaml().unwrap();
+    let yaml = crds_yaml(None).unwrap();
     let is_crd = |document: &&str| document.contains("kind: CustomResourceDefinition");
     for document in yaml.split("---\n").filter(is_crd) {
         let crd: CustomResourceDefinition = serde_yaml_ng::from_str(document).unwrap();
         let name = crd.metadata.name.clone().unwrap();
         api.patch(&name, &PatchParams::apply("tests").force(), &Patch::Apply(&crd)).await.unwrap();
         let established = await_condition(api.clone(), &name, is_crd_established());
-        tokio::time::timeout(PATIENCE, established).await.unwrap().unwrap();
+        tokio::time::timeout(patience(), established).await.unwrap().unwrap();
     }
 }
 
@@ -85,7 +90,7 @@ pub fn config(namespace: &str, more: &[&str]) -> Config {
     let args = fixed.iter().chain(more).map(|arg| std::ffi::OsString::from(*arg));
     match args::parse(args).unwrap() {
         Command::Run(config) => *config,
-        Command::Crds => unreachable!(),
+        Command::Crds(_) => unreachable!(),
     }
 }
 
@@ -134,8 +139,13 @@ impl World {
 
     /// A world on a given server.
     pub async fn on(client: Client, name: &str) -> Self {
+        Self::with_cloud(client, name, Ec2Config::default()).await
+    }
+
+    /// A world on a given server, with a cloud of its own kind.
+    pub async fn with_cloud(client: Client, name: &str, config: Ec2Config) -> Self {
         let namespace = test_namespace(&client, name).await.unwrap();
-        let ec2 = Ec2Simulator::start(Ec2Config::default()).await.unwrap();
+        let ec2 = Ec2Simulator::start(config).await.unwrap();
         ec2.world().change_settings(&SettingsPatch {
             pending_ms: Some(150),
             stopping_ms: Some(100),
@@ -159,8 +169,8 @@ impl World {
         stop: CancellationToken,
     ) -> tokio::task::JoinHandle<()> {
         let config = config(&self.namespace, args);
-        let parts = Parts { client, clouds, clock: Clock::default(), share: Share::Everything };
-        tokio::spawn(async move { Operator::new(&config, parts).unwrap().run(&config, stop).await })
+        let parts = Parts { client, clouds, clock: Clock::default(), membership: RingMembership::None };
+        tokio::spawn(async move { Operator::new(&config, parts).unwrap().run(stop).await })
     }
 
     /// Adds machines of a group.
@@ -236,6 +246,11 @@ impl World {
         self.bookings().patch(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
+    /// Ends a booking, whatever is left of its time.
+    pub async fn release(&self, name: &str) {
+        self.edit_booking(name, json!({ "end_at": in_ms(0).to_string() })).await;
+    }
+
     pub async fn delete_booking(&self, name: &str) {
         self.bookings().delete(name, &DeleteParams::default()).await.unwrap();
     }
@@ -243,7 +258,7 @@ impl World {
     /// Waits until a Booking looks as wanted.
     pub async fn booking_when(&self, name: &str, what: &str, is: impl Fn(&Booking) -> bool) -> Booking {
         let condition = |booking: Option<&Booking>| booking.is_some_and(&is);
-        match tokio::time::timeout(PATIENCE, await_condition(self.bookings(), name, condition)).await {
+        match tokio::time::timeout(patience(), await_condition(self.bookings(), name, condition)).await {
             Ok(found) => found.unwrap().unwrap(),
             Err(elapsed) => {
                 panic!("{elapsed}: {name} never {what}: {:#?}", self.bookings().get_opt(name).await)
@@ -254,7 +269,7 @@ impl World {
     /// Waits until a Resource looks as wanted.
     pub async fn resource_when(&self, name: &str, what: &str, is: impl Fn(&Resource) -> bool) -> Resource {
         let condition = |resource: Option<&Resource>| resource.is_some_and(&is);
-        match tokio::time::timeout(PATIENCE, await_condition(self.resources(), name, condition)).await {
+        match tokio::time::timeout(patience(), await_condition(self.resources(), name, condition)).await {
             Ok(found) => found.unwrap().unwrap(),
             Err(elapsed) => {
                 panic!("{elapsed}: {name} never {what}: {:#?}", self.resources().get_opt(name).await)
@@ -280,7 +295,7 @@ impl World {
 
     /// Waits until something is true of the simulated EC2.
     pub async fn eventually(&self, what: &str, is: impl Fn() -> bool) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + patience();
         while !is() {
             assert!(tokio::time::Instant::now() < deadline, "never: {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -288,9 +303,10 @@ impl World {
     }
 }
 
-/// Waits until something is true that has to be asked for. (Not what [`World::eventually`] does, too: a task that waits so is not `Send`.)
+/// Waits until something is true that has to be asked for. A task that waits so is not `Send`, therefore
+/// [`World::eventually`] is another one.
 pub async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + patience();
     while !is().await {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -326,6 +342,17 @@ pub fn state_word(booking: &Booking) -> &str {
 /// An instant that many milliseconds from now, whole milliseconds.
 pub fn in_ms(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(Timestamp::now().as_millisecond() + ms).unwrap()
+}
+
+/// An instant that comes during the test: that many milliseconds from now, and more of them on a busy machine, on which
+/// what has to happen before takes longer.
+pub fn soon(ms: u64) -> Timestamp {
+    in_ms(patient(Duration::from_millis(ms)).as_millis().try_into().unwrap())
+}
+
+/// When a call arrived at the cloud.
+pub fn arrived(call: &CallRecord) -> Timestamp {
+    Timestamp::from_microsecond(call.arrived.wall.unix_micros()).unwrap()
 }
 
 /// From now on for that many milliseconds.

@@ -2,12 +2,13 @@
 
 mod table;
 
-use booking_api::Resource;
+use bookings::api::Resource;
 use kube::{Api, runtime::wait::await_condition};
 use serde_json::{Value, json};
 use testbed::{
     ec2::{CallQuery, Ec2Config, Ec2Simulator},
-    replica::{QUICK_RING, Replica, ReplicaConfig},
+    patience::patient,
+    replica::{Replica, ReplicaConfig, quick_ring},
 };
 
 use self::table::{Attack, Who, attacks};
@@ -56,8 +57,9 @@ async fn a_role_outside_the_allow_list_is_refused_by_the_operator_and_never_assu
     kubectl(cluster, &["create", "namespace", "roles"], None).await.unwrap();
     let (ec2, directory) =
         (Ec2Simulator::start(Ec2Config::default()).await.unwrap(), tempfile::tempdir().unwrap());
-    let args: Vec<&str> =
-        QUICK_RING.into_iter().chain(["--namespace=roles", "--ring-namespace=roles"]).collect();
+    let ring = quick_ring();
+    let flags = ring.iter().map(String::as_str);
+    let args: Vec<&str> = flags.chain(["--namespace=roles", "--ring-namespace=roles"]).collect();
     let config = ReplicaConfig {
         name: "roles",
         kubeconfig: cluster.kubeconfig(),
@@ -80,7 +82,7 @@ async fn a_role_outside_the_allow_list_is_refused_by_the_operator_and_never_assu
     };
     let resources: Api<Resource> = Api::namespaced(admin, "roles");
     let told = tokio::time::timeout(
-        std::time::Duration::from_secs(30),
+        patient(std::time::Duration::from_secs(30)),
         await_condition(resources, "ec2.theirs", refused),
     );
     let told = told.await.unwrap().unwrap().unwrap().status.unwrap().conditions;

@@ -10,9 +10,11 @@ use kube::{Api, Client, api::PostParams, config::Kubeconfig};
 use testbed::control_plane::ControlPlane;
 use tokio::{process::Command, sync::OnceCell};
 
-/// Where the operator is.
+use super::families::FAMILIES;
+
+/// Where the operators of all families are.
 pub const NAMESPACE: &str = "booking-operator";
-/// Name of its service account.
+/// Service account of that of bookings.
 pub const ACCOUNT: &str = "booking-operator";
 
 /// A directory below `deploy/`.
@@ -29,10 +31,11 @@ pub async fn cluster() -> &'static ControlPlane {
         .await
 }
 
-/// One on which the operator works for all namespaces: what others try must not happen beside it.
+/// One on which the operators of all families work for all namespaces: what others try must not happen beside them.
 pub async fn operators_cluster() -> &'static ControlPlane {
     static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
-    CLUSTER.get_or_init(|| installed(&["overlays/bound-users", "overlays/bound-users"])).await
+    let directories: Vec<&str> = FAMILIES.iter().flat_map(|family| family.installed).copied().collect();
+    CLUSTER.get_or_init(|| installed(&directories)).await
 }
 
 async fn installed(directories: &[&str]) -> ControlPlane {
@@ -67,11 +70,11 @@ pub fn client_of(cluster: &ControlPlane, user: &str, groups: &[&str]) -> Client 
     Client::try_from(config).unwrap()
 }
 
-/// A kubeconfig with a token of the operator's service account, as its Pods have one.
-pub async fn operators_kubeconfig(cluster: &ControlPlane, directory: &Path) -> PathBuf {
+/// A kubeconfig with a token of an operator's service account, as its Pods have one.
+pub async fn operators_kubeconfig(cluster: &ControlPlane, account: &str, directory: &Path) -> PathBuf {
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client().unwrap(), NAMESPACE);
     let wanted = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
-    let token = accounts.create_token_request(ACCOUNT, &PostParams::default(), &wanted).await.unwrap();
+    let token = accounts.create_token_request(account, &PostParams::default(), &wanted).await.unwrap();
     let mut kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
     for user in &mut kubeconfig.auth_infos {
         let info = user.auth_info.get_or_insert_default();

@@ -69,9 +69,9 @@ fn each_action_that_the_operator_calls_is_allowed_and_no_other() {
         .map(|it| it.as_str().unwrap())
         .collect();
     allowed.sort_unstable();
-    // As docs/operations.md and docs/databases.md tell them, which say what each is for.
+    // As docs/reference-rights.md and docs/databases.md tell them, which say what each is for.
     let told =
-        [include_str!("../../../../docs/operations.md"), include_str!("../../../../docs/databases.md")]
+        [include_str!("../../../../docs/reference-rights.md"), include_str!("../../../../docs/databases.md")]
             .concat();
     let mut told: Vec<&str> =
         told.split('`').filter(|word| word.starts_with("ec2:") || word.starts_with("rds:")).collect();

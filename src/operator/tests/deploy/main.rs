@@ -11,6 +11,7 @@
 
 mod attacks;
 mod cluster;
+mod families;
 mod iam;
 mod manifests;
 mod monitoring;

@@ -1,6 +1,9 @@
 //! Whether the API server takes what is installed.
 
-use super::cluster::{cluster, deploy, kubectl};
+use super::{
+    cluster::{cluster, deploy, kubectl, operators_cluster},
+    families::{FAMILIES, Family},
+};
 
 /// Everything that can be applied.
 fn all() -> Vec<String> {
@@ -42,23 +45,17 @@ async fn every_overlay_is_taken_by_the_api_server_field_by_field() {
 
 #[tokio::test]
 async fn the_samples_and_what_else_can_be_added_are_taken_field_by_field() {
-    for (flag, path) in [("-f", "samples"), ("-k", "components/own-name")] {
-        let taken = dry_run(flag, path).await;
+    let families = FAMILIES.iter().map(|family| ("-k", format!("components/{}", family.name)));
+    let others = [("-f", "samples"), ("-k", "components/own-name"), ("-k", "components/common")];
+    for (flag, path) in families.chain(others.map(|(flag, path)| (flag, path.to_owned()))) {
+        let taken = dry_run(flag, &path).await;
         assert!(taken.as_ref().is_ok_and(|taken| taken.lines().count() >= 2), "{path}: {taken:?}");
     }
 }
 
 #[tokio::test]
 async fn the_pods_may_run_where_only_restricted_ones_may() {
-    // given the namespace's own label, when a Pod of the Deployment's template is created
-    let cluster = cluster().await;
-    let deployment =
-        kubectl(cluster, &["get", "deployment", "-n", "booking-operator", "-o", "json"], None).await.unwrap();
-    let list: serde_json::Value = serde_json::from_str(&deployment).unwrap();
-    let mut pod = list["items"][0]["spec"]["template"].clone();
-    pod["apiVersion"] = "v1".into();
-    pod["kind"] = "Pod".into();
-    pod["metadata"]["name"] = "as-in-the-deployment".into();
+    let cluster = operators_cluster().await;
     let client = cluster.client().unwrap();
     let create = |pod: &serde_json::Value| {
         let request = http::Request::post("/api/v1/namespaces/booking-operator/pods?dryRun=All")
@@ -67,10 +64,20 @@ async fn the_pods_may_run_where_only_restricted_ones_may() {
         let client = client.clone();
         async move { client.request_text(request.unwrap()).await }
     };
-    // then it is taken
-    create(&pod).await.unwrap();
-    // and one with a right more is not
-    pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = true.into();
-    let refused = create(&pod).await.unwrap_err().to_string();
-    assert!(refused.contains("PodSecurity"), "{refused}");
+    for &Family { name, operator, .. } in &FAMILIES {
+        // given the namespace's own label, when a Pod of a Deployment's template is created
+        let get = ["get", "deployment", operator, "-n", "booking-operator", "-o", "json"];
+        let deployment: serde_json::Value =
+            serde_json::from_str(&kubectl(cluster, &get, None).await.unwrap()).unwrap();
+        let mut pod = deployment["spec"]["template"].clone();
+        pod["apiVersion"] = "v1".into();
+        pod["kind"] = "Pod".into();
+        pod["metadata"]["name"] = "as-in-the-deployment".into();
+        // then it is taken
+        create(&pod).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        // and one with a right more is not
+        pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = true.into();
+        let refused = create(&pod).await.unwrap_err().to_string();
+        assert!(refused.contains("PodSecurity"), "{refused}");
+    }
 }

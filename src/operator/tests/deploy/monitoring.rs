@@ -16,7 +16,7 @@ fn named(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn alerts_and_dashboard_ask_for_metrics_of_the_catalogue() {
-    let known = include_str!("../../../../docs/metrics.md");
+    let known = include_str!("../../../../docs/reference-metrics.md");
     let known: BTreeSet<&str> = known
         .lines()
         .filter(|line| line.starts_with("| `booking_operator_"))
@@ -34,11 +34,11 @@ fn alerts_and_dashboard_ask_for_metrics_of_the_catalogue() {
 #[test]
 fn each_alert_has_its_paragraph_of_what_to_do() {
     let rules = std::fs::read_to_string(deploy("components/monitoring/rules.yaml")).unwrap();
-    let told = include_str!("../../../../docs/operations.md");
+    let told = include_str!("../../../../docs/reference-metrics.md");
     let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() >= 8);
     for alert in alerts {
-        assert!(told.contains(&format!("| `{alert}` |")), "docs/operations.md says nothing of {alert}");
+        assert!(told.contains(&format!("| `{alert}` |")), "the docs say nothing of {alert}");
     }
 }
 

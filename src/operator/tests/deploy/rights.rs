@@ -1,26 +1,16 @@
-//! The operator's rights against what it asks for, by the API server's audit log: nothing is missing, and nothing is spare.
+//! The rights of each family's operator against what it asks for, by the API server's audit log: nothing is missing,
+//! and nothing is spare.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use booking_api::{
-    Booking, BookingScheduler, BookingSchedulerSpec, BookingSpec, BookingTemplate, Resource, ResourceMonitor,
-    ResourceMonitorSpec, ResourceSpec,
-};
-use booking_core::instance::TAG_APPLICATION;
+use bookings::{api::{Booking, BookingScheduler, BookingSchedulerSpec, BookingSpec, BookingTemplate, Resource, ResourceMonitor, ResourceMonitorSpec, ResourceSpec}, decide::groups::machine::TAG_APPLICATION};
 use jiff::Timestamp;
-use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
-use kube::{
-    Api, Client, ResourceExt,
-    api::{DeleteParams, PostParams},
-    runtime::wait::{await_condition, conditions::is_deleted},
-};
+use k8s_openapi::api::{coordination::v1::Lease, rbac::v1::{ClusterRole, PolicyRule, Role}};
+use kube::{Api, Client, ResourceExt, api::{DeleteParams, ListParams, PostParams}, runtime::wait::{await_condition, conditions::is_deleted}};
 use serde::Deserialize;
-use testbed::{
-    ec2::{AddInstances, Ec2Config, Ec2Simulator, InstanceState},
-    replica::{QUICK_RING, Replica, ReplicaConfig},
-};
+use testbed::{ec2::{AddInstances, Ec2Config, Ec2Simulator, InstanceState}, patience::patient, replica::{Replica, ReplicaConfig, quick_ring}};
 
-use super::cluster::{ACCOUNT, NAMESPACE, kubectl, operators_cluster, operators_kubeconfig};
+use super::{cluster::{NAMESPACE, kubectl, operators_cluster, operators_kubeconfig}, families::{FAMILIES, Family}};
 
 /// Where people book.
 const TEAM: &str = "rights";
@@ -66,17 +56,33 @@ struct Status {
 }
 
 #[tokio::test]
-async fn the_operator_has_each_right_that_it_needs_and_no_other() {
-    // given the roles as they are installed, and replicas with the service account's own token
+async fn each_operator_has_each_right_that_it_needs_and_no_other() {
     let cluster = operators_cluster().await;
     kubectl(cluster, &["create", "namespace", TEAM], None).await.unwrap();
-    let granted = granted(cluster.client().unwrap()).await;
-    // when everything happens that an operator has something to do with
-    lives(cluster.client().unwrap(), &operators_replicas().await).await;
-    // then none of its requests is forbidden
-    let log = std::fs::read_to_string(cluster.audit_log().await.unwrap()).unwrap();
+    for family in &FAMILIES {
+        // given the roles as they are installed, and replicas with the service account's own token
+        let granted = granted(cluster.client().unwrap(), family).await;
+        // when everything happens that an operator has something to do with
+        (family.exercise)(cluster.client().unwrap(), &operators_replicas(family).await).await;
+        // then none of its requests is forbidden
+        let log = std::fs::read_to_string(cluster.audit_log().await.unwrap()).unwrap();
+        let used = used(&log, family);
+        // and each right is used
+        let spare: Vec<&Right> = granted.iter().filter(|right| !is_used(right, &used)).collect();
+        assert!(spare.is_empty(), "{}: never used: {spare:#?}\nused: {used:#?}", family.name);
+        println!(
+            "{}: {} rights, each used; {} kinds of requests, each allowed",
+            family.name,
+            granted.len(),
+            used.len()
+        );
+    }
+}
+
+/// What a family's operator has asked for, none of it in vain.
+fn used(log: &str, family: &Family) -> BTreeSet<Right> {
     let entries = log.lines().map(|line| serde_json::from_str::<Entry>(line).unwrap());
-    let own = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
+    let own = format!("system:serviceaccount:{NAMESPACE}:{}", family.operator);
     let mut used = BTreeSet::<Right>::new();
     for Entry { verb, object_ref, response_status, .. } in entries.filter(|entry| entry.user.username == own)
     {
@@ -89,21 +95,11 @@ async fn the_operator_has_each_right_that_it_needs_and_no_other() {
         let resource = if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") };
         used.insert((api_group, resource, verb, namespace == NAMESPACE));
     }
-    // and each right is used
-    let spare: Vec<&Right> = granted.iter().filter(|right| !is_used(right, &used)).collect();
-    assert!(spare.is_empty(), "never used: {spare:#?}\nused: {used:#?}");
-    println!("{} rights, each used; {} kinds of requests, each allowed", granted.len(), used.len());
+    used
 }
 
 #[tokio::test]
 async fn the_docs_list_what_kubectl_says_that_the_operator_may() {
-    // given what is printed for the service account
-    let account = format!("--as=system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
-    let listed =
-        kubectl(operators_cluster().await, &["auth", "can-i", "--list", "-n", NAMESPACE, &account], None)
-            .await
-            .unwrap();
-    println!("{listed}");
     // Without a resource: what every account may read of the API server itself. Verbs come in the order of the bindings.
     let sorted = |line: &str| {
         let (start, verbs) = line.rsplit_once('[').unwrap_or((line, ""));
@@ -114,11 +110,18 @@ async fn the_docs_list_what_kubectl_says_that_the_operator_may() {
     let lines = |text: &str| -> BTreeSet<(String, String)> {
         text.lines().filter(|line| !line.starts_with(' ') && !line.is_empty()).map(sorted).collect()
     };
-    // then the docs print the same
-    let docs = include_str!("../../../../docs/operations.md");
-    let (_, after) = docs.split_once("$ kubectl auth can-i --list").expect("the list in docs/operations.md");
-    let block = after.split_once('\n').unwrap().1.split_once("```").unwrap().0;
-    assert_eq!(lines(block), lines(&listed));
+    let docs = include_str!("../../../../docs/reference-rights.md");
+    for family in &FAMILIES {
+        // given what is printed for the service account
+        let account = format!("--as=system:serviceaccount:{NAMESPACE}:{}", family.operator);
+        let list = ["auth", "can-i", "--list", "-n", NAMESPACE, &account];
+        let listed = kubectl(operators_cluster().await, &list, None).await.unwrap();
+        println!("{listed}");
+        // then the docs print the same
+        let command = format!("$ kubectl {}\n", list.join(" "));
+        let (_, after) = docs.split_once(&command).expect("the list in docs/reference-rights.md");
+        assert_eq!(lines(after.split_once("```").unwrap().0), lines(&listed), "{}", family.name);
+    }
 }
 
 /// Who may list may get: there is no more to see. It does so where somebody else's write came first.
@@ -128,7 +131,7 @@ fn is_used((group, resource, verb, own): &Right, used: &BTreeSet<Right>) -> bool
 }
 
 /// What the roles of the service account allow.
-async fn granted(client: Client) -> BTreeSet<Right> {
+async fn granted(client: Client, family: &Family) -> BTreeSet<Right> {
     let roles: Api<ClusterRole> = Api::all(client.clone());
     let mut granted = BTreeSet::new();
     let mut add = |rules: Option<Vec<PolicyRule>>, own: bool| {
@@ -142,33 +145,37 @@ async fn granted(client: Client) -> BTreeSet<Right> {
             }
         }
     };
-    for name in ["booking-operator", "booking-operator-sees-original"] {
+    for name in family.cluster_roles {
         add(roles.get(name).await.unwrap().rules, false);
     }
     let own: Api<Role> = Api::namespaced(client, NAMESPACE);
-    add(own.get("booking-operator-ring").await.unwrap().rules, true);
+    add(own.get(family.role).await.unwrap().rules, true);
     granted
 }
 
-/// A cloud, and how replicas are started on it with the service account's token.
-struct Replicas {
+/// A cloud, and how a family's replicas are started on it with the service account's token.
+pub struct Replicas {
+    family: &'static Family,
     ec2: Ec2Simulator,
     directory: tempfile::TempDir,
 }
 
-async fn operators_replicas() -> Replicas {
+async fn operators_replicas(family: &'static Family) -> Replicas {
     let directory = tempfile::tempdir().unwrap();
-    operators_kubeconfig(operators_cluster().await, directory.path()).await;
-    Replicas { ec2: Ec2Simulator::start(Ec2Config::default()).await.unwrap(), directory }
+    operators_kubeconfig(operators_cluster().await, family.operator, directory.path()).await;
+    Replicas { family, ec2: Ec2Simulator::start(Ec2Config::default()).await.unwrap(), directory }
 }
 
 impl Replicas {
     async fn start(&self, name: &str) -> Replica {
         let at: &Path = self.directory.path();
-        let args: Vec<&str> = QUICK_RING
-            .into_iter()
-            .chain(["--pod-labels=app.kubernetes.io/name=booking-operator", "--poll-shortest=50ms"])
-            .collect();
+        // As the family's ConfigMap says it.
+        let ring = format!("--ring-name={}", self.family.operator);
+        let labels = format!("--pod-labels=app.kubernetes.io/name={}", self.family.operator);
+        let families = format!("--families={}", self.family.name);
+        let quick = quick_ring();
+        let more = [&*ring, &labels, &families, "--poll-shortest=50ms"];
+        let args: Vec<&str> = quick.iter().map(String::as_str).chain(more).collect();
         let config = ReplicaConfig {
             name,
             kubeconfig: &at.join("kubeconfig"),
@@ -181,7 +188,7 @@ impl Replicas {
 }
 
 /// A booking from made to deleted, a schedule's, a discovery, a group that goes, and replicas that come and go.
-async fn lives(client: Client, replicas: &Replicas) {
+pub async fn lives(client: Client, replicas: &Replicas) {
     for (tag, managed) in [("web", false), ("found", true)] {
         let machines = AddInstances::count(1).tag(TAG_APPLICATION, tag).state(InstanceState::Stopped);
         let machines = if managed { machines.tag("resource-booking-managed", "true") } else { machines };
@@ -201,7 +208,7 @@ async fn lives(client: Client, replicas: &Replicas) {
             resource_name: Some("ec2.web".into()),
             user_id: Some("ann".into()),
             start_at: Some(now.to_string()),
-            end_at: Some((now + jiff::SignedDuration::from_secs(4)).to_string()),
+            end_at: Some((now + patient(Duration::from_secs(4))).to_string()),
             ttl_minutes_after_finished: Some(0),
             ..BookingSpec::default()
         };
@@ -225,14 +232,14 @@ async fn lives(client: Client, replicas: &Replicas) {
         ..BookingSchedulerSpec::default()
     };
     schedulers.create(&made, &BookingScheduler::new("each-minute", spec)).await.unwrap();
-    let monitors: Api<ResourceMonitor> = Api::namespaced(client, TEAM);
+    let monitors: Api<ResourceMonitor> = Api::namespaced(client.clone(), TEAM);
     let spec = ResourceMonitorSpec { type_: Some("ec2".into()), ..ResourceMonitorSpec::default() };
     monitors.create(&made, &ResourceMonitor::new("all", spec)).await.unwrap();
     let seen = |it: Option<&Resource>| it.is_some_and(|it| it.status.is_some());
     soon("a group is discovered", await_condition(resources.clone(), "ec2.found", seen)).await;
     let is_booked = async || {
         while !bookings
-            .list(&kube::api::ListParams::default())
+            .list(&ListParams::default())
             .await
             .unwrap()
             .items
@@ -244,15 +251,26 @@ async fn lives(client: Client, replicas: &Replicas) {
         Ok(())
     };
     soon("the schedule has booked", is_booked()).await;
-    // A replica goes, and the group.
+    // A replica goes, then the other one deletes its Lease; and the group goes.
     first.stop().await;
+    soon("its Lease is deleted", forgotten(client, "first-")).await;
     let web = resources.get("ec2.web").await.unwrap().uid().unwrap();
     resources.delete("ec2.web", &DeleteParams::default()).await.unwrap();
     soon("the group is gone", await_condition(resources, "ec2.web", is_deleted(&web))).await;
     second.stop().await;
 }
 
+/// Waits until there is no Lease whose name begins so.
+async fn forgotten(client: Client, begin: &str) -> Result<(), kube::runtime::wait::Error> {
+    let leases: Api<Lease> = Api::namespaced(client, NAMESPACE);
+    let is_one = |it: &Lease| it.name_any().starts_with(begin);
+    while leases.list(&ListParams::default()).await.unwrap().items.iter().any(is_one) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
 async fn soon<T>(what: &str, happens: impl Future<Output = Result<T, kube::runtime::wait::Error>>) {
-    let happened = tokio::time::timeout(PATIENCE, happens).await;
+    let happened = tokio::time::timeout(patient(PATIENCE), happens).await;
     happened.unwrap_or_else(|_| panic!("never: {what}")).unwrap();
 }

@@ -32,16 +32,16 @@ use std::{
     time::Duration,
 };
 
-use booking_api::ResourceSpec;
+use ::bookings::api::ResourceSpec;
 use futures::{StreamExt, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, core::DynamicObject, runtime::wait::await_condition};
-use testbed::{control_plane::ControlPlane, ec2::InstanceState};
+use testbed::{control_plane::ControlPlane, ec2::InstanceState, patience::patient};
 use tokio::{io::AsyncWriteExt, process::Command};
 use tokio_util::sync::CancellationToken;
 
 use self::row::{Expected, Manifest, Row};
-use crate::common::{PATIENCE, World, aws, ec2, for_ms, in_ms, state_word};
+use crate::common::{World, aws, ec2, in_ms, patience, state_word, the_hour};
 
 /// How many kubectl run at once.
 const AT_ONCE: usize = 8;
@@ -77,7 +77,7 @@ async fn bad_input_is_refused_or_answered_by_a_condition_and_stalls_nobody() {
     // and a good Booking is served as ever, by an operator without a scratch
     world.delete_booking("canary").await;
     world.resource_with_reason("canary", "Stopped").await;
-    world.book("canary-after", "canary", "zoe", for_ms(600_000)).await;
+    world.book("canary-after", "canary", "zoe", the_hour()).await;
     let held = world.booking_with_reason("canary-after", "Held").await;
     assert_eq!(state_word(&held), "IN PROGRESS");
     assert_eq!(panics.load(Ordering::Relaxed), 0, "something panicked");
@@ -94,7 +94,7 @@ async fn things_to_book(world: &World) {
         world.resource(name, name).await;
     }
     world.book("ann", "busy", "ann", (in_ms(0), "2100-01-01T00:00:00Z".parse().unwrap())).await;
-    world.book("canary", "canary", "zoe", for_ms(600_000)).await;
+    world.book("canary", "canary", "zoe", the_hour()).await;
     for name in ["ann", "canary"] {
         world.booking_with_reason(name, "Held").await;
     }
@@ -134,7 +134,8 @@ async fn answered(world: &World, manifest: &Manifest, name: &str, expected: &Exp
     let kind = manifest.kind.resource();
     let api: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), &world.namespace, &kind);
     let has_it = |object: Option<&DynamicObject>| object.is_some_and(|object| has(object, expected));
-    let answer = tokio::time::timeout(ANSWER_LIMIT, await_condition(api.clone(), name, has_it)).await;
+    let answer =
+        tokio::time::timeout(patient(ANSWER_LIMIT), await_condition(api.clone(), name, has_it)).await;
     if let Ok(answer) = answer {
         return answer.map(drop).map_err(|error| error.to_string());
     }
@@ -177,7 +178,7 @@ impl Kubectl {
         let control_plane = ControlPlane::shared().await.unwrap();
         let kubectl =
             Self { control_plane, namespace: namespace.to_owned(), cache: tempfile::tempdir().unwrap() };
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + patience();
         while let Err(complaint) = kubectl.run(&["get", "booking-operator"], "").await {
             assert!(tokio::time::Instant::now() < deadline, "{complaint}");
             tokio::time::sleep(Duration::from_millis(200)).await;

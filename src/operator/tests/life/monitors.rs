@@ -1,7 +1,11 @@
 //! What a ResourceMonitor brings about.
 
-use booking_api::{DISCOVERED_BY, Resource, ResourceMonitor, ResourceMonitorSpec};
-use booking_core::instance::{TAG_APPLICATION, TAG_MANAGED};
+use std::time::Duration;
+
+use bookings::{
+    api::{DISCOVERED_BY, Resource, ResourceMonitor, ResourceMonitorSpec},
+    decide::groups::machine::{TAG_APPLICATION, TAG_MANAGED},
+};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
@@ -10,18 +14,23 @@ use kube::{
 use serde_json::json;
 use testbed::{
     ec2::{AddInstances, FaultEffect, FaultRule, InstanceState},
+    patience::patient,
     rds::AddDbInstance,
 };
 
-use crate::common::{PATIENCE, REGION, World, resource_reason};
+use crate::common::{REGION, World, arrived, patience};
 
 fn monitors(world: &World) -> Api<ResourceMonitor> {
     Api::namespaced(world.client.clone(), &world.namespace)
 }
 
+/// Looks when it is made, and not again while a test runs.
 async fn monitor(world: &World, name: &str, type_: &str) {
-    let spec =
-        ResourceMonitorSpec { type_: Some(type_.into()), interval_seconds: Some(10), ..Default::default() };
+    let spec = ResourceMonitorSpec {
+        type_: Some(type_.into()),
+        interval_seconds: Some(86_400),
+        ..ResourceMonitorSpec::default()
+    };
     monitors(world).create(&PostParams::default(), &ResourceMonitor::new(name, spec)).await.unwrap();
 }
 
@@ -36,7 +45,7 @@ async fn sweep(world: &World, name: &str) -> ResourceMonitor {
 async fn when(world: &World, name: &str, is: impl Fn(&ResourceMonitor) -> bool) -> ResourceMonitor {
     let condition = |monitor: Option<&ResourceMonitor>| monitor.is_some_and(&is);
     let waits = await_condition(monitors(world), name, condition);
-    tokio::time::timeout(PATIENCE, waits).await.expect("looks as wanted in time").unwrap().unwrap()
+    tokio::time::timeout(patience(), waits).await.expect("looks as wanted in time").unwrap().unwrap()
 }
 
 fn ready(monitor: &ResourceMonitor) -> (&str, &str) {
@@ -80,11 +89,13 @@ async fn a_discovered_group_that_runs_is_not_stopped_before_its_grace() {
     let world = World::without_operator("discovered-running").await;
     let ids = machines(&world, "web", 1, InstanceState::Running);
     monitor(&world, "all", "ec2").await;
-    world.start_operator(&["--adoption-grace=3s"]);
+    let grace = patient(Duration::from_secs(3));
+    world.start_operator(&[&format!("--adoption-grace={}ms", grace.as_millis())]);
+    // when it is seen, then it runs on for the grace, and is stopped
     let seen = world.resource_with_reason("ec2.web", "Idle").await;
-    assert_eq!(resource_reason(&seen), "Idle");
-    assert_eq!(world.state(&ids[0]), InstanceState::Running);
     world.settled(&ids, InstanceState::Stopped).await;
+    let stops = world.calls("StopInstances");
+    assert!(arrived(&stops[0]) >= seen.creation_timestamp().unwrap().0 + grace, "{stops:?}");
 }
 
 #[tokio::test]
@@ -98,7 +109,7 @@ async fn a_deleted_resource_is_remembered_until_a_person_asks_for_it() {
     world.resources().delete("ec2.web", &DeleteParams::default()).await.unwrap();
     let is_gone = |resource: Option<&Resource>| resource.is_none();
     let gone = await_condition(world.resources(), "ec2.web", is_gone);
-    tokio::time::timeout(PATIENCE, gone).await.expect("it goes").unwrap();
+    tokio::time::timeout(patience(), gone).await.expect("it goes").unwrap();
     // when it is swept twice, then the deletion is remembered
     sweep(&world, "all").await;
     let swept = sweep(&world, "all").await;

@@ -22,13 +22,26 @@ use kube::{
     Api, Client, ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
 };
-use testbed::control_plane::{ControlPlane, test_namespace};
+use testbed::{
+    control_plane::{ControlPlane, test_namespace},
+    patience::patient,
+};
 
 /// Name of the ring in each test's namespace.
 pub const RING: &str = "booking-operator";
 /// How long anything may take to come true.
 const LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
+
+/// So many milliseconds, more of them on a busy machine.
+pub fn ms(milliseconds: u64) -> Duration {
+    patient(Duration::from_millis(milliseconds))
+}
+
+/// A tenth of the defaults.
+pub fn quick() -> Timing {
+    Timing::new(ms(1500), ms(300), ms(800), ms(400)).unwrap()
+}
 
 /// The API server, and a namespace of one test's own on it.
 pub struct World {
@@ -52,7 +65,8 @@ impl World {
     }
 
     pub fn requests(&self) -> Requests {
-        let timing = Timing::default();
+        // The defaults, and more on a busy machine.
+        let timing = Timing::new(ms(15_000), ms(3_000), ms(8_000), ms(4_000)).unwrap();
         let client = requests::client(self.control_plane.client_config(), &timing).unwrap();
         Requests::new(client, &self.namespace, Names::new(RING).unwrap(), &timing)
     }
@@ -93,11 +107,11 @@ fn add_text(schema: &mut JSONSchemaProps, name: &str) {
 
 /// Retries until `check` answers, with its last complaint when it never does.
 pub async fn eventually<T, F: Future<Output = Result<T, String>>>(mut check: impl FnMut() -> F) -> T {
-    let started = Instant::now();
+    let (started, limit) = (Instant::now(), patient(LIMIT));
     loop {
         match check().await {
             Ok(value) => return value,
-            Err(complaint) => assert!(started.elapsed() < LIMIT, "still after {LIMIT:?}: {complaint}"),
+            Err(complaint) => assert!(started.elapsed() < limit, "still after {limit:?}: {complaint}"),
         }
         tokio::time::sleep(POLL).await;
     }
@@ -105,8 +119,8 @@ pub async fn eventually<T, F: Future<Output = Result<T, String>>>(mut check: imp
 
 /// The same within the limit, for what tells by itself.
 pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let Ok(value) = tokio::time::timeout(LIMIT, future).await else {
-        panic!("{what}: not within {LIMIT:?}");
+    let Ok(value) = tokio::time::timeout(patient(LIMIT), future).await else {
+        panic!("{what}: not within {:?}", patient(LIMIT));
     };
     value
 }

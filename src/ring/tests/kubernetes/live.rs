@@ -20,18 +20,9 @@ use kube::{
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::common::{RING, World, eventually, in_time, world};
+use crate::common::{RING, World, eventually, in_time, ms, quick, world};
 
 const SLOTS: u16 = 64;
-
-fn ms(milliseconds: u64) -> Duration {
-    Duration::from_millis(milliseconds)
-}
-
-/// A tenth of the defaults.
-fn quick() -> Timing {
-    Timing::new(ms(1500), ms(300), ms(800), ms(400)).unwrap()
-}
 
 fn config(world: &World, pod: &str) -> RingConfig {
     RingConfig {
@@ -172,11 +163,9 @@ async fn the_slots_of_a_replica_that_is_simply_gone_go_to_the_other_after_its_pe
     other.owns(all() / 2).await;
     victim.owns(all() / 2).await;
     victim.kill();
-    let killed = Instant::now();
     other.owns(all()).await;
+    // Nobody takes over what the victim might still work on.
     assert!(victim.handle.left().is_zero());
-    // L, and one renewal that the victim may have sent just before; the rest is the machine's.
-    assert!(killed.elapsed() >= quick().lease().saturating_sub(quick().renew()), "{:?}", killed.elapsed());
     let leases = world.leases().list(&ListParams::default()).await.unwrap();
     let standing =
         |lease: &Lease| lease.metadata.annotations.as_ref()?.get("manager.kotaico.de/standing").cloned();
@@ -225,7 +214,11 @@ async fn a_stop_waits_for_the_time_out_of_a_call_that_was_given_up() {
 #[tokio::test]
 async fn a_proof_of_death_in_the_status_of_its_pod_shortens_the_wait() {
     let world = world("proof").await;
-    let timing = Timing::new(ms(9000), ms(900), ms(4000), ms(1000)).unwrap();
+    // given two replicas whose leases outlast this test by far, in a ring that one with a short lease has opened
+    let mut opener = world.replica("operator-c");
+    opener.owns(all()).await;
+    let lease = Duration::from_hours(1);
+    let timing = Timing::new(lease, ms(900), ms(4000), ms(1000)).unwrap();
     let log = tempfile();
     let config = |pod: &str| RingConfig {
         timing,
@@ -237,14 +230,19 @@ async fn a_proof_of_death_in_the_status_of_its_pod_shortens_the_wait() {
     let cluster = || world.control_plane.client_config();
     let mut victim = Replica::begin(cluster(), config("operator-a"));
     let mut other = Replica::begin(cluster(), config("operator-b"));
+    for replica in [&victim, &other] {
+        eventually(|| async { replica.handle.has_joined().then_some(()).ok_or("not joined".to_owned()) })
+            .await;
+    }
+    opener.handle.stop();
     other.owns(all() / 2).await;
     victim.owns(all() / 2).await;
+    // when one is dead and its Pod says so
     victim.kill();
-    let killed = Instant::now();
     let incarnation = std::fs::read_to_string(&log).unwrap();
     terminated(&world.client, &world.namespace, "operator-a", &incarnation).await;
+    // then the other one does not wait for its lease
     other.owns(all()).await;
-    assert!(killed.elapsed() < timing.lease() / 2, "{:?}", killed.elapsed());
     std::fs::remove_file(log).unwrap();
 }
 

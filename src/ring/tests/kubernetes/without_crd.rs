@@ -12,7 +12,7 @@ use booking_ring::{
 use testbed::control_plane::{ControlPlane, test_namespace};
 
 use crate::{
-    common::{RING, install},
+    common::{RING, install, quick},
     live::Replica,
 };
 
@@ -48,9 +48,4 @@ async fn without_the_crd_a_replica_waits_and_then_joins() {
     // then it joins
     replica.owns(8).await;
     control_plane.stop().await;
-}
-
-fn quick() -> Timing {
-    let ms = std::time::Duration::from_millis;
-    Timing::new(ms(1500), ms(300), ms(800), ms(400)).unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use booking_api::{
+use bookings::api::{
     Booking, BookingScheduler, BookingSchedulerSpec, BookingTemplate, Notification, Resource,
     ResourceMonitor, ResourceMonitorSpec,
 };
@@ -14,7 +14,7 @@ use kube::{
 };
 use testbed::smtp::{SmtpConfig, SmtpServer};
 
-use crate::{Failure, NAMESPACE, RESOURCE};
+use crate::common::{Failure, NAMESPACE, RESOURCE};
 
 const SCHEDULER: &str = "standup";
 const MONITOR: &str = "all-machines";

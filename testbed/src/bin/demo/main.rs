@@ -1,29 +1,28 @@
 //! `demo`: a group of three machines is discovered and booked, from applied to finished, on a real API server and
 //! a simulated EC2; a schedule books another, and a mail tells of the end. With KEEP=1 everything stays up until Ctrl-C.
 
+mod common;
 mod extras;
 mod timeline;
 
-use std::{env, error::Error, path::PathBuf, process::ExitCode, time::Duration};
+use std::{env, path::PathBuf, process::ExitCode};
 
-use booking_api::{Booking, BookingSpec};
+use bookings::api::{Booking, BookingSpec};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Api, Client, api::PostParams};
 use tempfile::TempDir;
 use testbed::{
     control_plane::ControlPlane,
     ec2::{AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, InstanceState, SettingsPatch},
-    replica::{QUICK_RING, REGION, Replica, ReplicaConfig, install_crds},
+    replica::{REGION, Replica, ReplicaConfig, install_crds, quick_ring},
     smtp::SmtpServer,
 };
 
+use crate::common::{Failure, NAMESPACE, RESOURCE};
+
 /// A start or stop call that goes out later than this fails the demo.
 const LATE_LIMIT_MS: i64 = 500;
-const NAMESPACE: &str = "default";
-const RESOURCE: &str = "ec2.analytics";
 const BOOKING: &str = "quarterly-report";
-
-type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -76,14 +75,15 @@ async fn set_up() -> Result<Scene, Failure> {
     install_crds(&control_plane).await?;
     let directory = tempfile::tempdir()?;
     let log = directory.path().join("operator.log");
-    let mail_args = extras::mail_args(mail.as_ref());
-    let mail_args: Vec<&str> = mail_args.iter().map(String::as_str).collect();
+    let looks = vec!["--poll-shortest=250ms".to_owned()];
+    let flags = [looks, quick_ring().to_vec(), extras::mail_args(mail.as_ref())].concat();
+    let args: Vec<&str> = flags.iter().map(String::as_str).collect();
     let operator = Replica::start(&ReplicaConfig {
         name: "demo-operator",
         kubeconfig: control_plane.kubeconfig(),
         ec2_url: &ec2.url(),
         log: &log,
-        args: &[&["--poll-shortest=250ms"], &QUICK_RING[..], &mail_args].concat(),
+        args: &args,
     })
     .await?;
     Ok(Scene { control_plane, ec2, mail, operator, log, _directory: directory })
@@ -188,6 +188,3 @@ impl Figures {
         ))
     }
 }
-
-/// How long the whole may take from the end of the booking.
-const SETTLE_LIMIT: Duration = Duration::from_secs(20);

@@ -1,6 +1,8 @@
 //! What a user sees, line by line, as it changes.
 
-use booking_api::{Booking, Resource, group_state};
+use std::time::Duration;
+
+use bookings::api::{Booking, Resource, group_state};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use kube::{
@@ -8,7 +10,10 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 
-use crate::{Failure, NAMESPACE, SETTLE_LIMIT};
+use crate::common::{Failure, NAMESPACE};
+
+/// How long the whole may take from the end of the booking.
+const SETTLE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Prints each change until the booking is finished and its group stopped and free; gives the instant
 /// at which the booking was first seen ready.

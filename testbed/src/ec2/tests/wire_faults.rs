@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use super::super::*;
 use super::wire::{Answer, Caller, simulator};
+use crate::patience::patient;
+
+/// Much longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(10);
 
 async fn with_one_running() -> (Ec2Simulator, Caller, String) {
     let simulator = simulator().await;
@@ -28,7 +32,7 @@ async fn until(simulator: &Ec2Simulator, arrived: impl Fn(&CallRecord) -> bool) 
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), seen).await.unwrap();
+    tokio::time::timeout(patient(LIMIT), seen).await.unwrap();
 }
 
 /// Makes a call and hangs up once it is on record as `arrived`.
@@ -107,7 +111,7 @@ async fn a_hanging_call_does_not_hold_up_the_shutdown() {
         );
     until(&simulator, |_| true).await;
 
-    tokio::time::timeout(Duration::from_secs(10), simulator.stop()).await.unwrap();
+    tokio::time::timeout(patient(LIMIT), simulator.stop()).await.unwrap();
 
     assert!(hanging.await.unwrap());
 }
@@ -165,5 +169,5 @@ async fn a_dropped_simulator_gives_its_port_back() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), again).await.unwrap();
+    tokio::time::timeout(patient(LIMIT), again).await.unwrap();
 }

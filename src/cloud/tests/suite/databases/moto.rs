@@ -8,11 +8,11 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::{Databases, Kind, unique_group_tag};
 use crate::common;
 
-/// As for EC2: moto cannot list while it adds.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// moto cannot list databases while it adds some, so its tests run one after the other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 pub struct Moto {
-    _turn: MutexGuard<'static, ()>,
+    _alone: MutexGuard<'static, ()>,
     client: Client,
     rds: Rds,
     group_tag: String,
@@ -20,12 +20,12 @@ pub struct Moto {
 
 impl Moto {
     pub async fn start() -> Self {
-        let turn = TURN.lock().await;
+        let alone = ONE_AT_A_TIME.lock().await;
         let server = MotoServer::shared().await.unwrap_or_else(|error| panic!("no moto to test on: {error}"));
         let config = common::config(server.url());
         let group_tag = unique_group_tag();
         let rds = Rds::new(&config, "", &group_tag);
-        Self { _turn: turn, client: Client::new(&config), rds, group_tag }
+        Self { _alone: alone, client: Client::new(&config), rds, group_tag }
     }
 
     async fn add_to(&self, cluster: Option<&str>, name: &str, tags: &[Tag]) -> String {

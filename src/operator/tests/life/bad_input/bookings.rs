@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{
-    row::Expected::{Condition, Refused},
-    row::Kind::Booking,
-    row::{Row, booking, edited, text, times, x},
+use super::row::{
+    Expected::{Condition, Refused},
+    Kind::Booking,
+    Row, booking, edited, text, times, x,
 };
 
 const START: &str = "spec.start_at | must be an RFC 3339 instant with an offset, of the years 1970 to 9999";

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{
-    row::Expected::{Condition, Refused},
-    row::Kind::ResourceMonitor,
-    row::{Row, edited, monitor, text, x},
+use super::row::{
+    Expected::{Condition, Refused},
+    Kind::ResourceMonitor,
+    Row, edited, monitor, text, x,
 };
 
 const TYPE: &str = "spec.type | must be one of: ec2, rds";

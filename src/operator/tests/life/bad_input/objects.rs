@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{
-    row::Expected::{Condition, Refused},
-    row::Kind::{Booking, BookingScheduler, Resource, ResourceMonitor},
-    row::{Row, alone, raw, root, x},
+use super::row::{
+    Expected::{Condition, Refused},
+    Kind::{Booking, BookingScheduler, Resource, ResourceMonitor},
+    Row, alone, raw, root, x,
 };
 
 /// A list in a list in a list …

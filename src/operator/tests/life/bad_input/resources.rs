@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{
-    row::Expected::{Condition, Refused},
-    row::Kind::Resource,
-    row::{Row, edited, resource, text, x},
+use super::row::{
+    Expected::{Condition, Refused},
+    Kind::Resource,
+    Row, edited, resource, text, x,
 };
 
 const TYPE: &str = "spec.type | must be one of: ec2, rds";

@@ -39,10 +39,10 @@ pub struct Manifest {
 impl Kind {
     pub fn resource(self) -> ApiResource {
         match self {
-            Self::Booking => ApiResource::erase::<booking_api::Booking>(&()),
-            Self::BookingScheduler => ApiResource::erase::<booking_api::BookingScheduler>(&()),
-            Self::Resource => ApiResource::erase::<booking_api::Resource>(&()),
-            Self::ResourceMonitor => ApiResource::erase::<booking_api::ResourceMonitor>(&()),
+            Self::Booking => ApiResource::erase::<bookings::api::Booking>(&()),
+            Self::BookingScheduler => ApiResource::erase::<bookings::api::BookingScheduler>(&()),
+            Self::Resource => ApiResource::erase::<bookings::api::Resource>(&()),
+            Self::ResourceMonitor => ApiResource::erase::<bookings::api::ResourceMonitor>(&()),
         }
     }
 

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{
-    row::Expected::{Condition, Refused},
-    row::Kind::BookingScheduler,
-    row::{Row, edited, scheduler, text, times, x},
+use super::row::{
+    Expected::{Condition, Refused},
+    Kind::BookingScheduler,
+    Row, edited, scheduler, text, times, x,
 };
 
 const SCHEDULE: &str = "spec.schedule | must not be empty, nor hold control characters";

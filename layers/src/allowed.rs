@@ -1,0 +1,50 @@
+//! The allowed graph: `layers/allowed.yaml`, read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+/// Where it stands, from the workspace's root.
+pub(crate) const FILE: &str = "layers/allowed.yaml";
+
+/// See the module.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Allowed {
+    pub(crate) crates: BTreeMap<String, Uses>,
+    #[serde(default)]
+    pub(crate) feature_sets: Vec<FeatureSet>,
+}
+
+/// Which workspace crates a crate may use.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Uses {
+    #[serde(default)]
+    pub(crate) uses: BTreeSet<String>,
+    /// In tests, besides.
+    #[serde(default)]
+    pub(crate) tests: BTreeSet<String>,
+}
+
+/// A build of a crate, and what it must do without.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FeatureSet {
+    pub(crate) name: String,
+    #[serde(rename = "crate")]
+    pub(crate) of: String,
+    #[serde(default)]
+    pub(crate) default_features: bool,
+    #[serde(default)]
+    pub(crate) features: Vec<String>,
+    /// Names of crates; a `*` at the end stands for anything.
+    pub(crate) without: Vec<String>,
+}
+
+impl Allowed {
+    /// Reads the file's text.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        serde_yaml_ng::from_str(text).map_err(|error| format!("{FILE}: {error}"))
+    }
+}

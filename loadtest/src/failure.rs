@@ -1,0 +1,4 @@
+//! Errors.
+
+/// Why a scenario cannot go on.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,68 @@
+//! The decision about a group of machines. The modules are listed in the order in which [`decide`] uses them.
+//!
+//! | module | the question it answers |
+//! |---|---|
+//! | [`input`] | What does a decision depend on? |
+//! | [`booking`] | What does a stored Booking mean, or what is wrong with it? |
+//! | [`group`] | What does a stored Resource mean, or what is wrong with it? |
+//! | [`claim`] | Which of several Resources on one group acts? |
+//! | [`grant`] | Which window is each Booking granted? |
+//! | [`hold`] | Who holds the group now, and which locks are ours? |
+//! | [`prelock`] | Is the group locked before its window? |
+//! | [`machine`] | What is a machine, as it was observed? |
+//! | [`machines`] | What does each machine need? |
+//! | [`attempts`] | What did this process send to each machine, and when may it send again? |
+//! | [`freshness`] | Is the last observation young enough? |
+//! | [`progress`] | How far is the group, in words for its conditions? |
+//! | `status` | Which statuses are written? |
+//! | `events` | Which Events are published? |
+//! | [`notices`] | Who is told what, once? |
+//! | `release` | May the Resource go? |
+//! | `builder` | How do the answers to these questions become one decision? |
+//! | `publish` | How do statuses, Events and calls become the answer? |
+//! | [`output`] | What is the answer? |
+
+pub mod attempts;
+pub mod booking;
+mod builder;
+pub mod claim;
+pub(crate) mod events;
+pub mod freshness;
+pub mod grant;
+pub mod group;
+pub mod hold;
+pub mod input;
+pub mod machine;
+pub mod machines;
+pub mod notices;
+pub mod output;
+pub mod prelock;
+pub mod progress;
+mod publish;
+mod release;
+mod status;
+
+use self::{
+    builder::DecisionBuilder,
+    input::GroupInput,
+    output::Decision,
+    progress::{Progress, reason},
+};
+use super::settings::Settings;
+
+/// Decides what to do. Total: any input has an answer.
+pub fn decide(input: &GroupInput<'_>, settings: &Settings) -> Decision {
+    let mut decision = DecisionBuilder::new(*input, settings);
+    match (input.resource, input.standing) {
+        (Some(resource), Some(Ok(group))) if resource.metadata.deletion_timestamp.is_some() => {
+            decision.release(resource, group);
+        }
+        (Some(resource), Some(Ok(group))) => decision.serve(resource, group),
+        (Some(resource), Some(Err(blocked))) => decision.block(resource, blocked),
+        _ => {
+            let why = builder::no_resource(input);
+            decision.block_bookings(&Progress::new(false, reason::RESOURCE_NOT_FOUND, why));
+        }
+    }
+    decision.finish()
+}

@@ -1,0 +1,312 @@
+//! The decision about one ResourceMonitor.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::api::{
+    DISCOVERED_BY, DismissedGroup, Resource, ResourceMonitor, ResourceMonitorStatus, ResourceSpec,
+};
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::{
+    Groups, Scan,
+    name::resource_name,
+    spec::{self, ValidMonitor},
+};
+use crate::decide::{
+    groups::{events::ready_warning, group, progress::reason},
+    locations::{Location, Locations},
+    subject::{Note, Subject},
+};
+use booking_calendar::instant;
+use booking_decision::{
+    EventType, InvalidSpec,
+    condition::{Draft, list, settle},
+    names,
+};
+
+/// Most groups of which it is remembered that they had a Resource; the API's own bound.
+const KNOWN_MAX: usize = 20_000;
+/// Most groups of which it is remembered that a person deleted their Resource.
+const DISMISSED_MAX: usize = 1000;
+
+/// Shortest time between two looks.
+const SOONEST: Duration = Duration::from_secs(1);
+
+/// What came of a creation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// It was created.
+    New,
+    /// It was there: the cache had not shown it yet.
+    Exists,
+    /// It was refused, or its name is taken.
+    Failed(String),
+}
+
+impl MonitorDecision {
+    /// The status to write once it is known what came of the creations, by tag.
+    #[must_use]
+    pub fn status_after(&self, creations: &BTreeMap<String, Creation>) -> Option<ResourceMonitorStatus> {
+        let mut status = self.status.clone()?;
+        let is_there = |creation: &Creation| !matches!(creation, Creation::Failed(_));
+        status.known.extend(creations.iter().filter(|(_, it)| is_there(it)).map(|(tag, _)| tag.clone()));
+        status.known.sort();
+        status.known.truncate(KNOWN_MAX);
+        let new = creations.values().filter(|creation| **creation == Creation::New).count();
+        let new = i64::try_from(new).unwrap_or(i64::MAX);
+        status.created = Some(status.created.unwrap_or_default().saturating_add(new));
+        let failed: Vec<String> = creations
+            .iter()
+            .filter_map(|(tag, creation)| match creation {
+                Creation::Failed(why) => Some(format!("{tag:?}: {why}")),
+                _ => None,
+            })
+            .collect();
+        if !failed.is_empty() {
+            for ready in status.conditions.iter_mut().filter(|condition| condition.type_ == "Ready") {
+                ready.message =
+                    format!("{}; without a Resource: {}", ready.message, list(failed.iter().cloned()));
+            }
+        }
+        Some(status)
+    }
+}
+
+/// Whether two Resources stand for the same machines.
+pub fn is_same_group(one: &Resource, two: &Resource, locations: &Locations) -> bool {
+    let key = |resource| group::validate(resource, locations).ok().map(|group| group.key);
+    key(one).is_some() && key(one) == key(two)
+}
+
+/// What a decision is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct MonitorInput<'a> {
+    /// The ResourceMonitor.
+    pub monitor: &'a ResourceMonitor,
+    /// All Resources of its namespace.
+    pub resources: &'a [&'a Resource],
+    /// What came of the sweep, if one was due.
+    pub sweep: &'a Scan,
+    /// Which accounts and regions there are.
+    pub locations: &'a Locations,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What is to be done, in this order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MonitorDecision {
+    /// To be created; one that exists is as good.
+    pub create: Vec<Resource>,
+    /// To be written once these exist, if it says anything new.
+    pub status: Option<ResourceMonitorStatus>,
+    /// To tell people.
+    pub events: Vec<Note>,
+    /// When to decide again if nothing happens before.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// Which machines are to be looked for now, and where, if any are.
+pub fn scan_due<'a>(
+    monitor: &'a ResourceMonitor,
+    locations: &Locations,
+    now: Timestamp,
+) -> Option<(ValidMonitor<'a>, Location)> {
+    let valid = spec::validate(monitor).ok()?;
+    let location = spec::location(monitor, locations).ok()?;
+    let is_going = monitor.metadata.deletion_timestamp.is_some();
+    let seen = monitor.status.as_ref().and_then(|status| status.observed_generation);
+    // A spec that was mended has its conditions mended.
+    let is_due = seen != monitor.metadata.generation || next_sweep(monitor, valid.interval, now) <= now;
+    (!is_going && is_due).then_some((valid, location))
+}
+
+/// A `last_sweep` that is no instant, or not yet, counts for none.
+fn next_sweep(monitor: &ResourceMonitor, interval: Duration, now: Timestamp) -> Timestamp {
+    let last = monitor.status.as_ref().and_then(|status| instant::parse(status.last_sweep.as_deref()?).ok());
+    last.filter(|last| *last <= now).map_or(now, |last| instant::after(last, interval))
+}
+
+/// Decides about a ResourceMonitor.
+pub fn decide_monitor(world: &MonitorInput<'_>) -> MonitorDecision {
+    if world.monitor.metadata.deletion_timestamp.is_some() {
+        return MonitorDecision::default();
+    }
+    let valid = match spec::validate(world.monitor) {
+        Ok(valid) => valid,
+        Err(error) => return refuse(world, &error),
+    };
+    let location = match spec::location(world.monitor, world.locations) {
+        Ok(location) => location,
+        Err(error) => return stall(world, reason::NOT_ALLOWED, &error.to_string()),
+    };
+    match world.sweep {
+        Scan::NotDue => MonitorDecision {
+            wake_at: Some(next_sweep(world.monitor, valid.interval, world.now)),
+            ..MonitorDecision::default()
+        },
+        Scan::Failed { message, retry_at } => {
+            let draft = Draft::new("Ready", false, reason::CLOUD_ERROR, message.clone());
+            let old = world.monitor.status.clone().unwrap_or_default();
+            MonitorDecision { wake_at: Some(*retry_at), ..publish(world, old, vec![draft]) }
+        }
+        Scan::Found { at, groups } => take_in(world, &valid, &location, (*at, groups)),
+    }
+}
+
+fn refuse(world: &MonitorInput<'_>, error: &InvalidSpec) -> MonitorDecision {
+    stall(world, reason::INVALID, &error.to_string())
+}
+
+fn stall(world: &MonitorInput<'_>, why: &'static str, message: &str) -> MonitorDecision {
+    let drafts = vec![Draft::new("Ready", false, why, message), Draft::new("Stalled", true, why, message)];
+    publish(world, world.monitor.status.clone().unwrap_or_default(), drafts)
+}
+
+fn take_in(
+    world: &MonitorInput<'_>,
+    valid: &ValidMonitor<'_>,
+    location: &Location,
+    (at, groups): (Timestamp, &Groups),
+) -> MonitorDecision {
+    let mut old = world.monitor.status.clone().unwrap_or_default();
+    if old.type_.as_deref().is_some_and(|type_| type_ != valid.type_) {
+        // Groups of other machines are other groups.
+        old = ResourceMonitorStatus { conditions: old.conditions, ..ResourceMonitorStatus::default() };
+    }
+    let there = resources_by_tag(world, valid.type_, location);
+    let was_known: BTreeSet<&String> = old.known.iter().collect();
+    let mut dismissed: Vec<DismissedGroup> = old.dismissed.clone();
+    // A group that changed is another group.
+    dismissed.retain(|entry| {
+        let as_it_was = groups.get(&entry.tag).is_none_or(|machines| digest(machines) == entry.machines);
+        as_it_was && !there.contains_key(entry.tag.as_str())
+    });
+    let (mut create, mut events) = (vec![], vec![]);
+    let known = groups.keys().filter(|tag| there.contains_key(tag.as_str())).take(KNOWN_MAX).cloned();
+    for (tag, machines) in groups.iter().filter(|(tag, _)| !there.contains_key(tag.as_str())) {
+        if dismissed.iter().any(|entry| entry.tag == *tag) {
+            continue;
+        }
+        // Known, and not dismissed, and its machines as they were: a person has deleted it since.
+        if was_known.contains(tag) {
+            let since = instant::seconds(world.now);
+            dismissed.push(DismissedGroup { tag: tag.clone(), machines: digest(machines), since });
+            events.push(told_of_dismissal(tag));
+        } else {
+            create.push(resource(world, valid.type_, tag, location));
+        }
+    }
+    let surplus = dismissed.len().saturating_sub(DISMISSED_MAX);
+    // What has vanished would be discovered anew anyway, if it came back with other machines.
+    let mut gone = surplus;
+    dismissed.retain(|entry| {
+        let goes = gone > 0 && !groups.contains_key(&entry.tag);
+        gone -= usize::from(goes);
+        !goes
+    });
+    dismissed.drain(..gone);
+    let vanished: Vec<&Resource> = there
+        .iter()
+        .filter(|(tag, resource)| !groups.contains_key(**tag) && is_discovered(resource))
+        .map(|(_, resource)| *resource)
+        .collect();
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let status = ResourceMonitorStatus {
+        type_: Some(valid.type_.to_owned()),
+        last_sweep: Some(instant::seconds(at)),
+        found: Some(count(groups.len())),
+        created: Some(old.created.unwrap_or_default()),
+        vanished: Some(count(vanished.len())),
+        known: known.collect(),
+        dismissed,
+        ..old
+    };
+    let mut decision = publish(world, status, vec![found(groups, &vanished)]);
+    decision.events.extend(events);
+    decision.create = create;
+    // A sweep that others made may be older; never at once, for the same one would serve again.
+    decision.wake_at = Some(instant::after(at, valid.interval).max(instant::after(world.now, SOONEST)));
+    decision
+}
+
+fn found(groups: &Groups, vanished: &[&Resource]) -> Draft {
+    let message = match groups.len() {
+        0 => "no machine carries resource-booking-managed=true and resource-booking-application".to_owned(),
+        1 => "found one group".to_owned(),
+        many => format!("found {many} groups"),
+    };
+    if vanished.is_empty() {
+        return Draft::new("Ready", true, "Swept", message);
+    }
+    let names = list(vanished.iter().map(|resource| resource.name_any()));
+    Draft::new("Ready", true, "Swept", format!("{message}; the machines of {names} are gone"))
+}
+
+fn told_of_dismissal(tag: &str) -> Note {
+    let message = format!(
+        "the Resource of group {tag:?} was deleted, and is not created again before its machines change; remove \
+         the entry from status.dismissed to have it back"
+    );
+    Note { subject: Subject::Monitor, type_: EventType::Normal, reason: "Dismissed", message }
+}
+
+/// The Resources for machines of a kind in a location.
+fn resources_by_tag<'a>(
+    world: &MonitorInput<'a>,
+    type_: &str,
+    location: &Location,
+) -> BTreeMap<&'a str, &'a Resource> {
+    let resources = world.resources.iter().copied().filter(|resource| {
+        group::validate(resource, world.locations).is_ok_and(|group| {
+            group.key.type_ == type_
+                && group.key.region == location.region
+                && group.key.account == location.account
+        })
+    });
+    resources.filter_map(|resource| Some((resource.spec.tag.as_deref()?, resource))).collect()
+}
+
+fn is_discovered(resource: &Resource) -> bool {
+    resource.annotations().contains_key(DISCOVERED_BY)
+}
+
+fn digest(machines: &BTreeSet<String>) -> String {
+    names::digest(&machines.iter().map(String::as_str).collect::<Vec<_>>().join(" "))
+}
+
+fn resource(world: &MonitorInput<'_>, type_: &str, tag: &str, location: &Location) -> Resource {
+    let monitor = world.monitor;
+    let spec = ResourceSpec {
+        type_: Some(type_.to_owned()),
+        tag: Some(tag.to_owned()),
+        region: monitor.spec.region.clone(),
+        role_arn: monitor.spec.role_arn.clone(),
+        ..ResourceSpec::default()
+    };
+    let abroad = Some(location).filter(|location| !world.locations.is_own(location));
+    let mut resource = Resource::new(&resource_name(type_, tag, abroad), spec);
+    resource.metadata.namespace = monitor.namespace();
+    resource.annotations_mut().insert(DISCOVERED_BY.to_owned(), monitor.name_any());
+    resource
+}
+
+fn publish(world: &MonitorInput<'_>, status: ResourceMonitorStatus, drafts: Vec<Draft>) -> MonitorDecision {
+    let generation = world.monitor.metadata.generation;
+    let old = world.monitor.status.as_ref();
+    let known = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
+    let conditions = settle(known, drafts, generation, world.now);
+    let status = ResourceMonitorStatus { observed_generation: generation, conditions, ..status };
+    let mut decision = MonitorDecision::default();
+    if old == Some(&status) {
+        return decision;
+    }
+    let reported = [reason::INVALID, reason::NOT_ALLOWED, reason::CLOUD_ERROR];
+    decision.events.extend(ready_warning(Subject::Monitor, known, &status.conditions, &reported));
+    decision.status = Some(status);
+    decision
+}

@@ -1,0 +1,112 @@
+//! Mutations: a decision's calls, sent to the cloud with a permit.
+
+use std::sync::Arc;
+
+use booking_budget::{Priority, Rank};
+use booking_calendar::instant::{after, elapsed};
+use booking_cloud::{Dispatcher, ErrorClass, Mutation, Request, Results, Tag};
+use booking_decision::Permit;
+use booking_runtime::Key;
+use jiff::Timestamp;
+
+use crate::{
+    api::Lock,
+    decide::groups::{
+        attempts::{Action, Attempts},
+        machine::{TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
+        output::{Call, Occasion, Turn},
+    },
+    run::{lateness, observe::backoff},
+};
+
+/// What came of a call.
+#[derive(Debug)]
+pub struct CallReport {
+    /// What was done to each machine.
+    action: Action,
+    /// One result per machine.
+    results: Results,
+}
+
+/// Sends one call, with those of others.
+pub async fn send(
+    cloud: &Dispatcher,
+    key: &Key,
+    permit: &Arc<dyn Permit>,
+    (call, turn): (&Call, &Turn),
+) -> CallReport {
+    let (action, mutation) = match call {
+        Call::Start(_) => (Action::Start, Mutation::Start),
+        Call::Stop(_) => (Action::Stop, Mutation::Stop),
+        Call::Lock(lock, _) => (Action::Lock(lock.clone()), Mutation::Tag(tags(lock).into())),
+        Call::Unlock(lock, _) => (Action::Unlock(lock.clone()), Mutation::Untag(tags(lock).into())),
+    };
+    let priority = Priority {
+        rank: match turn.occasion {
+            Occasion::Due => Rank::Due,
+            Occasion::Repair => Rank::Repair,
+            Occasion::Upcoming => Rank::Upcoming,
+        },
+        due: turn.due.into(),
+        user: turn.user.as_str().into(),
+    };
+    // A group may have locks of several kinds to remove.
+    let asker = match call {
+        Call::Unlock(lock, _) => format!("{key} {} {}", lock.user, lock.until).into(),
+        _ => key.to_string().into(),
+    };
+    let request = Request { mutation, ids: call.ids().to_vec(), asker, priority, permit: permit.clone() };
+    CallReport { action, results: cloud.mutate(request).await }
+}
+
+/// The tags that make a lock.
+pub fn tags(lock: &Lock) -> [Tag; 2] {
+    [(TAG_LOCKED_BY.to_owned(), lock.user.clone()), (TAG_LOCKED_UNTIL.to_owned(), lock.until.clone())]
+}
+
+impl CallReport {
+    /// Whether it was taken, and what it does was not sent to any of the machines before.
+    fn is_first(&self, attempts: &Attempts) -> bool {
+        let taken = self.results.iter().filter(|(_, result)| result.is_ok());
+        let mut before = taken.map(|(id, _)| attempts.was_taken(id, &self.action)).peekable();
+        before.peek().is_some() && !before.any(|before| before)
+    }
+
+    /// Remembers what was sent, and logs it: one line per call, one per machine that failed.
+    pub fn record(self, key: &Key, attempts: &mut Attempts, turn: &Turn, now: Timestamp) {
+        let verb = verb(&self.action);
+        let done = self.results.values().filter(|result| result.is_ok()).count();
+        if self.is_first(attempts) && turn.occasion == Occasion::Due {
+            lateness::sent(&self.action, elapsed(turn.due, now));
+        }
+        if done > 0 {
+            tracing::info!(%key, verb, machines = done, "sent");
+        }
+        for (id, result) in self.results {
+            match result {
+                Ok(()) => attempts.succeeded(&id, self.action.clone(), now),
+                // Nothing was sent: the replica that owns the group now will send it.
+                Err(error) if error.class == ErrorClass::PermitLapsed => {
+                    tracing::warn!(%key, verb, machine = id, "not sent: {error}");
+                }
+                Err(error) if error.class == ErrorClass::Queued => {
+                    let turn = after(now, error.retry_after.unwrap_or_default());
+                    attempts.queued(&id, self.action.clone(), now, turn);
+                }
+                Err(error) => {
+                    tracing::warn!(%key, verb, machine = id, class = error.class.as_str(), "{error}");
+                    attempts.failed(&id, self.action.clone(), now, error.to_string(), backoff(&error));
+                }
+            }
+        }
+    }
+}
+
+fn verb(action: &Action) -> &'static str {
+    match action {
+        Action::Start => "start",
+        Action::Stop => "stop",
+        Action::Lock(_) => "lock",
+        Action::Unlock(_) => "unlock",
+    }
+}

@@ -1,0 +1,70 @@
+//! What a pass over a group works on.
+
+use std::sync::Arc;
+
+use booking_runtime::{
+    Key,
+    store::{Name, Opened},
+};
+use jiff::Timestamp;
+
+use crate::{
+    api::{Booking, Resource},
+    decide::{
+        groups::{
+            claim::claim,
+            group::{Blocked, Group, standing},
+        },
+        locations::Locations,
+    },
+    run::objects::Objects,
+};
+
+/// What a pass over a group works on.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    /// The Resource, if it exists.
+    pub(super) resource: Option<Arc<Opened<Resource>>>,
+    /// The group that it acts on, or why it acts on none.
+    pub(super) standing: Option<Result<Group, Blocked>>,
+    /// All Bookings that name it, in order of their names.
+    pub(super) bookings: Vec<Arc<Opened<Booking>>>,
+    /// Which accounts and regions there were for that.
+    pub(super) locations: Arc<Locations>,
+}
+
+impl Snapshot {
+    /// What is known of a key at `now`.
+    pub(super) fn gather(objects: &Objects, key: &Key, now: Timestamp) -> Self {
+        let locations = objects.groups.locations();
+        let name = Name::new(&key.namespace, &key.name);
+        let resource = objects.resources.get(&name);
+        let standing = resource.as_ref().map(|resource| {
+            let others = objects.groups.same_as(resource).into_iter().filter(|other| *other != name);
+            let others = objects.resources.get_all(others);
+            let all = others.iter().chain([resource]).map(|resource| &***resource);
+            standing(resource, claim(resource, all, now), &locations)
+        });
+        Self { bookings: objects.bookings.of_key(key), resource, standing, locations }
+    }
+
+    /// Whether there is anything of that name.
+    pub(super) fn is_empty(&self) -> bool {
+        self.resource.is_none() && self.bookings.is_empty()
+    }
+
+    /// The group that must be observed, if any.
+    pub(super) fn group(&self) -> Option<&Group> {
+        self.standing.as_ref()?.as_ref().ok()
+    }
+}
+
+/// Whether a Resource acts on its group, as far as is known.
+#[cfg(test)]
+pub(in crate::run) fn claim_of(objects: &Objects, key: &Key) -> crate::decide::groups::claim::Claim {
+    use crate::decide::groups::claim::Claim;
+    match Snapshot::gather(objects, key, Timestamp::UNIX_EPOCH).standing {
+        Some(Err(Blocked::Claimed)) => Claim::Other,
+        _ => Claim::Ours,
+    }
+}

@@ -1,0 +1,68 @@
+//! What the cloud says of a group, read for what it means to bookings.
+
+use booking_calendar::instant::after;
+use booking_cloud::{CloudError, Dispatcher, Haste, Instance, InstanceState};
+use booking_decision::Backoff;
+use jiff::Timestamp;
+
+use crate::decide::groups::{
+    attempts::Attempts,
+    input::Observation,
+    machine::{self, LockTag, Machine, MachineState},
+};
+
+/// Describes a group of machines by its tag.
+///
+/// # Errors
+/// Whatever the cloud answers.
+pub async fn describe(cloud: &Dispatcher, tag: &str, haste: Haste) -> Result<Vec<Machine>, CloudError> {
+    Ok(cloud.describe(tag, haste).await?.into_iter().map(read).collect())
+}
+
+/// What a describe means for the decision, and for what is remembered.
+pub fn observed(
+    answer: Result<Vec<Machine>, CloudError>,
+    attempts: &mut Attempts,
+    now: Timestamp,
+) -> Observation {
+    match answer {
+        Ok(instances) => {
+            attempts.observed(&instances, now);
+            Observation::Seen(instances)
+        }
+        Err(error) => {
+            let failures = attempts.observe_failed(now);
+            let wait = backoff(&error).wait(failures);
+            let retry_at = after(now, error.retry_after.map_or(wait, |after| after.max(wait)));
+            Observation::Failed { message: error.to_string(), retry_at }
+        }
+    }
+}
+
+/// The waits that an error calls for. Without jitter: those whom one failure has hit come back together, in one call; apart,
+/// they would cost one each.
+pub fn backoff(error: &CloudError) -> Backoff {
+    let (base, cap) = error.class.backoff();
+    Backoff { base, cap }
+}
+
+/// A machine as decisions know it.
+pub fn read(instance: Instance) -> Machine {
+    Machine {
+        state: match instance.state {
+            InstanceState::Pending => MachineState::Pending,
+            InstanceState::Running => MachineState::Running,
+            InstanceState::Busy => MachineState::Busy,
+            InstanceState::Broken => MachineState::Broken,
+            InstanceState::Stopping => MachineState::Stopping,
+            InstanceState::Stopped => MachineState::Stopped,
+            InstanceState::Terminated => MachineState::Terminated,
+        },
+        lock: LockTag::read(&instance.tags),
+        owner: machine::owner(&instance.tags).or(instance.part_of),
+        unstoppable: instance.unstoppable,
+        restarts_at: instance.restarts_at.and_then(|at| Timestamp::try_from(at).ok()),
+        state_reason: instance.state_reason,
+        id: instance.id,
+    }
+}

@@ -1,0 +1,13 @@
+//! Time as people and Kubernetes objects write it: pure values, no clock.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`instant`] | RFC 3339 instants, and arithmetic that saturates |
+//! | [`window`] | spans of time |
+//! | [`cron`] | cron schedules as Kubernetes' CronJobs take them |
+//! | [`zone`] | names of time zones |
+
+pub mod cron;
+pub mod instant;
+pub mod window;
+pub mod zone;

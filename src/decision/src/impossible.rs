@@ -1,0 +1,16 @@
+//! How the program reports what cannot happen.
+//!
+//! A value that the program itself made, and that later cannot be read, is a bug. The program goes on with the safest
+//! answer, because one bad object must not stop the others. It never goes on in silence: the metric
+//! `booking_operator_impossible_total{where}` counts each case and the log tells of it.
+
+/// Reports what cannot happen. `place` names the code, for example `"store.unpack"`; it becomes a metric label, so it is
+/// never made of data.
+///
+/// # Panics
+/// In debug builds, so that a test that reaches it fails.
+pub fn impossible(place: &'static str) {
+    metrics::counter!("booking_operator_impossible_total", "where" => place).increment(1);
+    tracing::error!(place, "something impossible has happened: please report this as a bug");
+    debug_assert!(false, "impossible: {place}");
+}

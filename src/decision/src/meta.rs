@@ -1,0 +1,14 @@
+//! What is read of an object's metadata.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+
+/// When an object was created. An object without a time counts as the first.
+pub fn created(time: Option<&Time>) -> Timestamp {
+    time.map_or(Timestamp::MIN, |time| time.0)
+}
+
+/// An object's uid. The API server gives one to every object, so an object without one was never stored.
+pub fn uid(meta: &ObjectMeta) -> &str {
+    meta.uid.as_deref().unwrap_or_default()
+}

@@ -1,0 +1,120 @@
+//! The one door of outside effects on the API server: writes, Events, and the records of deliveries all pass it. It asks the
+//! permit at the moment of each effect, bounds how many run at once and how long each takes, and counts them.
+
+use std::sync::Arc;
+
+use booking_decision::Permit;
+use tokio::{sync::Semaphore, time::Instant};
+
+use crate::write::WriteError;
+
+/// Writes to the API server that run at once: more make it slower for everybody.
+pub const WRITES_AT_ONCE: usize = 32;
+
+/// The gate of one key's effects, for one pass.
+#[derive(Clone)]
+pub struct EffectGate {
+    permit: Arc<dyn Permit>,
+    /// Shared by all passes.
+    slots: Arc<Semaphore>,
+}
+
+impl EffectGate {
+    /// A gate that asks a permit. `slots` bounds how many effects run at once.
+    pub fn new(permit: Arc<dyn Permit>, slots: Arc<Semaphore>) -> Self {
+        Self { permit, slots }
+    }
+
+    /// The permit, for effects elsewhere: a cloud asks it itself.
+    pub fn permit(&self) -> &Arc<dyn Permit> {
+        &self.permit
+    }
+
+    /// The same gate with other slots, so that effects of another sort do not wait for writes.
+    #[must_use]
+    pub fn with_slots(&self, slots: &Arc<Semaphore>) -> Self {
+        Self { permit: self.permit.clone(), slots: slots.clone() }
+    }
+
+    /// Sends a write if the permit still holds, and waits for its reply. `what` is a metric label.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn send<T>(
+        &self,
+        what: &'static str,
+        write: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, WriteError> {
+        counted(what, self.permitted(write).await)
+    }
+
+    async fn permitted<T>(
+        &self,
+        write: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, WriteError> {
+        let _slot = self.slots.acquire().await;
+        let call = self.permit.begin()?;
+        let Ok(answer) = tokio::time::timeout(self.permit.call_timeout(), write).await else {
+            return Err(WriteError::Timeout);
+        };
+        // Without a reply, or with one that something in between gave, the write may still be under way.
+        let is_over = match &answer {
+            Ok(_) => true,
+            Err(kube::Error::Api(status)) => status.code < 500,
+            Err(_) => false,
+        };
+        if is_over {
+            call.replied();
+        }
+        classified(answer)
+    }
+}
+
+/// The gate of a write that is a part of a call which runs already: the record of a delivery. That call keeps the key with
+/// this replica until `until`, so no permit is asked again.
+#[derive(Clone, Debug)]
+pub struct PartGate {
+    slots: Arc<Semaphore>,
+    until: Instant,
+}
+
+impl PartGate {
+    pub(crate) fn new(slots: Arc<Semaphore>, until: Instant) -> Self {
+        Self { slots, until }
+    }
+
+    /// Sends a write that ends before the call does, and waits for its reply.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn send<T>(
+        &self,
+        what: &'static str,
+        write: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, WriteError> {
+        let within = async {
+            let _slot = self.slots.acquire().await;
+            classified(write.await)
+        };
+        let answer = tokio::time::timeout_at(self.until, within).await.unwrap_or(Err(WriteError::Timeout));
+        counted(what, answer)
+    }
+}
+
+fn classified<T>(answer: Result<T, kube::Error>) -> Result<T, WriteError> {
+    match answer {
+        // 404: the object is gone, and with it the version that was to be swapped.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Err(WriteError::Conflict),
+        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 413 | 422) => {
+            Err(WriteError::Refused(status.message))
+        }
+        answer => answer.map_err(WriteError::from),
+    }
+}
+
+fn counted<T>(what: &'static str, answer: Result<T, WriteError>) -> Result<T, WriteError> {
+    let outcome = answer.as_ref().map_or_else(WriteError::category, |_| "ok");
+    metrics::counter!("booking_operator_api_writes_total", "write" => what, "outcome" => outcome)
+        .increment(1);
+    answer
+}

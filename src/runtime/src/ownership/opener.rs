@@ -1,0 +1,136 @@
+//! Opens slots that come, closes slots that go.
+//!
+//! Until a slot comes here, another replica owned it: what the watches show may be older than what the last owner wrote, and a
+//! grant that is missed could be given twice. So all tables are brought up to the present first ([`CatchUp`]). Then the slot is
+//! opened, and only then its keys are worked on.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use booking_ring::{
+    kubernetes::{Change, Changes},
+    permit::SlotPermit,
+    slot::Slot,
+};
+use kube::Client;
+
+use super::RingOwnership;
+use crate::{
+    Key,
+    queue::WorkQueue,
+    watch::{
+        ReadError, WatchedKind,
+        catch_up::{CatchUp, LIST_MAX},
+    },
+};
+
+/// The kinds of all families that have begun.
+pub trait Kinds: Send + Sync {
+    /// Kinds that are watched now: each is brought up to the present.
+    fn watched(&self) -> Vec<Arc<dyn WatchedKind>>;
+
+    /// The keys of all families whose kinds are all synced.
+    fn keys(&self) -> Vec<Key>;
+}
+
+/// See the module.
+pub struct Opener {
+    /// What is opened.
+    pub ownership: Arc<RingOwnership>,
+    /// To read with.
+    pub client: Client,
+    /// The namespace to work in; none means all.
+    pub namespace: Option<String>,
+    /// The kinds to read.
+    pub kinds: Arc<dyn Kinds>,
+    /// Where the keys of opened slots go.
+    pub queue: Arc<WorkQueue>,
+}
+
+/// Waits after a read that failed.
+const READ_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+impl Opener {
+    /// Follows the ring until this process has left it.
+    pub async fn run(self, mut changes: Changes) {
+        let mut coming = BTreeMap::new();
+        loop {
+            if coming.is_empty() {
+                let Some(change) = changes.next().await else { return };
+                self.take_in(change, &mut coming);
+                continue;
+            }
+            // Slots that come during a read are read for next.
+            let mut due = std::mem::take(&mut coming);
+            let mut read = std::pin::pin!(self.read_until_done());
+            loop {
+                tokio::select! {
+                    biased;
+                    change = changes.next() => {
+                        let Some(change) = change else { return };
+                        due.retain(|slot, _| !change.lost.contains(slot));
+                        self.take_in(change, &mut coming);
+                    }
+                    () = &mut read => break,
+                }
+            }
+            self.open(due);
+        }
+    }
+
+    async fn read_until_done(&self) {
+        let mut waits = retries();
+        while let Err(error) = self.read().await {
+            tracing::warn!(%error, "slots that came wait for a read");
+            tokio::time::sleep(waits.next().unwrap_or(READ_RETRY.1)).await;
+        }
+    }
+
+    fn take_in(&self, change: Change, coming: &mut BTreeMap<Slot, SlotPermit>) {
+        let mut open = self.ownership.open();
+        for slot in &change.lost {
+            coming.remove(slot);
+            open.remove(slot);
+        }
+        // A slot that is lost again already will be told again.
+        let gained = change.gained.into_iter();
+        coming.extend(gained.filter_map(|slot| Some((slot, self.ownership.ring().permit(slot)?))));
+        drop(open);
+        // The next passes of its keys find that they are not ours, and forget what was remembered of them.
+        if !change.lost.is_empty() {
+            self.queue.add_all(self.keys_in(|slot| change.lost.contains(slot)));
+        }
+    }
+
+    fn open(&self, slots: BTreeMap<Slot, SlotPermit>) {
+        let opened: BTreeSet<Slot> = slots.keys().copied().collect();
+        // First opened, then looked for keys: a key that comes in between is put on the queue by its watch.
+        self.ownership.open().extend(slots);
+        let due = self.keys_in(|slot| opened.contains(slot));
+        tracing::info!(slots = opened.len(), keys = due.len(), "slots opened");
+        self.queue.add_all(due);
+    }
+
+    fn keys_in(&self, is_in: impl Fn(&Slot) -> bool) -> Vec<Key> {
+        let mut keys = self.kinds.keys();
+        keys.retain(|key| self.ownership.slot(key).is_some_and(|slot| is_in(&slot)));
+        keys
+    }
+
+    /// Reads everything as it stands now.
+    async fn read(&self) -> Result<(), ReadError> {
+        let (client, namespace, queue) = (&self.client, self.namespace.as_deref(), &*self.queue);
+        let by = CatchUp { client, namespace, queue, list_max: LIST_MAX };
+        let kinds = self.kinds.watched();
+        futures::future::try_join_all(kinds.iter().map(|kind| kind.catch_up(by))).await.map(drop)
+    }
+}
+
+fn retries() -> impl Iterator<Item = Duration> {
+    let waits = ExponentialBuilder::default().with_min_delay(READ_RETRY.0).with_max_delay(READ_RETRY.1);
+    waits.with_jitter().without_max_times().build()
+}

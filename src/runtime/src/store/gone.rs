@@ -1,0 +1,32 @@
+//! Uids of objects that are gone, and the version at which they went.
+
+use std::collections::{HashMap, VecDeque};
+
+/// Uids that are remembered at most: fewer objects go while a list is read.
+const GONE_MAX: usize = 10_000;
+
+/// The last objects that went. An older list that is still being read must not bring them back. An object that only left a
+/// selection, and comes back with a newer version, is none of them.
+#[derive(Debug, Default)]
+pub(super) struct Gone {
+    went_at: HashMap<String, u64>,
+    order: VecDeque<String>,
+}
+
+impl Gone {
+    /// The object with this uid was gone as of a version.
+    pub(super) fn add(&mut self, uid: String, version: u64) {
+        if self.went_at.insert(uid.clone(), version).is_none() {
+            self.order.push_back(uid);
+        }
+        let oldest = if self.order.len() > GONE_MAX { self.order.pop_front() } else { None };
+        if let Some(oldest) = oldest {
+            self.went_at.remove(&oldest);
+        }
+    }
+
+    /// Whether an object that is seen at a version went then or later.
+    pub(super) fn has(&self, uid: &str, version: u64) -> bool {
+        self.went_at.get(uid).is_some_and(|went_at| version <= *went_at)
+    }
+}

@@ -1,0 +1,50 @@
+//! How a watch stands.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How long an error of a watch counts: longer than its longest wait before the next try.
+const ERROR_COUNTS_FOR: Duration = Duration::from_secs(45);
+
+/// How a watch stands; the readiness probe reads it.
+#[derive(Debug)]
+pub struct WatchHealth {
+    synced: tokio::sync::watch::Sender<bool>,
+    last_error: Mutex<Option<Instant>>,
+}
+
+impl Default for WatchHealth {
+    fn default() -> Self {
+        Self { synced: tokio::sync::watch::Sender::new(false), last_error: Mutex::default() }
+    }
+}
+
+impl WatchHealth {
+    /// Whether a complete list has been seen once.
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
+    /// Waits for that.
+    pub async fn synced(&self) {
+        // The sender lives as long as this value, so the wait cannot fail.
+        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+    }
+
+    /// Whether the watch failed lately. A watch that goes on in silence does not say so: errors grow old.
+    pub fn is_failing(&self) -> bool {
+        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|at| at.elapsed() < ERROR_COUNTS_FOR)
+    }
+
+    pub(super) fn is_listed(&self) {
+        self.synced.send_replace(true);
+    }
+
+    pub(super) fn heard(&self, error: bool) {
+        let now = error.then(Instant::now);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+}

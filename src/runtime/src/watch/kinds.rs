@@ -1,0 +1,122 @@
+//! The kinds that controllers register, as a process runs them: without their types.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kube::{Client, api::ListParams};
+
+use super::{
+    KeyGate, ReadError, RuntimeKinds, WatchHealth, api,
+    catch_up::{CatchUp, Way},
+    follow,
+};
+use crate::{
+    Key,
+    store::{Object, Table},
+};
+
+/// A kind of a family, without its type.
+#[async_trait]
+pub trait WatchedKind: Send + Sync {
+    /// Its plural name, as in URLs.
+    fn plural(&self) -> &str;
+
+    /// How its watch stands.
+    fn health(&self) -> &Arc<WatchHealth>;
+
+    /// Every key that its objects are worked on under.
+    fn keys(&self) -> Vec<Key>;
+
+    /// Keeps its table current for ever.
+    async fn follow(&self, client: &Client, namespace: Option<&str>, gate: &KeyGate);
+
+    /// Brings its table up to the present.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn catch_up(&self, by: CatchUp<'_>) -> Result<Way, ReadError>;
+
+    /// Whether the API server serves it.
+    ///
+    /// # Errors
+    /// What to wait for, in words.
+    async fn find(&self, client: &Client, namespace: Option<&str>) -> Result<(), String>;
+}
+
+#[async_trait]
+impl<K: Object> WatchedKind for Table<K> {
+    fn plural(&self) -> &str {
+        &self.served().resource.plural
+    }
+
+    fn health(&self) -> &Arc<WatchHealth> {
+        Table::health(self)
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        Table::keys(self)
+    }
+
+    async fn follow(&self, client: &Client, namespace: Option<&str>, gate: &KeyGate) {
+        follow::follow((client, namespace), self, gate).await;
+    }
+
+    async fn catch_up(&self, by: CatchUp<'_>) -> Result<Way, ReadError> {
+        by.table(self).await
+    }
+
+    async fn find(&self, client: &Client, namespace: Option<&str>) -> Result<(), String> {
+        let kinds = self.plural();
+        let api = api::<K>(client.clone(), self.served(), namespace);
+        let found = api.list_metadata(&ListParams::default().limit(1)).await;
+        found.map(drop).map_err(|error| match error {
+            kube::Error::Api(status) if status.code == 404 => {
+                format!("the CRD of {kinds} (kubectl apply -k crds/)")
+            }
+            other => format!("the API server to list {kinds}: {other}"),
+        })
+    }
+}
+
+/// What the controllers of a family watch.
+#[derive(Default)]
+pub struct Watches {
+    kinds: Vec<Arc<dyn WatchedKind>>,
+    runtime_kinds: Vec<Arc<RuntimeKinds>>,
+}
+
+impl Watches {
+    /// A kind. Two controllers may register the same table: it is watched once.
+    pub fn kind<K: Object>(&mut self, table: &Arc<Table<K>>) -> &mut Self {
+        let is_same =
+            |known: &Arc<dyn WatchedKind>| std::ptr::addr_eq(Arc::as_ptr(known), Arc::as_ptr(table));
+        if !self.kinds.iter().any(is_same) {
+            self.kinds.push(table.clone());
+        }
+        self
+    }
+
+    /// Kinds that are known only at run time.
+    pub fn runtime_kinds(&mut self, kinds: &Arc<RuntimeKinds>) -> &mut Self {
+        self.runtime_kinds.push(kinds.clone());
+        self
+    }
+
+    /// All kinds that are known at start.
+    pub fn kinds(&self) -> &[Arc<dyn WatchedKind>] {
+        &self.kinds
+    }
+
+    /// All kinds that are watched now, those known only at run time included.
+    pub fn present(&self) -> Vec<Arc<dyn WatchedKind>> {
+        let found = self.runtime_kinds.iter().flat_map(|kinds| kinds.present());
+        self.kinds.iter().cloned().chain(found).collect()
+    }
+
+    /// The family begins: kinds of run time that are needed are watched from now on.
+    pub(crate) fn begin_runtime_kinds(&self, client: &Client, namespace: Option<&str>, gate: &Arc<KeyGate>) {
+        for kinds in &self.runtime_kinds {
+            kinds.begin(client, namespace, gate);
+        }
+    }
+}

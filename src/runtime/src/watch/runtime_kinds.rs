@@ -1,0 +1,134 @@
+//! Kinds that are known only at run time: a user's object names them.
+//!
+//! A controller says which kind a key needs, and when the key needs it no more. The watch of a kind begins with the first key
+//! and ends with the last. While the kind is not served, its watch tries again with growing waits; that concerns this kind only.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use kube::{Client, api::ApiResource};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{KeyGate, WatchedKind};
+use crate::{
+    Key,
+    store::{Served, Table, object::RuntimeObject},
+};
+
+/// Kinds that are watched at most. Each costs a connection and a task; a key that needs one more is told.
+const KINDS_MAX: usize = 200;
+
+/// Under which keys an object of such a kind is worked on.
+type KeysOf = Arc<dyn Fn(&RuntimeObject) -> Vec<Key> + Send + Sync>;
+
+/// A key needs more kinds than are watched at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{KINDS_MAX} kinds are watched already, which is the most")]
+pub struct TooManyKinds;
+
+/// See the module.
+pub struct RuntimeKinds {
+    /// Label selector of their objects; none means all.
+    labels: Option<String>,
+    keys_of: KeysOf,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    begun: Option<Begun>,
+    watched: HashMap<ApiResource, Watched>,
+}
+
+/// What a watch needs, once the family has begun.
+#[derive(Clone)]
+struct Begun {
+    client: Client,
+    namespace: Option<String>,
+    gate: Arc<KeyGate>,
+}
+
+struct Watched {
+    table: Arc<Table<RuntimeObject>>,
+    needed_by: BTreeSet<Key>,
+    /// Its watch; it ends when this is dropped.
+    task: Option<AbortOnDropHandle<()>>,
+}
+
+impl RuntimeKinds {
+    /// No kinds yet. Only objects with these labels are wanted; `keys_of` gives the keys that an object is worked on under.
+    pub fn new(
+        labels: Option<String>,
+        keys_of: impl Fn(&RuntimeObject) -> Vec<Key> + Send + Sync + 'static,
+    ) -> Self {
+        Self { labels, keys_of: Arc::new(keys_of), state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A key needs a kind; gives its table. The table is empty until its watch has listed it.
+    ///
+    /// # Errors
+    /// [`TooManyKinds`].
+    pub fn need(
+        &self,
+        key: &Key,
+        resource: &ApiResource,
+        namespaced: bool,
+    ) -> Result<Arc<Table<RuntimeObject>>, TooManyKinds> {
+        let mut state = self.lock();
+        if let Some(known) = state.watched.get_mut(resource) {
+            known.needed_by.insert(key.clone());
+            return Ok(known.table.clone());
+        }
+        if state.watched.len() >= KINDS_MAX {
+            return Err(TooManyKinds);
+        }
+        let served = Served { labels: self.labels.clone(), ..Served::of(resource.clone(), namespaced) };
+        let keys_of = self.keys_of.clone();
+        let table = Arc::new(Table::new(served).keyed_by(move |object| keys_of(object)));
+        let task = state.begun.as_ref().map(|begun| begun.watch(&table));
+        let needed_by = BTreeSet::from([key.clone()]);
+        state.watched.insert(resource.clone(), Watched { table: table.clone(), needed_by, task });
+        Ok(table)
+    }
+
+    /// A key needs these kinds and no others any more.
+    pub fn keep_only(&self, key: &Key, needed: &[ApiResource]) {
+        self.lock().watched.retain(|resource, watched| {
+            if !needed.contains(resource) {
+                watched.needed_by.remove(key);
+            }
+            !watched.needed_by.is_empty()
+        });
+    }
+
+    /// The kinds that are watched now.
+    pub fn present(&self) -> Vec<Arc<dyn WatchedKind>> {
+        let state = self.lock();
+        state.watched.values().map(|watched| watched.table.clone() as Arc<dyn WatchedKind>).collect()
+    }
+
+    pub(super) fn begin(&self, client: &Client, namespace: Option<&str>, gate: &Arc<KeyGate>) {
+        let begun =
+            Begun { client: client.clone(), namespace: namespace.map(ToOwned::to_owned), gate: gate.clone() };
+        let mut state = self.lock();
+        for watched in state.watched.values_mut() {
+            watched.task = Some(begun.watch(&watched.table));
+        }
+        state.begun = Some(begun);
+    }
+}
+
+impl Begun {
+    fn watch(&self, table: &Arc<Table<RuntimeObject>>) -> AbortOnDropHandle<()> {
+        let (begun, table) = (self.clone(), table.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            table.follow(&begun.client, begun.namespace.as_deref(), &begun.gate).await;
+        }))
+    }
+}

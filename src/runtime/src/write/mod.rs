@@ -1,0 +1,193 @@
+//! Writes to the API server, for any kind. Each is a compare-and-swap on the version that the decision was made from: a write
+//! from an old view fails instead of undoing what somebody else wrote.
+//!
+//! A pass asks the permit of its own key. An object of another key is touched only by create, by delete with uid and
+//! resourceVersion, or by a compare-and-swap on fields that both sides agreed on.
+
+mod error;
+pub mod merge_patch;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde_json::{Value, json};
+
+pub use self::error::WriteError;
+use self::merge_patch::status_patch;
+use crate::{
+    Key,
+    gate::EffectGate,
+    queue::WorkQueue,
+    store::{Object, Table},
+    watch::decode::Trimmed,
+};
+
+/// Who this operator is in managedFields and Events.
+pub const FIELD_MANAGER: &str = "booking-operator";
+
+/// Longest time that one read may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What came of a creation.
+#[derive(Debug)]
+pub enum Created<K> {
+    /// It was not there before.
+    New,
+    /// An object of its name was there.
+    Exists(Box<K>),
+}
+
+/// Writes objects of one kind, in the name of one key.
+pub struct Writer<'a, K: Object> {
+    pub(crate) client: &'a kube::Client,
+    pub(crate) table: &'a Table<K>,
+    pub(crate) queue: &'a WorkQueue,
+    pub(crate) gate: &'a EffectGate,
+}
+
+/// `what` is a metric label in all methods: a stable word.
+impl<K: Object> Writer<'_, K> {
+    fn api(&self, object: &K) -> Api<Trimmed<K>> {
+        crate::watch::api(self.client.clone(), self.table.served(), object.meta().namespace.as_deref())
+    }
+
+    /// Writes an object's status; gives the object as it is then.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn status(&self, what: &'static str, object: &K, status: &K::Status) -> Result<K, WriteError> {
+        let version = object.meta().resource_version.as_deref();
+        let patch = status_patch(version, object.status(), status)?;
+        self.table.expect(object, status);
+        let (api, name) = (self.api(object), name(object));
+        let answer = self.gate.send(what, api.patch_status(name, &params(), &patch)).await;
+        self.written(object, answer).await
+    }
+
+    /// Patches an object, but for its status, if it still is as it was seen; gives the object as it is then.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn patch(&self, what: &'static str, object: &K, mut body: Value) -> Result<K, WriteError> {
+        if let Some(meta) =
+            body.as_object_mut().map(|body| body.entry("metadata").or_insert_with(|| json!({})))
+            && let Some(meta) = meta.as_object_mut()
+        {
+            meta.insert("resourceVersion".to_owned(), json!(object.meta().resource_version));
+        }
+        let (api, name) = (self.api(object), name(object));
+        let answer = self.gate.send(what, api.patch(name, &params(), &Patch::Merge(body))).await;
+        self.written(object, answer).await
+    }
+
+    /// Adds a finalizer; those of others stay. Gives the object as it is then.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn add_finalizer(&self, object: &K, finalizer: &str) -> Result<K, WriteError> {
+        let mut all = object.meta().finalizers.clone().unwrap_or_default();
+        all.push(finalizer.to_owned());
+        self.patch("finalizer", object, json!({ "metadata": { "finalizers": all } })).await
+    }
+
+    /// Removes a finalizer; those of others stay.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn remove_finalizer(&self, object: &K, finalizer: &str) -> Result<(), WriteError> {
+        let all = object.meta().finalizers.iter().flatten();
+        let others: Vec<&String> = all.filter(|name| *name != finalizer).collect();
+        self.patch("finalizer", object, json!({ "metadata": { "finalizers": others } })).await.map(drop)
+    }
+
+    /// Creates an object unless one of its name exists.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn create(&self, what: &'static str, object: &K) -> Result<Created<K>, WriteError> {
+        let (api, sent) = (self.api(object), Trimmed(object.clone()));
+        let how = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let creation = async {
+            match api.create(&how, &sent).await {
+                Ok(created) => Ok(Some(created)),
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let created = self.gate.send(what, creation).await.map_err(|error| match error {
+            // A quota, a policy, a webhook, or a namespace that is going.
+            WriteError::Api(kube::Error::Api(status)) if status.code == 403 => {
+                WriteError::Refused(status.message)
+            }
+            error => error,
+        })?;
+        if let Some(Trimmed(created)) = created {
+            self.queue.add_all(self.table.saw(&created));
+            return Ok(Created::New);
+        }
+        let read = tokio::time::timeout(READ_TIMEOUT, api.get_opt(name(object))).await;
+        match read.map_err(|_| WriteError::Timeout)?? {
+            Some(Trimmed(existing)) => Ok(Created::Exists(Box::new(existing))),
+            // It has gone just now.
+            None => Err(WriteError::Conflict),
+        }
+    }
+
+    /// Deletes an object if it still is as it was seen.
+    ///
+    /// # Errors
+    /// See [`WriteError`]. That it is gone already is no error.
+    pub async fn delete(&self, what: &'static str, object: &K) -> Result<(), WriteError> {
+        let meta = object.meta();
+        let preconditions =
+            Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
+        let how = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let api = self.api(object);
+        let deletion = async {
+            match api.delete(name(object), &how).await {
+                Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+                answer => answer.map(drop),
+            }
+        };
+        self.gate.send(what, deletion).await
+    }
+
+    /// Reads an object that is not what it was thought to be.
+    async fn reread(&self, object: &K) -> BTreeSet<Key> {
+        match tokio::time::timeout(READ_TIMEOUT, self.api(object).get_opt(name(object))).await {
+            Ok(Ok(Some(Trimmed(fresh)))) if fresh.meta().uid == object.meta().uid => self.table.saw(&fresh),
+            Ok(Ok(_)) => self.table.is_gone(object),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// Records what came of a write. After a conflict the object is read afresh: that is news, and may concern other keys,
+    /// because the object may have been retargeted.
+    async fn written(&self, object: &K, answer: Result<Trimmed<K>, WriteError>) -> Result<K, WriteError> {
+        let (changed, answer) = match answer {
+            Ok(Trimmed(written)) => (self.table.wrote(&written), Ok(written)),
+            Err(error) => {
+                self.table.failed(object);
+                let changed = match error {
+                    WriteError::Conflict => self.reread(object).await,
+                    _ => BTreeSet::new(),
+                };
+                (changed, Err(error))
+            }
+        };
+        self.queue.add_all(changed);
+        answer
+    }
+}
+
+fn name<K: Object>(object: &K) -> &str {
+    object.meta().name.as_deref().unwrap_or_default()
+}
+
+/// How patches are sent.
+pub fn params() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
