@@ -44,7 +44,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Measures how cost grows with Bookings, Resources and replicas: growth.json and growth.svg, twenty minutes with --quick.
+    /// Measures how cost grows with Bookings, Resources and replicas: growth.json, growth.svg; 20 minutes with --quick.
     Growth,
     /// Compares two reports, figure by figure.
     Compare {

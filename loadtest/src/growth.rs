@@ -1,6 +1,6 @@
 //! How cost grows: the same measured at several sizes, drawn as curves.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use serde_json::json;
 use testbed::picture::{Anchor, LABEL, Picture, Point, text_width};
@@ -167,9 +167,9 @@ fn short(value: f64) -> String {
 /// 100000 as 100,000.
 fn grouped(size: f64) -> String {
     let digits = format!("{size:.0}");
-    let comma = |at: usize| if at > 0 && at.is_multiple_of(3) { "," } else { "" };
     let places = (0..digits.len()).rev();
-    digits.chars().zip(places).map(|(digit, at)| format!("{digit}{}", comma(at))).collect()
+    let comma = |at: usize| (at > 0 && at.is_multiple_of(3)).then_some(',');
+    digits.chars().zip(places).flat_map(|(digit, at)| iter::once(digit).chain(comma(at))).collect()
 }
 
 #[cfg(test)]

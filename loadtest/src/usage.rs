@@ -2,6 +2,9 @@
 
 use std::fs;
 
+/// Bytes of a mebibyte.
+pub(crate) const MIB: f64 = 1024.0 * 1024.0;
+
 /// Memory in bytes: what is resident. Zero where the kernel does not say.
 pub(crate) fn resident(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -46,14 +49,13 @@ mod tests {
 
     #[test]
     fn a_peak_stays_when_the_memory_is_given_back() {
-        const MIB: usize = 1 << 20;
         let pid = std::process::id().cast_signed();
         // given a process that has held much memory for a while
         let before = resident(pid);
-        let block = std::hint::black_box(vec![1_u8; 64 * MIB]);
+        let block = std::hint::black_box(vec![1_u8; 64 << 20]);
         drop(block);
         // then its peak says so
-        assert!(peak(pid).is_some_and(|peak| peak >= before + 60 * MIB as u64));
+        assert!(peak(pid).is_some_and(|peak| peak >= before + (60 << 20)));
         // and of no process there is none
         assert_eq!(peak(i32::MAX), None);
     }

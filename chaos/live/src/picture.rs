@@ -71,7 +71,7 @@ mod tests {
     use super::*;
     use crate::tally::{Tally, entries};
 
-    /// Writes a run of these kinds, each with a failover of so long, into a report; gives the picture's name and content.
+    /// Writes a run of these kinds into a report, each with a failover of so long; gives the picture's name and content.
     fn run(directory: &Path, kinds: &[Kind], ms: u64) -> (String, String) {
         let tally = |kind: &Kind| {
             (*kind, Tally { n: 1, failovers: vec![Duration::from_millis(ms)], ..Tally::default() })

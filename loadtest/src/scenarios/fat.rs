@@ -1,24 +1,24 @@
-//! Bookings with nearly as much text in their annotations as the API server admits (256 KiB), all in one namespace; then one
-//! replica is restarted.
+//! Bookings with nearly as much text in their annotations as the API server admits (256 KiB), all in one namespace; then
+//! one replica is restarted.
 //!
 //! The text is random, so it cannot be packed, and no decision needs it. A replica that keeps it, or that reads
-//! hundreds of such objects at once, shows it in the peak of its memory: the kernel's `VmHWM`, of which nothing is forgotten.
+//! hundreds of such objects at once, shows it in the peak of its memory: the kernel's `VmHWM`, which never falls.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use booking_api::Booking;
+use bookings::api::Booking;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::MIB;
 use crate::{
     Failure,
     args::Args,
     bench::{Bench, Replica},
     population::{NAMESPACE, PATIENCE, booking, create, names, resource},
     report::{Figure, Outcome},
+    usage::MIB,
 };
 
 /// Bookings; fewer with `--quick`, but more than half of what a replica may take has to come of them.
@@ -31,7 +31,7 @@ const RESOURCES: usize = 50;
 const PEAK_MIB: f64 = 150.0;
 /// When the first Booking of each Resource begins; the others follow day by day.
 const FIRST: &str = "2080-01-01T08:00:00Z";
-/// After all Bookings are granted, and again after the restart: until what was written has come back and slots have moved.
+/// After all Bookings are granted, and again after the restart: what was written comes back, slots move.
 const SETTLES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3));
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
@@ -93,15 +93,20 @@ impl Peaks {
     }
 }
 
-/// The Booking of a number: one a day for each Resource, so that none is in another one's way.
+/// The Booking of a number, with its text.
 fn fat(number: usize, groups: &[String], first: Timestamp) -> Booking {
+    let mut booking = lean(number, groups, first);
+    booking.metadata.annotations = Some([(ANNOTATION.to_owned(), random_text(number))].into());
+    booking
+}
+
+/// The Booking of a number: one a day for each Resource, so that none is in another one's way.
+fn lean(number: usize, groups: &[String], first: Timestamp) -> Booking {
     let days = i64::try_from(number / groups.len()).unwrap_or_default();
     let from = first + SignedDuration::from_hours(24 * days);
     let group = groups.get(number % groups.len()).cloned().unwrap_or_default();
     let window = (from, from + SignedDuration::from_hours(9));
-    let mut booking = booking(&format!("fat-{number:06}"), &group, "ann", window);
-    booking.metadata.annotations = Some([(ANNOTATION.to_owned(), random_text(number))].into());
-    booking
+    booking(&format!("fat-{number:06}"), &group, "ann", window)
 }
 
 /// Text that cannot be packed into much less: six random bits a letter. The same for the same number.
@@ -133,7 +138,7 @@ async fn all_granted(client: &Client, count: usize) -> Result<(), Failure> {
     Err(format!("never: {count} bookings granted").into())
 }
 
-/// How many Bookings are granted. The API server is asked for their columns alone: their annotations would be 300 MB a look.
+/// How many Bookings are granted. The API server is asked for their columns alone: with annotations it is 300 MB a look.
 async fn granted(client: &Client) -> Result<usize, Failure> {
     let path = format!("/apis/manager.kotaico.de/v1/namespaces/{NAMESPACE}/bookings");
     let request = http::Request::get(format!("{path}?includeObject=None&resourceVersion=0"))
@@ -174,7 +179,7 @@ mod tests {
         let groups = names("fat", RESOURCES);
         let first: Timestamp = FIRST.parse().unwrap();
         let mut windows: Vec<_> = (0..BOOKINGS.0)
-            .map(|number| fat(number, &groups, first).spec)
+            .map(|number| lean(number, &groups, first).spec)
             .map(|spec| (spec.resource_name.unwrap(), spec.start_at.unwrap(), spec.end_at.unwrap()))
             .collect();
         windows.sort_unstable();

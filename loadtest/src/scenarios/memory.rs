@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::MIB;
 use crate::{
     Failure,
     args::Args,
@@ -16,6 +15,7 @@ use crate::{
     copies::copy,
     population::{booking, create, has_reason, in_seconds, is_stopped, names, resource, wait_for},
     report::{Figure, Outcome},
+    usage::MIB,
 };
 
 /// The objects that the operator sees through, of which all others are copies.

@@ -16,8 +16,6 @@ use crate::{
     report::Outcome,
 };
 
-const MIB: f64 = 1024.0 * 1024.0;
-
 /// Runs a scenario in a world of its own.
 pub(crate) async fn run(scenario: Scenario, args: &Args) -> Result<Outcome, Failure> {
     match scenario {

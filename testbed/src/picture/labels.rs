@@ -1,13 +1,35 @@
 //! How much room a label takes, whatever font the reader has, and whether labels have it.
 
-use super::{Anchor, Point};
-
 /// Size of a label's font, in pixels.
 pub const LABEL: f64 = 13.0;
 /// Size of the title's, which is bold.
 pub(super) const TITLE: f64 = 17.0;
 /// How much wider bold letters are.
 const BOLD: f64 = 1.13;
+
+/// A point: to the right, and down.
+pub type Point = (f64, f64);
+
+/// Which part of a text stands at its point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// Its first letter.
+    Start,
+    /// Its middle.
+    Middle,
+    /// Its last letter.
+    End,
+}
+
+impl Anchor {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Middle => "middle",
+            Self::End => "end",
+        }
+    }
+}
 
 /// A rectangle.
 #[derive(Clone, Copy, Debug)]

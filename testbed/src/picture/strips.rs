@@ -1,6 +1,9 @@
 //! Distributions of times: a strip for each series, a dot for each sample, time on a logarithmic axis.
 
-use super::{Anchor, LABEL, Picture, text_width};
+use super::{
+    canvas::Picture,
+    labels::{Anchor, LABEL, text_width},
+};
 
 /// How wide the axis is, and how high a strip.
 const WIDTH: f64 = 500.0;
@@ -118,13 +121,13 @@ struct Axis {
 impl Axis {
     fn of(strips: &[Strip]) -> Self {
         let times = || strips.iter().flat_map(|strip| strip.samples.iter().copied().chain(strip.bound));
-        let (least, most) = (times().fold(f64::INFINITY, f64::min), times().fold(0.0, f64::max));
+        let (lowest, highest) = (times().fold(f64::INFINITY, f64::min), times().fold(0.0, f64::max));
         let (shortest, longest) = (10_f64.powi(LONGEST.0), 10_f64.powi(LONGEST.1));
         #[allow(clippy::cast_possible_truncation, reason = "powers of ten between the ends")]
         let power = |ms: f64, round: fn(f64) -> f64| round(ms.clamp(shortest, longest).log10()) as i32;
-        let last = power(most, f64::ceil).max(LONGEST.0 + 1);
-        let first = power(least, f64::floor).min(last - 1);
-        Self { first, last, beyond: (least < shortest, most > longest) }
+        let last = power(highest, f64::ceil).max(LONGEST.0 + 1);
+        let first = power(lowest, f64::floor).min(last - 1);
+        Self { first, last, beyond: (lowest < shortest, highest > longest) }
     }
 
     fn name(&self, power: i32) -> String {
@@ -146,8 +149,7 @@ impl Axis {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::picture::misplaced;
+    use super::{super::labels::misplaced, *};
 
     fn strip(name: &str, samples: &[f64], bound: Option<f64>) -> Strip {
         let marks = samples.iter().copied().take(2).collect();
