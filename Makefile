@@ -87,7 +87,9 @@ chaos-rogue: ## chaos with a process that works on what others own: fails unless
 	@$(CHAOS_BUILD)
 	@$(CHAOS_LIVE) --rogue --kills=3 --rings=1 --kind=sigkill
 
-chaos-docs: ## the picture of the last make chaos into docs/
+chaos-docs: ## the picture of all kinds of faults that make chaos drew last into docs/
+	@test -f target/chaos/failover.svg \
+		|| { echo "no picture of all kinds of faults: run make chaos without KIND"; exit 1; }
 	@cp target/chaos/failover.svg docs/failover.svg
 
 chaos-sim: ## simulate replicas under faults, SEEDS=n runs (1000), or the one of SEED=k with its history
@@ -105,5 +107,8 @@ loadtest: ## measure the operator under load: QUICK=1 (minutes), SCENARIO=due_at
 	@$(or $(CARGO_TARGET_DIR),target)/$(if $(QUICK),debug,sim)/loadtest $(if $(QUICK),--quick) \
 		$(if $(SCENARIO),--scenario=$(SCENARIO)) $(ARGS)
 
-loadtest-docs: ## the picture of the last make loadtest into docs/
+loadtest-docs: ## the pictures that make loadtest of all scenarios, and of growth, drew last into docs/
+	@test -f target/loadtest/report.svg \
+		|| { echo "no picture of all scenarios: run make loadtest without SCENARIO and QUICK"; exit 1; }
 	@cp target/loadtest/report.svg docs/load.svg
+	@test ! -f target/loadtest/growth.svg || cp target/loadtest/growth.svg docs/growth.svg

@@ -38,15 +38,14 @@ pub(crate) struct Args {
     /// POD_NAME.
     #[arg(long, global = true)]
     pub(crate) operator_command: Option<String>,
-    /// Where report.json, report.svg and logs go.
+    /// Where report.json, the pictures and logs go.
     #[arg(long, default_value = "target/loadtest", global = true)]
     pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Measures how cost grows with Bookings, Resources and replicas: growth.json and growth.svg, twenty minutes with
-    /// --quick.
+    /// Measures how cost grows with Bookings, Resources and replicas: growth.json, growth.svg; 20 minutes with --quick.
     Growth,
     /// Compares two reports, figure by figure.
     Compare {
@@ -75,6 +74,8 @@ pub(crate) enum Scenario {
     Scaleout,
     /// Very many bookings, and a restart.
     Memory,
+    /// Bookings with 250 KiB of annotations each, and a restart.
+    Fat,
     /// An account that does not work beside one that does.
     Isolation,
 }
@@ -101,6 +102,7 @@ impl Scenario {
             Self::Churn => "churn",
             Self::Scaleout => "scaleout",
             Self::Memory => "memory",
+            Self::Fat => "fat",
             Self::Isolation => "isolation",
         }
     }
@@ -110,6 +112,12 @@ impl Args {
     /// In the order in which they run.
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
         if self.scenario.is_empty() { Scenario::value_variants().to_vec() } else { self.scenario.clone() }
+    }
+
+    /// Whether it measures this operator with the numbers of a whole run.
+    pub(crate) fn is_full(&self) -> bool {
+        let told = [self.due, self.resources, self.bookings].iter().any(Option::is_some);
+        !self.quick && !told && self.seconds.is_none() && self.operator_command.is_none()
     }
 
     /// One number, or a smaller one with `--quick`.

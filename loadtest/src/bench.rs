@@ -175,6 +175,11 @@ impl Replica {
         usage::resident(self.process.pid())
     }
 
+    /// The most memory that was ever resident, in bytes. None if it has ended.
+    pub(crate) fn peak(&self) -> Option<u64> {
+        usage::peak(self.process.pid())
+    }
+
     /// Its processor time since it began, in milliseconds.
     #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
     pub(crate) fn processor_ms(&self) -> f64 {

@@ -1,13 +1,13 @@
 //! How cost grows: the same measured at several sizes, drawn as curves.
 
-use std::{fmt::Write, time::Duration};
+use std::{iter, time::Duration};
 
 use serde_json::json;
+use testbed::picture::{Anchor, LABEL, Picture, Point, text_width};
 
 use crate::{
     Failure,
     args::Args,
-    picture::begin,
     scenarios::{memory, scaleout},
 };
 
@@ -51,12 +51,24 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         all.iter().map(|(size, cost)| (*size, what(cost))).collect::<Vec<_>>()
     };
     let by_bookings = cost(BOOKINGS.map(|n| (n, n, RESOURCES_OF_BOOKINGS)).to_vec()).await?;
-    add("bookings", "memory, MiB", of(&by_bookings, |cost| cost.resident.1));
-    add("bookings", "restart to ready, s", of(&by_bookings, |cost| cost.ready));
+    add("Bookings, on 1,000 Resources", "memory of a replica, MiB", of(&by_bookings, |cost| cost.resident.1));
+    add("Bookings, on 1,000 Resources", "from a restart until ready, s", of(&by_bookings, |cost| cost.ready));
     let by_resources = cost(RESOURCES.map(|n| (n, BOOKINGS_OF_RESOURCES, n)).to_vec()).await?;
-    add("resources", "memory, MiB", of(&by_resources, |cost| cost.resident.1));
-    add("resources", "cloud calls at rest, 1/s", of(&by_resources, |cost| cost.calls_per_s));
-    add("resources", "processor at rest, ms/s", of(&by_resources, |cost| cost.processor));
+    add(
+        "Resources, with 10,000 Bookings",
+        "memory of a replica, MiB",
+        of(&by_resources, |cost| cost.resident.1),
+    );
+    add(
+        "Resources, with 10,000 Bookings",
+        "cloud calls at rest, per second",
+        of(&by_resources, |cost| cost.calls_per_s),
+    );
+    add(
+        "Resources, with 10,000 Bookings",
+        "processor at rest, ms per second",
+        of(&by_resources, |cost| cost.processor),
+    );
     let (mut busiest, mut all) = (Vec::new(), Vec::new());
     for replicas in REPLICAS {
         println!("== churn on {replicas} replicas");
@@ -66,12 +78,12 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         busiest.push((f64::from(replicas), each(work.iter().map(|it| it.churn).fold(0.0, f64::max))));
         all.push((f64::from(replicas), each(work.iter().map(|it| it.churn).sum())));
     }
-    add("replicas", "busiest processor, ms per change", busiest);
-    add("replicas", "all processors, ms per change", all);
+    add("replicas", "processor of the busiest, ms per change", busiest);
+    add("replicas", "processor of all, ms per change", all);
     for Curve { of, what, points } in &curves {
         let points: Vec<String> =
             points.iter().map(|(size, value)| format!("{size:.0}: {value:.2}")).collect();
-        println!("{of:<10} {what:<46} {}", points.join("   "));
+        println!("{what:<42} {of:<34} {}", points.join("   "));
     }
     let told = |curve: &Curve| json!({ "of": curve.of, "what": curve.what, "points": curve.points });
     let all: Vec<_> = curves.iter().map(told).collect();
@@ -81,84 +93,128 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-const WIDTH: f64 = 300.0;
-const HEIGHT: f64 = 190.0;
+/// A panel's axes; a column is wider if a heading needs it.
+const WIDE: f64 = 230.0;
+const HIGH: f64 = 120.0;
 const COLUMNS: usize = 3;
-/// From the edge of a panel to its axes.
-const MARGIN: f64 = 46.0;
-/// Greys and colours of middle lightness: readable on white and on black.
-const STYLE: &str = "text{font:11px sans-serif;fill:#808080}.axis{stroke:#808080;stroke-opacity:.5}\
-.curve{fill:none;stroke:#3b82c4;stroke-width:2}.dot{fill:#3b82c4}";
+/// Left of the axes, for the values; above them, for the heading; below them, for sizes and their name.
+const LEFT: f64 = 48.0;
+const ABOVE: f64 = 34.0;
+const BELOW: f64 = 66.0;
+/// From the axes to the first and the last point, which have labels.
+const INSET: f64 = 28.0;
 
 /// A panel for each curve: sizes on a logarithmic axis, values from zero.
 fn draw(curves: &[Curve]) -> String {
     #[allow(clippy::cast_precision_loss, reason = "a few panels")]
     let float = |number: usize| number as f64;
-    let rows = curves.len().div_ceil(COLUMNS);
-    let mut svg = begin("Cost by size", (WIDTH * float(COLUMNS), HEIGHT * float(rows)), STYLE);
+    let headings = curves.iter().map(|curve| text_width(curve.what, LABEL));
+    let column = headings.fold(LEFT + WIDE, f64::max) + 24.0;
+    let mut picture = Picture::default();
     for (number, curve) in curves.iter().enumerate() {
-        panel(&mut svg, curve, (WIDTH * float(number % COLUMNS), HEIGHT * float(number / COLUMNS)));
+        let (left, top) = (float(number % COLUMNS), float(number / COLUMNS));
+        panel(&mut picture, curve, (column * left + LEFT, (ABOVE + HIGH + BELOW) * top));
     }
-    svg.push_str("</svg>\n");
-    svg
+    picture.finish("What the operator costs by size (make loadtest ARGS=\"growth --quick\")")
 }
 
-fn panel(svg: &mut String, curve: &Curve, (left, top): (f64, f64)) {
+/// Draws a curve, the upper left corner of whose axes is given.
+fn panel(picture: &mut Picture, curve: &Curve, (left, top): Point) {
     let logs = || curve.points.iter().map(|(size, _)| size.ln());
     let (least, most) = (logs().fold(f64::INFINITY, f64::min), logs().fold(f64::NEG_INFINITY, f64::max));
-    let highest = curve.points.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
-    let (wide, high) = (WIDTH - 2.0 * MARGIN, HEIGHT - 2.0 * MARGIN);
-    let x = |size: f64| left + MARGIN + wide * (size.ln() - least) / (most - least).max(f64::MIN_POSITIVE);
-    let y = |value: f64| top + MARGIN + high * (1.0 - value / highest);
-    let (bottom, middle) = (top + MARGIN + high, left + WIDTH / 2.0);
-    // Writing to a String cannot fail.
-    let _ = writeln!(
-        svg,
-        "<text x=\"{middle:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>\
-         <text x=\"{middle:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>\
-         <line class=\"axis\" x1=\"{:.0}\" y1=\"{bottom:.0}\" x2=\"{:.0}\" y2=\"{bottom:.0}\"/>",
-        top + 18.0,
-        curve.what,
-        bottom + 32.0,
-        curve.of,
-        left + MARGIN,
-        left + MARGIN + wide
-    );
-    let path: Vec<String> =
-        curve.points.iter().map(|(size, value)| format!("{:.1},{:.1}", x(*size), y(*value))).collect();
-    let _ = writeln!(svg, "<polyline class=\"curve\" points=\"{}\"/>", path.join(" "));
+    let (step, steps) = ticks(curve.points.iter().map(|(_, value)| *value).fold(0.0, f64::max));
+    let (right, bottom) = (left + WIDE, top + HIGH);
+    let part = |size: f64| (size.ln() - least) / (most - least).max(f64::MIN_POSITIVE);
+    let x = |size: f64| left + INSET + (WIDE - 2.0 * INSET) * part(size);
+    let y = |value: f64| bottom - HIGH * value / (step * f64::from(steps));
+    picture.label((left - LEFT, top - 22.0), Anchor::Start, curve.what);
+    picture.label((f64::midpoint(left, right), bottom + 36.0), Anchor::Middle, curve.of);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few digits")]
+    let digits = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
+    for tick in 0..=steps {
+        let value = step * f64::from(tick);
+        picture.line(if tick == 0 { "axis" } else { "grid" }, (left, y(value)), (right, y(value)));
+        picture.label((left - 8.0, y(value) + 4.0), Anchor::End, &format!("{value:.digits$}"));
+    }
+    picture.line("axis", (left, top), (left, bottom));
+    let points: Vec<Point> = curve.points.iter().map(|(size, value)| (x(*size), y(*value))).collect();
+    picture.curve(&points);
     for (size, value) in &curve.points {
-        let _ = writeln!(
-            svg,
-            "<circle class=\"dot\" cx=\"{0:.1}\" cy=\"{1:.1}\" r=\"3\"/>\
-             <text x=\"{0:.1}\" y=\"{2:.1}\" text-anchor=\"middle\">{3}</text>\
-             <text x=\"{0:.1}\" y=\"{4:.0}\" text-anchor=\"middle\">{size:.0}</text>",
-            x(*size),
-            y(*value),
-            y(*value) - 8.0,
-            short(*value),
-            bottom + 16.0
-        );
+        picture.dot("dot", (x(*size), y(*value)), 3.0);
+        picture.label((x(*size), y(*value) - 8.0), Anchor::Middle, &short(*value));
+        picture.label((x(*size), bottom + 17.0), Anchor::Middle, &grouped(*size));
     }
 }
 
+/// A round step, and how many of them reach the highest value: at most four.
+fn ticks(highest: f64) -> (f64, u8) {
+    let least = highest.max(1e-6) / 4.0;
+    let power = 10_f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0].map(|round| round * power).into_iter().find(|step| *step >= least);
+    let step = step.unwrap_or(10.0 * power);
+    (step, (1..4).find(|steps| step * f64::from(*steps) >= highest).unwrap_or(4))
+}
+
+/// A value in two digits or more.
 fn short(value: f64) -> String {
-    if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+    match value {
+        _ if value < 1.0 => format!("{value:.2}"),
+        _ if value < 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// 100000 as 100,000.
+fn grouped(size: f64) -> String {
+    let digits = format!("{size:.0}");
+    let places = (0..digits.len()).rev();
+    let comma = |at: usize| (at > 0 && at.is_multiple_of(3)).then_some(',');
+    digits.chars().zip(places).flat_map(|(digit, at)| iter::once(digit).chain(comma(at))).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use testbed::picture::misplaced;
+
     use super::*;
 
+    fn curve(what: &'static str, points: &[Point]) -> Curve {
+        Curve { of: "Bookings", what, points: points.to_vec() }
+    }
+
     #[test]
-    fn each_curve_has_a_panel_with_its_points_in_order() {
-        let curve = Curve { of: "bookings", what: "memory, MiB", points: vec![(10.0, 1.0), (1000.0, 50.0)] };
+    fn each_curve_has_a_panel_with_its_axes_and_its_points_in_order() {
+        // given a curve that rises
+        let curve = curve("memory of a replica, MiB", &[(1000.0, 1.0), (100_000.0, 40.0)]);
+        // when it is drawn
         let svg = draw(&[curve]);
-        assert_eq!(svg.matches("<circle").count(), 2);
-        assert!(
-            svg.contains(">memory, MiB</text>") && svg.contains(">50</text>") && svg.contains(">1000</text>")
-        );
-        // the first at the left and low, the last at the right and high
-        assert!(svg.contains("points=\"46.0,142.0 254.0,46.0\""), "{svg}");
+        // then its axes are named, and the first point is at the left and low, the last at the right and high
+        for label in ["memory of a replica, MiB", "Bookings", "1.0", "40", "1,000", "100,000"] {
+            assert!(svg.contains(&format!(">{label}</text>")), "{label}");
+        }
+        assert!(svg.contains("points=\"76.0,117.0 250.0,0.0\""), "{svg}");
+    }
+
+    #[test]
+    fn labels_fit_into_the_picture_and_stand_on_nothing() {
+        // given curves with a long name, of the sizes that are measured, and of values of all magnitudes
+        let values = [[0.05, 0.1, 0.85], [37.0, 41.0, 95.0], [0.48, 0.25, 0.19], [4000.0, 9000.0, 12_700.0]];
+        let sizes = BOOKINGS.map(|size| f64::from(u32::try_from(size).unwrap()));
+        let what = "a figure whose name is longer than its panel is wide, ms per change";
+        let curves = values.map(|values| curve(what, &sizes.into_iter().zip(values).collect::<Vec<_>>()));
+        // when they are drawn
+        let svg = draw(&curves);
+        // then no label is cut off or on another one
+        assert_eq!(misplaced(&svg), Vec::<String>::new());
+    }
+
+    #[test]
+    fn ticks_are_round_and_reach_the_highest_value() {
+        for (highest, expected) in
+            [(95.0, (50.0, 2)), (4.6, (2.0, 3)), (0.85, (0.5, 2)), (40.0, (10.0, 4)), (0.0, (5e-7, 1))]
+        {
+            let (step, steps) = ticks(highest);
+            assert!((step - expected.0).abs() < 1e-9 && steps == expected.1, "{highest}: {step} {steps}");
+        }
     }
 }

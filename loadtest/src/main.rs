@@ -80,6 +80,7 @@ async fn run(args: &Args) -> Result<bool, Failure> {
         report.write(&args.out)?;
     }
     println!("\n{}\nreport: {}", report.table(), args.out.join("report.json").display());
+    println!("picture: {}", args.out.join(report.picture()).display());
     println!("{} s", begun.elapsed().as_secs());
     Ok(report.passes())
 }

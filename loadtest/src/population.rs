@@ -70,13 +70,17 @@ pub(crate) async fn at_rest(
     let groups = names(prefix, count);
     bench.machines(&groups, machines)?;
     let replicas = bench.replicas(replicas, &[]).await?;
-    create(&bench.client, "resources", groups.iter().map(|group| resource(group, None)).collect()).await?;
+    create(&bench.client, "resources", groups.iter().map(|group| resource(group, None))).await?;
     wait_for::<Resource>(&bench.client, "resources at rest", count, is_stopped).await?;
     Ok((groups, replicas))
 }
 
-/// Creates objects, many at a time, and says how far it is.
-pub(crate) async fn create<K>(client: &Client, what: &str, objects: Vec<K>) -> Result<(), Failure>
+/// Creates objects, many at a time, and says how far it is. An object is made only when its turn comes.
+pub(crate) async fn create<K>(
+    client: &Client,
+    what: &str,
+    objects: impl IntoIterator<Item = K, IntoIter: ExactSizeIterator>,
+) -> Result<(), Failure>
 where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope>
         + Clone
@@ -85,10 +89,13 @@ where
         + serde::de::DeserializeOwned,
     K::DynamicType: Default,
 {
-    let (api, all, begun): (Api<K>, _, _) =
-        (Api::namespaced(client.clone(), NAMESPACE), objects.len(), Instant::now());
-    let params = PostParams::default();
-    let creations = objects.iter().map(|object| api.create(&params, object));
+    let (api, begun): (Api<K>, _) = (Api::namespaced(client.clone(), NAMESPACE), Instant::now());
+    let (objects, params) = (objects.into_iter(), PostParams::default());
+    let all = objects.len();
+    let creations = objects.map(|object| {
+        let (api, params) = (&api, &params);
+        async move { api.create(params, &object).await }
+    });
     let mut done = 0;
     let mut results = stream::iter(creations).buffer_unordered(AT_ONCE);
     while results.try_next().await?.is_some() {

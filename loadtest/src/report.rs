@@ -1,7 +1,8 @@
 //! What was measured: report.json, a table, a picture; two reports compared.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
+use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
 /// A figure with its bound.
 #[derive(Clone, Debug)]
 pub(crate) struct Figure {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) value: f64,
     /// At most this; or, where `at_least`, at least.
     pub(crate) bound: Option<f64>,
@@ -22,17 +23,17 @@ pub(crate) struct Figure {
 
 impl Figure {
     /// A figure that is only told.
-    pub(crate) fn told(name: &'static str, value: f64) -> Self {
-        Self { name, value, bound: None, at_least: false }
+    pub(crate) fn told(name: impl Into<Cow<'static, str>>, value: f64) -> Self {
+        Self { name: name.into(), value, bound: None, at_least: false }
     }
 
     /// A figure that may be at most so much.
-    pub(crate) fn at_most(name: &'static str, value: f64, bound: f64) -> Self {
-        Self { name, value, bound: Some(bound), at_least: false }
+    pub(crate) fn at_most(name: impl Into<Cow<'static, str>>, value: f64, bound: f64) -> Self {
+        Self { name: name.into(), value, bound: Some(bound), at_least: false }
     }
 
     /// A figure that must be at least so much.
-    pub(crate) fn at_least(name: &'static str, value: f64, bound: f64) -> Self {
+    pub(crate) fn at_least(name: impl Into<Cow<'static, str>>, value: f64, bound: f64) -> Self {
         Self { at_least: true, ..Self::at_most(name, value, bound) }
     }
 
@@ -71,14 +72,14 @@ impl Outcome {
 
     fn json(&self) -> Value {
         let figures: Map<String, Value> =
-            self.figures.iter().map(|figure| (figure.name.to_owned(), json!(figure.value))).collect();
+            self.figures.iter().map(|figure| (figure.name.to_string(), json!(figure.value))).collect();
         let bounds: Map<String, Value> = self
             .figures
             .iter()
             .filter_map(|figure| {
                 let bound = figure.bound?;
                 let word = if figure.at_least { "at_least" } else { "at_most" };
-                Some((figure.name.to_owned(), json!({ word: bound })))
+                Some((figure.name.to_string(), json!({ word: bound })))
             })
             .collect();
         let mut whole =
@@ -92,6 +93,8 @@ impl Outcome {
 /// What came of a run.
 pub(crate) struct Report {
     head: Value,
+    /// Whether the numbers are those of a whole run.
+    full: bool,
     outcomes: Vec<(Scenario, Outcome)>,
 }
 
@@ -104,7 +107,7 @@ impl Report {
             "processors": processors,
             "begun": jiff::Timestamp::now().to_string(),
         });
-        Self { head, outcomes: Vec::new() }
+        Self { head, full: args.is_full(), outcomes: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, scenario: Scenario, outcome: Outcome) {
@@ -115,7 +118,14 @@ impl Report {
         self.outcomes.iter().all(|(_, outcome)| outcome.passes())
     }
 
-    /// Writes report.json and report.svg.
+    /// The name of its picture. Only a run of everything may replace the picture of such a run.
+    pub(crate) fn picture(&self) -> &'static str {
+        let measured = |wanted: &Scenario| self.outcomes.iter().any(|(scenario, _)| scenario == wanted);
+        let whole = self.full && Scenario::value_variants().iter().all(measured);
+        if whole { picture::WHOLE } else { picture::PARTIAL }
+    }
+
+    /// Writes report.json and the picture.
     pub(crate) fn write(&self, out: &Path) -> Result<(), Failure> {
         let mut whole = Map::from_iter([("run".to_owned(), self.head.clone())]);
         for (scenario, outcome) in &self.outcomes {
@@ -132,7 +142,7 @@ impl Report {
                 .iter()
                 .map(move |(name, samples)| (format!("{scenario}: {name}"), samples.as_slice()))
         });
-        std::fs::write(out.join("report.svg"), picture::draw(strips))?;
+        std::fs::write(out.join(self.picture()), picture::draw(strips))?;
         Ok(())
     }
 
@@ -177,7 +187,31 @@ pub(crate) fn compare(before: &Path, after: &Path) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[test]
+    fn only_a_whole_run_replaces_the_picture_of_a_whole_run() {
+        // given runs of everything, of less, and of other numbers
+        for (line, picture) in [
+            ("loadtest", "report.svg"),
+            ("loadtest --quick", "report-partial.svg"),
+            ("loadtest --scenario=due_at_once,steady", "report-partial.svg"),
+            ("loadtest --due=10", "report-partial.svg"),
+            ("loadtest --operator-command=other", "report-partial.svg"),
+        ] {
+            let args = Args::parse_from(line.split(' '));
+            let mut report = Report::new(&args);
+            // when all its scenarios but the last are measured, then its picture is not a whole one
+            for scenario in args.scenarios() {
+                assert_eq!(report.picture(), "report-partial.svg", "{line}");
+                report.add(scenario, Outcome::default());
+            }
+            // when the last one is measured too, then a run of everything has a whole one
+            assert_eq!(report.picture(), picture, "{line}");
+        }
+    }
 
     #[test]
     fn what_is_beyond_its_bound_or_cannot_be_told_does_not_pass() {

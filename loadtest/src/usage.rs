@@ -2,10 +2,19 @@
 
 use std::fs;
 
+/// Bytes of a mebibyte.
+pub(crate) const MIB: f64 = 1024.0 * 1024.0;
+
 /// Memory in bytes: what is resident. Zero where the kernel does not say.
 pub(crate) fn resident(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     field(&status, "VmRSS:").map_or(0, |kib| kib * 1024)
+}
+
+/// Memory in bytes: the most that was ever resident. None if the kernel does not say, as of a process that has ended.
+pub(crate) fn peak(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    field(&status, "VmHWM:").map(|kib| kib * 1024)
 }
 
 /// Processor time in milliseconds since its start.
@@ -36,5 +45,18 @@ mod tests {
         assert_eq!(ticks(stat), 11 + 12);
         assert_eq!(field("Name:\tx\nVmRSS:\t  123 kB\n", "VmRSS:"), Some(123));
         assert!(resident(std::process::id().cast_signed()) > 1_000_000);
+    }
+
+    #[test]
+    fn a_peak_stays_when_the_memory_is_given_back() {
+        let pid = std::process::id().cast_signed();
+        // given a process that has held much memory for a while
+        let before = resident(pid);
+        let block = std::hint::black_box(vec![1_u8; 64 << 20]);
+        drop(block);
+        // then its peak says so
+        assert!(peak(pid).is_some_and(|peak| peak >= before + (60 << 20)));
+        // and of no process there is none
+        assert_eq!(peak(i32::MAX), None);
     }
 }

@@ -9,6 +9,7 @@ pub mod guard;
 mod https;
 pub mod moto;
 pub mod patience;
+pub mod picture;
 pub mod ports;
 pub mod prometheus;
 pub mod python;

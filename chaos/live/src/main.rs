@@ -53,7 +53,7 @@ struct Args {
     /// checker that cannot fail proves nothing. Writes no report.
     #[arg(long)]
     rogue: bool,
-    /// Where report.json, failover.svg and logs go.
+    /// Where report.json, the picture and logs go.
     #[arg(long, default_value = "target/chaos")]
     out: PathBuf,
 }
@@ -132,12 +132,11 @@ async fn chaos(args: &Args) -> Result<Vec<String>, Failure> {
     if outcome.cpu > BUSY {
         println!("the machine was too busy for its times to say much: fewer rings, or nothing beside it");
     }
-    let parts = tallies.iter().map(|(kind, tally)| (kind.name().to_owned(), tally.json(*kind))).collect();
     let path = args.out.join("report.json");
-    report::merge_part(&path, "live", parts)?;
+    report::merge_part(&path, "live", tally::entries(&tallies))?;
     report::write_part(&path, "live_run", run_part(&order, &outcome, begun.elapsed().as_secs()))?;
-    std::fs::write(args.out.join("failover.svg"), picture::draw(&tallies))?;
-    println!("{} and failover.svg beside it; logs in {}", path.display(), site.directory.display());
+    let picture = picture::write(&path)?;
+    println!("{}, {}; logs in {}", path.display(), picture.display(), site.directory.display());
     Ok(broken(&order, &tallies, &outcome))
 }
 

@@ -1,125 +1,137 @@
-//! The distribution of failover times as an SVG: one strip per kind, each dot a failover, time on a
-//! logarithmic axis, the bound as a line.
+//! The times from a fault to the new owner as an SVG: a strip for each kind of fault.
+//!
+//! It is drawn from the report, in which a run replaces the kinds that it has brought about and no others. So a run of
+//! some kinds changes their strips and leaves those of the other kinds as an earlier run drew them.
 
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
-
-use crate::{
-    kinds::Kind,
-    tally::{Tally, percentile},
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
 };
 
-const LEFT: f64 = 170.0;
-const WIDTH: f64 = 640.0;
-const RIGHT: f64 = 150.0;
-const TOP: f64 = 48.0;
-const STRIP: f64 = 30.0;
-/// The axis, in powers of ten of a second: 10 ms to 100 s.
-const POWERS: (f64, f64) = (-2.0, 2.0);
-const TICKS: [(f64, &str); 5] =
-    [(0.01, "10 ms"), (0.1, "100 ms"), (1.0, "1 s"), (10.0, "10 s"), (100.0, "100 s")];
-/// Greys and colours of middle lightness: readable on white and on black.
-const STYLE: &str = "text{font:12px sans-serif;fill:#808080}.axis{stroke:#808080;stroke-opacity:.3}\
-.dot{fill:#3b82c4;fill-opacity:.45}.mark{stroke:#3b82c4;stroke-width:2}.bound{stroke:#d9534f;stroke-width:2}";
+use serde_json::Value;
+use testbed::picture::{Strip, Strips};
 
-/// Draws it.
-pub(crate) fn draw(tallies: &BTreeMap<Kind, Tally>) -> String {
-    let shown: Vec<_> = tallies.iter().filter(|(_, tally)| !tally.failovers.is_empty()).collect();
-    #[allow(clippy::cast_precision_loss, reason = "a few kinds")]
-    let height = TOP + STRIP * shown.len() as f64 + 16.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0} {height:.0}\" role=\"img\">\n\
-         <title>Time from a fault to the first call of the new owner</title>\n<style>{STYLE}</style>\n",
-        LEFT + WIDTH + RIGHT
-    );
-    for (seconds, name) in TICKS {
-        let x = x(Duration::from_secs_f64(seconds));
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            svg,
-            "<line class=\"axis\" x1=\"{x:.1}\" y1=\"{:.0}\" x2=\"{x:.1}\" y2=\"{:.0}\"/>\
-             <text x=\"{x:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{name}</text>",
-            TOP - 12.0,
-            height - 16.0,
-            TOP - 20.0
-        );
-    }
-    let mut y = TOP;
-    for (kind, tally) in shown {
-        strip(&mut svg, *kind, tally, y);
-        y += STRIP;
-    }
-    svg.push_str("</svg>\n");
-    svg
+use crate::kinds::Kind;
+
+/// The picture of all kinds, which goes into the docs.
+const WHOLE: &str = "failover.svg";
+/// The picture if there are kinds that no run has brought about yet.
+const PARTIAL: &str = "failover-partial.svg";
+
+/// Draws what the report says of live processes, into its directory; gives the picture's path. Only a picture of all
+/// kinds of faults replaces one of all kinds.
+///
+/// # Errors
+/// What the file system says; or the report is no JSON.
+pub(crate) fn write(report: &Path) -> io::Result<PathBuf> {
+    let facts: Value = serde_json::from_slice(&fs::read(report)?)?;
+    let strips: Vec<Strip> = Kind::ALL.into_iter().filter_map(|kind| strip(&facts, kind)).collect();
+    let name = if strips.len() == Kind::ALL.len() { WHOLE } else { PARTIAL };
+    let path = report.with_file_name(name);
+    fs::write(&path, draw(strips))?;
+    Ok(path)
 }
 
-fn strip(svg: &mut String, kind: Kind, tally: &Tally, y: f64) {
-    let (upper, lower, middle) = (y + 3.0, y + STRIP - 5.0, y + STRIP / 2.0);
-    let _ = writeln!(
-        svg,
-        "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{kind}</text>",
-        LEFT - 12.0,
-        middle + 4.0
-    );
-    for (index, time) in tally.failovers.iter().enumerate() {
-        // Dots of one time lie beside each other: a low-discrepancy sequence, so that the picture is stable.
-        #[allow(clippy::cast_precision_loss, reason = "a few hundred")]
-        let spread = (index as f64 * 0.618_034).fract() - 0.5;
-        let _ = writeln!(
-            svg,
-            "<circle class=\"dot\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.5\"/>",
-            x(*time),
-            middle + spread * (STRIP - 14.0)
-        );
+fn draw(strips: Vec<Strip>) -> String {
+    Strips {
+        title: "Failover by kind of fault (make chaos)",
+        series: "kind of fault",
+        sample: "one failover",
+        axis: "time from the fault to the new owner's first call",
+        strips,
     }
-    let mut mark = |class: &str, time: Duration| {
-        let x = x(time);
-        let _ = writeln!(
-            svg,
-            "<line class=\"{class}\" x1=\"{x:.1}\" y1=\"{upper:.0}\" x2=\"{x:.1}\" y2=\"{lower:.0}\"/>"
-        );
+    .draw()
+}
+
+/// A kind's strip, if a run has brought it about.
+fn strip(report: &Value, kind: Kind) -> Option<Strip> {
+    let part = report.get("live")?.get(kind.name())?;
+    let samples = part.get("failovers_ms")?.as_array()?.iter().filter_map(Value::as_f64).collect();
+    let ms = |name: &str| part.get("failover_ms")?.get(name)?.as_f64();
+    let n = part.get("n").and_then(Value::as_u64).unwrap_or_default();
+    let note = match (ms("p50"), ms("p99")) {
+        (Some(half), Some(most)) => {
+            format!("p50 {:.2} s, p99 {:.2} s, n {n}", half / 1000.0, most / 1000.0)
+        }
+        // Nobody need take over then.
+        _ => format!("no time measured, n {n}"),
     };
-    let (half, most) = (percentile(&tally.failovers, 0.5), percentile(&tally.failovers, 0.99));
-    half.into_iter().chain(most).for_each(|time| mark("mark", time));
-    kind.bound().into_iter().for_each(|bound| mark("bound", bound));
-    let text =
-        |time: Option<Duration>| time.map_or_else(String::new, |time| format!("{:.2}", time.as_secs_f64()));
-    let _ = writeln!(
-        svg,
-        "<text x=\"{:.0}\" y=\"{:.0}\">p50 {} p99 {} s</text>",
-        LEFT + WIDTH + 12.0,
-        middle + 4.0,
-        text(half),
-        text(most)
-    );
-}
-
-/// Where a time is on the axis; what is beyond its ends stands at them.
-fn x(time: Duration) -> f64 {
-    let power = time.as_secs_f64().max(1e-9).log10().clamp(POWERS.0, POWERS.1);
-    LEFT + WIDTH * (power - POWERS.0) / (POWERS.1 - POWERS.0)
+    let marks = [ms("p50"), ms("p99")].into_iter().flatten().collect();
+    let bound = part.get("bound_ms").and_then(Value::as_f64);
+    Some(Strip { name: kind.name().to_owned(), samples, marks, bound, note })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{collections::BTreeMap, time::Duration};
 
-    #[test]
-    fn each_kind_with_times_has_a_strip_with_its_dots_and_its_bound() {
-        let failovers = [300, 400].map(Duration::from_millis).to_vec();
-        let tallies = [
-            (Kind::Graceful, Tally { n: 2, failovers, ..Tally::default() }),
-            (Kind::WatchStall, Tally { n: 2, ..Tally::default() }),
-        ];
-        let svg = draw(&tallies.into());
-        assert_eq!(svg.matches("<circle").count(), 2);
-        assert_eq!(svg.matches("class=\"bound\"").count(), 1);
-        assert!(svg.contains("graceful") && !svg.contains("watch-stall"));
+    use chaos::report::merge_part;
+    use testbed::picture::misplaced;
+
+    use super::*;
+    use crate::tally::{Tally, entries};
+
+    /// Writes a run of these kinds into a report, each with a failover of so long; gives the picture's name and content.
+    fn run(directory: &Path, kinds: &[Kind], ms: u64) -> (String, String) {
+        let tally = |kind: &Kind| {
+            (*kind, Tally { n: 1, failovers: vec![Duration::from_millis(ms)], ..Tally::default() })
+        };
+        let tallies: BTreeMap<Kind, Tally> = kinds.iter().map(tally).collect();
+        let report = directory.join("report.json");
+        merge_part(&report, "live", entries(&tallies)).unwrap();
+        let path = write(&report).unwrap();
+        (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(path).unwrap())
     }
 
     #[test]
-    fn times_stand_in_order_and_within_the_picture() {
-        let xs = [0, 10, 1_000, 16_500, 1_000_000].map(|ms| x(Duration::from_millis(ms)));
-        assert!(xs.is_sorted());
-        assert_eq!((xs[0], xs[4]), (LEFT, LEFT + WIDTH));
+    fn a_run_of_some_kinds_leaves_the_strips_of_the_others_as_they_were() {
+        // given a picture of all kinds of faults
+        let directory = tempfile::tempdir().unwrap();
+        let (name, svg) = run(directory.path(), &Kind::ALL, 12_000);
+        assert_eq!(name, "failover.svg");
+        assert_eq!(svg.matches(">p50 12.00 s, p99 12.00 s, n 1<").count(), Kind::ALL.len());
+        // when some of them are brought about again
+        let (name, svg) = run(directory.path(), &[Kind::Proof, Kind::ApiOutage], 300);
+        // then the picture shows those anew, and all others still
+        assert_eq!(name, "failover.svg");
+        assert_eq!(svg.matches(">p50 0.30 s, p99 0.30 s, n 1<").count(), 2);
+        assert_eq!(svg.matches(">p50 12.00 s, p99 12.00 s, n 1<").count(), Kind::ALL.len() - 2);
+    }
+
+    #[test]
+    fn a_picture_of_some_kinds_does_not_replace_one_of_all() {
+        // given a picture of all kinds, whose report is lost
+        let directory = tempfile::tempdir().unwrap();
+        let (_, whole) = run(directory.path(), &Kind::ALL, 12_000);
+        fs::remove_file(directory.path().join("report.json")).unwrap();
+        // when one kind is brought about
+        let (name, partial) = run(directory.path(), &[Kind::Sigkill], 300);
+        // then that has a picture of its own
+        assert_eq!(name, "failover-partial.svg");
+        assert!(partial.contains(">sigkill<") && !partial.contains(">proof<"));
+        assert_eq!(fs::read_to_string(directory.path().join("failover.svg")).unwrap(), whole);
+    }
+
+    #[test]
+    fn each_kind_has_its_label_its_times_and_its_bound_and_none_is_cut_off() {
+        // given all kinds, some of which have no times
+        let failovers = vec![Duration::ZERO, Duration::from_millis(15_130), Duration::from_secs(2_000)];
+        let tally = |kind: Kind| {
+            let some = !matches!(kind, Kind::Slow | Kind::WatchStall);
+            let failovers = if some { failovers.clone() } else { Vec::new() };
+            (kind, Tally { n: 40, failovers, ..Tally::default() })
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let report = directory.path().join("report.json");
+        merge_part(&report, "live", entries(&Kind::ALL.map(tally).into())).unwrap();
+        // when they are drawn
+        let svg = fs::read_to_string(write(&report).unwrap()).unwrap();
+        // then nothing is missing
+        assert_eq!(misplaced(&svg), Vec::<String>::new());
+        assert!(Kind::ALL.iter().all(|kind| svg.contains(&format!(">{kind}</text>"))));
+        assert_eq!(svg.matches(">no time measured, n 40<").count(), 2);
+        // and beside the legend's there is a bound for each kind that has one
+        let bounds = Kind::ALL.iter().filter(|kind| kind.bound().is_some()).count();
+        assert_eq!(svg.matches("class=\"bound\"").count(), bounds + 1);
     }
 }

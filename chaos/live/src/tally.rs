@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     checker::{Breach, Finding},
@@ -42,6 +42,7 @@ impl Tally {
             "early": self.count(Breach::Early),
             "late_in_flight": self.count(Breach::LateInFlight),
             "failover_ms": {"p50": ms(0.5), "p99": ms(0.99), "max": ms(1.0)},
+            "failovers_ms": self.failovers.iter().copied().map(millis).collect::<Vec<_>>(),
             "bound_ms": kind.bound().map(millis),
         });
         if let (Some(moves), Some(part)) = (self.moves, part.as_object_mut()) {
@@ -71,6 +72,11 @@ impl Tally {
         }
         broken
     }
+}
+
+/// The report's parts, by kind.
+pub(crate) fn entries(tallies: &BTreeMap<Kind, Tally>) -> Map<String, Value> {
+    tallies.iter().map(|(kind, tally)| (kind.name().to_owned(), tally.json(*kind))).collect()
 }
 
 /// Samples and findings, by kind; a finding before any fault counts for the first kind of the run.

@@ -37,7 +37,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
         .iter()
         .enumerate()
         .map(|(number, group)| booking(group, group, &format!("user-{}", number % USERS), (start, end)));
-    create(&bench.client, "bookings", bookings.collect()).await?;
+    create(&bench.client, "bookings", bookings).await?;
     wait_for::<Booking>(&bench.client, "bookings granted", count, |it| has_reason(it, "Scheduled")).await?;
     let (_, from) = Calls::since(bench.ec2.world(), u64::MAX);
     let until_start = Duration::try_from(start.duration_since(jiff::Timestamp::now())).unwrap_or_default();

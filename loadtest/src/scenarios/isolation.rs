@@ -67,7 +67,7 @@ async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
     let replicas = bench.replicas(args.replicas, &[("ACCOUNTS_FILE", &file)]).await?;
     let resources =
         good.iter().map(|group| resource(group, None)).chain(bad.iter().map(|it| resource(it, Some(ROLE))));
-    create(&bench.client, "resources", resources.collect()).await?;
+    create(&bench.client, "resources", resources.collect::<Vec<_>>()).await?;
     wait_for::<Resource>(&bench.client, "resources at rest", good_count + bad_count, is_stopped).await?;
     let effect = match trouble {
         Trouble::None => None,
@@ -82,7 +82,8 @@ async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
     // All are granted well before, however slow the machine.
     let start = in_seconds(if args.quick { 10 } else { 40 })?;
     let window = (start, start + jiff::SignedDuration::from_mins(10));
-    let bookings = good.iter().chain(&bad).map(|group| booking(group, group, "ann", window)).collect();
+    let bookings: Vec<_> =
+        good.iter().chain(&bad).map(|group| booking(group, group, "ann", window)).collect();
     create(&bench.client, "bookings", bookings).await?;
     let (_, from) = Calls::since(bench.ec2.world(), u64::MAX);
     wait_for::<Booking>(&bench.client, "bookings held", good_count, |it| has_reason(it, "Held")).await?;

@@ -30,7 +30,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let before = counts(&bench.api_metrics().await?);
     let start = in_seconds(AHEAD_S)?;
     let window = (start, start + jiff::SignedDuration::from_secs(LASTS_S));
-    let bookings = groups.iter().map(|group| booking(group, group, "ann", window)).collect();
+    let bookings = groups.iter().map(|group| booking(group, group, "ann", window));
     create(&bench.client, "bookings", bookings).await?;
     wait_for::<Booking>(&bench.client, "bookings held", LIVES, |it| has_reason(it, "Held")).await?;
     wait_for::<Booking>(&bench.client, "bookings finished", LIVES, |it| has_reason(it, "Finished")).await?;

@@ -15,9 +15,9 @@ use crate::{
     copies::copy,
     population::{booking, create, has_reason, in_seconds, is_stopped, names, resource, wait_for},
     report::{Figure, Outcome},
+    usage::MIB,
 };
 
-const MIB: f64 = 1024.0 * 1024.0;
 /// The objects that the operator sees through, of which all others are copies.
 const OVER: &str = "over-000000";
 const AHEAD: &str = "ahead-000000";

@@ -2,6 +2,7 @@
 
 mod churn;
 mod due_at_once;
+mod fat;
 mod isolation;
 mod life;
 mod limit;
@@ -24,6 +25,7 @@ pub(crate) async fn run(scenario: Scenario, args: &Args) -> Result<Outcome, Fail
         Scenario::Life => life::run(args).await,
         Scenario::Churn => churn::run(args).await,
         Scenario::Memory => memory::run(args).await,
+        Scenario::Fat => fat::run(args).await,
         Scenario::Scaleout => scaleout::run(args).await,
         Scenario::Isolation => isolation::run(args).await,
     }

@@ -1,8 +1,8 @@
 //! Cloud providers: one small trait, [`Provider`], and its implementations.
 //!
 //! This crate knows machines, tags and groups of machines. It knows no bookings, and it does not know which replica
-//! owns which work: each mutation takes a [`Permit`](booking_decision::Permit), which says at the moment of the call whether
-//! the call may go out.
+//! owns which work: each mutation takes a [`Permit`](booking_decision::Permit), which says at the moment of the call
+//! whether the call may go out.
 //!
 //! | module | what is there |
 //! |---|---|
