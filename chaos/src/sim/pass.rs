@@ -339,8 +339,10 @@ fn steps(snapshot: &Snapshot, decision: Decision) -> VecDeque<Step> {
     if decision.finalizer == Finalizer::Add {
         steps.push_back(Step::Finalizer(true));
     }
-    let (first, calls): (Vec<Call>, Vec<Call>) =
-        decision.calls.into_iter().partition(|call| decision.starts_first && matches!(call, Call::Start(_)));
+    let (first, calls): (Vec<Call>, Vec<Call>) = decision
+        .calls
+        .into_iter()
+        .partition(|call| decision.hints.starts_first && matches!(call, Call::Start(_)));
     steps.extend(first.into_iter().map(Step::Call));
     let mut later = Vec::new();
     for (uid, status) in decision.booking_statuses {

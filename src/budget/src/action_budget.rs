@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use booking_decision::impossible;
+
 use crate::{
     bucket::{ALMOST, Bucket},
     forecast::{Expected, Forecast},
@@ -99,8 +101,9 @@ impl ActionBudget {
                 self.reserve(&mut remaining, entry.machines);
                 continue;
             };
-            if let (Some(ask), Some(verdict)) = (asks.get(*index), verdicts.get_mut(*index)) {
-                *verdict = self.judge(ask, &mut remaining, now);
+            match (asks.get(*index), verdicts.get_mut(*index)) {
+                (Some(ask), Some(verdict)) => *verdict = self.judge(ask, &mut remaining, now),
+                _ => impossible("budget.verdict"),
             }
         }
         self.settle(asks, &verdicts, &remaining, now);

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use booking_decision::impossible;
+
 /// A start is announced at most this long before it is requested.
 pub const FORESEEN: Duration = Duration::from_secs(15);
 
@@ -46,11 +48,10 @@ impl Forecast {
 
     pub(crate) fn remove(&mut self, asker: &str) {
         let Some(Expected { kind, .. }) = self.by_asker.remove(asker) else { return };
-        if let Some(count) = self.kinds.get_mut(&kind) {
-            *count -= 1;
-            if *count == 0 {
-                self.kinds.remove(&kind);
-            }
+        match self.kinds.get_mut(&kind) {
+            Some(1) => drop(self.kinds.remove(&kind)),
+            Some(count) => *count = count.saturating_sub(1),
+            None => impossible("budget.forecast"),
         }
     }
 

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
+use booking_decision::impossible;
+
 use crate::priority::{Priority, Rank};
 
 /// An entry is kept this long after its time has come.
@@ -52,11 +54,13 @@ impl Queue {
         let rank = priority.rank;
         let due = priority.due.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         if let Some(at) = self.entries.iter().position(|entry| entry.asker == *asker) {
-            if let Some(known) = self.entries.get_mut(at)
-                && (known.order.rank, known.order.due) <= (rank, due)
-            {
-                (known.machines, known.expires) = (machines, now + KEPT);
-                return;
+            match self.entries.get_mut(at) {
+                Some(known) if (known.order.rank, known.order.due) <= (rank, due) => {
+                    (known.machines, known.expires) = (machines, now + KEPT);
+                    return;
+                }
+                Some(_) => {}
+                None => impossible("budget.queue"),
             }
             // The request has become more urgent.
             self.entries.remove(at);

@@ -1,5 +1,6 @@
 //! What is read of an object's metadata.
 
+use crate::impossible;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
@@ -8,7 +9,10 @@ pub fn created(time: Option<&Time>) -> Timestamp {
     time.map_or(Timestamp::MIN, |time| time.0)
 }
 
-/// An object's uid. The API server gives one to every object, so an object without one was never stored.
+/// An object's uid. The API server gives one to every object that it stores.
 pub fn uid(meta: &ObjectMeta) -> &str {
-    meta.uid.as_deref().unwrap_or_default()
+    meta.uid.as_deref().unwrap_or_else(|| {
+        impossible("meta.uid");
+        ""
+    })
 }

@@ -33,7 +33,7 @@ fn where_many_begin_at_once_a_group_at_rest_is_locked_before_its_window() {
     let mut stage = crowded();
     stage.until("08:57:59");
     assert_eq!(locks(&stage, "08:00"), []);
-    assert_eq!(stage.decide().expects_lock, None);
+    assert_eq!(stage.decide().hints.locks_soon, None);
     // when its window is two minutes ahead
     stage.until("08:59");
     // then it is locked, recorded before, and shown to nobody
@@ -43,7 +43,7 @@ fn where_many_begin_at_once_a_group_at_rest_is_locked_before_its_window() {
     assert_eq!(stage.resource_status().locked_by.as_deref(), Some(""));
     assert_eq!(stage.resource_says("Ready"), "True Stopped");
     assert_eq!(stage.says("a", "Ready"), "False Scheduled");
-    assert_eq!(stage.decide().expects_lock, None, "it is there");
+    assert_eq!(stage.decide().hints.locks_soon, None, "it is there");
     // and when its window begins, then it starts at that instant, is shown, and needs no other lock
     stage.until("09:00");
     assert_eq!(stage.resource_status().locked_by.as_deref(), Some("ann"));
@@ -71,7 +71,7 @@ fn it_tells_which_lock_it_will_want() {
     let mut stage = crowded();
     stage.prelocks = false;
     stage.until("08:58");
-    assert_eq!(stage.decide().expects_lock, Some((lock("ann", "10:00"), at("09:00"))));
+    assert_eq!(stage.decide().hints.locks_soon, Some((lock("ann", "10:00"), at("09:00"))));
     assert_eq!(stage.decide().next(), Some(at("08:58:15")), "once others have told");
 }
 

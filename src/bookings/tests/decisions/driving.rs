@@ -41,7 +41,7 @@ fn a_call_is_due_since_its_window_began_but_not_before_somebody_asked_for_it() {
         stage.until("10:00");
         stage.book(booking("a", "ann", "09:00", "12:00"));
         stage.bookings[0].metadata.creation_timestamp = Some(Time(at(made)));
-        stage.decide().turn.due
+        stage.decide().hints.priority.due
     };
     // then the one is due since it began, the other since it was made
     assert_eq!((due("08:00"), due("09:59:50")), (at("09:00"), at("09:59:50")));

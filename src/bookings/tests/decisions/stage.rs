@@ -284,8 +284,10 @@ impl Stage {
                 stage.resource.as_mut().unwrap().metadata.finalizers = Some(vec![FINALIZER.into()]);
             })?;
         }
-        let (first, rest): (Vec<&Call>, Vec<&Call>) =
-            decision.calls.iter().partition(|call| decision.starts_first && matches!(call, Call::Start(_)));
+        let (first, rest): (Vec<&Call>, Vec<&Call>) = decision
+            .calls
+            .iter()
+            .partition(|call| decision.hints.starts_first && matches!(call, Call::Start(_)));
         for call in first {
             self.send(call)?;
         }

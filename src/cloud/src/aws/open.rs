@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use booking_decision::impossible;
 
 use super::{Aws, Cloud, Clouds};
 use crate::{ec2::Ec2, provider::Provider, rds::Rds};
@@ -15,10 +16,13 @@ impl Clouds for Aws {
 
     async fn open(&self, Cloud { key, external_id }: &Cloud) -> Arc<dyn Provider> {
         let config = self.config(&key.account, &key.region, external_id.as_deref()).await;
-        if key.service == "rds" {
-            Arc::new(Rds::new(&config, &key.account, &self.group_tag))
-        } else {
-            Arc::new(Ec2::new(&config, &key.account, &self.group_tag))
+        match key.service.as_str() {
+            "rds" => Arc::new(Rds::new(&config, &key.account, &self.group_tag)),
+            "ec2" => Arc::new(Ec2::new(&config, &key.account, &self.group_tag)),
+            _ => {
+                impossible("aws.service");
+                Arc::new(Ec2::new(&config, &key.account, &self.group_tag))
+            }
         }
     }
 }

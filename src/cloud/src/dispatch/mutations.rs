@@ -29,7 +29,7 @@ use crate::{
     error::{CloudError, ErrorClass},
     provider::{Mutation, Provider, Results},
 };
-use booking_decision::permit::PermitLapsed;
+use booking_decision::{impossible, permit::PermitLapsed};
 
 /// Requests that come no further apart than this go out together.
 const IDLE: Duration = Duration::from_millis(20);
@@ -144,9 +144,11 @@ impl Mutations {
                 tokio::spawn(self.clone().send_pending());
             }
         }
-        // Only a task that panicked gives no answer. Then nobody knows what became of the call.
-        let unknown = |id: String| (id, Err(CloudError::timeout()));
-        answer.await.unwrap_or_else(|_| ids.into_iter().map(unknown).collect())
+        answer.await.unwrap_or_else(|_| {
+            // Only a task that panicked gives no answer. Then nobody knows what became of the call.
+            impossible("mutations.no_answer");
+            ids.into_iter().map(|id| (id, Err(CloudError::timeout()))).collect()
+        })
     }
 
     async fn send_pending(self: Arc<Self>) {
@@ -233,7 +235,10 @@ impl Mutations {
             }
         }
         for Going { pending, ids, later } in going {
-            let unknown = || Err(CloudError::timeout());
+            let unknown = || {
+                impossible("mutations.no_result");
+                Err(CloudError::timeout())
+            };
             let of_id = |id: String| (id.clone(), results.get(&id).cloned().unwrap_or_else(unknown));
             let all: Results = ids.into_iter().map(of_id).chain(later).collect();
             let _ = pending.reply.send(all);
@@ -242,7 +247,10 @@ impl Mutations {
 
     async fn call(&self, going: &[&Going]) -> Results {
         let ids: Vec<String> = going.iter().flat_map(|going| going.ids.iter().cloned()).collect();
-        let Some(first) = going.first() else { return Results::new() };
+        let Some(first) = going.first() else {
+            impossible("mutations.empty_call");
+            return Results::new();
+        };
         if let Err(error) = self.lock_circuit().enter(Instant::now()) {
             return ids.into_iter().map(|id| (id, Err(error.clone()))).collect();
         }

@@ -3,7 +3,7 @@
 use booking_calendar::zone::time_zone;
 use booking_decision::{
     InvalidSpec,
-    meta::created,
+    meta::{self, created},
     text::{cut, plain_text, user_name},
 };
 use std::{borrow::Cow, time::Duration};
@@ -69,7 +69,7 @@ pub fn validate(booking: &Booking) -> Result<ValidBooking, InvalidSpec> {
     check_notifications(spec.notifications.as_deref())?;
     check_zone(spec.time_zone.as_deref())?;
     Ok(ValidBooking {
-        uid: booking.metadata.uid.clone().unwrap_or_default(),
+        uid: meta::uid(&booking.metadata).to_owned(),
         name: booking.metadata.name.clone().unwrap_or_default(),
         user: user.to_owned(),
         window,

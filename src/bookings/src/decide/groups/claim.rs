@@ -8,7 +8,7 @@ use crate::api::{FINALIZER, Resource, ResourceStatus};
 use jiff::Timestamp;
 
 use crate::decide::groups::hold::is_unexpired;
-use booking_decision::meta::created;
+use booking_decision::meta::{self, created};
 
 /// Whether a Resource may act on its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ fn rank(resource: &Resource, now: Timestamp) -> (bool, bool, Timestamp, &str) {
         !(acts || (deleting && has_finalizer(resource))),
         deleting,
         created(meta.creation_timestamp.as_ref()),
-        meta.uid.as_deref().unwrap_or_default(),
+        meta::uid(meta),
     )
 }
 

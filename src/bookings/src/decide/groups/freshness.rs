@@ -46,7 +46,7 @@ pub fn must_observe(
         || on_its_way
         || restarted
         || outdated
-        || decision.forgets_locks
+        || decision.hints.forgets_locks
         || !decision.calls.iter().all(harmless)
         || decision.finalizer == Finalizer::Remove
         || (begins_soon && age > OBSERVE_AHEAD)
@@ -55,7 +55,7 @@ pub fn must_observe(
 /// Whether the starts of a decision that was made from what was seen at `seen` may go out before the group is looked
 /// at: they rest on what is stored, and it was looked at a moment ago.
 pub fn may_start_first(decision: &Decision, seen: Timestamp, attempts: &Attempts, now: Timestamp) -> bool {
-    decision.starts_first
+    decision.hints.starts_first
         && decision.finalizer == Finalizer::Keep
         && seen <= now
         && elapsed(seen, now) <= YOUNG
@@ -72,7 +72,10 @@ mod tests {
 
     use super::*;
     use crate::decide::{
-        groups::machine::{LockTag, MachineState},
+        groups::{
+            machine::{LockTag, MachineState},
+            output::Hints,
+        },
         settings::tests::settings,
     };
 
@@ -155,13 +158,17 @@ mod tests {
         attempts.failed("i-1", Action::Start, at(0), "no answer".into(), backoff);
         assert!(look(&attempts));
         // and so is what is about to be forgotten
-        let forgets = Decision { forgets_locks: true, ..Decision::default() };
+        let forgets =
+            Decision { hints: Hints { forgets_locks: true, ..Hints::default() }, ..Decision::default() };
         assert!(looks(&forgets, MachineState::Stopped, 0));
     }
 
     #[test]
     fn starts_go_first_if_they_rest_on_what_is_stored_and_was_seen_a_moment_ago() {
-        let start = |starts_first| Decision { starts_first, ..calls(Call::Start(vec!["i-1".into()])) };
+        let start = |starts_first| Decision {
+            hints: Hints { starts_first, ..Hints::default() },
+            ..calls(Call::Start(vec!["i-1".into()]))
+        };
         let may = |decision: &Decision, age: i64, attempts: &Attempts| {
             may_start_first(decision, at(-age), attempts, at(0))
         };

@@ -17,7 +17,10 @@ use crate::decide::groups::{
     machine::{LockTag, same_lock},
 };
 use booking_calendar::instant::{self, after};
-use booking_decision::text::{cut, user_name};
+use booking_decision::{
+    meta,
+    text::{cut, user_name},
+};
 
 /// Most earlier locks kept in a status; of more, those that expire first are dropped.
 const RELEASED_LOCKS_MAX: usize = 16;
@@ -87,7 +90,7 @@ pub fn manual_hold(resource: &Resource, bookings: &[ReadBooking<'_>], now: Times
     if let Some(booking) =
         bookings.iter().map(|it| it.booking).find(|booking| is_trace_of(&lock, booking, now))
     {
-        let booking_uid = booking.metadata.uid.clone().unwrap_or_default();
+        let booking_uid = meta::uid(&booking.metadata).to_owned();
         return ManualHold::Trace(Trace { lock, booking_uid });
     }
     match instant::parse(&lock.until) {

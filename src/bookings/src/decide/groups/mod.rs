@@ -14,18 +14,24 @@
 //! | [`attempts`] | What did this process send to each machine, and when may it send again? |
 //! | [`freshness`] | Is the last observation young enough? |
 //! | [`progress`] | How far is the group, in words for its conditions? |
+//! | [`priority`] | Where do its calls stand among those of others? |
+//! | `conditions` | Which conditions has the Resource beside Ready? |
 //! | `status` | Which statuses are written? |
 //! | `events` | Which Events are published? |
 //! | [`notices`] | Who is told what, once? |
-//! | `release` | May the Resource go? |
-//! | `builder` | How do the answers to these questions become one decision? |
-//! | `publish` | How do statuses, Events and calls become the answer? |
+//! | `publish` | How do statuses, Events and calls become part of the decision? |
+//! | `serve` | What is done for a Resource that acts on its group? |
+//! | `blocked` | What is told if no Resource acts? |
+//! | `release` | What is done for a Resource that is being deleted, and may it go? |
+//! | `builder` | What do all these answers add up to? |
 //! | [`output`] | What is the answer? |
 
 pub mod attempts;
+mod blocked;
 pub mod booking;
 mod builder;
 pub mod claim;
+mod conditions;
 pub(crate) mod events;
 pub mod freshness;
 pub mod grant;
@@ -37,17 +43,14 @@ pub mod machines;
 pub mod notices;
 pub mod output;
 pub mod prelock;
+pub mod priority;
 pub mod progress;
 mod publish;
 mod release;
+mod serve;
 mod status;
 
-use self::{
-    builder::DecisionBuilder,
-    input::GroupInput,
-    output::Decision,
-    progress::{Progress, reason},
-};
+use self::{builder::DecisionBuilder, input::GroupInput, output::Decision};
 use super::settings::Settings;
 
 /// Decides what to do. Total: any input has an answer.
@@ -59,10 +62,7 @@ pub fn decide(input: &GroupInput<'_>, settings: &Settings) -> Decision {
         }
         (Some(resource), Some(Ok(group))) => decision.serve(resource, group),
         (Some(resource), Some(Err(blocked))) => decision.block(resource, blocked),
-        _ => {
-            let why = builder::no_resource(input);
-            decision.block_bookings(&Progress::new(false, reason::RESOURCE_NOT_FOUND, why));
-        }
+        _ => decision.block_without_resource(),
     }
     decision.finish()
 }

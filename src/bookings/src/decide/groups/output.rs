@@ -1,10 +1,12 @@
-//! The vocabulary of a decision: what it depends on, and what it comes to. It is made in `pass`, and told
-//! in `publish`.
+//! What a decision about a group comes to: effects, hints, and when to decide again.
 
 use crate::api::{BookingStatus, Lock, ResourceStatus};
 use jiff::Timestamp;
 
-use crate::decide::{groups::notices::Notice, subject::Note};
+use crate::decide::{
+    groups::{notices::Notice, priority::CallPriority},
+    subject::Note,
+};
 
 /// A call to the cloud for some machines of the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,51 +55,35 @@ pub struct Decision {
     pub clear_trace: Option<Lock>,
     /// Calls to the cloud.
     pub calls: Vec<Call>,
-    /// The starts among them rest on what is stored already: they need not wait for any write.
-    pub starts_first: bool,
-    /// Where the calls stand among others'.
-    pub turn: Turn,
-    /// Machines that will be started in a moment, for a window is about to begin.
-    pub expects: usize,
-    /// A lock that will be wanted soon, and from when on: somebody's window is about to begin.
-    pub expects_lock: Option<(Lock, Timestamp)>,
-    /// Machines wait for their turn in the cloud's budget.
-    pub waits_for_budget: bool,
-    /// Earlier locks, which might be in force, need not be remembered: no machine shows them.
-    pub forgets_locks: bool,
     /// Bookings to be deleted, by uid: finished, and their time to stay is over.
     pub expired: Vec<String>,
     /// To be told to people who asked to be; some may have been handed out before.
     pub notices: Vec<Notice>,
     /// Events, once the statuses stand.
     pub events: Vec<Note>,
+    /// What helps to carry it out well. If it is lost, only time or calls are.
+    pub hints: Hints,
     /// When to decide again, whatever happens.
     pub wake_at: Option<Timestamp>,
-    /// When to look at the group again, if nothing calls for it before.
+    /// When to observe the group again, if nothing calls for it before.
     pub observe_by: Option<Timestamp>,
 }
 
-/// Where the calls of a decision stand among those of others.
+/// What helps the dispatcher and the observer, but is no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Turn {
-    /// Since when they are due.
-    pub due: Timestamp,
-    /// For whom; empty for nobody.
-    pub user: String,
-    /// What they are about.
-    pub occasion: Occasion,
-}
-
-/// What calls are about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Occasion {
-    /// Something has fallen due.
-    #[default]
-    Due,
-    /// What was as it should be has got out of order.
-    Repair,
-    /// Something will fall due.
-    Upcoming,
+pub struct Hints {
+    /// Where the calls stand among those of others.
+    pub priority: CallPriority,
+    /// The starts among the calls rest on what is stored already: they need not wait for any write.
+    pub starts_first: bool,
+    /// So many machines will be started in a moment, because a window is about to begin.
+    pub starts_soon: usize,
+    /// A lock that will be wanted soon, and from when on, because somebody's window is about to begin.
+    pub locks_soon: Option<(Lock, Timestamp)>,
+    /// Machines wait for their turn in the cloud's budget.
+    pub waits_for_budget: bool,
+    /// Earlier locks, which might be in force, need not be remembered: no machine shows them.
+    pub forgets_locks: bool,
 }
 
 impl Decision {
@@ -107,16 +93,13 @@ impl Decision {
             wake_at: None,
             observe_by: None,
             notices: Vec::new(),
-            expects: 0,
-            expects_lock: None,
-            waits_for_budget: false,
-            forgets_locks: false,
+            hints: Hints::default(),
             ..self.clone()
         };
         quiet == Self::default()
     }
 
-    /// When to decide or to look again.
+    /// When to decide or to observe again.
     pub fn next(&self) -> Option<Timestamp> {
         self.wake_at.into_iter().chain(self.observe_by).min()
     }

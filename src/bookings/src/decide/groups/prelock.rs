@@ -21,7 +21,7 @@ use crate::decide::groups::{
     input::Observation,
     machine::{Machine, MachineState},
     machines::Goal,
-    output::{Occasion, Turn},
+    priority::{CallPriority, Occasion},
 };
 use booking_calendar::{instant::after, window::Window};
 
@@ -53,8 +53,8 @@ impl Next {
     }
 
     /// Where its lock stands among other calls.
-    pub(crate) fn turn(&self) -> Turn {
-        Turn { due: self.from, user: self.hold.user.clone(), occasion: Occasion::Upcoming }
+    pub(crate) fn priority(&self) -> CallPriority {
+        CallPriority { due: self.from, user: self.hold.user.clone(), occasion: Occasion::Upcoming }
     }
 }
 
@@ -76,7 +76,7 @@ impl DecisionBuilder<'_> {
         if hold.is_some() || *manual != ManualHold::None {
             return None;
         }
-        let (now, soon) = (self.world.now, after(self.world.now, EARLIEST));
+        let (now, soon) = (self.input.now, after(self.input.now, EARLIEST));
         let granted =
             self.live.iter().zip(grants).filter_map(|(booking, grant)| Some((booking, grant.window?)));
         let ahead = granted.filter(|(_, window)| now < window.from && window.from <= soon);
@@ -98,7 +98,7 @@ impl DecisionBuilder<'_> {
 
     /// Whether some machine that is ours to lock does not show the lock yet.
     pub(crate) fn is_unlocked(&self, next: &Next) -> bool {
-        let Observation::Seen(instances) = self.world.observation else { return false };
+        let Observation::Seen(instances) = self.input.observation else { return false };
         let lock = [next.hold.lock()];
         let ours = |it: &&Machine| it.state != MachineState::Terminated && it.owner.is_none();
         instances.iter().filter(ours).any(|instance| !instance.lock.is_one_of(&lock))
@@ -108,9 +108,9 @@ impl DecisionBuilder<'_> {
     pub(crate) fn is_locked_ahead(&self, next: &Next, old: &ResourceStatus) -> bool {
         let is_recorded = old.holder.as_ref() == Some(&next.hold.record());
         // Not seen for a moment, it stands.
-        let Observation::Seen(instances) = self.world.observation else { return is_recorded };
-        let is_time = next.told <= self.world.now && after(self.world.now, LATEST) <= next.from;
-        let is_called_for = self.world.prelocks && is_time && self.is_unlocked(next);
+        let Observation::Seen(instances) = self.input.observation else { return is_recorded };
+        let is_time = next.told <= self.input.now && after(self.input.now, LATEST) <= next.from;
+        let is_called_for = self.input.prelocks && is_time && self.is_unlocked(next);
         let rests = |state| matches!(state, MachineState::Stopped | MachineState::Terminated);
         (is_called_for || is_recorded) && instances.iter().all(|instance| rests(instance.state))
     }

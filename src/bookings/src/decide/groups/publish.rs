@@ -5,7 +5,7 @@ use crate::api::{Booking, BookingStatus, Resource};
 use crate::decide::{
     groups::{
         booking,
-        builder::{DecisionBuilder, Known},
+        builder::{DecisionBuilder, KnownBooking},
         claim::has_finalizer,
         events,
         grant::Grant,
@@ -19,7 +19,7 @@ use crate::decide::{
     },
     subject::{Note, Subject},
 };
-use booking_decision::{EventType, condition::Draft};
+use booking_decision::{EventType, condition::Draft, meta};
 
 impl DecisionBuilder<'_> {
     /// The trace of the original operator is cleared once status holds what it said.
@@ -42,7 +42,7 @@ impl DecisionBuilder<'_> {
             let grant = known.live.and_then(|index| grants.get(index));
             let standing = match (grant, known.read) {
                 (Some(grant), Ok(valid)) => {
-                    let due = grant.window.is_some_and(|window| window.contains(self.world.now));
+                    let due = grant.window.is_some_and(|window| window.contains(self.input.now));
                     if due && hold.is_some_and(|hold| hold.user == valid.user) {
                         Standing::Holding(progress)
                     } else {
@@ -53,7 +53,7 @@ impl DecisionBuilder<'_> {
                     Standing::Blocked(Progress::new(false, reason::SCHEDULED, "the Booking is being deleted"))
                 }
             };
-            let status = status_of(known, grant, &standing, self.world, &mut tellings);
+            let status = status_of(known, grant, &standing, self.input, &mut tellings);
             let first = gives_up(known.booking.status.as_ref(), &status);
             let index = if first { front } else { self.decision.booking_statuses.len() };
             let changed = push_booking(&mut self.decision, known.booking, status, index);
@@ -67,7 +67,7 @@ impl DecisionBuilder<'_> {
         let mut tellings = Vec::new();
         for known in &self.known {
             let standing = Standing::Blocked(why.clone());
-            let status = status_of(known, None, &standing, self.world, &mut tellings);
+            let status = status_of(known, None, &standing, self.input, &mut tellings);
             let index = self.decision.booking_statuses.len();
             push_booking(&mut self.decision, known.booking, status, index);
         }
@@ -92,12 +92,12 @@ impl DecisionBuilder<'_> {
         more: Vec<Draft>,
     ) {
         let facts = ResourceFacts { progress, summary, lock_history, more };
-        let status = resource_status(resource, facts, self.world.now);
+        let status = resource_status(resource, facts, self.input.now);
         if resource.status.as_ref() != Some(&status) {
             self.decision.events.extend(events::resource_events(
                 resource.status.as_ref(),
                 &status,
-                self.world.now,
+                self.input.now,
             ));
             self.decision.resource_status = Some(status);
         }
@@ -129,19 +129,19 @@ impl DecisionBuilder<'_> {
 }
 
 fn status_of(
-    known: &Known<'_>,
+    known: &KnownBooking<'_>,
     grant: Option<&Grant>,
     standing: &Standing<'_>,
-    world: GroupInput<'_>,
+    input: GroupInput<'_>,
     tellings: &mut Vec<Telling>,
 ) -> BookingStatus {
     match known.read {
         Ok(valid) => {
-            let mut status = booking_status(known.booking, Some(valid), grant, standing, world.now);
-            tellings.push(notices::tell(known.booking, valid, &mut status, world.deliveries, world.now));
+            let mut status = booking_status(known.booking, Some(valid), grant, standing, input.now);
+            tellings.push(notices::tell(known.booking, valid, &mut status, input.deliveries, input.now));
             status
         }
-        Err(error) => booking_status(known.booking, None, None, &Standing::Invalid(error), world.now),
+        Err(error) => booking_status(known.booking, None, None, &Standing::Invalid(error), input.now),
     }
 }
 
@@ -150,7 +150,7 @@ fn push_booking(decision: &mut Decision, booking: &Booking, status: BookingStatu
     if booking.status.as_ref() == Some(&status) {
         return false;
     }
-    let uid = booking.metadata.uid.clone().unwrap_or_default();
+    let uid = meta::uid(&booking.metadata).to_owned();
     decision.events.extend(events::booking_events(&uid, booking.status.as_ref(), &status));
     decision.booking_statuses.insert(index, (uid, status));
     true

@@ -6,17 +6,65 @@ use jiff::Timestamp;
 
 use crate::decide::{
     groups::{
-        hold::{LockHistory, LockStanding, lock_standing},
+        builder::DecisionBuilder,
+        claim::has_finalizer,
+        group::Group,
+        hold::{LockHistory, LockStanding, lock_standing, manual_hold},
         input::Observation,
         machine::{Machine, MachineState},
+        machines::Goal,
+        priority::CallPriority,
+        progress::{Progress, reason},
     },
     settings::Settings,
 };
 use booking_calendar::instant::after;
+use booking_decision::EventType;
+
+impl DecisionBuilder<'_> {
+    /// A Resource that is being deleted.
+    pub(crate) fn release(&mut self, resource: &Resource, group: &Group) {
+        let now = self.input.now;
+        let old = resource.status.clone().unwrap_or_default();
+        let manual = manual_hold(resource, self.input.bookings, now);
+        let lock_history = LockHistory::next(&old, None, &manual, now);
+        let goal = Goal::Idle { stop: group.on_delete == OnDelete::Stop };
+        let (actions, _) = self.actions(group, &goal, &lock_history);
+        let gone = Progress::new(false, reason::RESOURCE_NOT_FOUND, "the Resource is being deleted");
+        self.block_bookings(&gone);
+        let progress = Progress::new(false, reason::DELETING, "lock tags are being removed");
+        self.publish_resource(
+            resource,
+            &progress,
+            actions.as_ref().map(|actions| &actions.summary),
+            &lock_history,
+            vec![],
+        );
+        if let Some(actions) = actions {
+            self.send(resource, actions, &goal);
+            self.decision.hints.priority = CallPriority { due: now, ..CallPriority::default() };
+        }
+        if !has_finalizer(resource) {
+            return;
+        }
+        match may_go(resource, group.on_delete, self.input.observation, &lock_history, self.settings, now) {
+            Release::NotYet(deadline) => self.wake.at(deadline),
+            Release::Done { running } => {
+                let text = format!("locks are removed; {running} machines run on");
+                self.remove_finalizer(EventType::Normal, text);
+            }
+            Release::GivenUp => {
+                let text = "the cloud did not answer in time: lock tags may be left on the machines, which may run on";
+                self.remove_finalizer(EventType::Warning, text.to_owned());
+            }
+        }
+        self.observe_later();
+    }
+}
 
 /// Whether the finalizer may go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Release {
+enum Release {
     /// Something is left to do; try until this time.
     NotYet(Timestamp),
     /// All done; that many machines run on.
@@ -26,7 +74,7 @@ pub(crate) enum Release {
 }
 
 /// Decides on the finalizer of a Resource that acts on its group and is being deleted.
-pub(crate) fn release(
+fn may_go(
     resource: &Resource,
     on_delete: OnDelete,
     observation: &Observation,

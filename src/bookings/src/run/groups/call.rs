@@ -14,7 +14,8 @@ use crate::{
     decide::groups::{
         attempts::{Action, Attempts},
         machine::{TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
-        output::{Call, Occasion, Turn},
+        output::Call,
+        priority::{CallPriority, Occasion},
     },
     run::{lateness, observe::backoff},
 };
@@ -33,7 +34,7 @@ pub async fn send(
     cloud: &Dispatcher,
     key: &Key,
     permit: &Arc<dyn Permit>,
-    (call, turn): (&Call, &Turn),
+    (call, priority): (&Call, &CallPriority),
 ) -> CallReport {
     let (action, mutation) = match call {
         Call::Start(_) => (Action::Start, Mutation::Start),
@@ -42,13 +43,13 @@ pub async fn send(
         Call::Unlock(lock, _) => (Action::Unlock(lock.clone()), Mutation::Untag(tags(lock).into())),
     };
     let priority = Priority {
-        rank: match turn.occasion {
+        rank: match priority.occasion {
             Occasion::Due => Rank::Due,
             Occasion::Repair => Rank::Repair,
             Occasion::Upcoming => Rank::Upcoming,
         },
-        due: turn.due.into(),
-        user: turn.user.as_str().into(),
+        due: priority.due.into(),
+        user: priority.user.as_str().into(),
     };
     // A group may have locks of several kinds to remove.
     let asker = match call {
@@ -73,11 +74,11 @@ impl CallReport {
     }
 
     /// Remembers what was sent, and logs it: one line per call, one per machine that failed.
-    pub fn record(self, key: &Key, attempts: &mut Attempts, turn: &Turn, now: Timestamp) {
+    pub fn record(self, key: &Key, attempts: &mut Attempts, priority: &CallPriority, now: Timestamp) {
         let verb = verb(&self.action);
         let done = self.results.values().filter(|result| result.is_ok()).count();
-        if self.is_first(attempts) && turn.occasion == Occasion::Due {
-            lateness::sent(&self.action, elapsed(turn.due, now));
+        if self.is_first(attempts) && priority.occasion == Occasion::Due {
+            lateness::sent(&self.action, elapsed(priority.due, now));
         }
         if done > 0 {
             tracing::info!(%key, verb, machines = done, "sent");

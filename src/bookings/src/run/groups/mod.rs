@@ -262,7 +262,7 @@ impl GroupController {
             resource = Some(resources.add_finalizer(known, FINALIZER).await?);
         }
         let (starts, calls): (Vec<&Call>, Vec<&Call>) =
-            decision.calls.iter().partition(|call| decision.starts_first && is_start(call));
+            decision.calls.iter().partition(|call| decision.hints.starts_first && is_start(call));
         self.send(work, &starts, (decision, observation), attempts).await?;
         let (first, later) = write::by_weight(snapshot, decision);
         let mut refused = Refused::default();
@@ -298,8 +298,8 @@ impl GroupController {
             if is_power && !self.still_decided(work, call, observation, attempts) {
                 return Err(WriteError::Conflict);
             }
-            let sent = call::send(cloud, work.key, work.cx.permit(), (call, &decision.turn)).await;
-            sent.record(work.key, attempts, &decision.turn, work.cx.now());
+            let sent = call::send(cloud, work.key, work.cx.permit(), (call, &decision.hints.priority)).await;
+            sent.record(work.key, attempts, &decision.hints.priority, work.cx.now());
         }
         Ok(())
     }
@@ -326,14 +326,14 @@ fn is_start(call: &Call) -> bool {
 fn tell_dispatcher(work: Work<'_>, decision: &Decision) {
     let Some(cloud) = work.cloud else { return };
     let asker: Arc<str> = work.key.to_string().into();
-    if decision.expects > 0 {
-        cloud.expect(&asker, decision.expects, FORESEEN);
+    if decision.hints.starts_soon > 0 {
+        cloud.expect(&asker, decision.hints.starts_soon, FORESEEN);
     } else if !decision.calls.iter().any(|call| matches!(call, Call::Start(_) | Call::Stop(_)))
-        && !decision.waits_for_budget
+        && !decision.hints.waits_for_budget
     {
         cloud.withdraw(&asker);
     }
-    if let Some((lock, at)) = &decision.expects_lock {
+    if let Some((lock, at)) = &decision.hints.locks_soon {
         cloud.expect_lock(&asker, &call::tags(lock), elapsed(work.cx.now(), *at));
     } else {
         cloud.unexpect_lock(&asker);

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use booking_decision::meta;
 use booking_runtime::{
     store::Opened,
     write::{WriteError, Writer},
@@ -23,11 +24,8 @@ pub(super) fn by_weight<'a>(
     snapshot: &'a Snapshot,
     decision: &'a Decision,
 ) -> (Vec<Write<'a>>, Vec<Write<'a>>) {
-    let known: HashMap<&str, &Booking> = snapshot
-        .bookings
-        .iter()
-        .map(|booking| (booking.metadata.uid.as_deref().unwrap_or_default(), &***booking))
-        .collect();
+    let known: HashMap<&str, &Booking> =
+        snapshot.bookings.iter().map(|booking| (meta::uid(&booking.metadata), &***booking)).collect();
     let writes = decision.booking_statuses.iter();
     writes.filter_map(|(uid, status)| Some((*known.get(uid.as_str())?, status))).partition(
         |(booking, new)| {

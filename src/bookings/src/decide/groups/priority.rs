@@ -1,0 +1,66 @@
+//! Where the calls of a decision stand among those of others.
+
+use crate::api::ResourceStatus;
+use jiff::Timestamp;
+
+use crate::decide::groups::{
+    booking::ValidBooking,
+    grant::Grant,
+    hold::{Hold, LockHistory},
+    progress::reason,
+};
+use booking_calendar::instant;
+use booking_decision::condition::reason_of;
+
+/// Where the calls of a decision stand among those of others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallPriority {
+    /// Since when they are due.
+    pub due: Timestamp,
+    /// The user whom they serve; empty if they serve none.
+    pub user: String,
+    /// What they are about.
+    pub occasion: Occasion,
+}
+
+/// What calls are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Occasion {
+    /// Something has fallen due.
+    #[default]
+    Due,
+    /// What was as it should be has got out of order.
+    Repair,
+    /// Something will fall due.
+    Upcoming,
+}
+
+/// The priority of calls for the holder, or for nobody. What was ready before is being repaired.
+pub(crate) fn priority(
+    old: &ResourceStatus,
+    hold: Option<&Hold>,
+    (bookings, grants): (&[ValidBooking], &[Grant]),
+    lock_history: &LockHistory,
+    now: Timestamp,
+) -> CallPriority {
+    let before = reason_of(&old.conditions, "Ready").unwrap_or_default();
+    let (is_repair, since, user) = match hold {
+        None => {
+            let idle_since = lock_history.idle_since.as_deref().and_then(|text| instant::parse(text).ok());
+            (before == reason::STOPPED, idle_since, String::new())
+        }
+        Some(hold) => {
+            let windows =
+                grants.iter().zip(bookings).filter_map(|(grant, booking)| Some((grant.window?, booking)));
+            let begun = windows.filter(|(window, _)| window.contains(now));
+            let held_before = old.holder.as_ref().is_some_and(|holder| holder.user == hold.user);
+            // Nothing was due before somebody asked for it.
+            let since = begun.map(|(window, booking)| window.from.max(booking.created)).min();
+            (before == reason::HELD && held_before, since, hold.user.clone())
+        }
+    };
+    if is_repair {
+        return CallPriority { due: now, user, occasion: Occasion::Repair };
+    }
+    CallPriority { due: since.unwrap_or(now), user, occasion: Occasion::Due }
+}

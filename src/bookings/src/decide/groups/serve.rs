@@ -1,0 +1,211 @@
+//! A Resource that acts on its group.
+
+use crate::api::{Resource, ResourceStatus, WhenIdle};
+use jiff::Timestamp;
+
+use crate::decide::{
+    groups::{
+        builder::{DecisionBuilder, KnownBooking, OBSERVE_AHEAD},
+        grant::{Grant, grant},
+        group::Group,
+        hold::{Hold, LockHistory, ManualHold, hold_now, is_unexpired, manual_hold},
+        input::Observation,
+        machines::{Goal, MachineActions},
+        prelock::Next,
+        priority::priority,
+        progress::{Progress, reason},
+        status::first_seen,
+    },
+    injected_bugs::{Bug, planted},
+};
+use booking_calendar::{instant::after, window::Window};
+
+/// Who holds the group, and who may when.
+struct Tenure {
+    manual: ManualHold,
+    grants: Vec<Grant>,
+    hold: Option<Hold>,
+}
+
+/// What the group should be.
+struct Plan {
+    goal: Goal,
+    lock_history: LockHistory,
+    /// Whose locks are written before the window.
+    prelock: Option<Next>,
+    /// When the adoption grace ends, if the goal rests on it.
+    grace_end: Option<Timestamp>,
+}
+
+impl DecisionBuilder<'_> {
+    /// A Resource that acts on its group.
+    pub(crate) fn serve(&mut self, resource: &Resource, group: &Group) {
+        let old = resource.status.clone().unwrap_or_default();
+        let tenure = self.tenure(resource, &old);
+        let plan = self.plan(group, &old, &tenure);
+        self.wake_for_windows(&tenure.grants, &tenure.manual);
+        self.wake.at_some(plan.grace_end);
+        let (actions, progress) = self.actions(group, &plan.goal, &plan.lock_history);
+        self.decision.hints.forgets_locks = self.forgets_locks(&tenure, &plan, actions.as_ref());
+        self.publish_bookings(&tenure.grants, tenure.hold.as_ref(), &progress);
+        self.publish_served(resource, &old, (&tenure, &plan), actions.as_ref(), progress);
+        self.take_over(&tenure.manual);
+        if let Some(actions) = actions {
+            self.hint(&old, &tenure, &plan, &actions);
+            self.send(resource, actions, &plan.goal);
+        }
+        self.observe_later();
+    }
+
+    /// Who holds the group now: a person, or whose granted window it is.
+    fn tenure(&self, resource: &Resource, old: &ResourceStatus) -> Tenure {
+        let now = self.input.now;
+        let manual = manual_hold(resource, self.input.bookings, now);
+        let first = match &manual {
+            ManualHold::Trace(trace) => Some(trace.booking_uid.as_str()),
+            _ => None,
+        };
+        let grants = grant(&self.live, first, now);
+        let mut hold = hold_now(&manual, &self.live, &grants, old.holder.as_ref(), now);
+        if planted(Bug::FinishedClearsHold) && self.known.iter().any(KnownBooking::is_finishing) {
+            hold = None;
+        }
+        Tenure { manual, grants, hold }
+    }
+
+    /// What the group should be; in the two minutes before a window perhaps locked already.
+    fn plan(&mut self, group: &Group, old: &ResourceStatus, tenure: &Tenure) -> Plan {
+        let (now, Tenure { manual, grants, hold }) = (self.input.now, tenure);
+        let lock_history = LockHistory::next(old, hold.as_ref(), manual, now);
+        let (goal, grace_end) = self.goal(old, group, hold.as_ref(), manual, &lock_history);
+        let next = self.next_hold(grants, hold.as_ref(), manual);
+        self.decision.hints.locks_soon =
+            next.as_ref().filter(|next| self.is_unlocked(next)).map(Next::expected);
+        let prelock =
+            next.filter(|next| goal == (Goal::Idle { stop: true }) && self.is_locked_ahead(next, old));
+        match &prelock {
+            None => Plan { goal, lock_history, prelock, grace_end },
+            Some(next) => {
+                let lock_history = LockHistory::ahead(old, &next.hold, manual, now);
+                Plan { goal: next.goal(now), lock_history, prelock, grace_end }
+            }
+        }
+    }
+
+    /// The status of a Resource that acts on its group.
+    fn publish_served(
+        &mut self,
+        resource: &Resource,
+        old: &ResourceStatus,
+        (tenure, plan): (&Tenure, &Plan),
+        actions: Option<&MachineActions>,
+        progress: Progress,
+    ) {
+        let more = self.more_conditions(old, actions, &plan.goal, plan.grace_end);
+        let shown = match &tenure.manual {
+            // The Resource's trouble; Bookings see how far the group is.
+            ManualHold::Malformed(problem) => {
+                Progress::new(false, reason::MANUAL_HOLD_MALFORMED, problem.clone())
+            }
+            _ => progress,
+        };
+        let summary = actions.map(|actions| &actions.summary);
+        self.publish_resource(resource, &shown, summary, &plan.lock_history, more);
+        // Earlier locks are dropped if the status is written anyway. Remembered for longer they harm nobody, but a
+        // write of its own for each booking would.
+        let forgets = self.decision.hints.forgets_locks;
+        if let Some(status) = self.decision.resource_status.as_mut().filter(|_| forgets) {
+            status.released_locks.clear();
+        }
+    }
+
+    /// What helps the dispatcher and the observer, but is no effect.
+    fn hint(&mut self, old: &ResourceStatus, tenure: &Tenure, plan: &Plan, actions: &MachineActions) {
+        let (now, Tenure { grants, hold, .. }) = (self.input.now, tenure);
+        let begins_soon = self.begins_soon(grants);
+        let starts_first = self.rests_on_stored(grants, hold.as_ref());
+        let priority = match &plan.prelock {
+            Some(next) => next.priority(),
+            None => priority(old, hold.as_ref(), (&self.live, grants), &plan.lock_history, now),
+        };
+        let hints = &mut self.decision.hints;
+        hints.starts_soon = if begins_soon { actions.summary.stopped } else { 0 };
+        hints.waits_for_budget = actions.summary.queued_until.is_some();
+        (hints.starts_first, hints.priority) = (starts_first, priority);
+    }
+
+    /// Whether earlier locks need not be remembered: nobody holds the group, and no machine shows one.
+    fn forgets_locks(&mut self, tenure: &Tenure, plan: &Plan, actions: Option<&MachineActions>) -> bool {
+        let remembers = plan.lock_history.released.iter().any(|lock| is_unexpired(lock, self.input.now));
+        tenure.hold.is_none()
+            && remembers
+            && actions.is_some_and(|actions| self.shows_no_lock_of(&plan.lock_history, actions))
+    }
+
+    /// Whether somebody's window is about to begin.
+    fn begins_soon(&self, grants: &[Grant]) -> bool {
+        let (now, soon) = (self.input.now, after(self.input.now, OBSERVE_AHEAD));
+        let begins = |window: Window| now < window.from && window.from <= soon;
+        grants.iter().filter_map(|grant| grant.window).any(begins)
+    }
+
+    /// Whether the hold of now rests on what is stored: a manual hold stands in the spec, a granted window in its
+    /// Booking's status. Then a start need not wait for the statuses that tell of it: cut off in between, the next pass
+    /// decides the same.
+    fn rests_on_stored(&self, grants: &[Grant], hold: Option<&Hold>) -> bool {
+        let Some(hold) = hold else { return false };
+        let Some((uid, _)) = &hold.booking else { return true };
+        self.known.iter().any(|known| {
+            let is_it = known.booking.metadata.uid.as_ref() == Some(uid);
+            let granted = known.live.and_then(|index| grants.get(index)).and_then(|grant| grant.window);
+            let stored = known.read.as_ref().ok().and_then(|valid| valid.granted);
+            is_it && granted.is_some() && granted == stored
+        })
+    }
+
+    /// Whether an idle group that has come to rest shows no earlier lock of ours, nor will.
+    fn shows_no_lock_of(&mut self, lock_history: &LockHistory, actions: &MachineActions) -> bool {
+        let Observation::Seen(instances) = self.input.observation else {
+            return false;
+        };
+        let at_rest = actions.is_empty()
+            && actions.summary.moving == 0
+            && self.input.attempts.last_unseen(instances).is_none();
+        if !at_rest || instances.iter().any(|instance| instance.lock.is_one_of(&lock_history.released)) {
+            return false;
+        }
+        // One that shows late is removed then, not at the next routine look.
+        let may_show_until = lock_history.may_show_until(self.input.now);
+        self.wake.at_some(may_show_until);
+        may_show_until.is_none()
+    }
+
+    /// What the group should be, and when that changes because the adoption grace ends.
+    fn goal(
+        &self,
+        old: &ResourceStatus,
+        group: &Group,
+        hold: Option<&Hold>,
+        manual: &ManualHold,
+        lock_history: &LockHistory,
+    ) -> (Goal, Option<Timestamp>) {
+        if let Some(hold) = hold {
+            return (Goal::Held(hold.lock()), None);
+        }
+        let stop = |stop| (Goal::Idle { stop }, None);
+        match (manual, group.when_idle) {
+            (ManualHold::Malformed(_), _) | (_, Some(WhenIdle::Keep)) => stop(false),
+            (_, Some(WhenIdle::Stop)) => stop(true),
+            // The end of a hold never waits for the grace.
+            (_, None) if lock_history.idle_since.is_some() => stop(true),
+            (_, None) => {
+                let grace_end = after(first_seen(old, self.input.now), self.settings.adoption_grace);
+                if self.input.now < grace_end {
+                    (Goal::Idle { stop: false }, Some(grace_end))
+                } else {
+                    stop(true)
+                }
+            }
+        }
+    }
+}
