@@ -3,13 +3,14 @@
 //! Each family starts by itself: it waits for its CRDs, lists its kinds, and opens its gate. A family whose CRDs are
 //! absent holds up no other. The process joins the ring once the first family is ready.
 
+mod family;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use backon::{ExponentialBuilder, Retryable};
 use booking_ring::kubernetes::RingHandle;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -17,113 +18,14 @@ use kube::runtime::events::EventType;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::family::{Families, RunningFamily, Stage, families_that_wait, follow_predecessor};
 use crate::{
-    Key,
-    controller::{Background, Family, FollowedPredecessor, Services},
-    ownership::{
-        Predecessor, RingOwnership,
-        opener::{Kinds, Opener},
-    },
-    probes::{Check, Readiness},
+    controller::{Background, Family, Services},
+    ownership::{RingOwnership, opener::Opener},
+    probes::Readiness,
     run::{AnyController, Controllers, run_passes},
-    watch::{KeyGate, WatchedKind, Watches},
+    watch::{KeyGate, Watches},
 };
-
-/// How a family stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Stage {
-    /// It waits for something, in words.
-    Waits(String),
-    /// Its kinds are being listed.
-    Lists,
-    /// Its keys are worked on.
-    Ready,
-}
-
-/// A family in a process.
-struct Running {
-    name: &'static str,
-    watches: Watches,
-    gate: Arc<KeyGate>,
-    stage: watch::Sender<Stage>,
-    predecessor: Option<FollowedPredecessor>,
-}
-
-impl Running {
-    fn is_listing(&self) -> bool {
-        !matches!(*self.stage.borrow(), Stage::Waits(_))
-    }
-
-    fn stands(&self, stage: Stage) {
-        let waits = if matches!(stage, Stage::Waits(_)) { 1.0 } else { 0.0 };
-        metrics::gauge!("booking_operator_family_waiting", "family" => self.name).set(waits);
-        self.stage.send_replace(stage);
-    }
-
-    /// The keys of everything that is known.
-    fn keys(&self) -> Vec<Key> {
-        self.watches.present().iter().flat_map(|kind| kind.keys()).collect()
-    }
-
-    /// Waits until the API server serves all its kinds. Missing CRDs are told; ending over them would be a crash loop.
-    async fn wait_for_crds(&self, services: &Services) {
-        let waits = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(500))
-            .with_max_delay(Duration::from_secs(10))
-            .without_max_times();
-        let found = (|| self.find_all(services)).retry(waits).notify(|what, _| {
-            tracing::warn!(family = self.name, "waiting for {what}");
-            self.stands(Stage::Waits(what.clone()));
-        });
-        // Without a limit of tries there is no last error.
-        let _ = found.await;
-    }
-
-    async fn find_all(&self, services: &Services) -> Result<(), String> {
-        for kind in self.watches.kinds() {
-            kind.find(&services.client, services.namespace.as_deref()).await?;
-        }
-        Ok(())
-    }
-
-    fn checks(&self) -> Vec<Check> {
-        let mut checks = Vec::new();
-        for kind in self.watches.present().iter().filter(|_| self.is_listing()) {
-            let state = match (kind.health().is_synced(), kind.health().is_failing()) {
-                (false, _) => Err("not synced yet".to_owned()),
-                (true, true) => Err("interrupted".to_owned()),
-                (true, false) => Ok(()),
-            };
-            checks.push((format!("watch-{}", kind.plural()), state));
-        }
-        if let Some(FollowedPredecessor { check, state }) = &self.predecessor {
-            let state = match &*state.borrow() {
-                Predecessor::Absent => Ok(()),
-                Predecessor::Unknown => Err("not looked for yet".to_owned()),
-                Predecessor::AtWork(who) => Err(format!("{who}: nothing is done beside it")),
-            };
-            checks.push(((*check).to_owned(), state));
-        }
-        checks
-    }
-}
-
-/// The families of a process, as the ring's opener sees them.
-struct Families(Vec<Arc<Running>>);
-
-impl Kinds for Families {
-    fn watched(&self) -> Vec<Arc<dyn WatchedKind>> {
-        self.0
-            .iter()
-            .filter(|family| family.is_listing())
-            .flat_map(|family| family.watches.present())
-            .collect()
-    }
-
-    fn keys(&self) -> Vec<Key> {
-        self.0.iter().filter(|family| family.gate.is_open()).flat_map(|family| family.keys()).collect()
-    }
-}
 
 /// A part in the ring that has not begun.
 pub struct RingPart {
@@ -140,7 +42,7 @@ pub struct RingPart {
 }
 
 /// A family, and what runs beside its passes: what is vital, and what may end.
-type Starting = (Arc<Running>, Vec<Background>, Vec<Background>);
+type Starting = (Arc<RunningFamily>, Vec<Background>, Vec<Background>);
 
 /// How a process runs.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +87,7 @@ impl Process {
             let gate = Arc::new(KeyGate::new(services.ownership.clone(), services.queue.clone()));
             let stage = watch::Sender::new(Stage::Waits("start".to_owned()));
             let predecessor = family.predecessor;
-            let one = Arc::new(Running { name: family.name, watches, gate, stage, predecessor });
+            let one = Arc::new(RunningFamily { name: family.name, watches, gate, stage, predecessor });
             one.stands(Stage::Waits("start".to_owned()));
             running.push((one, family.vital, family.background));
         }
@@ -208,10 +110,9 @@ impl Process {
 
     fn add_checks(&self) {
         let known = self.families.lock().unwrap_or_else(PoisonError::into_inner);
-        let families: Vec<Arc<Running>> = known.iter().map(|(family, ..)| family.clone()).collect();
+        let families: Vec<Arc<RunningFamily>> = known.iter().map(|(family, ..)| family.clone()).collect();
         let all = families.clone();
         self.readiness.also(move || families.iter().flat_map(|family| family.checks()).collect());
-        // A family that waits holds up no other: the process is ready as long as one is at work.
         self.readiness.also(move || families_that_wait(&all));
         let part = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ring) = part.as_ref().map(|part| part.handle.clone()) {
@@ -267,7 +168,7 @@ impl Process {
     /// Starts a family: CRDs, lists, gate, what runs beside.
     fn start(
         &self,
-        family: Arc<Running>,
+        family: Arc<RunningFamily>,
         (vital, background): (Vec<Background>, Vec<Background>),
         (stop, halt): (&CancellationToken, &CancellationToken),
     ) {
@@ -394,43 +295,12 @@ impl Spawner {
     }
 }
 
-fn families_that_wait(families: &[Arc<Running>]) -> Vec<Check> {
-    let is_at_work = |family: &Arc<Running>| *family.stage.borrow() == Stage::Ready;
-    let one_is = families.iter().any(is_at_work);
-    let waiting = families.iter().filter(|family| !is_at_work(family) && families.len() > 1);
-    waiting
-        .map(|family| match &*family.stage.borrow() {
-            Stage::Waits(what) if one_is => (format!("family-{} (waits for {what})", family.name), Ok(())),
-            Stage::Waits(what) => (format!("family-{}", family.name), Err(format!("waits for {what}"))),
-            _ => (format!("family-{}", family.name), Err("lists its kinds".to_owned())),
-        })
-        .collect()
-}
-
 fn stands_in_ring(ring: &RingHandle) -> Result<(), String> {
     let why = || {
         let known = ring.conflict().or_else(|| ring.unsupported());
         known.unwrap_or_else(|| "not a member of it".to_owned())
     };
     if ring.is_in_ring() { Ok(()) } else { Err(why()) }
-}
-
-/// Everything of a family is due once its predecessor is away.
-async fn follow_predecessor(family: Arc<Running>) {
-    let Some(mut seen) = family.predecessor.as_ref().map(|followed| followed.state.clone()) else { return };
-    while seen.changed().await.is_ok() {
-        let now = seen.borrow_and_update().clone();
-        match now {
-            Predecessor::Absent => {
-                tracing::info!(family = family.name, "the predecessor is not at work");
-                family.gate.pass(family.keys());
-            }
-            Predecessor::AtWork(who) => {
-                tracing::warn!(family = family.name, "{who}: nothing is done beside it");
-            }
-            Predecessor::Unknown => {}
-        }
-    }
 }
 
 /// Tells people when the local clock turns out to be off, and when it is right again.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`object`] | what a family says of a kind: what is kept, how it is read |
 //! | [`table`] | the objects of one kind, by name and by key |
+//! | `learn` | what a table learns from its watch, and from own writes |
 //! | [`index`] | objects by any other value |
 //! | `packed` | the compressed form in which objects rest |
 //! | `opened` | objects that passes have opened lately |
@@ -16,6 +17,7 @@
 
 mod gone;
 pub mod index;
+mod learn;
 pub mod object;
 mod opened;
 mod packed;

@@ -1,4 +1,4 @@
-//! The objects of one kind.
+//! The objects of one kind: how a family sets a table up, and what passes ask of it.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -8,9 +8,7 @@ use std::{
 
 use kube::api::ObjectMeta;
 
-use super::{
-    Index, Object, Opened, Served, gone::Gone, opened::OpenedLately, packed::Packed, version::version,
-};
+use super::{Index, Object, Opened, Served, gone::Gone, opened::OpenedLately, packed::Packed};
 use crate::{Key, watch::WatchHealth};
 
 /// Namespace (empty for what is cluster-scoped) and name of an object.
@@ -42,7 +40,7 @@ type Follower<K> = Box<dyn Fn(&Name, Option<&K>, Option<&K>, &mut BTreeSet<Key>)
 type KeysOf<K> = Box<dyn Fn(&K) -> Vec<Key> + Send + Sync>;
 
 /// Under which keys an object is worked on.
-enum KeyedBy<K> {
+pub(super) enum KeyedBy<K> {
     /// Under none.
     Nothing,
     /// Under a key of its own name.
@@ -52,7 +50,7 @@ enum KeyedBy<K> {
 }
 
 impl<K> KeyedBy<K> {
-    fn of(&self, name: &Name, object: &K) -> Vec<Key> {
+    pub(super) fn of(&self, name: &Name, object: &K) -> Vec<Key> {
         match self {
             Self::Nothing => Vec::new(),
             Self::OwnName(kind) => vec![Key::new(kind, &*name.namespace, &*name.name)],
@@ -65,32 +63,32 @@ impl<K> KeyedBy<K> {
 pub struct Table<K: Object> {
     served: Served,
     health: Arc<WatchHealth>,
-    keyed_by: KeyedBy<K>,
-    followers: Vec<Follower<K>>,
+    pub(super) keyed_by: KeyedBy<K>,
+    pub(super) followers: Vec<Follower<K>>,
     state: Mutex<State<K>>,
-    opened: Mutex<OpenedLately<K>>,
+    pub(super) opened: Mutex<OpenedLately<K>>,
 }
 
-struct State<K: Object> {
-    objects: HashMap<Name, Packed<K>>,
+pub(super) struct State<K: Object> {
+    pub(super) objects: HashMap<Name, Packed<K>>,
     /// Statuses on their way to the API server, by uid: their echo is no news.
-    expected: HashMap<String, K::Status>,
-    gone: Gone,
+    pub(super) expected: HashMap<String, K::Status>,
+    pub(super) gone: Gone,
     /// The version up to which a watch has told everything; zero if that is not known.
-    watched: u64,
+    pub(super) watched: u64,
     /// How often the store has gone back: versions of different epochs do not compare.
-    epoch: u64,
+    pub(super) epoch: u64,
     /// Each namespace once.
     namespaces: HashSet<Arc<str>>,
 }
 
 impl<K: Object> State<K> {
-    fn newest(&self) -> u64 {
+    pub(super) fn newest(&self) -> u64 {
         self.objects.values().map(Packed::version).max().unwrap_or_default()
     }
 
     /// The name, with a namespace that all its objects share.
-    fn shared(&mut self, name: Name) -> Name {
+    pub(super) fn shared(&mut self, name: Name) -> Name {
         if let Some(known) = self.namespaces.get(&name.namespace) {
             return Name { namespace: known.clone(), ..name };
         }
@@ -179,7 +177,7 @@ impl<K: Object> Table<K> {
 
 /// What passes ask.
 impl<K: Object> Table<K> {
-    fn lock(&self) -> MutexGuard<'_, State<K>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<K>> {
         // Every method leaves the state whole before anything can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -252,191 +250,4 @@ impl<K: Object> Table<K> {
     pub fn count(&self) -> usize {
         self.lock().objects.len()
     }
-}
-
-/// What the watch tells.
-impl<K: Object> Table<K> {
-    /// An object was seen. Gives the keys for which something changed.
-    pub fn saw(&self, object: &K) -> BTreeSet<Key> {
-        let mut state = self.lock();
-        let (uid, seen) = (uid(object), version(object.meta()));
-        if state.gone.has(uid, seen) {
-            return BTreeSet::new();
-        }
-        let name = Name::of(object.meta());
-        let old = state.objects.get(&name);
-        if old.is_some_and(|old| seen <= old.version()) {
-            return BTreeSet::new();
-        }
-        let old = old.and_then(Packed::open);
-        let is_news = old.as_ref().is_none_or(|old| {
-            let expected = state.expected.get(uid);
-            !old.asks_same(object)
-                || is_replaced(old.meta(), object.meta())
-                || (old.status() != object.status() && (expected.is_none() || object.status() != expected))
-        });
-        let mut changed = self.put(&mut state, name.clone(), old.as_ref(), object);
-        if is_news {
-            changed.extend(self.keyed_by.of(&name, object));
-        }
-        changed
-    }
-
-    /// The watch says that an object is gone, or is selected no more, as of its version. Another one of its name may be
-    /// there already.
-    pub fn lost(&self, object: &K) -> BTreeSet<Key> {
-        self.gone_at(object, version(object.meta()))
-    }
-
-    /// An object was looked for and is gone for good.
-    pub fn is_gone(&self, object: &K) -> BTreeSet<Key> {
-        self.gone_at(object, u64::MAX)
-    }
-
-    fn gone_at(&self, object: &K, gone_at: u64) -> BTreeSet<Key> {
-        let mut state = self.lock();
-        let (name, uid) = (Name::of(object.meta()), uid(object));
-        state.gone.add(uid.to_owned(), gone_at);
-        let known = state.objects.get(&name).and_then(Packed::open);
-        if known.is_none_or(|known| known.meta().uid != object.meta().uid) {
-            return BTreeSet::new();
-        }
-        self.remove(&mut state, &name, gone_at)
-    }
-
-    /// A consistent list was complete. It showed the store as of version `read_at` or later: objects that it did not
-    /// show are gone, unless they came later.
-    pub fn keep(&self, listed: &HashSet<Name>, read_at: u64) -> BTreeSet<Key> {
-        let mut state = self.lock();
-        let objects = state.objects.iter();
-        let gone: Vec<Name> = objects
-            .filter(|(name, object)| !listed.contains(*name) && object.version() <= read_at)
-            .map(|(name, _)| name.clone())
-            .collect();
-        gone.iter().flat_map(|name| self.remove(&mut state, name, read_at)).collect()
-    }
-
-    /// The store was restored to an older state: what is known is replaced by what it showed as of `version`. None if
-    /// that was done already since `epoch`.
-    pub fn went_back(&self, objects: &[K], (epoch, version): (u64, u64)) -> Option<BTreeSet<Key>> {
-        let mut state = self.lock();
-        if state.epoch != epoch || state.newest() <= version {
-            return None;
-        }
-        let listed: HashSet<Name> = objects.iter().map(|object| Name::of(object.meta())).collect();
-        let gone: Vec<Name> = state.objects.keys().filter(|name| !listed.contains(*name)).cloned().collect();
-        let mut changed: BTreeSet<Key> =
-            gone.iter().flat_map(|name| self.remove(&mut state, name, 0)).collect();
-        (state.gone, state.watched, state.epoch) = (Gone::default(), 0, epoch + 1);
-        for object in objects {
-            let name = Name::of(object.meta());
-            changed.extend(self.keyed_by.of(&name, object));
-            let old = state.objects.get(&name).and_then(Packed::open);
-            changed.extend(self.put(&mut state, name, old.as_ref(), object));
-        }
-        Some(changed)
-    }
-
-    /// The newest version of any object.
-    pub fn newest(&self) -> u64 {
-        self.lock().newest()
-    }
-
-    /// Up to which version a watch has told everything; zero if that is not known. Own writes do not count: others'
-    /// writes before them may not have come yet.
-    pub fn watched(&self) -> u64 {
-        self.lock().watched
-    }
-
-    /// A watch that began in an epoch has told everything up to a version. Whether it is that epoch still.
-    pub fn has_watched(&self, epoch: u64, version: u64) -> bool {
-        let mut state = self.lock();
-        if state.epoch == epoch {
-            state.watched = version;
-        }
-        state.epoch == epoch
-    }
-
-    /// How often the store has gone back.
-    pub fn epoch(&self) -> u64 {
-        self.lock().epoch
-    }
-
-    fn put(&self, state: &mut State<K>, name: Name, old: Option<&K>, object: &K) -> BTreeSet<Key> {
-        let name = state.shared(name);
-        state.objects.insert(name.clone(), Packed::new(object));
-        self.replaced(&name, old, Some(object))
-    }
-
-    /// `gone_at` is a version at which the object was no more.
-    fn remove(&self, state: &mut State<K>, name: &Name, gone_at: u64) -> BTreeSet<Key> {
-        let Some(packed) = state.objects.remove(name) else { return BTreeSet::new() };
-        let Some(old) = packed.open() else { return BTreeSet::new() };
-        // An older list that is still being read must not bring it back.
-        state.gone.add(uid(&old).to_owned(), gone_at.max(packed.version()));
-        let mut changed = self.replaced(name, Some(&old), None);
-        changed.extend(self.keyed_by.of(name, &old));
-        changed
-    }
-
-    /// An object has taken the place of another, or of none. Gives the keys that this concerns beside the object's own.
-    fn replaced(&self, name: &Name, old: Option<&K>, new: Option<&K>) -> BTreeSet<Key> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).drop_one(name);
-        let mut changed = BTreeSet::new();
-        if let KeyedBy::Keys(of, index) = &self.keyed_by {
-            let (from, to) = (old.map(of), new.map(of));
-            if from != to {
-                changed.extend(from.clone().into_iter().flatten());
-                index.replace(name, from.into_iter().flatten(), to.into_iter().flatten());
-            }
-        }
-        for follow in &self.followers {
-            follow(name, old, new, &mut changed);
-        }
-        changed
-    }
-}
-
-/// What a write of ours tells.
-impl<K: Object> Table<K> {
-    /// A status is about to be written: the watch may show it before the answer comes.
-    pub fn expect(&self, object: &K, status: &K::Status) {
-        self.lock().expected.insert(uid(object).to_owned(), status.clone());
-    }
-
-    /// A write to `object` failed: it changed nothing, or nobody knows.
-    pub fn failed(&self, object: &K) {
-        self.lock().expected.remove(uid(object));
-    }
-
-    /// A write has succeeded; `answer` is the object as it stands now. Gives the keys of others for which something
-    /// changed.
-    pub fn wrote(&self, answer: &K) -> BTreeSet<Key> {
-        let mut state = self.lock();
-        state.expected.remove(uid(answer));
-        // An object that the watch has shown to be gone must not come back.
-        let name = Name::of(answer.meta());
-        let known = state.objects.get(&name).filter(|old| version(answer.meta()) > old.version());
-        match known.and_then(Packed::open).filter(|old| old.meta().uid == answer.meta().uid) {
-            Some(old) => self.put(&mut state, name, Some(&old), answer),
-            None => BTreeSet::new(),
-        }
-    }
-
-    /// Hands all objects to a follower whose rules have changed. No object changes meanwhile.
-    pub fn read_anew(&self, read: impl FnOnce(&[(Name, K)])) {
-        let state = self.lock();
-        let open = |(name, packed): (&Name, &Packed<K>)| Some((name.clone(), packed.open()?));
-        let all: Vec<(Name, K)> = state.objects.iter().filter_map(open).collect();
-        read(&all);
-    }
-}
-
-fn uid<K: Object>(object: &K) -> &str {
-    booking_decision::meta::uid(object.meta())
-}
-
-/// Another object of the same name, or one that has begun to go.
-fn is_replaced(old: &ObjectMeta, new: &ObjectMeta) -> bool {
-    old.uid != new.uid || old.deletion_timestamp != new.deletion_timestamp || old.generation != new.generation
 }

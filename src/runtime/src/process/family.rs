@@ -1,0 +1,142 @@
+//! A family in a process: how it stands, what its probe says, what it waits for.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable};
+use tokio::sync::watch;
+
+use crate::{
+    Key,
+    controller::{FollowedPredecessor, Services},
+    ownership::{Predecessor, opener::Kinds},
+    probes::Check,
+    watch::{KeyGate, WatchedKind, Watches},
+};
+
+/// How a family stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It waits for something, in words.
+    Waits(String),
+    /// Its kinds are being listed.
+    Lists,
+    /// Its keys are worked on.
+    Ready,
+}
+
+/// A family in a process.
+pub(super) struct RunningFamily {
+    pub(super) name: &'static str,
+    pub(super) watches: Watches,
+    pub(super) gate: Arc<KeyGate>,
+    pub(super) stage: watch::Sender<Stage>,
+    pub(super) predecessor: Option<FollowedPredecessor>,
+}
+
+impl RunningFamily {
+    pub(super) fn is_listing(&self) -> bool {
+        !matches!(*self.stage.borrow(), Stage::Waits(_))
+    }
+
+    pub(super) fn stands(&self, stage: Stage) {
+        let waits = if matches!(stage, Stage::Waits(_)) { 1.0 } else { 0.0 };
+        metrics::gauge!("booking_operator_family_waiting", "family" => self.name).set(waits);
+        self.stage.send_replace(stage);
+    }
+
+    /// The keys of everything that is known.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.watches.present().iter().flat_map(|kind| kind.keys()).collect()
+    }
+
+    /// Waits until the API server serves all its kinds. Missing CRDs are told; ending over them would be a crash loop.
+    pub(super) async fn wait_for_crds(&self, services: &Services) {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(500))
+            .with_max_delay(Duration::from_secs(10))
+            .without_max_times();
+        let found = (|| self.find_all(services)).retry(waits).notify(|what, _| {
+            tracing::warn!(family = self.name, "waiting for {what}");
+            self.stands(Stage::Waits(what.clone()));
+        });
+        // Without a limit of tries there is no last error.
+        let _ = found.await;
+    }
+
+    async fn find_all(&self, services: &Services) -> Result<(), String> {
+        for kind in self.watches.kinds() {
+            kind.find(&services.client, services.namespace.as_deref()).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn checks(&self) -> Vec<Check> {
+        let mut checks = Vec::new();
+        for kind in self.watches.present().iter().filter(|_| self.is_listing()) {
+            let state = match (kind.health().is_synced(), kind.health().is_failing()) {
+                (false, _) => Err("not synced yet".to_owned()),
+                (true, true) => Err("interrupted".to_owned()),
+                (true, false) => Ok(()),
+            };
+            checks.push((format!("watch-{}", kind.plural()), state));
+        }
+        if let Some(FollowedPredecessor { check, state }) = &self.predecessor {
+            let state = match &*state.borrow() {
+                Predecessor::Absent => Ok(()),
+                Predecessor::Unknown => Err("not looked for yet".to_owned()),
+                Predecessor::AtWork(who) => Err(format!("{who}: nothing is done beside it")),
+            };
+            checks.push(((*check).to_owned(), state));
+        }
+        checks
+    }
+}
+
+/// The families of a process, as the ring's opener sees them.
+pub(super) struct Families(pub(super) Vec<Arc<RunningFamily>>);
+
+impl Kinds for Families {
+    fn watched(&self) -> Vec<Arc<dyn WatchedKind>> {
+        self.0
+            .iter()
+            .filter(|family| family.is_listing())
+            .flat_map(|family| family.watches.present())
+            .collect()
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.0.iter().filter(|family| family.gate.is_open()).flat_map(|family| family.keys()).collect()
+    }
+}
+
+/// What is told of families that are not at work. They hold up no other: the process is ready if one is at work.
+pub(super) fn families_that_wait(families: &[Arc<RunningFamily>]) -> Vec<Check> {
+    let is_at_work = |family: &Arc<RunningFamily>| *family.stage.borrow() == Stage::Ready;
+    let one_is = families.iter().any(is_at_work);
+    let waiting = families.iter().filter(|family| !is_at_work(family) && families.len() > 1);
+    waiting
+        .map(|family| match &*family.stage.borrow() {
+            Stage::Waits(what) if one_is => (format!("family-{} (waits for {what})", family.name), Ok(())),
+            Stage::Waits(what) => (format!("family-{}", family.name), Err(format!("waits for {what}"))),
+            _ => (format!("family-{}", family.name), Err("lists its kinds".to_owned())),
+        })
+        .collect()
+}
+
+/// Everything of a family is due once its predecessor is away.
+pub(super) async fn follow_predecessor(family: Arc<RunningFamily>) {
+    let Some(mut seen) = family.predecessor.as_ref().map(|followed| followed.state.clone()) else { return };
+    while seen.changed().await.is_ok() {
+        let now = seen.borrow_and_update().clone();
+        match now {
+            Predecessor::Absent => {
+                tracing::info!(family = family.name, "the predecessor is not at work");
+                family.gate.pass(family.keys());
+            }
+            Predecessor::AtWork(who) => {
+                tracing::warn!(family = family.name, "{who}: nothing is done beside it");
+            }
+            Predecessor::Unknown => {}
+        }
+    }
+}
