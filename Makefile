@@ -19,7 +19,7 @@ demo: ## discovery, a booking from applied to finished, a mail: on a real API se
 # With BUSY the tests also have more patience (TEST_PATIENCE): with-control-plane sees to both.
 test: ## all tests, on a real API server, the simulated EC2 and moto (BUSY=4: beside 4 busy threads)
 	@$(CARGO) build --workspace --all-targets --locked
-	@$(BIN)/with-control-plane --busy $(or $(BUSY),0) -- $(CARGO) test --workspace --locked -- --test-threads=8
+	@$(BIN)/with-control-plane --busy $(or $(BUSY),0) -- $(CARGO) test --workspace --locked --no-fail-fast -- --test-threads=8
 
 lint: ## format, clippy
 	$(CARGO) fmt --all --check
@@ -78,10 +78,10 @@ mutants: ## mutate decisions and protocol: which tests assert nothing? (needs ca
 CHAOS_BUILD := $(CARGO) build --profile sim --workspace --bins --locked
 CHAOS_LIVE := $(or $(CARGO_TARGET_DIR),target)/sim/chaos-live
 
-chaos: ## faults on live processes: KILLS=40 of each kind, KIND=sigkill,graceful (all), RINGS=6 side by side, SEED=...
+chaos: ## faults on live processes: KILLS=40 of each kind, KIND=rollout (all), OLD=binary, RINGS=6, SEED=...
 	@$(CHAOS_BUILD)
 	@$(CHAOS_LIVE) --kills=$(or $(KILLS),40) --rings=$(or $(RINGS),6) \
-		$(if $(KIND),--kind=$(KIND)) $(if $(SEED),--seed=$(SEED))
+		$(if $(KIND),--kind=$(KIND)) $(if $(OLD),--old=$(OLD)) $(if $(SEED),--seed=$(SEED))
 
 chaos-rogue: ## chaos with a process that works on what others own: fails unless the checker finds it
 	@$(CHAOS_BUILD)

@@ -165,9 +165,21 @@ impl Replica {
     /// # Errors
     /// See [`ReplicaError`].
     pub fn spawn_with(config: &ReplicaConfig<'_>, env: &[(&str, &str)]) -> Result<Self, ReplicaError> {
+        Self::spawn_binary(&operator_binary()?, config, env)
+    }
+
+    /// Starts a replica of another build of the operator.
+    ///
+    /// # Errors
+    /// See [`ReplicaError`].
+    pub fn spawn_binary(
+        binary: &Path,
+        config: &ReplicaConfig<'_>,
+        env: &[(&str, &str)],
+    ) -> Result<Self, ReplicaError> {
         let address = || free_address().map_err(ReplicaError::Port);
         let (probes, metrics) = (address()?, address()?);
-        let mut command = GuardedCommand::new(operator_binary()?, config.log);
+        let mut command = GuardedCommand::new(binary, config.log);
         command = command
             .arg(format!("--health-probe-bind-address={probes}"))
             .arg(format!("--metrics-bind-address={metrics}"))

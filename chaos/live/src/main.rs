@@ -53,6 +53,10 @@ struct Args {
     /// checker that cannot fail proves nothing. Writes no report.
     #[arg(long)]
     rogue: bool,
+    /// Binary of the release before: all processes begin with it, and each rollout replaces those of one release by
+    /// those of the other.
+    #[arg(long)]
+    old: Option<PathBuf>,
     /// Where report.json, the picture and logs go.
     #[arg(long, default_value = "target/chaos")]
     out: PathBuf,
@@ -106,7 +110,7 @@ async fn chaos(args: &Args) -> Result<Vec<String>, Failure> {
         seed: args.seed.unwrap_or_else(|| fastrand::u64(..)),
     };
     println!("seed {}", order.seed);
-    let site = Arc::new(Site::start(&args.out.join("live")).await?);
+    let site = Arc::new(Site::start(&args.out.join("live"), args.old.clone()).await?);
     let outcome = run::run(site.clone(), &order).await?;
     let tallies = tallies(&outcome.samples, &outcome.findings);
     for finding in &outcome.findings {

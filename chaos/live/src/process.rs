@@ -117,6 +117,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) ec2_url: &'a str,
     /// Its release.
     pub(crate) release: &'a str,
+    /// The operator's binary of that release.
+    pub(crate) binary: &'a Path,
     /// What its wall clock is off, as `faketime` takes it.
     pub(crate) skew: Option<&'a str>,
     /// Its name in the cloud's call log, unlike that of any other.
@@ -168,7 +170,7 @@ impl Process {
             log: &log,
             args: &args,
         };
-        let replica = Replica::spawn_with(&config, &env)?;
+        let replica = Replica::spawn_binary(launch.binary, &config, &env)?;
         Ok(Self { place: place.clone(), name: Arc::from(launch.name), replica })
     }
 

@@ -24,6 +24,7 @@ use crate::{
     kinds::{Kind, RENEW},
     load::{Key, Load},
     process::{Launch, Place, Process, RING, ROGUE},
+    proxy::Mode,
     site::{Failure, Site},
     view::{View, Viewer},
 };
@@ -142,6 +143,7 @@ impl Ring {
     /// It does not start.
     pub(crate) async fn add_rogue(&mut self) -> Result<(), Failure> {
         let place = Place::create(&self.site, &self.namespace, ROGUE).await?;
+        place.proxy.set(Mode::Falsify);
         self.rogue = Some(self.launch(&place, ROGUE, None).await?);
         Ok(())
     }
@@ -152,8 +154,16 @@ impl Ring {
         let name = format!("{}_{}", place.pod, self.launches);
         let release = format!("v{}", self.release);
         let (namespace, ec2_url) = (self.namespace.clone(), self.ec2.url());
-        let launch =
-            Launch { namespace: &namespace, ring, ec2_url: &ec2_url, release: &release, skew, name: &name };
+        let site = self.site.clone();
+        let launch = Launch {
+            namespace: &namespace,
+            ring,
+            ec2_url: &ec2_url,
+            release: &release,
+            binary: site.binary(self.release),
+            skew,
+            name: &name,
+        };
         self.pods.insert(Arc::from(name.as_str()), place.pod.clone());
         Process::start(&self.site, place, &launch).await
     }

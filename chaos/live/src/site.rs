@@ -27,17 +27,31 @@ pub(crate) struct Site {
     pub(crate) looker: Client,
     /// The proxies' way to it.
     pub(crate) upstream: Upstream,
+    /// The operator's binary, and that of the release before if releases alternate.
+    binary: PathBuf,
+    old: Option<PathBuf>,
     /// Where logs and kubeconfigs go.
     pub(crate) directory: PathBuf,
 }
 
 impl Site {
+    /// The binary of a release, by its number. If there is an old one, the odd ones are of it.
+    pub(crate) fn binary(&self, release: usize) -> &Path {
+        match &self.old {
+            Some(old) if release % 2 == 1 => old,
+            _ => &self.binary,
+        }
+    }
+
     /// Starts the API server and installs the CRDs; `directory` is emptied.
     ///
     /// # Errors
     /// There is no operator binary, or one without a ring; the API server does not come up.
-    pub(crate) async fn start(directory: &Path) -> Result<Self, Failure> {
-        has_ring().await?;
+    pub(crate) async fn start(directory: &Path, old: Option<PathBuf>) -> Result<Self, Failure> {
+        let binary = operator_binary()?;
+        for binary in old.iter().chain([&binary]) {
+            has_ring(binary).await?;
+        }
         let _ = std::fs::remove_dir_all(directory);
         std::fs::create_dir_all(directory)?;
         let directory = directory.canonicalize()?;
@@ -48,13 +62,12 @@ impl Site {
         let looker = Client::try_from(config)?;
         let upstream = Upstream::of(&control_plane.client_config())?;
         install_crds(&control_plane).await?;
-        Ok(Self { control_plane, client, looker, upstream, directory })
+        Ok(Self { control_plane, client, looker, upstream, binary, old, directory })
     }
 }
 
-async fn has_ring() -> Result<(), Failure> {
-    let binary = operator_binary()?;
-    let help = Command::new(&binary).arg("--help").output().await?;
+async fn has_ring(binary: &Path) -> Result<(), Failure> {
+    let help = Command::new(binary).arg("--help").output().await?;
     if String::from_utf8_lossy(&help.stdout).contains("--ring-namespace") {
         return Ok(());
     }

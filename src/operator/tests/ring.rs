@@ -149,7 +149,7 @@ async fn shared_by(world: &World, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_settled_ring_costs_its_renewals_and_no_reads() {
+async fn a_settled_ring_costs_its_renewals_and_a_list_of_neighbours_a_minute() {
     // given three replicas that share the work, and groups to work on
     let world = World::without_operator("ring").await;
     let mut replicas = vec![];
@@ -171,11 +171,13 @@ async fn a_settled_ring_costs_its_renewals_and_no_reads() {
     tokio::time::sleep(20 * renewal()).await;
     let after = counts();
     let intervals = begun.elapsed().as_secs_f64() / renewal().as_secs_f64();
-    // then each writes once per renewal (0.35 per s at the default of 3 s is 1.05), the leader twice, and
-    // nobody reads
+    // then each writes once per renewal (0.35 per s at the default of 3 s is 1.05), the leader twice, and nobody reads
+    // but for other rings, once a minute
+    let lists = begun.elapsed().as_secs() / 60 + 1;
     let mut writes = vec![];
     for (before, after) in before.into_iter().zip(after) {
-        assert_eq!(after.1 - before.1, 0, "no reads");
+        let reads = after.1 - before.1;
+        assert!(reads as u64 <= lists, "{reads} reads in {:?}", begun.elapsed());
         #[allow(clippy::cast_precision_loss, reason = "some hundred")]
         writes.push((after.0 - before.0) as f64 / intervals);
     }

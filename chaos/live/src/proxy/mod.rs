@@ -53,6 +53,23 @@ pub(crate) enum Mode {
     Slow(Duration),
     /// What watches say stands still, all else passes.
     StallWatches,
+    /// It passes, but what Leases say of the families of their owners is falsified: neither the process nor another
+    /// ring finds out that they do the same work.
+    Falsify,
+}
+
+/// What a Lease says of its owner's family, and what it is made to say.
+const FAMILY: [&[u8]; 2] = [br#"/families":"bookings""#, br#"/families":"bookingz""#];
+
+fn falsify(chunk: &mut [u8]) {
+    let [of, to] = FAMILY;
+    let found: Vec<usize> =
+        chunk.windows(of.len()).enumerate().filter(|(_, at)| *at == of).map(|(at, _)| at).collect();
+    for at in found {
+        if let Some(place) = chunk.get_mut(at..at + to.len()) {
+            place.copy_from_slice(to);
+        }
+    }
 }
 
 /// What has passed since the proxy's start.
@@ -241,7 +258,10 @@ impl Link {
         let mut buffer = vec![0; CHUNK];
         loop {
             let read = from.read(&mut buffer).await?;
-            let chunk = buffer.get(..read).unwrap_or_default();
+            let chunk = buffer.get_mut(..read).unwrap_or_default();
+            if *self.mode.borrow() == Mode::Falsify {
+                falsify(chunk);
+            }
             if chunk.is_empty() {
                 return Ok(());
             }
@@ -264,7 +284,7 @@ impl Link {
         loop {
             let mode = *self.mode.borrow_and_update();
             let held = match (mode, way) {
-                (Mode::Pass, _) => false,
+                (Mode::Pass | Mode::Falsify, _) => false,
                 (Mode::Hold { requests, .. }, Way::Requests) => requests,
                 (Mode::Hold { replies, .. }, Way::Replies) => replies,
                 (Mode::Slow(span), _) => {

@@ -115,3 +115,10 @@ async fn what_is_slow_arrives_late() {
     create(&through, "slow").await;
     assert!(begun.elapsed() >= Duration::from_millis(600));
 }
+
+#[test]
+fn what_a_lease_says_of_families_is_falsified_and_nothing_else() {
+    let mut chunk = *br#"{"manager.kotaico.de/families":"bookings","resource":"bookings"}"#;
+    falsify(&mut chunk);
+    assert_eq!(&chunk, br#"{"manager.kotaico.de/families":"bookingz","resource":"bookings"}"#);
+}
