@@ -10,10 +10,13 @@ use booking_ring::{
     slot::{Slot, slot_of},
 };
 use booking_runtime::{Key as QueueKey, queue::KeyOrder};
-use bookings::decide::groups::{attempts::Attempts, input::Observation, output::Call};
+use bookings::decide::groups::{
+    attempts::Attempts, input::Observation, output::Call, priority::CallPriority,
+};
 use jiff::Timestamp;
 
 use super::{
+    budgets::Budgets,
     cache::{Cache, Snapshot},
     store::{NAMESPACE, Object},
 };
@@ -32,6 +35,8 @@ pub struct Controller {
     pub(super) reads: HashMap<u64, Reads>,
     /// The operator's own queue, on the monotonic clock of the process.
     pub(super) queue: KeyOrder<Micros>,
+    /// The operator's own token buckets, on the monotonic clock of the process.
+    pub(super) budgets: Budgets,
 }
 
 /// A Resource with its Bookings.
@@ -58,7 +63,7 @@ pub struct Key {
 pub struct Pass {
     /// Its number.
     pub number: u64,
-    /// Leave to work on the slot.
+    /// The permit to work on the slot.
     pub permit: SlotPermit,
     /// What it works on.
     pub snapshot: Snapshot,
@@ -68,6 +73,8 @@ pub struct Pass {
     pub steps: VecDeque<Step>,
     /// The Resource as this pass wrote it last.
     pub known: Option<Object>,
+    /// Where its calls stand among those of others.
+    pub priority: CallPriority,
     /// When the key is due again.
     pub wake_at: Option<Timestamp>,
     /// The slot was lost: nothing more is begun.
@@ -131,6 +138,7 @@ impl Controller {
             open: HashMap::new(),
             reads: HashMap::new(),
             queue: KeyOrder::default(),
+            budgets: Budgets::default(),
         }
     }
 

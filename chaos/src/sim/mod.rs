@@ -10,6 +10,7 @@
 //! | [`cloud`] | machines and their tags |
 //! | [`process`], [`host`], [`clock`] | replicas: clocks, standstills, the member of the ring |
 //! | [`controller`], [`keys`], [`pass`], [`cache`] | replicas: what the operator does with what the ring gives it |
+//! | `budgets` | the operator's own token buckets |
 //! | [`inject`], [`users`] | faults and users |
 //! | [`audit`], [`known`], [`verdict`] | what is checked against the truth, beside the checker of calls |
 //! | [`runner`], [`shrink`], [`planted`] | many runs, a failing one made small, bugs put in on purpose |
@@ -18,6 +19,7 @@
 //! real one may; what it leaves out: objects that cannot be decoded, credentials, other namespaces.
 
 pub mod audit;
+mod budgets;
 pub mod cache;
 pub mod clock;
 pub mod cloud;

@@ -1,6 +1,6 @@
 //! One pass over one key, in the order of the operator's own: finalizer, starts that rest on what is stored, statuses
 //! that others rely on, the Resource's status, other calls, statuses that only tell something, end of the finalizer.
-//! Each effect is an event of its own, and asks for leave right before.
+//! Each effect is an event of its own, and asks for its permit right before.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -18,6 +18,7 @@ use bookings::{
         input::{GroupInput, Observation},
         notices::Deliveries,
         output::{Call, Decision, Finalizer},
+        priority::CallPriority,
     },
 };
 use jiff::Timestamp;
@@ -63,6 +64,7 @@ impl World {
             observation: Observation::NotNeeded,
             steps: VecDeque::new(),
             known: None,
+            priority: CallPriority::default(),
             wake_at: None,
             lost: false,
         });
@@ -101,6 +103,7 @@ impl World {
         self.stats.decisions += 1;
         let decision = decided(&self.settings, &pass.snapshot, &pass.observation, &key.attempts, time);
         pass.wake_at = decision.next();
+        pass.priority = decision.hints.priority.clone();
         pass.known.clone_from(&pass.snapshot.resource);
         pass.steps = steps(&pass.snapshot, decision);
         self.advance(id, number);
@@ -119,7 +122,7 @@ impl World {
             self.end_pass(id, number, false);
             return;
         }
-        let Some(step) = pass.steps.pop_front() else {
+        let Some(mut step) = pass.steps.pop_front() else {
             self.end_pass(id, number, true);
             return;
         };
@@ -128,6 +131,18 @@ impl World {
             let again = decided(&self.settings, &snapshot, &pass.observation, &key.attempts, time);
             if !again.calls.contains(call) {
                 self.end_pass(id, number, false);
+                return;
+            }
+        }
+        if let Step::Call(call) = &mut step {
+            let mono = process.clocks.mono(now);
+            let later = process.controller.budgets.admit(call, (&key.name, &pass.priority), mono);
+            for (machine, wait) in later {
+                key.attempts.queued(&machine, action(call), time, after(time, wait));
+            }
+            if call.ids().is_empty() {
+                self.stats.queued += 1;
+                self.advance(id, number);
                 return;
             }
         }
@@ -283,17 +298,15 @@ impl World {
         if key.pass.as_ref().is_none_or(|pass| pass.number != open.pass || pass.lost) {
             return;
         }
+        if results.iter().any(|(_, result)| matches!(result, Err(CloudFault::Throttled))) {
+            let mono = process.clocks.mono(now);
+            process.controller.budgets.throttled(call, mono);
+        }
         for (machine, result) in results {
-            let action = match call {
-                Call::Start(_) => Action::Start,
-                Call::Stop(_) => Action::Stop,
-                Call::Lock(lock, _) => Action::Lock(lock.clone()),
-                Call::Unlock(lock, _) => Action::Unlock(lock.clone()),
-            };
             match result {
-                Ok(()) => key.attempts.succeeded(machine, action, time),
+                Ok(()) => key.attempts.succeeded(machine, action(call), time),
                 Err(fault) => {
-                    key.attempts.failed(machine, action, time, format!("{fault:?}"), backoff(*fault));
+                    key.attempts.failed(machine, action(call), time, format!("{fault:?}"), backoff(*fault));
                 }
             }
         }
@@ -308,6 +321,16 @@ impl World {
         } else {
             self.end_pass(id, open.key, false);
         }
+    }
+}
+
+/// What a call does to each of its machines.
+fn action(call: &Call) -> Action {
+    match call {
+        Call::Start(_) => Action::Start,
+        Call::Stop(_) => Action::Stop,
+        Call::Lock(lock, _) => Action::Lock(lock.clone()),
+        Call::Unlock(lock, _) => Action::Unlock(lock.clone()),
     }
 }
 

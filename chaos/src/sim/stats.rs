@@ -26,6 +26,8 @@ pub struct Stats {
     pub incarnations: u64,
     /// Mutations sent to the cloud.
     pub cloud_calls: u64,
+    /// Calls that waited for tokens.
+    pub queued: u64,
     /// Writes of controllers sent.
     pub writes: u64,
     /// Calls that passed their check before a standstill and went out after it.
@@ -72,6 +74,7 @@ impl Stats {
         sum(&mut self.processes, other.processes);
         sum(&mut self.incarnations, other.incarnations);
         sum(&mut self.cloud_calls, other.cloud_calls);
+        sum(&mut self.queued, other.queued);
         sum(&mut self.writes, other.writes);
         sum(&mut self.late_in_flight, other.late_in_flight);
         sum(&mut self.decisions, other.decisions);
@@ -101,6 +104,7 @@ impl Stats {
             ("incarnations", self.incarnations),
             ("decisions", self.decisions),
             ("cloud calls", self.cloud_calls),
+            ("calls that waited for tokens", self.queued),
             ("controllers' writes", self.writes),
             ("late in flight", self.late_in_flight),
             ("due starts and stops", self.due),
@@ -114,7 +118,7 @@ impl Stats {
         ];
         let mut table = String::new();
         for (name, count) in rows {
-            let _ = writeln!(table, "{name:<24}{count:>12}");
+            let _ = writeln!(table, "{name:<30}{count:>12}");
         }
         for (title, counts) in [
             ("fault", self.faults.iter().map(|(kind, n)| (kind.to_string(), *n)).collect::<Vec<_>>()),
@@ -126,7 +130,7 @@ impl Stats {
         ] {
             let _ = writeln!(table, "{title}");
             for (name, count) in counts {
-                let _ = writeln!(table, "  {name:<22}{count:>12}");
+                let _ = writeln!(table, "  {name:<28}{count:>12}");
             }
         }
         table

@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use crate::api::{Lock, ResourceStatus};
+use booking_budget::Rank;
 use jiff::Timestamp;
 
 use crate::decide::groups::{
@@ -21,7 +22,7 @@ use crate::decide::groups::{
     input::Observation,
     machine::{Machine, MachineState},
     machines::Goal,
-    priority::{CallPriority, Occasion},
+    priority::CallPriority,
 };
 use booking_calendar::{instant::after, window::Window};
 
@@ -54,7 +55,7 @@ impl Next {
 
     /// Where its lock stands among other calls.
     pub(crate) fn priority(&self) -> CallPriority {
-        CallPriority { due: self.from, user: self.hold.user.clone(), occasion: Occasion::Upcoming }
+        CallPriority { due: self.from, user: self.hold.user.clone(), rank: Rank::Upcoming }
     }
 }
 

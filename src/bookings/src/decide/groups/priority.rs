@@ -1,6 +1,7 @@
 //! Where the calls of a decision stand among those of others.
 
 use crate::api::ResourceStatus;
+use booking_budget::{Priority, Rank};
 use jiff::Timestamp;
 
 use crate::decide::groups::{
@@ -19,20 +20,14 @@ pub struct CallPriority {
     pub due: Timestamp,
     /// The user whom they serve; empty if they serve none.
     pub user: String,
-    /// What they are about.
-    pub occasion: Occasion,
+    /// Why they are made.
+    pub rank: Rank,
 }
 
-/// What calls are about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Occasion {
-    /// Something has fallen due.
-    #[default]
-    Due,
-    /// What was as it should be has got out of order.
-    Repair,
-    /// Something will fall due.
-    Upcoming,
+impl From<&CallPriority> for Priority {
+    fn from(CallPriority { due, user, rank }: &CallPriority) -> Self {
+        Self { rank: *rank, due: (*due).into(), user: user.as_str().into() }
+    }
 }
 
 /// The priority of calls for the holder, or for nobody. What was ready before is being repaired.
@@ -60,7 +55,7 @@ pub(crate) fn priority(
         }
     };
     if is_repair {
-        return CallPriority { due: now, user, occasion: Occasion::Repair };
+        return CallPriority { due: now, user, rank: Rank::Repair };
     }
-    CallPriority { due: since.unwrap_or(now), user, occasion: Occasion::Due }
+    CallPriority { due: since.unwrap_or(now), user, rank: Rank::Due }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use booking_budget::{Priority, Rank};
+use booking_budget::Rank;
 use booking_calendar::instant::{after, elapsed};
 use booking_cloud::{Dispatcher, ErrorClass, Mutation, Request, Results, Tag};
 use booking_decision::Permit;
@@ -15,7 +15,7 @@ use crate::{
         attempts::{Action, Attempts},
         machine::{TAG_LOCKED_BY, TAG_LOCKED_UNTIL},
         output::Call,
-        priority::{CallPriority, Occasion},
+        priority::CallPriority,
     },
     run::{lateness, observe::backoff},
 };
@@ -42,21 +42,18 @@ pub async fn send(
         Call::Lock(lock, _) => (Action::Lock(lock.clone()), Mutation::Tag(tags(lock).into())),
         Call::Unlock(lock, _) => (Action::Unlock(lock.clone()), Mutation::Untag(tags(lock).into())),
     };
-    let priority = Priority {
-        rank: match priority.occasion {
-            Occasion::Due => Rank::Due,
-            Occasion::Repair => Rank::Repair,
-            Occasion::Upcoming => Rank::Upcoming,
-        },
-        due: priority.due.into(),
-        user: priority.user.as_str().into(),
-    };
     // A group may have locks of several kinds to remove.
     let asker = match call {
         Call::Unlock(lock, _) => format!("{key} {} {}", lock.user, lock.until).into(),
         _ => key.to_string().into(),
     };
-    let request = Request { mutation, ids: call.ids().to_vec(), asker, priority, permit: permit.clone() };
+    let request = Request {
+        mutation,
+        ids: call.ids().to_vec(),
+        asker,
+        priority: priority.into(),
+        permit: permit.clone(),
+    };
     CallReport { action, results: cloud.mutate(request).await }
 }
 
@@ -77,7 +74,7 @@ impl CallReport {
     pub fn record(self, key: &Key, attempts: &mut Attempts, priority: &CallPriority, now: Timestamp) {
         let verb = verb(&self.action);
         let done = self.results.values().filter(|result| result.is_ok()).count();
-        if self.is_first(attempts) && priority.occasion == Occasion::Due {
+        if self.is_first(attempts) && priority.rank == Rank::Due {
             lateness::sent(&self.action, elapsed(priority.due, now));
         }
         if done > 0 {
