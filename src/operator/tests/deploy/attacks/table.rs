@@ -365,12 +365,12 @@ pub fn attacks() -> Vec<Attack> {
             &["is forbidden", "cannot patch"],
         ),
         attack(
-            "read other namespaces' Leases with the operator's token",
+            "take another program's lead with the operator's token",
             Who::Operator,
-            "GET",
-            "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases",
-            none.clone(),
-            &["is forbidden"],
+            "PATCH",
+            "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-controller-manager",
+            json!({ "spec": { "holderIdentity": "x" } }),
+            &["is forbidden", "cannot patch"],
         ),
         attack(
             "become somebody else with the operator's token",
