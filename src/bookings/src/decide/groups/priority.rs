@@ -1,4 +1,4 @@
-//! Where the calls of a decision stand among those of others.
+//! The priority of a decision's calls, compared to those of other groups.
 
 use crate::api::ResourceStatus;
 use jiff::Timestamp;
@@ -12,30 +12,30 @@ use crate::decide::groups::{
 use booking_calendar::instant;
 use booking_decision::condition::reason_of;
 
-/// Where the calls of a decision stand among those of others.
+/// The priority of a decision's calls, compared to those of other groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallPriority {
     /// Since when they are due.
     pub due: Timestamp,
-    /// The user whom they serve; empty if they serve none.
+    /// The user whom they serve. Empty if they serve none.
     pub user: String,
-    /// What they are about.
+    /// Why they are sent.
     pub occasion: Occasion,
 }
 
-/// What calls are about.
+/// Why calls are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Occasion {
-    /// Something has fallen due.
+    /// Something is due.
     #[default]
     Due,
-    /// What was as it should be has got out of order.
+    /// Something was as it should be, and is no longer.
     Repair,
-    /// Something will fall due.
+    /// Something will be due.
     Upcoming,
 }
 
-/// The priority of calls for the holder, or for nobody. What was ready before is being repaired.
+/// The priority of calls for the holder, or for nobody. If the group was ready before, the calls are a repair.
 pub(crate) fn priority(
     old: &ResourceStatus,
     hold: Option<&Hold>,
@@ -54,7 +54,7 @@ pub(crate) fn priority(
                 grants.iter().zip(bookings).filter_map(|(grant, booking)| Some((grant.window?, booking)));
             let begun = windows.filter(|(window, _)| window.contains(now));
             let held_before = old.holder.as_ref().is_some_and(|holder| holder.user == hold.user);
-            // Nothing was due before somebody asked for it.
+            // Nothing is due before its Booking was created.
             let since = begun.map(|(window, booking)| window.from.max(booking.created)).min();
             (before == reason::HELD && held_before, since, hold.user.clone())
         }
