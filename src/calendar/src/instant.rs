@@ -15,7 +15,6 @@ pub struct NotAnInstant {
 /// Parses an RFC 3339 instant as strictly as admission does: `T` and `Z` in upper case, an offset, seconds 00 to 59.
 /// `jiff` alone would accept more (a time without seconds, a zone in brackets, second 60), which other readers of the
 /// same tag would refuse.
-/// which other readers of the same tag would refuse.
 ///
 /// # Errors
 /// [`NotAnInstant`] for anything else, including the year 0000. `jiff` cannot represent the last day of 9999. It
