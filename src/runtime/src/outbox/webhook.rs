@@ -1,8 +1,8 @@
 //! Webhooks: a signed JSON POST.
 //!
 //! A user who may create a Booking chooses the URL. So only URLs are called that the administrator has listed.
-//! Addresses of the cluster or of the cloud's metadata service are never called, unless that address itself is
-//! listed.
+//! An address of the cluster or of the cloud's metadata service is never called, unless the administrator has listed
+//! that address itself.
 
 use std::{
     fmt::Write,

@@ -1,8 +1,8 @@
 //! Opens slots that are gained, closes slots that are lost.
 //!
 //! Before a slot is gained, another replica owned it. This replica's watches may be behind the last owner's writes,
-//! and if a grant is missed, the window could be granted twice. So all tables catch up first ([`CatchUp`]). Then the
-//! slot is opened, and only then passes work on its keys.
+//! and if a grant is missed, the window could be granted twice. So all tables catch up first ([`CatchUp`]). After
+//! that the slot is opened, and passes work on its keys.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
