@@ -361,7 +361,10 @@ proptest! {
     ) {
         let mut stage = stage;
         stage.configure(|spec| spec.on_delete = on_delete);
-        let steps: Vec<Step> = steps.into_iter().chain([Step::Blind(false), Step::Live(60), Step::DeleteResource, Step::Live(900)]).collect();
+        let steps: Vec<Step> = steps
+            .into_iter()
+            .chain([Step::Blind(false), Step::Live(60), Step::DeleteResource, Step::Live(900)])
+            .collect();
         let stage = run(stage, &steps);
         // One whose group another one has is let go too.
         prop_assert!(stage.resource.is_none());

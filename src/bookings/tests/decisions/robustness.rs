@@ -25,8 +25,10 @@ use crate::build::{later, settings};
 
 fn texts() -> impl Strategy<Value = String> {
     prop_oneof![
-        3 => select(vec!["", "ann", "bob", "web", "ec2", "rds", "email", "\0", "\u{202E}x", "SCHEDULED", "IN PROGRESS", "FINISHED"])
-            .prop_map(str::to_owned),
+        3 => select(vec![
+            "", "ann", "bob", "web", "ec2", "rds", "email", "\0", "\u{202E}x",
+            "SCHEDULED", "IN PROGRESS", "FINISHED",
+        ]).prop_map(str::to_owned),
         1 => ".{0,12}",
         1 => Just("x".repeat(5_000)),
     ]
@@ -36,8 +38,8 @@ fn times() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => (0_i64..20).prop_map(|step| Timestamp::from_second(1_800_000_000 + step * 60).unwrap().to_string()),
         2 => select(vec![
-            "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "1969-12-31T23:59:59Z", "9999-12-30T22:00:00.999999999Z",
-            "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59", "2027-01-15T08:01:60Z", "2027-02-30T00:00:00Z",
+            "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "1969-12-31T23:59:59Z",
+            "9999-12-30T22:00:00.999999999Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59", "2027-01-15T08:01:60Z", "2027-02-30T00:00:00Z",
             "2027-01-15T08:00:00+01:00", "2027-01-15T09:02:00.5+01:00", "later", "",
         ]).prop_map(str::to_owned),
         1 => ".{0,30}",
@@ -68,15 +70,22 @@ fn conditions() -> impl Strategy<Value = Vec<Condition>> {
 
 prop_compose! {
     fn bookings()(
-        (resource_name, user_id) in (option::weighted(0.9, texts()), option::weighted(0.9, select(vec!["ann", "bob", ""]))),
+        (resource_name, user_id) in
+            (option::weighted(0.9, texts()), option::weighted(0.9, select(vec!["ann", "bob", ""]))),
         (start_at, end_at) in (option::weighted(0.95, times()), option::weighted(0.95, times())),
         kind in option::of(option::of(texts())),
         ttl in option::weighted(0.3, select(vec![0, 1, 30, 527_040, -1, i64::MAX])),
-        status in option::of((option::of(texts()), option::of(times()), option::of(times()), conditions(), option::of(1_i64..3))),
-        (uid, created, deleted, generation) in
-            (option::weighted(0.95, select(vec!["a", "b", "c"])), option::of(instants()), option::weighted(0.1, instants()), option::of(1_i64..3)),
+        status in option::of((
+            option::of(texts()), option::of(times()), option::of(times()), conditions(), option::of(1_i64..3),
+        )),
+        (uid, created, deleted, generation) in (
+            option::weighted(0.95, select(vec!["a", "b", "c"])), option::of(instants()),
+            option::weighted(0.1, instants()), option::of(1_i64..3),
+        ),
     ) -> Booking {
-        let notifications = kind.map(|type_| vec![Notification { type_: type_.clone(), recipient: type_, on: None, notify_before_minutes: None }]);
+        let notifications = kind.map(|type_| vec![Notification {
+            type_: type_.clone(), recipient: type_, on: None, notify_before_minutes: None,
+        }]);
         let resource_name = resource_name.map(|name| if name.is_empty() { "web".into() } else { name });
         let spec = BookingSpec {
             resource_name: resource_name.clone(), start_at, end_at, user_id: user_id.map(Into::into), notifications,
@@ -102,14 +111,23 @@ fn locks() -> impl Strategy<Value = Lock> {
 
 prop_compose! {
     fn resources()(
-        (type_, tag, region) in (option::weighted(0.95, select(vec!["ec2", "ec2", "ec2", "ec2", "rds", "?"])), option::weighted(0.95, texts()), option::weighted(0.1, texts())),
-        (when_idle, on_delete) in (option::of(select(vec![WhenIdle::Stop, WhenIdle::Keep])), option::of(select(vec![OnDelete::Stop, OnDelete::Release]))),
+        (type_, tag, region) in (
+            option::weighted(0.95, select(vec!["ec2", "ec2", "ec2", "ec2", "rds", "?"])),
+            option::weighted(0.95, texts()), option::weighted(0.1, texts()),
+        ),
+        (when_idle, on_delete) in (
+            option::of(select(vec![WhenIdle::Stop, WhenIdle::Keep])),
+            option::of(select(vec![OnDelete::Stop, OnDelete::Release])),
+        ),
         (by, until) in (option::of(texts()), option::of(times())),
-        status in option::of((option::of(locks()), vec(locks(), 0..20), option::of(times()), option::of(times()), conditions())),
+        status in option::of((
+            option::of(locks()), vec(locks(), 0..20), option::of(times()), option::of(times()), conditions(),
+        )),
         (finalizer, deleted) in (any::<bool>(), option::weighted(0.2, instants())),
     ) -> Resource {
         let spec = ResourceSpec {
-            type_: type_.map(Into::into), tag, region, when_idle, on_delete, booked_by: by, booked_until: until, role_arn: None,
+            type_: type_.map(Into::into), tag, region, when_idle, on_delete,
+            booked_by: by, booked_until: until, role_arn: None,
         };
         let mut resource = Resource::new("web", spec);
         resource.metadata.finalizers = finalizer.then(|| vec![FINALIZER.to_owned()]);
@@ -125,14 +143,19 @@ prop_compose! {
 prop_compose! {
     fn instances()(
         number in 0_u8..6,
-        state in select(vec![MachineState::Pending, MachineState::Running, MachineState::Stopping, MachineState::Stopped, MachineState::Terminated]),
+        state in select(vec![
+            MachineState::Pending, MachineState::Running, MachineState::Stopping, MachineState::Stopped,
+            MachineState::Terminated,
+        ]),
         (by, until) in (option::of(select(vec!["ann", "bob", "eve", ""])), option::of(times())),
         owner in option::weighted(0.1, texts()),
     ) -> Machine {
         let tags = by.map(|by| (TAG_LOCKED_BY.to_owned(), by.to_owned())).into_iter()
             .chain(until.map(|until| (TAG_LOCKED_UNTIL.to_owned(), until))).collect();
         let lock = bookings::decide::groups::machine::LockTag::read(&tags);
-        Machine { id: format!("i-{number}"), state, state_reason: None, lock, owner, unstoppable: None, restarts_at: None }
+        Machine {
+            id: format!("i-{number}"), state, state_reason: None, lock, owner, unstoppable: None, restarts_at: None,
+        }
     }
 }
 
