@@ -1,4 +1,4 @@
-//! No input makes the decision panic, and an answer to it is taken for an answer.
+//! No input makes the decision panic, and a decision that was carried out is not repeated.
 
 use bookings::{
     api::{
@@ -39,7 +39,8 @@ fn times() -> impl Strategy<Value = String> {
         4 => (0_i64..20).prop_map(|step| Timestamp::from_second(1_800_000_000 + step * 60).unwrap().to_string()),
         2 => select(vec![
             "0000-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "1969-12-31T23:59:59Z",
-            "9999-12-30T22:00:00.999999999Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59", "2027-01-15T08:01:60Z", "2027-02-30T00:00:00Z",
+            "9999-12-30T22:00:00.999999999Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59",
+            "2027-01-15T08:01:60Z", "2027-02-30T00:00:00Z",
             "2027-01-15T08:00:00+01:00", "2027-01-15T09:02:00.5+01:00", "later", "",
         ]).prop_map(str::to_owned),
         1 => ".{0,30}",
@@ -192,7 +193,7 @@ fn memories() -> impl Strategy<Value = Attempts> {
     })
 }
 
-/// A world after the writes of a decision, nothing else having changed.
+/// Applies the status writes of a decision. Nothing else changes.
 fn written(resource: &mut Option<Resource>, bookings: &mut [Booking], decision: &Decision) {
     if let (Some(resource), Some(status)) = (resource, &decision.resource_status) {
         resource.status = Some(status.clone());
@@ -205,12 +206,16 @@ fn written(resource: &mut Option<Resource>, bookings: &mut [Booking], decision: 
     }
 }
 
-/// Whether a machine carries a lock of the recorded holder with another end than recorded.
+/// Whether a machine shows a lock of the recorded holder whose end differs from the recorded one.
 fn shows_another_end(resource: Option<&Resource>, observation: &Observation) -> bool {
     let holder = resource.and_then(|it| it.status.as_ref()?.holder.as_ref());
     let (Some(holder), Observation::Seen(instances)) = (holder, observation) else { return false };
     instances.iter().any(|instance| {
-        matches!(&instance.lock, bookings::decide::groups::machine::LockTag::Held { raw, .. } if raw.user == holder.user && raw.until != holder.until)
+        matches!(
+            &instance.lock,
+            bookings::decide::groups::machine::LockTag::Held { raw, .. }
+                if raw.user == holder.user && raw.until != holder.until
+        )
     })
 }
 
@@ -227,7 +232,7 @@ proptest! {
         (now, claim, dry_run, prelocks) in
             (instants(), select(vec![Claim::Ours, Claim::Ours, Claim::Other]), any::<bool>(), any::<bool>()),
     ) {
-        // given anything, but uids that tell the Bookings apart
+        // given any input in which the uids of the Bookings differ
         let (mut resource, mut bookings) = (resource, bookings);
         let mut seen = std::collections::BTreeSet::new();
         bookings.retain(|booking| seen.insert(booking.metadata.uid.clone().unwrap_or_default()));
@@ -251,12 +256,13 @@ proptest! {
             };
             decide(&world, &settings)
         };
-        // when it is decided upon, and what was decided is written
+        // when a decision is made and its statuses are written
         let first = ask(&resource, &bookings, now);
         prop_assert!(first.next().is_none_or(|wake_at| wake_at > now));
         written(&mut resource, &mut bookings, &first);
-        // then the same question has the same calls, and no writes. A lock of the holder with another end is respected
-        // when the hold begins, and repaired once it stands: that is another answer, once.
+        // then the next decision has the same calls and no writes. If a machine shows the holder's lock with another
+        // end, the lock is respected when the hold begins and repaired at the next pass, so this takes one more
+        // decision.
         let first = if shows_another_end(resource.as_ref(), &observation) {
             let standing = ask(&resource, &bookings, now);
             written(&mut resource, &mut bookings, &standing);
@@ -268,7 +274,7 @@ proptest! {
         prop_assert_eq!(&second.booking_statuses, &vec![]);
         prop_assert_eq!(&second.resource_status, &None);
         prop_assert_eq!(&second.calls, &first.calls);
-        // One that has said that it is finished may go now.
+        // A Booking whose status says that it is finished may be deleted now.
         if !bookings.iter().any(|booking| booking.spec.ttl_minutes_after_finished.is_some()) {
             prop_assert_eq!(second.next(), first.next());
         }
