@@ -1,5 +1,5 @@
-//! The family of bookings: people ask for a group of cloud machines for a time; the group runs and is locked for them
-//! when that time begins, and stops when nobody needs it.
+//! The family of bookings. Users book a group of cloud machines for a time. The operator starts the group and locks
+//! it for the user when that time begins. It stops the group when nobody needs it.
 //!
 //! | module | what it holds | what it touches |
 //! |---|---|---|

@@ -1,11 +1,11 @@
-//! Cron schedules: all that robfig/cron v3 `ParseStandard` accepts, for that is what live schedules were
-//! written for.
+//! Cron schedules. The parser accepts everything that robfig/cron v3 `ParseStandard` accepts, because existing
+//! schedules were written for it.
 //!
-//! Five fields (minute, hour, day of month, month, day of week; `?` is `*`, names in any case), the
-//! descriptors (`@daily` …, `@every 1h30m`), and a zone in front (`CRON_TZ=Europe/Berlin`). The fields are
-//! rewritten into what [`cronexpr`] reads, which finds the civil times. What becomes of a civil time at a
-//! change of the clocks is decided here, as robfig and so Kubernetes does for its jobs: one that does not exist is
-//! left out, one that exists twice counts twice.
+//! A schedule has five fields (minute, hour, day of month, month, day of week; `?` is `*`, names in upper or lower
+//! case), or it is a descriptor (`@daily` …, `@every 1h30m`). A zone may come first (`CRON_TZ=Europe/Berlin`). The
+//! fields are rewritten for [`cronexpr`], which finds the civil times. This module decides what happens to a civil
+//! time when the clocks change, as robfig does and therefore Kubernetes does for its jobs: a civil time that does not
+//! exist is left out, and one that exists twice counts twice.
 
 use std::collections::BTreeSet;
 
@@ -16,18 +16,18 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
-/// No zone has ever been put back by more than this at once.
+/// No zone's clocks have ever been put back by more than this at once.
 const PUT_BACK_MAX: SignedDuration = SignedDuration::from_hours(3);
-/// What has not fired by then never will; as far as robfig looks ahead.
+/// A schedule that does not fire within this time never will. robfig looks ahead as far.
 const HORIZON: SignedDuration = SignedDuration::from_hours(5 * 366 * 24);
 
-/// Shortest time between two occurrences.
+/// The shortest time between two occurrences.
 const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
 
-/// 9990-01-01T00:00:00Z. The library looks some years ahead, and time ends in 9999.
+/// 9990-01-01T00:00:00Z. The library looks some years ahead, and the last year that it can represent is 9999.
 const LAST: i64 = 253_086_681_600;
 
-/// A schedule, and the zone whose clocks it goes by.
+/// A schedule, and the zone in which its times are meant.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     fires: Fires,
@@ -38,49 +38,49 @@ pub struct Schedule {
 enum Fires {
     /// At civil times.
     At(Box<cronexpr::Crontab>),
-    /// Each so often, a minute at least: a Booking lasts no shorter, and the original looked at schedules
-    /// once a minute.
+    /// At a fixed interval of at least a minute: a Booking lasts at least that long, and the predecessor looked at
+    /// schedules once a minute.
     Every(SignedDuration),
 }
 
-/// Why a text is no schedule.
+/// Why a text is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// A zone that is not known.
+    /// An unknown zone.
     #[error("time zone {0:?} is not in the IANA database; such as Europe/Berlin is")]
     Zone(String),
-    /// Which of both?
+    /// Two zones, of which only one is allowed.
     #[error("the schedule names a time zone, and so does time_zone; one of them may")]
     TwoZones,
     /// A wrong number of fields.
     #[error("{0} fields instead of five: minute hour day-of-month month day-of-week")]
     Fields(usize),
-    /// A field.
+    /// An invalid field.
     #[error("{field} {text:?} is none: numbers {least} to {most}, lists, ranges and steps are{names}")]
     Field {
-        /// Its name.
+        /// The field's name.
         field: &'static str,
-        /// What it says, cut to 64 characters.
+        /// The field's text, cut to 64 characters.
         text: String,
-        /// The least number.
+        /// The smallest allowed number.
         least: u8,
-        /// The greatest.
+        /// The largest allowed number.
         most: u8,
-        /// What is possible beside numbers.
+        /// What is allowed in addition to numbers.
         names: &'static str,
     },
-    /// A word with @ that is not known.
+    /// An unknown word that begins with @.
     #[error("{0:?} is not known; @yearly, @monthly, @weekly, @daily, @hourly and @every 1h30m are")]
     Descriptor(String),
-    /// No duration, or one below a second.
+    /// A text that is not a duration, or a duration below a second.
     #[error("@every {0:?} is no duration of a second or more, such as 1h30m")]
     Every(String),
-    /// Nothing.
+    /// An empty text.
     #[error("the schedule is empty")]
     Empty,
 }
 
-/// What a field of a schedule may hold.
+/// What a field of a schedule may contain.
 struct Field {
     name: &'static str,
     least: u8,
@@ -97,15 +97,15 @@ const FIELDS: [Field; 5] = [
     Field { name: "hour", least: 0, most: 23, names: &[] },
     Field { name: "day of month", least: 1, most: 31, names: &[] },
     Field { name: "month", least: 1, most: 12, names: &MONTHS },
-    // 7 is Sunday, too, to everybody but robfig, which refuses it.
+    // 7 means Sunday too, in every cron except robfig, which refuses it.
     Field { name: "day of week", least: 0, most: 7, names: &DAYS },
 ];
 
 impl Schedule {
-    /// Reads a schedule. `zone` is the one that stands beside it, if any; without either it is UTC.
+    /// Reads a schedule. `zone` is the zone in the spec's own field, if any. Without any zone the schedule is in UTC.
     ///
     /// # Errors
-    /// [`ScheduleError`], with what is allowed.
+    /// [`ScheduleError`], which says what is allowed.
     pub fn parse(text: &str, zone: Option<&str>) -> Result<Self, ScheduleError> {
         let text = text.trim();
         let (own_zone, text) = split_zone(text);
@@ -128,7 +128,7 @@ impl Schedule {
         Ok(Self { fires: Fires::at(&fields.join(" ")), zone })
     }
 
-    /// The first occurrence after an instant, if there ever is one. `anchor` is one of an `@every`.
+    /// The first occurrence after an instant, if there is one. `anchor` is an occurrence of an `@every`.
     pub fn next_after(&self, after: Timestamp, anchor: Timestamp) -> Option<Timestamp> {
         match &self.fires {
             Fires::Every(each) => next_multiple(anchor, *each, after),
@@ -136,8 +136,8 @@ impl Schedule {
         }
     }
 
-    /// An instant from which to go on as if all occurrences up to `until` had been: `until` itself, but the
-    /// last multiple before it of an `@every`, whose anchor it becomes.
+    /// The instant from which to go on if all occurrences up to `until` are passed over. This is `until` itself. For
+    /// an `@every` it is the last multiple before `until`, which becomes the new anchor.
     pub fn passed_over(&self, until: Timestamp, anchor: Timestamp) -> Timestamp {
         let Fires::Every(each) = self.fires else {
             return until;
@@ -146,23 +146,24 @@ impl Schedule {
         next.and_then(|next| next.checked_sub(each).ok()).unwrap_or(anchor)
     }
 
-    /// The IANA name of its zone; none of UTC.
+    /// The IANA name of its zone. None for UTC.
     pub fn zone_name(&self) -> Option<&str> {
         self.zone.iana_name().filter(|name| *name != "UTC")
     }
 
-    /// The date that the zone's calendars show at an instant.
+    /// The date in the schedule's zone at an instant.
     pub fn date_at(&self, instant: Timestamp) -> Date {
         self.zone.to_datetime(instant).date()
     }
 }
 
 impl Fires {
-    /// At fields that are known to be right.
+    /// Builds it from fields that are known to be valid.
     fn at(fields: &str) -> Self {
         match cronexpr::parse_crontab(&format!("{fields} UTC")) {
             Ok(crontab) => Self::At(Box::new(crontab)),
-            // Cannot happen: fields are numbers within their bounds. It never fires, which is reported.
+            // This cannot happen, because the fields are numbers within their bounds. If it does, the schedule never
+            // fires, and that is reported.
             Err(_) => Self::Every(SignedDuration::MAX),
         }
     }
@@ -176,7 +177,7 @@ fn split_zone(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// Go's `Local` is what its container is set to: UTC.
+/// Go's `Local` is the zone of its container, which is UTC.
 fn time_zone(name: &str) -> Result<TimeZone, ScheduleError> {
     if name.is_empty() || name == "UTC" || name == "Local" {
         return Ok(TimeZone::UTC);
@@ -204,7 +205,7 @@ fn described(descriptor: &str) -> Result<Fires, ScheduleError> {
     Ok(Fires::at(fields))
 }
 
-/// A duration as Go writes it, such as `1h30m` or `1.5h`, in whole seconds, at least one.
+/// A duration as Go writes it, such as `1h30m` or `1.5h`, rounded down to whole seconds, but at least one second.
 fn go_duration(text: &str) -> Option<SignedDuration> {
     let mut seconds = 0.0_f64;
     let is_negative = text.starts_with('-');
@@ -212,7 +213,7 @@ fn go_duration(text: &str) -> Option<SignedDuration> {
     if rest.is_empty() {
         return None;
     }
-    // The only number without a unit that Go takes.
+    // This is the only number without a unit that Go accepts.
     if rest == "0" {
         rest = "0s";
     }
@@ -233,14 +234,14 @@ fn go_duration(text: &str) -> Option<SignedDuration> {
         seconds += number.parse::<f64>().ok()? * each;
         rest = tail;
     }
-    // What is shorter, or negative, is a second to robfig.
+    // robfig treats a shorter or negative duration as one second.
     let signed = if is_negative { -seconds } else { seconds };
     SignedDuration::try_from_secs_f64(signed.floor()).ok().map(|each| each.max(SignedDuration::from_secs(1)))
 }
 
 impl Field {
-    /// The field as a list of numbers, or a star. robfig and cronexpr differ in `?`, in steps of a star (which to
-    /// robfig are a list like any other) and in steps that are wider than the field.
+    /// The field as a list of numbers, or a star. robfig and cronexpr differ in `?`, in steps of a star (robfig
+    /// treats them as an ordinary list) and in steps that are larger than the field.
     fn rewritten(&self, text: &str) -> Result<String, ScheduleError> {
         let wrong = || ScheduleError::Field {
             field: self.name,
@@ -250,7 +251,7 @@ impl Field {
             names: if self.names.is_empty() { "" } else { ", and English names of three letters" },
         };
         let mut numbers = BTreeSet::new();
-        // robfig overlooks commas too many.
+        // robfig ignores extra commas.
         for item in text.split(',').filter(|item| !item.is_empty()) {
             match self.item(item).ok_or_else(wrong)? {
                 Item::All => return Ok("*".to_owned()),
@@ -270,19 +271,19 @@ impl Field {
             Some((range, step)) => (range, Some(step.parse::<usize>().ok().filter(|step| *step > 0)?)),
             None => (item, None),
         };
-        // robfig looks at no more of a range that begins with a star.
+        // robfig ignores the rest of a range that begins with a star.
         let is_star = range.split('-').next().is_some_and(|from| from == "*" || from == "?");
         if is_star && step.unwrap_or(1) == 1 {
             return Some(Item::All);
         }
-        // Where a range has no end of its own, Sunday is not the seventh day, too.
+        // If a range has no explicit end, it does not count Sunday a second time as day 7.
         let end = if self.most == 7 { 6 } else { self.most };
         let (from, to) = match range.split_once('-') {
             _ if is_star => (self.least, end),
             Some((from, to)) => (self.number(from)?, self.number(to)?),
             None => {
                 let from = self.number(range)?;
-                // "N/step" is from N on.
+                // "N/step" starts at N.
                 (from, if step.is_some() { end.max(from) } else { from })
             }
         };
@@ -294,7 +295,7 @@ impl Field {
             let index = self.names.iter().position(|name| name.eq_ignore_ascii_case(text))?;
             u8::try_from(index).ok().map(|index| index + self.least)
         };
-        // A plus sign is as good to Go as it is to Rust; a minus sign ends a range.
+        // Go accepts a plus sign, and so does Rust. A minus sign separates the ends of a range.
         let digits = text.strip_prefix('+').unwrap_or(text);
         let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         let number = if is_number { digits.parse().ok() } else { named() };
@@ -310,7 +311,7 @@ enum Item {
 /// The first of …, `anchor - each`, `anchor`, `anchor + each`, … after an instant. The anchor is a whole second.
 fn next_multiple(anchor: Timestamp, each: SignedDuration, after: Timestamp) -> Option<Timestamp> {
     let each = each.as_secs().max(1);
-    // Down to the second: a fraction after a multiple is after it.
+    // Rounded down to the second: an instant with a fraction after a multiple is after it.
     let passed = instant::floor(after).duration_since(anchor).as_secs().div_euclid(each);
     let wait = each.checked_mul(passed.checked_add(1)?)?;
     anchor.checked_add(SignedDuration::from_secs(wait)).ok()
@@ -320,7 +321,7 @@ fn next_civil(crontab: &cronexpr::Crontab, zone: &TimeZone, after: Timestamp) ->
     if after.as_second() > LAST {
         return None;
     }
-    // Civil times are counted as if they were UTC's: the library then knows no changes of clocks.
+    // Civil times are treated as if they were in UTC, so that the library sees no changes of clocks.
     let as_utc = |instant: Timestamp| zone.to_datetime(instant).to_zoned(TimeZone::UTC).ok();
     let slack = if is_steady(zone, after) { SignedDuration::ZERO } else { PUT_BACK_MAX };
     let begin = as_utc(after)?.timestamp().checked_sub(slack).ok()?;
@@ -330,7 +331,7 @@ fn next_civil(crontab: &cronexpr::Crontab, zone: &TimeZone, after: Timestamp) ->
     loop {
         let Ok(next) = crontab.find_next(civil) else { return best };
         civil = next.timestamp();
-        // Where clocks are put back a later civil time may be an earlier instant.
+        // If clocks are put back, a later civil time may be an earlier instant.
         let over = best.and_then(as_utc).and_then(|best| best.timestamp().checked_add(slack).ok());
         if over.is_some_and(|over| civil > over) {
             return best;
@@ -343,14 +344,14 @@ fn next_civil(crontab: &cronexpr::Crontab, zone: &TimeZone, after: Timestamp) ->
     }
 }
 
-/// Whether a zone's clocks are not set around an instant.
+/// Whether a zone's clocks do not change around an instant.
 fn is_steady(zone: &TimeZone, instant: Timestamp) -> bool {
     let around = [instant.checked_sub(PUT_BACK_MAX), instant.checked_add(PUT_BACK_MAX)];
     matches!(around, [Ok(before), Ok(after)] if zone.to_offset(before) == zone.to_offset(after))
 }
 
-/// The instants at which a zone's clocks show a civil time, given as if it were UTC's: none where they are
-/// put forward over it, two where they are put back over it.
+/// The instants at which a zone's clocks show a civil time (given as if it were in UTC). There is none if the clocks
+/// are put forward over it, and there are two if they are put back over it.
 fn instants(zone: &TimeZone, civil: Timestamp) -> [Option<Timestamp>; 2] {
     let civil = TimeZone::UTC.to_datetime(civil);
     let at = |offset: jiff::tz::Offset| offset.to_timestamp(civil).ok();

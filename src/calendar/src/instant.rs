@@ -1,10 +1,10 @@
-//! Instants as they stand in specs, statuses and tags: RFC 3339, nothing else.
+//! Instants in specs, statuses and tags: RFC 3339 only.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Why a text is no instant.
+/// Why a text is not an instant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no RFC 3339 instant with an offset, such as 2027-03-01T08:00:00Z")]
 pub struct NotAnInstant {
@@ -12,13 +12,13 @@ pub struct NotAnInstant {
     pub text: String,
 }
 
-/// Parses an RFC 3339 instant, as strictly as admission does: `T` and `Z` upper case, an offset,
-/// seconds 00 to 59. `jiff` alone would take more (a time without seconds, a bracketed zone, second 60),
-/// which other readers of the same tag would refuse.
+/// Parses an RFC 3339 instant as strictly as admission does: `T` and `Z` in upper case, an offset, seconds 00 to 59.
+/// `jiff` alone would accept more (a time without seconds, a zone in brackets, second 60), which other readers of the
+/// same tag would refuse.
 ///
 /// # Errors
-/// [`NotAnInstant`] for anything else, the year 0000 included. The last day of 9999, which `jiff` does
-/// not reach, is the end of its time: people write it for "for ever".
+/// [`NotAnInstant`] for anything else, including the year 0000. `jiff` cannot represent the last day of 9999. It
+/// becomes `jiff`'s last instant, because users write it to mean "forever".
 pub fn parse(text: &str) -> Result<Timestamp, NotAnInstant> {
     let refuse = || NotAnInstant { text: text.chars().take(64).collect() };
     if !has_rfc3339_shape(text.as_bytes()) {
@@ -28,35 +28,35 @@ pub fn parse(text: &str) -> Result<Timestamp, NotAnInstant> {
     if instant.as_second() < YEAR_ONE { Err(refuse()) } else { Ok(instant) }
 }
 
-/// 0001-01-01T00:00:00Z. An offset can move the first day of the year 1 before it, where the instant, once
-/// written to a status, would be none.
+/// 0001-01-01T00:00:00Z. With an offset, the first day of the year 1 can be an earlier instant. Such an instant could
+/// not be read back from a status.
 const YEAR_ONE: i64 = -62_135_596_800;
 
-/// The end of time, if this is an instant after it.
+/// The last representable instant, if the text is an instant after it.
 fn past_the_end(text: &str) -> Option<Timestamp> {
     let rest = text.strip_prefix("9999-12-3")?;
-    // The same instant a year earlier tells whether anything but its size is wrong with it.
+    // The same instant a year earlier shows whether the text is valid apart from its size.
     format!("9998-12-3{rest}").parse::<Timestamp>().ok().map(|_| Timestamp::MAX)
 }
 
-/// An instant as it is written to a status: whole seconds, rounded down.
+/// An instant as a status has it: whole seconds, rounded down.
 pub fn seconds(instant: Timestamp) -> String {
     floor(instant).to_string()
 }
 
-/// The whole second in which an instant lies.
+/// An instant, rounded down to whole seconds.
 pub fn floor(instant: Timestamp) -> Timestamp {
     Timestamp::from_second(instant.as_second()).unwrap_or(instant)
 }
 
-/// The whole second in which an instant lies, or after which it does.
+/// An instant, rounded up to whole seconds.
 pub fn ceil(instant: Timestamp) -> Timestamp {
     let floor = floor(instant);
     if floor < instant { after(floor, Duration::from_secs(1)) } else { floor }
 }
 
-/// `yyyy-mm-ddThh:mm:ss[.fraction](Z|±hh:mm)` by position; values are left to the parser, except for
-/// the leap second, which it would silently move.
+/// Checks `yyyy-mm-ddThh:mm:ss[.fraction](Z|±hh:mm)` by position. The parser checks the values, except the leap
+/// second, which it would silently move.
 fn has_rfc3339_shape(text: &[u8]) -> bool {
     let Some((fixed, rest)) = text.split_at_checked(19) else {
         return false;
@@ -78,7 +78,7 @@ fn has_offset_shape(rest: &[u8]) -> bool {
     offset == b"Z" || fits(offset, b"+dd:dd") || fits(offset, b"-dd:dd")
 }
 
-/// Whether `text` has the bytes of `shape`, a `d` standing for any digit.
+/// Whether `text` has the bytes of `shape`, in which `d` means any digit.
 fn fits(text: &[u8], shape: &[u8]) -> bool {
     text.len() == shape.len()
         && text.iter().zip(shape).all(|(byte, want)| match want {
@@ -87,12 +87,12 @@ fn fits(text: &[u8], shape: &[u8]) -> bool {
         })
 }
 
-/// `later` after `start`; the end of time where that would overflow.
+/// `later` after `start`. If that overflows, the last representable instant.
 pub fn after(start: Timestamp, later: Duration) -> Timestamp {
     start.checked_add(later).unwrap_or(Timestamp::MAX)
 }
 
-/// How long from `earlier` to `later`; zero if it is not later.
+/// The time from `earlier` to `later`. Zero if `later` is not later.
 pub fn elapsed(earlier: Timestamp, later: Timestamp) -> Duration {
     later.duration_since(earlier).try_into().unwrap_or(Duration::ZERO)
 }

@@ -1,10 +1,10 @@
-//! Time as people and Kubernetes objects write it: pure values, no clock.
+//! Time in texts and Kubernetes objects, as pure values without a clock.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`instant`] | RFC 3339 instants, and arithmetic that saturates |
 //! | [`window`] | spans of time |
-//! | [`cron`] | cron schedules as Kubernetes' CronJobs take them |
+//! | [`cron`] | cron schedules as Kubernetes' CronJobs accept them |
 //! | [`zone`] | names of time zones |
 
 pub mod cron;

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-/// A span of time, its end excluded. Never empty.
+/// A span of time without its end. It is never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// First instant.
+    /// The first instant.
     pub from: Timestamp,
-    /// First instant after it.
+    /// The first instant after the window.
     pub until: Timestamp,
 }
 
@@ -17,17 +17,17 @@ impl Window {
         (from < until).then_some(Self { from, until })
     }
 
-    /// Whether an instant lies in it.
+    /// Whether the window contains an instant.
     pub fn contains(self, instant: Timestamp) -> bool {
         self.from <= instant && instant < self.until
     }
 
-    /// Whether the two share an instant.
+    /// Whether the two windows share an instant.
     pub fn overlaps(self, other: Self) -> bool {
         self.from < other.until && other.from < self.until
     }
 
-    /// What the two share.
+    /// The part that the two windows share.
     pub fn intersection(self, other: Self) -> Option<Self> {
         Self::new(self.from.max(other.from), self.until.min(other.until))
     }

@@ -2,8 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-/// The zone of the IANA database that has this name. Files that lie beside the database, such as `localtime`,
-/// are no zones.
+/// The zone with this name in the IANA database. Files next to the database, such as `localtime`, are not zones.
 pub fn time_zone(name: &str) -> Option<TimeZone> {
     let is_zone = !["factory", "localtime", "posixrules"].iter().any(|it| name.eq_ignore_ascii_case(it));
     is_zone.then(|| TimeZone::get(name).ok())?

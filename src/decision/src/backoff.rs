@@ -5,9 +5,9 @@ use std::time::Duration;
 /// Waiting times that double from `base` to `cap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// Wait after the first time.
+    /// The wait after the first time.
     pub base: Duration,
-    /// Longest wait.
+    /// The longest wait.
     pub cap: Duration,
 }
 

@@ -1,20 +1,20 @@
-//! Conditions: standard Kubernetes ones, rewritten only when they say something new.
+//! Standard Kubernetes conditions, which are rewritten only if they change.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use booking_calendar::instant::floor;
 
-/// A condition before it is compared with the one that stands in status.
+/// A condition before it is compared with the one in the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
     /// Its type, upper camel case.
     pub type_: &'static str,
-    /// Whether it is True; else it is False.
+    /// Whether the status is True. Otherwise it is False.
     pub status: bool,
     /// A word for programs, upper camel case.
     pub reason: &'static str,
-    /// A sentence for people.
+    /// A sentence for users.
     pub message: String,
 }
 
@@ -25,8 +25,8 @@ impl Draft {
     }
 }
 
-/// The drafts as conditions. A transition time moves only when the status of its condition does;
-/// types without a draft are dropped.
+/// Turns drafts into conditions. A transition time changes only if the status of its condition does. A type without a
+/// draft is dropped.
 pub fn settle(
     old: &[Condition],
     drafts: Vec<Draft>,
@@ -51,12 +51,12 @@ pub fn settle(
         .collect()
 }
 
-/// The reason of a condition, if it is there.
+/// The reason of a condition, if it exists.
 pub fn reason_of<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a str> {
     conditions.iter().find(|condition| condition.type_ == type_).map(|c| c.reason.as_str())
 }
 
-/// Names of things, the first few of them: a condition must stay readable and bounded.
+/// The first few of several names, because a condition must stay short and readable.
 pub fn list(items: impl ExactSizeIterator<Item = String>) -> String {
     const SHOWN: usize = 5;
     let total = items.len();
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_transition_time_moves_with_the_status_only() {
-        // given a condition that stands since second 1
+        // given a condition that has been there since second 1
         let draft = |status, message: &str| Draft::new("Ready", status, "R", message);
         let first = settle(&[], vec![draft(false, "a")], Some(1), at(1));
         // when only its message changes, then the time stays

@@ -1,11 +1,11 @@
-//! How the program reports what cannot happen.
+//! Reports what cannot happen.
 //!
-//! A value that the program itself made, and that later cannot be read, is a bug. The program goes on with the safest
-//! answer, because one bad object must not stop the others. It never goes on in silence: the metric
-//! `booking_operator_impossible_total{where}` counts each case and the log tells of it.
+//! If the program cannot read a value that it made itself, that is a bug. The program goes on with the safest answer,
+//! because one bad object must not stop the others. It never goes on silently: the metric
+//! `booking_operator_impossible_total{where}` counts each case, and the log reports it.
 
-/// Reports what cannot happen. `place` names the code, for example `"store.unpack"`; it becomes a metric label, so it
-/// is never made of data.
+/// Reports what cannot happen. `place` names the code, for example `"store.unpack"`. It becomes a metric label, so it
+/// must not contain data.
 ///
 /// # Panics
 /// In debug builds, so that a test that reaches it fails.

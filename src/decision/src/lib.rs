@@ -1,22 +1,22 @@
-//! What the decisions of every family are made of: pure values, no client, no clock.
+//! The parts that the decisions of all families share: pure values, no client, no clock.
 //!
-//! A *decision* is a pure function of objects, observations and the time. Its answer says what to write, what to
-//! call, what to tell people and when to decide again. This crate holds the parts that all decisions share.
+//! A *decision* is a pure function of objects, observations and the time. Its result says what to write, what to
+//! call, what to tell users, and when to decide again.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`condition`] | conditions, rewritten only when they say something new |
+//! | [`condition`] | conditions, which are rewritten only if they change |
 //! | [`wake`] | the instant at which a decision must be made again |
 //! | [`backoff`] | waiting times that double |
-//! | [`names`] | names of objects that are made of other texts |
-//! | [`meta`] | what is read of an object's metadata |
-//! | [`text`] | what a text in a spec may hold |
+//! | [`names`] | names of objects that are made from other texts |
+//! | [`meta`] | the fields of an object's metadata that are read |
+//! | [`text`] | rules for texts in a spec |
 //! | [`spec`] | what is wrong with a spec |
-//! | [`note`] | what people are told, as Events |
-//! | [`delivery`] | what became of something that was sent |
+//! | [`note`] | what users are told, as Events |
+//! | [`delivery`] | the result of sending something |
 //! | [`permit`] | whether an effect may still happen |
-//! | [`mod@impossible`] | how the program reports what cannot happen |
-//! | [`injected_bugs`] | the switch for bugs that tests of the checkers put in |
+//! | [`mod@impossible`] | reports what cannot happen |
+//! | [`injected_bugs`] | the switch for injected bugs, with which the checkers are tested |
 
 pub mod backoff;
 pub mod condition;

@@ -1,13 +1,14 @@
-//! Names of objects that are made of other texts: valid, stable, and different for different texts.
+//! Names of objects that are made from other texts. They are valid and stable, and different texts give different
+//! names.
 
 use sha2::{Digest, Sha256};
 
-/// Longest name of an object: a DNS subdomain's.
+/// The longest name of an object, which is a DNS subdomain.
 pub const NAME_MAX: usize = 253;
-/// Bytes of a digest that a name carries: among 10,000 texts two share it once in 56 million times.
+/// The bytes of a digest in a name. Among 10,000 texts, two share a digest with a probability of 1 in 5.6 million.
 const DIGEST_BYTES: usize = 6;
 
-/// A few characters that tell texts apart.
+/// A few characters that differ between different texts.
 pub fn digest(text: &str) -> String {
     Sha256::digest(text)
         .iter()

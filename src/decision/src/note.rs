@@ -1,23 +1,23 @@
-//! What people are told, as Kubernetes Events.
+//! What users are told, as Kubernetes Events.
 
-/// Weight of an Event.
+/// The type of an Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
     /// For information.
     Normal,
-    /// Something needs a person.
+    /// A user has to act.
     Warning,
 }
 
-/// An Event to publish. `S` says which object it is about.
+/// An Event to publish. `S` identifies the object that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note<S> {
-    /// Which object it is about.
+    /// The object that it is about.
     pub subject: S,
-    /// Its weight.
+    /// Its type.
     pub type_: EventType,
     /// A word for programs, upper camel case.
     pub reason: &'static str,
-    /// A sentence for people.
+    /// A sentence for users.
     pub message: String,
 }

@@ -1,39 +1,39 @@
-//! Leave to mutate.
+//! The permit to begin effects.
 
 use std::time::Duration;
 
-/// Leave to mutate, as a value that is asked at the moment of each call, not when the work began.
-/// Whoever owns the work implements it.
+/// The permit to begin effects. Each effect asks it immediately before it begins, not when the pass began. The part
+/// that owns the work implements it.
 pub trait Permit: Send + Sync {
-    /// Begins a call. It must go out now, and its reply must be reported: until then the work cannot be
-    /// handed to anybody else.
+    /// Begins a call. The caller must send it now and must report its reply. Until then the work is not handed to
+    /// another replica.
     ///
     /// # Errors
-    /// [`PermitLapsed`] when it must not go out.
+    /// [`PermitLapsed`] if the call must not be sent.
     fn begin(&self) -> Result<Box<dyn RunningCall>, PermitLapsed>;
 
-    /// Longest time that a call may take, all its attempts together: whoever takes the work over waits
-    /// as long.
+    /// The longest time that a call may take, with all its attempts. A replica that takes over the work waits as
+    /// long.
     fn call_timeout(&self) -> Duration;
 }
 
-/// A call under way. One that is dropped without a reply counts as under way until its time-out, for the
-/// other side may still be at it.
+/// A running call. If it is dropped without a reply, it counts as running until its time-out, because the other side
+/// may still be working on it.
 #[must_use = "a call that is dropped counts as running until its time-out"]
 pub trait RunningCall: Send {
-    /// The other side has replied: the call is over.
+    /// Reports that the other side has replied, so the call is over.
     fn replied(self: Box<Self>);
 }
 
-/// The permit has run out: somebody else may own the work by now.
+/// The permit has run out. Another replica may own the work by now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the permit to mutate has run out")]
 pub struct PermitLapsed;
 
-/// Time of a call that nobody waits for.
+/// The time limit of a call for which no other replica waits.
 pub const UNLIMITED_CALL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The permit of a process that shares its work with nobody.
+/// The permit of a process that shares its work with no other process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unlimited;
 

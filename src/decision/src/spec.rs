@@ -6,12 +6,12 @@
 pub struct InvalidSpec {
     /// Dotted path below `spec`.
     pub field: &'static str,
-    /// Value found and what is allowed.
+    /// The value, and what is allowed.
     pub problem: String,
 }
 
 impl InvalidSpec {
-    /// A field, and what is wrong with it.
+    /// Creates it from a field and what is wrong with it.
     pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Self { field, problem: problem.into() }
     }

@@ -1,11 +1,13 @@
-//! What a text in a spec may hold.
+//! Rules for texts in a spec.
 
 use crate::spec::InvalidSpec;
 
-/// Longest name of a user: it becomes the value of an EC2 tag, which holds 256 characters (EC2's "Tag restrictions").
+/// The longest name of a user. It becomes the value of an EC2 tag, which has at most 256 characters (EC2's "Tag
+/// restrictions").
 pub const USER_MAX_CHARS: usize = 256;
 
-/// A text that is there, not empty, at most `max` characters long and free of control characters.
+/// Checks a text: it must exist, must not be empty, may have at most `max` characters, and must not have control
+/// characters.
 ///
 /// # Errors
 /// [`InvalidSpec`] names the field and the rule.
@@ -28,7 +30,7 @@ pub fn plain_text<'a>(
     Ok(text)
 }
 
-/// Name of a user: a plain text that does not look like another one.
+/// Checks the name of a user: a plain text without characters that make it look like another name.
 ///
 /// # Errors
 /// [`InvalidSpec`] names the field and the rule.
@@ -41,8 +43,8 @@ pub fn user_name<'a>(field: &'static str, text: Option<&'a str>) -> Result<&'a s
     Ok(name)
 }
 
-/// The characters that admission's `USER_PATTERN` refuses beside. Those that join letters stay:
-/// names of some languages need them.
+/// The characters that admission's `USER_PATTERN` refuses in addition. Characters that join letters are allowed,
+/// because names in some languages need them.
 fn is_unseen(c: char) -> bool {
     matches!(c, '\u{00AD}' | '\u{200B}' | '\u{FEFF}' | '\u{2060}'..='\u{2064}')
 }
@@ -54,7 +56,7 @@ fn is_forbidden(c: char) -> bool {
         || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The start of a user's text, short enough for a message.
+/// The start of a user's text, which is short enough for a message.
 pub fn cut(text: &str) -> String {
     text.chars().take(64).collect()
 }

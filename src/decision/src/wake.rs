@@ -1,11 +1,11 @@
-//! When a pass must be repeated: exactly when something falls due, and no poll beside that but the
-//! look at machines on their way.
+//! When a pass must be repeated: exactly when something is due. The only regular repetition in addition is the
+//! observation of machines that change state.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The earliest of several instants in the future.
+/// The earliest of several future instants.
 #[derive(Clone, Copy, Debug)]
 pub struct Wake {
     now: Timestamp,
@@ -13,12 +13,12 @@ pub struct Wake {
 }
 
 impl Wake {
-    /// Nothing to wake for yet, at `now`.
+    /// Starts at `now` without a wake-up.
     pub fn new(now: Timestamp) -> Self {
         Self { now, earliest: None }
     }
 
-    /// Wakes at an instant; one that is not in the future has been dealt with by this pass.
+    /// Wakes at an instant. If it is not in the future, this pass has dealt with it.
     pub fn at(&mut self, instant: Timestamp) {
         if instant > self.now {
             self.earliest = Some(self.earliest.map_or(instant, |known| known.min(instant)));
@@ -43,8 +43,8 @@ impl Wake {
     }
 }
 
-/// How long until machines on their way are looked at again: a quarter of the time that has gone by
-/// since the last call, so that a machine that takes a minute costs a dozen looks, not sixty.
+/// How long to wait before machines that change state are observed again: a quarter of the time since the last call.
+/// A machine that takes a minute then costs about twelve observations instead of sixty.
 pub fn poll_interval(since_last_call: Option<Duration>, shortest: Duration, longest: Duration) -> Duration {
     since_last_call.map_or(shortest, |elapsed| (elapsed / 4).clamp(shortest, longest.max(shortest)))
 }

@@ -1,4 +1,4 @@
-//! Wires the process: the one file that names every part.
+//! Builds the process from its parts. This is the only file that names every part.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -27,48 +27,49 @@ use crate::{
     telemetry::{log, metrics},
 };
 
-/// Accounts whose slots may all be taken, by clouds that do not answer, before passes of other accounts wait as well.
+/// If clouds do not answer, all slots of this many accounts can be taken before passes of other accounts have to
+/// wait.
 const ACCOUNTS: usize = 8;
 
-/// Why the operator cannot start, or go on.
+/// Why the operator cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Logging.
+    /// Logging cannot be set up.
     #[error(transparent)]
     Log(#[from] log::LogError),
-    /// The runtime, or a listener.
+    /// The async runtime or a listener cannot be set up.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// Metrics.
+    /// Metrics cannot be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
-    /// The way to the cluster.
+    /// No cluster can be reached.
     #[error("no cluster: {0}; run in a Pod, or set KUBECONFIG")]
     Cluster(String),
-    /// The part in the ring.
+    /// The process cannot take part in the ring.
     #[error("no part in the ring: {0}")]
     Ring(#[from] ring::ConfigError),
-    /// The way to the cloud.
+    /// The cloud client cannot be set up.
     #[error("no cloud: {0}")]
     Cloud(#[from] booking_cloud::SetupError),
-    /// The family of bookings.
+    /// The family of bookings cannot be set up.
     #[error(transparent)]
     Bookings(#[from] bookings::run::StartError),
-    /// Others would be disturbed.
+    /// A dry run would disturb other replicas.
     #[error(
         "--dry-run writes statuses, and {0}; stop it first, or narrow both by --namespace and give this one another \
          --ring-name"
     )]
     DryRun(String),
-    /// A family that the command line knows has no place here: a bug.
+    /// The command line knows a family that this file does not: a bug.
     #[error("the family {0} is not wired")]
     Family(&'static str),
-    /// What cannot be done without has ended: a bug.
+    /// A task that the process needs has ended by itself: a bug.
     #[error("a watch or the part in the ring has ended by itself; the log says more")]
     Broken,
 }
 
-/// Runs the operator until it is told to stop.
+/// Runs the operator until it receives a signal to stop.
 pub fn run(config: Config) -> ExitCode {
     let began = clocks::now();
     let started = log::init(&config.log).map_err(StartError::from).and_then(|()| {
@@ -114,7 +115,7 @@ async fn start(config: Config, began: Stamp) -> Result<(), StartError> {
         "started"
     );
     operator.run(stop).await;
-    // Exit with an error, so that Kubernetes restarts the container: a process that cannot continue must not look
+    // Exit with an error so that Kubernetes restarts the container. A process that cannot continue must not look
     // healthy.
     if !signals.is_finished() {
         return Err(StartError::Broken);
@@ -122,8 +123,8 @@ async fn start(config: Config, began: Stamp) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A dry run must not take work from those who do it, nor write statuses beside theirs: it has a ring of its own, and
-/// begins only if nobody is at work.
+/// Separates a dry run from working replicas. A dry run must not take work from them, nor write statuses while they
+/// do. So it has a ring of its own, and it starts only if no replica is at work.
 async fn apart(mut config: Config, client: &Client, own_namespace: &str) -> Result<Config, StartError> {
     let namespace = config.ring.namespace.as_deref().unwrap_or(own_namespace).to_owned();
     let ring = RingName { namespace: namespace.into(), name: config.ring.name.as_str().into() };
@@ -137,31 +138,31 @@ async fn apart(mut config: Config, client: &Client, own_namespace: &str) -> Resu
     Ok(config)
 }
 
-/// What an operator is built on.
+/// The parts from which an operator is built.
 pub struct Parts {
-    /// The cluster.
+    /// The client for the cluster.
     pub client: Client,
     /// The clouds.
     pub clouds: Arc<dyn Clouds>,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// Which part of the work is its.
+    /// The part of the work that this process does.
     pub membership: RingMembership,
 }
 
-/// An operator, wired.
+/// An operator with all its parts connected.
 pub struct Operator {
     services: Arc<Services>,
     process: Process,
-    /// Sets all gauges, for a scrape.
+    /// Sets all gauges before a scrape.
     measure: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
 impl Operator {
-    /// Wires an operator.
+    /// Connects the parts of an operator.
     ///
     /// # Errors
-    /// A file that the command line names cannot be read, or what it says makes no sense.
+    /// A file that the command line names cannot be read or is invalid.
     pub fn new(config: &Config, parts: Parts) -> Result<Self, StartError> {
         let (ownership, ring): (Arc<dyn Ownership>, _) = match parts.membership {
             RingMembership::None => (Arc::new(AllKeys), None),
@@ -183,18 +184,18 @@ impl Operator {
         Ok(Self { process: Process::new(services.clone(), families, ring, limits), services, measure })
     }
 
-    /// Whether it is ready, for the probe.
+    /// The readiness, for the probe.
     pub fn readiness(&self) -> Arc<Readiness> {
         self.process.readiness()
     }
 
-    /// Runs until `stop`; then hands over what it owns, and lets running passes end, for a bounded time.
+    /// Runs until `stop`. Then it hands over its slots and lets running passes end, both for a limited time.
     pub async fn run(self, stop: CancellationToken) {
         self.process.run(stop).await;
     }
 }
 
-/// The families that the configuration names, and what runs while the process takes part in the ring.
+/// The families that the configuration names, and the tasks that run while the process takes part in the ring.
 fn families(
     config: &Config,
     services: &Arc<Services>,

@@ -1,7 +1,7 @@
-//! Command line and environment, turned once into a validated [`Config`].
+//! Turns the command line and the environment into a validated [`Config`], once.
 //!
-//! The flags of the original operator are accepted as Go takes them: with one dash or two, booleans
-//! with or without a value. Those that mean nothing here change nothing.
+//! The predecessor's flags are accepted in Go's syntax: with one dash or two, booleans with or without a value. Flags
+//! that have no meaning here have no effect.
 
 #![allow(clippy::doc_markdown, reason = "field docs are the text of --help, where backticks only disturb")]
 
@@ -23,11 +23,11 @@ use self::{
     },
 };
 
-/// What to do.
+/// The subcommand.
 pub enum Command {
     /// Run the operator.
     Run(Box<Config>),
-    /// Print the CRDs: of one family, or of bookings and the Ring.
+    /// Print the CRDs of one family, or those of bookings and the Ring.
     Crds(Option<String>),
 }
 
@@ -36,13 +36,13 @@ pub enum Command {
 pub struct Config {
     /// Which families run.
     pub families: Vec<FamilyInfo>,
-    /// The namespace to work in; none means all.
+    /// The namespace to work in. None means all.
     pub namespace: Option<String>,
-    /// Where `/metrics` listens; none means nowhere.
+    /// Where `/metrics` listens. None means that it does not.
     pub metrics_address: Option<SocketAddr>,
-    /// Where the probes listen; none means nowhere.
+    /// Where the probes listen. None means that they do not.
     pub probe_address: Option<SocketAddr>,
-    /// How to log.
+    /// The configuration of logging.
     pub log: LogConfig,
     /// Decide and report only.
     pub dry_run: bool,
@@ -50,11 +50,11 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// How replicas share the work.
     pub ring: RingArgs,
-    /// How the family of bookings is set up.
+    /// The configuration of the family of bookings.
     pub bookings: bookings::run::Config,
 }
 
-/// How to log.
+/// The configuration of logging.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     /// Text or JSON lines.
@@ -63,23 +63,23 @@ pub struct LogConfig {
     pub filter: String,
 }
 
-/// Form of a log line.
+/// The form of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// For humans.
     Text,
-    /// For collectors.
+    /// For log collectors.
     Json,
 }
 
-/// Why the command line is refused, or help was asked for.
+/// The command line was refused, or the user asked for help.
 #[derive(Debug)]
 pub struct ParseError(clap::Error);
 
 impl ParseError {
-    /// Prints it and gives the exit code.
+    /// Prints it and returns the exit code.
     pub fn report(self) -> ExitCode {
-        // Nothing is left to tell where even that fails.
+        // If printing fails, there is no other place to report that.
         let _ = self.0.print();
         ExitCode::from(u8::try_from(self.0.exit_code()).unwrap_or(2))
     }
@@ -101,11 +101,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Run the operator (what it does without a subcommand).
+    /// Run the operator (the default without a subcommand).
     Run,
     /// Print the CustomResourceDefinitions as YAML.
     Crds {
-        /// Those of one family alone: bookings or ring.
+        /// Only those of one family: bookings or ring.
         #[arg(long)]
         family: Option<String>,
     },
@@ -114,7 +114,7 @@ enum Sub {
 #[derive(Debug, Args)]
 #[allow(clippy::struct_field_names, reason = "a field is named after its flag")]
 struct Run {
-    /// Families of kinds to work on, divided by commas, or all. Known: bookings.
+    /// Families of kinds to work on, separated by commas, or all. Known: bookings.
     #[arg(long, env = "FAMILIES", default_value = "bookings", value_parser = parse_families, global = true)]
     families: Families,
     /// Namespace to work in; empty means all.
@@ -126,38 +126,40 @@ struct Run {
     /// Address of /livez, /readyz and /healthz, host:port or :port; 0 means none.
     #[arg(long, env = "HEALTH_PROBE_BIND_ADDRESS", default_value = ":8081", value_parser = parse_address, global = true)]
     health_probe_bind_address: Address,
-    /// How long machines that run unbooked when their Resource is first seen are left running, where
-    /// when_idle is absent; for example 30m.
+    /// How long unbooked machines that run when their Resource is first seen may go on running if when_idle is
+    /// absent, for example 30m.
     #[arg(long, env = "ADOPTION_GRACE", default_value = "30m", value_parser = parse_duration, global = true)]
     adoption_grace: Duration,
     /// Decide, report and write statuses, but send no mutation to the cloud.
     #[arg(long, env = "DRY_RUN", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", global = true)]
     dry_run: bool,
-    /// Act even while the original operator renews its Lease: two operators then work on the same objects.
+    /// Act even if the predecessor (the original operator) renews its Lease. Two operators then work on the same
+    /// objects.
     #[arg(long, env = "IGNORE_ORIGINAL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", global = true)]
     ignore_original: bool,
-    /// Shortest time between two looks at machines on their way.
+    /// Shortest time between two observations of machines that change state.
     #[arg(long, env = "POLL_SHORTEST", default_value = "1s", value_parser = parse_duration, global = true)]
     poll_shortest: Duration,
-    /// Longest time between two looks at machines on their way.
+    /// Longest time between two observations of machines that change state.
     #[arg(long, env = "POLL_LONGEST", default_value = "10s", value_parser = parse_duration, global = true)]
     poll_longest: Duration,
-    /// Time between two looks at a group that is as it should be.
+    /// Time between two observations of a group at rest.
     #[arg(long, env = "OBSERVE_INTERVAL", default_value = "60s", value_parser = parse_duration, global = true)]
     observe_interval: Duration,
     /// How long the deletion of a Resource waits for a cloud that does not answer.
     #[arg(long, env = "RELEASE_TIMEOUT", default_value = "5m", value_parser = parse_duration, global = true)]
     release_timeout: Duration,
-    /// How many groups of one account are looked at and worked on at once, 1 to 4096. They share calls.
+    /// How many groups of one account are worked on at once, 1 to 4096. They share calls.
     #[arg(long, env = "CONCURRENCY", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4096), global = true)]
     concurrency: u16,
     /// How long a shutdown waits for running calls.
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "20s", value_parser = parse_duration, global = true)]
     shutdown_timeout: Duration,
-    /// Role to assume for Resources that name none; empty means none. The original operator's variable.
+    /// Role to assume for Resources that name none; empty means none. The predecessor has the same variable.
     #[arg(long, env = "AWS_ASSUME_ROLE_ARN", default_value = "", value_parser = parse_role, global = true)]
     assume_role_arn: String,
-    /// File that says which namespaces may use which accounts (roles) and regions; without it only the operator's own.
+    /// File that says which namespaces may use which accounts (roles) and regions. Without it they may use only the
+    /// operator's own.
     #[arg(long, env = "ACCOUNTS_FILE", global = true)]
     accounts_file: Option<PathBuf>,
     #[command(flatten)]
@@ -174,7 +176,7 @@ struct Run {
     original: Original,
 }
 
-/// Flags of the original operator that mean little or nothing here.
+/// The predecessor's flags that have little or no meaning here.
 #[derive(Debug, Args)]
 struct Original {
     /// Accepted for compatibility, without effect: replicas always share the work.
@@ -197,10 +199,10 @@ struct Original {
     zap_time_encoding: Option<String>,
 }
 
-/// Reads a command line; the environment fills what it leaves open.
+/// Parses a command line. The environment supplies values that the command line does not set.
 ///
 /// # Errors
-/// [`ParseError`], also when help or the version was asked for.
+/// [`ParseError`], also if the user asked for help or the version.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, ParseError> {
     let cli = Cli::try_parse_from(args.into_iter().map(double_dash)).map_err(ParseError)?;
     Ok(match cli.command {
@@ -240,7 +242,7 @@ fn config(run: Run) -> Result<Config, ParseError> {
     })
 }
 
-/// Flags that are well formed each but do not fit together.
+/// An error about flags that are valid one by one but do not fit together.
 fn refused(why: &str) -> ParseError {
     let command = <Cli as clap::CommandFactory>::command();
     let text = why.to_owned();

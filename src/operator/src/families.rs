@@ -1,9 +1,9 @@
-//! The families that this binary has. To add one: a crate, a line in [`ALL`], an arm in [`crate::app`].
+//! The families in this binary. To add a family, add a crate, a line in [`ALL`] and an arm in [`crate::app`].
 
 use bookings::run::NAME as BOOKINGS;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
-/// What the command line must know of a family.
+/// What the command line needs to know about a family.
 #[derive(Clone, Copy)]
 pub struct FamilyInfo {
     /// Its name, as in `--families`.
@@ -30,20 +30,20 @@ pub const ALL: [FamilyInfo; 1] = [FamilyInfo {
     crds: bookings::api::crd::all,
 }];
 
-/// The family of a name.
+/// The family with a name.
 pub fn find(name: &str) -> Option<FamilyInfo> {
     ALL.into_iter().find(|family| family.name == name)
 }
 
-/// The names of all families, for people.
+/// The names of all families, for messages.
 pub fn names() -> String {
     ALL.map(|family| family.name).join(", ")
 }
 
-/// Reads a list of names, divided by commas; `all` is all of them.
+/// Parses a list of names, separated by commas. `all` means all of them.
 ///
 /// # Errors
-/// With the name that is unknown, and the known ones.
+/// The unknown name, and the known ones.
 pub fn parse(list: &str) -> Result<Vec<FamilyInfo>, String> {
     if list.trim() == "all" {
         return Ok(ALL.to_vec());
@@ -62,10 +62,10 @@ pub fn parse(list: &str) -> Result<Vec<FamilyInfo>, String> {
     Ok(families)
 }
 
-/// Refuses families that a flag does not suit.
+/// Refuses families that do not support a flag.
 ///
 /// # Errors
-/// With the family and the flag.
+/// The family and the flag.
 pub fn check(families: &[FamilyInfo], dry_run: bool, namespace: Option<&str>) -> Result<(), String> {
     for family in families {
         if dry_run && !family.has_dry_run {

@@ -1,12 +1,12 @@
-//! The booking operator: the binary that runs families of kinds.
+//! The booking operator: the binary that runs the families.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`app`] | wires the process: the one file that names every part |
-//! | [`families`] | the families that this binary has |
-//! | [`args`] | command line and environment, turned once into a validated [`args::Config`] |
+//! | [`app`] | builds the process from its parts; the only file that names every part |
+//! | [`families`] | the families in this binary |
+//! | [`args`] | turns the command line and the environment into a validated [`args::Config`] |
 //! | [`crds`] | prints the CRDs |
-//! | [`ring_membership`] | the process's part in the ring |
+//! | [`ring_membership`] | how the process takes part in the ring |
 //! | [`telemetry`] | logs and metrics |
 
 pub mod app;

@@ -1,12 +1,12 @@
-//! The binary: parse, then run.
+//! The binary: it parses the command line, then runs the command.
 
 use std::process::ExitCode;
 
 use booking_operator::{app, args, crds};
 use tikv_jemallocator::Jemalloc;
 
-/// Jemalloc gives the memory of a list of a hundred thousand objects back to the system within seconds. The system's
-/// own allocator keeps it.
+/// Jemalloc returns the memory of a list of a hundred thousand objects to the system within seconds. The system's own
+/// allocator keeps it.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -1,4 +1,4 @@
-//! The process's part in the ring.
+//! How the process takes part in the ring.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use kube::Client;
 
 use crate::args::Config;
 
-/// Takes part in the ring that the configuration names, as a process that began then.
+/// Takes part in the ring that the configuration names. `began` is when the process began.
 ///
 /// # Errors
-/// When the configuration makes no sense.
+/// The configuration is invalid.
 pub fn join(
     client: Client,
     config: &Config,
@@ -43,12 +43,12 @@ pub fn join(
     Ok(RingMembership::Member { handle, reference, run: Box::pin(run) })
 }
 
-/// The families that the process works on, as its Lease names them.
+/// The names of the families that the process works on, for its Lease.
 pub fn family_names(config: &Config) -> BTreeSet<String> {
     config.families.iter().map(|family| family.name.to_owned()).collect()
 }
 
-/// What the members of a ring tell each other.
+/// The payloads that the members of a ring exchange.
 pub struct RingPayloads(pub RingHandle);
 
 impl Payloads for RingPayloads {

@@ -1,12 +1,11 @@
-//! Wall-clock time. Nothing else in this crate asks for it; timers and time-outs run on the monotonic
-//! clock.
+//! Wall-clock time. No other code in this crate reads it. Timers and time-outs use the monotonic clock.
 //!
-//! Bookings are told in wall-clock time, so a machine whose clock is off would start and stop at the wrong
-//! instants. Every answer of the API server carries its time in the `Date` header, to the second. Each
-//! such answer bounds by how much that clock is ahead of this machine's boot-time clock; together they bound
-//! it ever closer. While the local wall clock is within [`TOLERANCE`] of what they say, it is taken, being
-//! finer; else the API server's time is taken, carried on by the boot-time clock, at its earliest: a booking
-//! may then begin a second late, never early.
+//! Bookings have wall-clock times, so a machine with a wrong clock would start and stop groups at wrong instants.
+//! Every answer of the API server has its time in the `Date` header, in whole seconds. Each answer limits how far
+//! that clock can be ahead of this machine's boot-time clock, and several answers together narrow the limits. While
+//! the local wall clock is within [`TOLERANCE`] of the limits, it is used, because it is finer. Otherwise the API
+//! server's time is used, continued by the boot-time clock, at the earliest possible value. A booking may then begin
+//! a second late, but never early.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,56 +17,56 @@ use jiff::{SignedDuration, Timestamp};
 use kube::client::Body;
 use tokio::{sync::watch, time::Instant};
 
-/// How far the local wall clock may be from the API server's.
+/// The largest difference between the local wall clock and the API server's that is tolerated.
 pub const TOLERANCE: SignedDuration = SignedDuration::from_secs(2);
-/// A step back by more than this is followed: the time told before was wrong.
+/// If the time steps back by more than this, the clock follows, because the earlier time was wrong.
 const HELD_AT_MOST: SignedDuration = SignedDuration::from_secs(5);
-/// Longest wait for the beginning of an answer: the API server gives up its own work after a minute. A watch
-/// begins to answer at once.
+/// The longest wait for the beginning of an answer. The API server gives up its own work after a minute, and it
+/// begins to answer a watch at once.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
-/// The `Date` header counts whole seconds.
+/// The resolution of the `Date` header: whole seconds.
 const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
-/// What two clocks may drift apart: ten times what crystals do.
+/// How much two clocks may drift apart: ten times the drift of usual crystals.
 const DRIFT_PER_MILLION: i32 = 500;
 
-/// Wall-clock time, and the way from an instant on it to a timer. Clones are the same clock.
+/// Wall-clock time, and the conversion from a wall-clock instant to a timer. Clones are the same clock.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     bounds: Mutex<Option<Bounds>>,
-    /// What was told last.
+    /// The last time that was returned.
     last: Mutex<Option<Timestamp>>,
-    /// By how much the local wall clock is off, while it is.
+    /// How far the local wall clock is off, while it is.
     skew: watch::Sender<Option<SignedDuration>>,
 }
 
-/// How much the API server's clock is ahead of this machine's boot-time clock, at least and at most.
+/// The minimum and the maximum by which the API server's clock is ahead of this machine's boot-time clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bounds {
     least: SignedDuration,
     most: SignedDuration,
-    /// The boot-time clock when they were last true.
+    /// The boot-time clock when these limits were exact.
     at: SignedDuration,
 }
 
 impl Bounds {
-    /// What one answer says: it was made between `sent` and `received`, when the server's clock showed
-    /// the second that begins at `date`.
+    /// The bounds from one answer. The server made it between `sent` and `received`, when its clock showed the second
+    /// that begins at `date`.
     fn of(date: Timestamp, sent: SignedDuration, received: SignedDuration) -> Self {
         let date = date.as_duration();
         Self { least: date - received, most: date + RESOLUTION - sent, at: received }
     }
 
-    /// The same somewhat later, when both clocks may have drifted.
+    /// The same bounds at a later time, widened because both clocks may have drifted.
     fn at(self, now: SignedDuration) -> Self {
         let drift = (now - self.at).abs() * DRIFT_PER_MILLION / 1_000_000;
         Self { least: self.least - drift, most: self.most + drift, at: now }
     }
 
-    /// What both say. If they contradict each other, the server's clock was set, or it is another server's:
-    /// the newer counts.
+    /// The intersection of two bounds. If they contradict each other, the server's clock was set or another server
+    /// has answered, so the newer bounds are used.
     fn narrowed(self, newer: Self) -> Self {
         let older = self.at(newer.at);
         let both =
@@ -75,7 +74,7 @@ impl Bounds {
         if both.least <= both.most { both } else { newer }
     }
 
-    /// By how much a local time is off at least; zero within the bounds.
+    /// How far a local time is off at least. Zero within the bounds.
     fn off_by(self, local: SignedDuration) -> SignedDuration {
         let (earliest, latest) = (self.at + self.least, self.at + self.most);
         if local < earliest {
@@ -89,8 +88,8 @@ impl Bounds {
 }
 
 impl Clock {
-    /// The time now. It does not go back a little, where the clock that is taken changes: what has begun
-    /// would not have begun. It stands still until it is caught up with.
+    /// The time now. It does not go back by a little when another clock is used: otherwise what has begun would not
+    /// have begun. It stands still until the new clock has caught up.
     pub fn now(&self) -> Timestamp {
         let now = self.read(Timestamp::now(), boot_time());
         let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -110,31 +109,30 @@ impl Clock {
         Timestamp::from_duration(bounds.at + bounds.least).unwrap_or(local)
     }
 
-    /// The monotonic instant at which a wall-clock instant is due. Timers fire on the monotonic clock;
-    /// a pass that finds itself early goes back to sleep for the rest.
+    /// The monotonic instant at which a wall-clock instant is due. Timers use the monotonic clock. A pass that runs
+    /// too early sleeps for the rest of the time.
     pub fn timer(&self, due: Timestamp) -> Instant {
         let wait = Duration::try_from(due.duration_since(self.now())).unwrap_or(Duration::ZERO);
         let now = Instant::now();
-        // Further away than a timer can hold is as good as never: the group is looked at before.
+        // An instant beyond the range of a timer is as good as never. The group is observed before that anyway.
         now.checked_add(wait).unwrap_or_else(|| now + Duration::from_hours(365 * 24))
     }
 
-    /// Tells when the local wall clock turns out to be off, and by how much it is ahead; none when it is
-    /// right again.
+    /// Reports when the local wall clock is wrong, and how far it is ahead. None when it is right again.
     pub fn skew(&self) -> watch::Receiver<Option<SignedDuration>> {
         let mut skew = self.0.skew.subscribe();
-        // What turned out before anybody asked is news, too.
+        // A skew that was found before the first subscriber is reported, too.
         if skew.borrow().is_some() {
             skew.mark_changed();
         }
         skew
     }
 
-    /// A client that sets this clock by every answer. It sends each request once: repeated ones would go
-    /// out without anybody asking whether they still may.
+    /// A client whose answers set this clock. It sends each request once: a repeated request would be sent without a
+    /// new check of the permit.
     ///
     /// # Errors
-    /// When the configuration cannot be used.
+    /// The configuration cannot be used.
     pub fn client(&self, mut config: kube::Config) -> Result<kube::Client, kube::Error> {
         config.default_retry = false;
         let builder = kube::client::ClientBuilder::try_from(config)?;
@@ -162,7 +160,7 @@ impl Clock {
     }
 }
 
-/// The boot-time clock: it runs on while the machine sleeps.
+/// The boot-time clock. It continues while the machine sleeps.
 fn boot_time() -> SignedDuration {
     SignedDuration::try_from(clocks::now().boot).unwrap_or_default()
 }
@@ -178,7 +176,7 @@ impl<S> tower::Layer<S> for DateLayer {
     }
 }
 
-/// A client's service that looks at the `Date` of answers.
+/// A client service that reads the `Date` of answers.
 #[derive(Clone)]
 struct Dated<S> {
     inner: S,
@@ -217,7 +215,7 @@ where
     }
 }
 
-/// A date as RFC 9110 has it; that is RFC 2822's with GMT for a zone.
+/// A date in the form of RFC 9110. This is RFC 2822's form with GMT as its zone.
 fn parse(date: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp())
 }
@@ -234,8 +232,8 @@ mod tests {
         Timestamp::from_millisecond(1_800_000_000_000 + ms).unwrap()
     }
 
-    /// The server's clock is 1,800,000,000 s ahead of the boot-time clock. An answer made at a boot time
-    /// of `ms`, with `rtt` ms on the way each way.
+    /// Sets the clock by an answer that the server made at a boot time of `ms`, with `rtt` ms in each direction. The
+    /// server's clock is 1,800,000,000 s ahead of the boot-time clock.
     fn answered(clock: &Clock, ms: i64, rtt: i64, local: Timestamp) {
         let boot = SignedDuration::from_millis;
         let date = at(ms - ms.rem_euclid(1000));

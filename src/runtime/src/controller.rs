@@ -1,4 +1,4 @@
-//! The seam between the runtime and families: what a family gives, and what a pass gets.
+//! The interface between the runtime and the families: what a family provides, and what a pass gets.
 
 use std::sync::Arc;
 
@@ -23,18 +23,18 @@ use crate::{
     write::{WriteError, Writer},
 };
 
-/// One sort of key and what is done for it. The ring, permits, timers, back-off and metrics are the runtime's.
+/// The code for one sort of key. The runtime provides the ring, permits, timers, back-off and metrics.
 pub trait Controller: Send + Sync + 'static {
-    /// Which keys it works on: a stable word, in keys, metrics and logs.
+    /// The sort of keys that it works on: a stable word for keys, metrics and logs.
     const KIND: &'static str;
-    /// What the process remembers of a key beside the objects: hints that are safe to lose. They are dropped with the
-    /// key.
+    /// What the process remembers about a key in addition to the objects. It is safe to lose, and it is dropped with
+    /// the key.
     type Memory: Default + PartialEq + Send + 'static;
 
-    /// Says what it watches.
+    /// Registers the kinds that it watches.
     fn register(&self, watches: &mut Watches);
 
-    /// Works on a key once.
+    /// Runs one pass over a key.
     fn pass(
         &self,
         cx: &Context<'_>,
@@ -42,21 +42,22 @@ pub trait Controller: Send + Sync + 'static {
         memory: &mut Self::Memory,
     ) -> impl Future<Output = Outcome> + Send;
 
-    /// Another replica owns the key now, or nothing of that name is left: what was asked for in its name is withdrawn.
+    /// Withdraws everything that was requested for a key. Called if another replica owns the key now, or if no object
+    /// of that name exists any more.
     fn forget(&self, _key: &Key) {}
 }
 
-/// What came of a pass.
+/// The result of a pass.
 #[derive(Debug)]
 pub enum Outcome {
-    /// There is nothing of that name: the key is forgotten.
+    /// No object of that name exists, and the key is forgotten.
     Nothing,
-    /// All was carried out; the key is due again at an instant, or when something changes.
+    /// Everything was carried out. The key is due again at an instant, or when something changes.
     Done {
         /// That instant.
         wake_at: Option<Timestamp>,
     },
-    /// The pass was cut short: it is repeated after a while, or at `wake_at` if that comes first.
+    /// The pass was cut short. It is repeated after a wait, or at `wake_at` if that is earlier.
     CutShort {
         /// Why.
         error: WriteError,
@@ -66,7 +67,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome of what was carried out with a result.
+    /// The outcome of a pass whose effects had this result.
     pub fn of(result: Result<(), WriteError>, wake_at: Option<Timestamp>) -> Self {
         match result {
             Ok(()) => Self::Done { wake_at },
@@ -77,28 +78,28 @@ impl Outcome {
 
 /// What all controllers of a process share.
 pub struct Services {
-    /// To talk to the API server with. It sends each request once.
+    /// The client for the API server. It sends each request once.
     pub client: Client,
-    /// The namespace to work in; none means all.
+    /// The namespace to work in. None means all.
     pub namespace: Option<String>,
-    /// Where keys go that are due.
+    /// The queue of keys that are due.
     pub queue: Arc<WorkQueue>,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// Events.
+    /// Publishes Events.
     pub events: EventPublisher,
-    /// Which keys are this replica's.
+    /// Decides which keys this replica owns.
     pub ownership: Arc<PausedByPredecessor>,
-    /// What runs beside the passes; a stop waits for it.
+    /// The background tasks. A stop waits for them.
     pub tasks: TaskTracker,
-    /// Cancelled when a stop begins: mail and webhooks that are not on their way are not sent any more.
+    /// Cancelled when a stop begins. No further mail or webhook is sent from then on.
     pub stop_sending: CancellationToken,
-    /// Writes that run at once.
+    /// Limits how many writes run at once.
     pub write_slots: Arc<Semaphore>,
 }
 
 impl Services {
-    /// Services of a process. `pod` names it in Events.
+    /// Creates the services of a process. `pod` names the process in Events.
     pub fn new(
         (client, clock): (Client, Clock),
         namespace: Option<String>,
@@ -119,7 +120,7 @@ impl Services {
     }
 }
 
-/// What a pass works with: the services, and the gate of its key's effects.
+/// What a pass works with: the services, and the effect gate of its key.
 pub struct Context<'a> {
     services: &'a Services,
     gate: EffectGate,
@@ -141,7 +142,7 @@ impl<'a> Context<'a> {
         &self.services.clock
     }
 
-    /// The permit of the key, for effects elsewhere than on the API server.
+    /// The permit of the key, for effects on systems other than the API server.
     pub fn permit(&self) -> &Arc<dyn Permit> {
         self.gate.permit()
     }
@@ -151,7 +152,7 @@ impl<'a> Context<'a> {
         Writer { client: &self.services.client, table, queue: &self.services.queue, gate: &self.gate }
     }
 
-    /// Publishes notes, each about an object.
+    /// Publishes Events, each about an object.
     pub async fn publish<'n, S: 'n + Sync>(
         &self,
         notes: impl Iterator<Item = (&'n Note<S>, ObjectReference)> + Send,
@@ -160,10 +161,10 @@ impl<'a> Context<'a> {
     }
 }
 
-/// What runs beside the passes of a family, once it is at work, until it is told to halt.
+/// A background task of a family. It runs while the family is at work, until the process halts.
 pub type Background = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
-/// A family of kinds: what one crate brings.
+/// A family of kinds, which one crate provides.
 pub struct Family {
     /// Its name, as in `--families`.
     pub name: &'static str,
@@ -171,15 +172,15 @@ pub struct Family {
     pub controllers: Vec<Arc<dyn AnyController>>,
     /// Whether its predecessor is at work, if it has one.
     pub predecessor: Option<FollowedPredecessor>,
-    /// What runs beside its passes. If one of these ends by itself, so does the process.
+    /// Tasks that must not end. If one of them ends by itself, the process ends.
     pub vital: Vec<Background>,
-    /// What runs beside its passes and may end.
+    /// Tasks that may end by themselves.
     pub background: Vec<Background>,
     /// Sets its gauges, for each scrape.
     pub measure: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
-/// A predecessor that is followed.
+/// A predecessor that is watched.
 pub struct FollowedPredecessor {
     /// The name of its check in `/readyz`.
     pub check: &'static str,

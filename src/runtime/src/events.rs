@@ -1,5 +1,5 @@
-//! Events: for people, best effort. One that cannot be published is logged and forgotten; the same
-//! stands in a condition.
+//! Publishes Events, which are for users and best effort. If an Event cannot be published, that is logged and not
+//! tried again. A condition says the same.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,13 +18,13 @@ use tokio::sync::Semaphore;
 
 use crate::{clock::Clock, gate::EffectGate, write::FIELD_MANAGER};
 
-/// Longest note an Event may carry: the API server's limit.
+/// The longest note of an Event, which the API server limits.
 const NOTE_MAX_BYTES: usize = 1024;
-/// Longest name of an object whose Events the recorder can name: 253 less a dot and 16 digits.
+/// The longest name of an object for which the recorder can make an Event's name: 253 minus a dot and 16 digits.
 const NAME_MAX: usize = 236;
-/// Events that are published at once.
+/// How many Events are published at once.
 const EVENTS_AT_ONCE: usize = 8;
-/// Longest time that all Events of a pass may take: what is due next must not wait for them.
+/// The longest time for all Events of one pass. Other due work must not wait for Events.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Publishes Events.
@@ -34,12 +34,13 @@ pub struct EventPublisher {
     client: Client,
     instance: String,
     clock: Clock,
-    /// Events that are under way at once. Statuses do not wait for Events, nor Events for statuses.
+    /// Limits how many Events are published at once. Events have slots of their own, so that statuses do not wait for
+    /// Events, nor Events for statuses.
     slots: Arc<Semaphore>,
 }
 
 impl EventPublisher {
-    /// Publishes as `booking-operator`; `instance` is the name of this process.
+    /// Publishes as `booking-operator`. `instance` is the name of this process.
     pub fn new(client: Client, instance: String, clock: Clock) -> Self {
         let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(instance.clone()) };
         Self {
@@ -51,7 +52,7 @@ impl EventPublisher {
         }
     }
 
-    /// Publishes notes, each about an object.
+    /// Publishes Events, each about an object.
     pub async fn publish<'a, S: 'a>(
         &self,
         notes: impl Iterator<Item = (&'a Note<S>, ObjectReference)>,
@@ -67,11 +68,11 @@ impl EventPublisher {
         }
     }
 
-    /// Publishes something about a replica itself, on the ring object.
+    /// Publishes an Event about a replica itself, on the ring object.
     pub async fn publish_on(&self, ring: &ObjectReference, type_: KubeEventType, reason: &str, note: &str) {
         let (reason, note) = (reason.to_owned(), Some(cut(note)));
         let event = Event { type_, reason, note, action: "Clock".to_owned(), secondary: None };
-        // Two replicas with wrong clocks do no harm to each other by saying so: no permit is needed.
+        // No permit is needed, because two replicas with wrong clocks do not harm each other if both publish this.
         if let Ok(Err(error)) =
             tokio::time::timeout(PUBLISH_TIMEOUT, self.recorder.publish(&event, ring)).await
         {
@@ -90,13 +91,14 @@ impl EventPublisher {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        // A namespace that is going takes no new objects.
+        // This fails if the namespace is being deleted, because it then accepts no new objects.
         if let Err(error) = gate.with_slots(&self.slots).send("event", self.record(&event, about)).await {
             tracing::debug!(%error, reason = note.reason, "event not published");
         }
     }
 
-    /// The recorder names an Event after its object, at any length, and repeats it as a series.
+    /// Records an Event. The recorder makes the Event's name from the object's name without checking the length, and
+    /// it counts repetitions as a series.
     async fn record(&self, event: &Event, about: &ObjectReference) -> Result<(), kube::Error> {
         let name = about.name.as_deref().unwrap_or_default();
         if name.len() <= NAME_MAX {

@@ -1,5 +1,6 @@
-//! The one door of outside effects on the API server: writes, Events, and the records of deliveries all pass it. It
-//! asks the permit at the moment of each effect, bounds how many run at once and how long each takes, and counts them.
+//! The effect gate: all writes to the API server pass through it, including Events and the records of deliveries. It
+//! asks the permit immediately before each write, limits how many writes run at once and how long each takes, and
+//! counts them.
 
 use std::sync::Arc;
 
@@ -8,10 +9,10 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::write::WriteError;
 
-/// Writes to the API server that run at once: more make it slower for everybody.
+/// How many writes to the API server run at once. More would slow it down for everybody.
 pub const WRITES_AT_ONCE: usize = 32;
 
-/// The gate of one key's effects, for one pass.
+/// The gate for the effects of one key in one pass.
 #[derive(Clone)]
 pub struct EffectGate {
     permit: Arc<dyn Permit>,
@@ -20,17 +21,17 @@ pub struct EffectGate {
 }
 
 impl EffectGate {
-    /// A gate that asks a permit. `slots` bounds how many effects run at once.
+    /// Creates a gate that asks this permit. `slots` limits how many effects run at once.
     pub fn new(permit: Arc<dyn Permit>, slots: Arc<Semaphore>) -> Self {
         Self { permit, slots }
     }
 
-    /// The permit, for effects elsewhere: a cloud asks it itself.
+    /// The permit, for effects on other systems. The cloud dispatcher asks it itself.
     pub fn permit(&self) -> &Arc<dyn Permit> {
         &self.permit
     }
 
-    /// The same gate with other slots, so that effects of another sort do not wait for writes.
+    /// The same gate with other slots, so that one sort of effect does not wait for another.
     #[must_use]
     pub fn with_slots(&self, slots: &Arc<Semaphore>) -> Self {
         Self { permit: self.permit.clone(), slots: slots.clone() }
@@ -39,7 +40,7 @@ impl EffectGate {
     /// Sends a write if the permit still holds, and waits for its reply. `what` is a metric label.
     ///
     /// # Errors
-    /// See [`WriteError`].
+    /// [`WriteError`] if the permit has run out, or if the write failed or had no reply in time.
     pub async fn send<T>(
         &self,
         what: &'static str,
@@ -57,7 +58,7 @@ impl EffectGate {
         let Ok(answer) = tokio::time::timeout(self.permit.call_timeout(), write).await else {
             return Err(WriteError::Timeout);
         };
-        // Without a reply, or with one that something in between gave, the write may still be under way.
+        // If there is no reply, or only one from a proxy in between, the write may still be running.
         let is_over = match &answer {
             Ok(_) => true,
             Err(kube::Error::Api(status)) => status.code < 500,
@@ -70,8 +71,8 @@ impl EffectGate {
     }
 }
 
-/// The gate of a write that is a part of a call which runs already: the record of a delivery. That call keeps the key
-/// with this replica until `until`, so no permit is asked again.
+/// The gate for a write that is part of a running call: the record of a delivery. The running call keeps the key with
+/// this replica until `until`, so the permit is not asked again.
 #[derive(Clone, Debug)]
 pub struct PartGate {
     slots: Arc<Semaphore>,
@@ -83,10 +84,10 @@ impl PartGate {
         Self { slots, until }
     }
 
-    /// Sends a write that ends before the call does, and waits for its reply.
+    /// Sends a write that must end before the call does, and waits for its reply.
     ///
     /// # Errors
-    /// See [`WriteError`].
+    /// [`WriteError`] if the write failed or had no reply in time.
     pub async fn send<T>(
         &self,
         what: &'static str,
@@ -103,7 +104,7 @@ impl PartGate {
 
 fn classified<T>(answer: Result<T, kube::Error>) -> Result<T, WriteError> {
     match answer {
-        // 404: the object is gone, and with it the version that was to be swapped.
+        // 404: the object is gone, so the compare-and-swap has failed.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Err(WriteError::Conflict),
         Err(kube::Error::Api(status)) if matches!(status.code, 400 | 413 | 422) => {
             Err(WriteError::Refused(status.message))

@@ -1,21 +1,21 @@
-//! The unit of work.
+//! Keys: the unit of work.
 
 use std::fmt;
 
-/// What a pass works on: an object, existing or only named by others, together with all that bears on it. One pass at a
-/// time works on a key.
+/// A key: an object, which exists or is only named by other objects, together with all objects that concern it. Only
+/// one pass at a time works on a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
-    /// Which controller works on it: a stable word, which is a metric label too.
+    /// The sort of the key, which selects its controller. It is a stable word and also a metric label.
     pub kind: &'static str,
-    /// Namespace; empty for what is cluster-scoped.
+    /// The namespace. Empty for a cluster-scoped object.
     pub namespace: String,
-    /// Name. It may be empty: some objects name nothing.
+    /// The name. It may be empty, because some objects name nothing.
     pub name: String,
 }
 
 impl Key {
-    /// A key of these parts.
+    /// Creates a key from its parts.
     pub fn new(kind: &'static str, namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { kind, namespace: namespace.into(), name: name.into() }
     }

@@ -1,4 +1,4 @@
-//! The controller of anything. It knows no kind: families register the kinds that they work on.
+//! The runtime: a controller for any kinds. It knows no kind itself. Families register the kinds that they work on.
 //!
 //! ```text
 //! watch -> store -> queue -> pass (a family's controller) -> effects through the gate -> sleep until wake_at
@@ -7,21 +7,21 @@
 //! | module | what it does | touches |
 //! |---|---|---|
 //! | [`key`] | the unit of work | - |
-//! | [`queue`] | keys that are due, now or at an instant | - |
-//! | [`controller`] | the seam: what a family gives, what a pass gets | - |
-//! | [`store`] | objects by kind, with indexes; own writes included | - |
+//! | [`queue`] | keys that are due now or at an instant | - |
+//! | [`controller`] | the interface: what a family provides, what a pass gets | - |
+//! | [`store`] | objects by kind, with indexes, own writes included | - |
 //! | [`watch`] | keeps the store current: list, watch, catch up | API server |
-//! | [`ownership`] | which keys this replica works on, and the permits for it | API server |
-//! | [`gate`] | the one door of outside effects on the API server | - |
+//! | [`ownership`] | decides which keys this replica owns, and issues permits | API server |
+//! | [`gate`] | the effect gate for writes to the API server | - |
 //! | [`mod@write`] | statuses, patches, creations, deletions: compare-and-swap | API server |
 //! | [`events`] | Events | API server |
-//! | [`outbox`] | mail and webhooks, off the path of the passes | mail servers, receivers |
+//! | [`outbox`] | mail and webhooks, outside of passes | mail servers, receivers |
 //! | [`run`] | the pass loop: permits, memory, back-off, panics | - |
 //! | [`process`] | start, readiness and stop of a process | API server |
 //! | [`probes`] | `/livez`, `/readyz` and `/metrics` | HTTP |
 //! | [`clock`] | the time | - |
 //!
-//! Without the feature `io` only [`key`] and [`queue`] are there: pure code that a simulation can host.
+//! Without the feature `io` only [`key`] and [`queue`] exist. They are pure code that a simulation can run.
 
 pub mod key;
 pub mod queue;

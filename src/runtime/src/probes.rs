@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz`, `/healthz` and `/metrics` over HTTP.
+//! Serves `/livez`, `/readyz`, `/healthz` and `/metrics` over HTTP.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -13,28 +13,28 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::Mutex};
 use tokio_util::sync::CancellationToken;
 
-/// How long an answer of the API server counts: probes of several kinds share one read.
+/// How long an answer of the API server is reused, so that several probes share one read.
 const REACHABLE_FOR: Duration = Duration::from_secs(5);
 const REACH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A check of `/readyz`: its name, and what is wrong if anything is.
+/// A check of `/readyz`: its name, and its problem if there is one.
 pub type Check = (String, Result<(), String>);
 
-/// Where more checks come from.
+/// A source of further checks.
 type Checks = Box<dyn Fn() -> Vec<Check> + Send + Sync>;
 
-/// What readiness is read from.
+/// The state from which readiness is computed.
 pub struct Readiness {
     client: Client,
-    /// What start-up waits for at present, if anything.
+    /// What the start waits for now, if anything.
     waiting_for: RwLock<Option<String>>,
-    /// More checks: of families and of the ring.
+    /// Further checks of families and of the ring.
     more: RwLock<Vec<Checks>>,
     reached: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
 impl Readiness {
-    /// Not ready until told.
+    /// Creates it. It is not ready before [`Self::waits_for`] is called with None.
     pub fn new(client: Client) -> Self {
         Self {
             client,
@@ -44,17 +44,17 @@ impl Readiness {
         }
     }
 
-    /// Says what start-up waits for; nothing when it is through.
+    /// Sets what the start waits for. None after the start.
     pub fn waits_for(&self, what: Option<String>) {
         *self.waiting_for.write().unwrap_or_else(PoisonError::into_inner) = what;
     }
 
-    /// Adds checks.
+    /// Adds further checks.
     pub fn also(&self, checks: impl Fn() -> Vec<Check> + Send + Sync + 'static) {
         self.more.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(checks));
     }
 
-    /// Every check by name; ready if all are well.
+    /// The results of all checks, by name. The process is ready if none has a problem.
     async fn checks(&self) -> Vec<Check> {
         let waiting = self.waiting_for.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut checks = vec![
@@ -98,13 +98,13 @@ async fn ready(State(readiness): State<Arc<Readiness>>) -> (StatusCode, String) 
 pub fn probe_routes(readiness: Arc<Readiness>) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
-        // The original's one probe: alive.
+        // The only probe of the predecessor: it says that the process is alive.
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .with_state(readiness)
 }
 
-/// The route of the metrics. `measure` sets gauges before each scrape.
+/// The route of the metrics. `measure` sets the gauges before each scrape.
 pub fn metrics_routes(
     handle: PrometheusHandle,
     measure: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
@@ -117,10 +117,10 @@ pub fn metrics_routes(
     Router::new().route("/metrics", get(render))
 }
 
-/// Binds an address. `[::]` takes both families; a machine without IPv6 gets IPv4 alone.
+/// Binds an address. `[::]` accepts IPv4 and IPv6. On a machine without IPv6, IPv4 alone is used.
 ///
 /// # Errors
-/// When it cannot be bound, with the address named.
+/// The address cannot be bound. The error names it.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, std::io::Error> {
     let bound = match TcpListener::bind(address).await {
         Err(_) if address.ip() == Ipv6Addr::UNSPECIFIED => {

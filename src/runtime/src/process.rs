@@ -1,7 +1,7 @@
 //! A process: it starts its families, takes part in the ring, runs passes, and stops in order.
 //!
-//! Each family starts by itself: it waits for its CRDs, lists its kinds, and opens its gate. A family whose CRDs are
-//! absent holds up no other. The process joins the ring once the first family is ready.
+//! Each family starts independently: it waits for its CRDs, lists its kinds, and opens its gate. A family without
+//! CRDs holds up no other family. The process joins the ring when the first family is ready.
 
 mod family;
 
@@ -27,46 +27,46 @@ use crate::{
     watch::{KeyGate, Watches},
 };
 
-/// A part in the ring that has not begun.
+/// The process's part in the ring, before it has begun.
 pub struct RingPart {
-    /// The ring, as the process sees it.
+    /// The ring from this process's point of view.
     pub handle: RingHandle,
     /// The slots that are open.
     pub ownership: Arc<RingOwnership>,
-    /// The task that takes part.
+    /// The task that takes part in the ring.
     pub run: BoxFuture<'static, ()>,
     /// The ring object, for Events.
     pub reference: ObjectReference,
-    /// What runs while the process takes part.
+    /// Tasks that run while the process takes part in the ring.
     pub beside: Vec<Background>,
 }
 
-/// A family, and what runs beside its passes: what is vital, and what may end.
+/// A family, its vital tasks, and its tasks that may end.
 type Starting = (Arc<RunningFamily>, Vec<Background>, Vec<Background>);
 
-/// How a process runs.
+/// The limits of a process.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Passes that run at the same time.
+    /// How many passes run at the same time.
     pub passes: usize,
     /// How long a stop waits for the hand-over and for running calls.
     pub shutdown: Duration,
 }
 
-/// See the module.
+/// A process and its parts.
 pub struct Process {
     services: Arc<Services>,
-    /// With what runs beside their passes; taken when it begins.
+    /// With their background tasks. Taken when the process begins.
     families: Mutex<Vec<Starting>>,
     controllers: HashMap<&'static str, Arc<dyn AnyController>>,
     readiness: Arc<Readiness>,
-    /// Taken when it begins; behind a lock only because a future alone cannot be shared.
+    /// Taken when the process begins. It is behind a lock only because a future by itself cannot be shared.
     ring: Mutex<Option<RingPart>>,
     limits: Limits,
 }
 
 impl Process {
-    /// Wires a process.
+    /// Connects the parts of a process.
     pub fn new(
         services: Arc<Services>,
         families: Vec<Family>,
@@ -103,7 +103,7 @@ impl Process {
         process
     }
 
-    /// Whether the process is ready, for the probe.
+    /// The readiness, for the probe.
     pub fn readiness(&self) -> Arc<Readiness> {
         self.readiness.clone()
     }
@@ -120,9 +120,9 @@ impl Process {
         }
     }
 
-    /// Runs until `stop`; then hands over what it owns, and lets running passes end, for a bounded time.
+    /// Runs until `stop`. Then it hands over its slots and lets running passes end, both for a limited time.
     pub async fn run(mut self, stop: CancellationToken) {
-        // Work goes on after `stop`, until others have taken it over.
+        // Work continues after `stop` until other replicas have taken it over.
         let halt = CancellationToken::new();
         let families = std::mem::take(&mut *self.families.lock().unwrap_or_else(PoisonError::into_inner));
         let mut left = None;
@@ -146,7 +146,7 @@ impl Process {
     }
 
     async fn stop(&self, ring: Option<RingHandle>, halt: &CancellationToken) {
-        // Nothing more is sent: what is on its way is recorded before its key is handed over.
+        // Nothing more is sent. If something is being sent, its delivery is recorded before its key is handed over.
         self.services.stop_sending.cancel();
         let stopping = tokio::time::Instant::now();
         if let Some(ring) = ring {
@@ -165,7 +165,7 @@ impl Process {
         }
     }
 
-    /// Starts a family: CRDs, lists, gate, what runs beside.
+    /// Starts a family: CRDs, lists, gate, background tasks.
     fn start(
         &self,
         family: Arc<RunningFamily>,
@@ -207,7 +207,7 @@ impl Process {
         });
     }
 
-    /// Waits until one family is ready, and tells what start-up waits for.
+    /// Waits until one family is ready. Until then it reports what the start waits for.
     async fn first_ready(&self, stages: Vec<watch::Receiver<Stage>>) {
         let waits = stages.into_iter().map(|mut stage| {
             let readiness = self.readiness.clone();
@@ -257,7 +257,7 @@ impl Process {
         Some(handle)
     }
 
-    /// Spawns what a process is of no use without: if it ends, be it by a panic, so does the process.
+    /// Spawns a task without which the process is useless. If the task ends, also by a panic, the process ends.
     fn spawn_vital(&self, stop: &CancellationToken, task: impl Future<Output = ()> + Send + 'static) {
         let stops = stop.clone().drop_guard();
         self.services.tasks.spawn(async move {
@@ -303,7 +303,7 @@ fn stands_in_ring(ring: &RingHandle) -> Result<(), String> {
     if ring.is_in_ring() { Ok(()) } else { Err(why()) }
 }
 
-/// Tells people when the local clock turns out to be off, and when it is right again.
+/// Publishes an Event when the local clock is wrong, and when it is right again.
 async fn tell_of_clock(services: Arc<Services>, ring: ObjectReference) {
     let mut skew = services.clock.skew();
     while skew.changed().await.is_ok() {

@@ -20,31 +20,31 @@ use crate::{
     write::WriteError,
 };
 
-/// How long a key rests after its pass panicked.
+/// How long a key rests after its pass has panicked.
 const AFTER_PANIC: Duration = Duration::from_secs(30);
 
-/// Waits after a pass that could not write.
+/// The waits after a pass that could not write.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(30) };
 
-/// Conflicts in a row that are no trouble: a change that crosses ours is told only if it happens over and over.
+/// This many conflicts in a row are not logged. Concurrent changes are normal, and only repeated ones are reported.
 const CONFLICTS_UNTOLD: u32 = 3;
 
-/// The controllers of a process, by the kind of their keys.
+/// The controllers of a process, by the sort of their keys.
 pub struct Controllers(pub HashMap<&'static str, Arc<dyn AnyController>>);
 
 /// A controller without its types.
 pub trait AnyController: Send + Sync {
-    /// Which keys it works on.
+    /// The sort of keys that it works on.
     fn kind(&self) -> &'static str;
 
-    /// Says what it watches.
+    /// Registers the kinds that it watches.
     fn register(&self, watches: &mut Watches);
 
-    /// Runs one pass; gives the instant at which the key is due again.
+    /// Runs one pass. Returns the instant at which the key is due again.
     fn run<'a>(&'a self, services: &'a Services, key: &'a Key) -> BoxFuture<'a, Option<Instant>>;
 }
 
-/// A controller, and what it remembers of its keys.
+/// A controller, with its memory of all keys.
 pub struct Driven<C: Controller> {
     controller: Arc<C>,
     memory: Mutex<HashMap<Key, Remembered<C::Memory>>>,
@@ -57,7 +57,7 @@ struct Remembered<M> {
 }
 
 impl<C: Controller> Driven<C> {
-    /// A controller that has remembered nothing yet.
+    /// Creates a controller with an empty memory.
     pub fn of(controller: Arc<C>) -> Arc<dyn AnyController> {
         Arc::new(Self { controller, memory: Mutex::default() })
     }
@@ -70,7 +70,7 @@ impl<C: Controller> Driven<C> {
         let begun = Instant::now();
         let mut remembered = self.memory().remove(key).unwrap_or_default();
         let Some(permit) = services.ownership.permit(key) else {
-            // Its owner works on it. If it comes back, it is put on the queue again.
+            // The owner of the key works on it. If this replica gains the key again, the key is put on the queue.
             self.controller.forget(key);
             return None;
         };
@@ -91,7 +91,7 @@ impl<C: Controller> Driven<C> {
                 (error.category(), Some(retry_at(key, &error, failures, wake_at)))
             }
         };
-        // Most keys rest, with nothing to remember.
+        // Most keys are at rest and have nothing to remember.
         if remembered != Remembered::default() {
             self.memory().insert(key.clone(), remembered);
         }
@@ -123,18 +123,18 @@ fn retry_at(key: &Key, error: &WriteError, failures: u32, wake_at: Option<Instan
     }
     let now = Instant::now();
     let retry = now + RETRY.wait(failures);
-    // What is due at once waits for the retry: it is what has just failed.
+    // If the key was due at once, it still waits for the retry, because what was due is what has just failed.
     wake_at.filter(|wake_at| *wake_at > now).map_or(retry, |wake_at| wake_at.min(retry))
 }
 
-/// Counts a pass by what it was about and what came of it.
+/// Counts a pass by the sort of its key and by its outcome.
 fn count(key: &Key, outcome: &'static str) {
     metrics::counter!("booking_operator_passes_total", "kind" => key.kind, "outcome" => outcome).increment(1);
 }
 
-/// Runs passes until `stop`; those that run then are let end. `at_once` passes run at the same time.
+/// Runs passes until `stop`, and then lets running passes end. `at_once` passes run at the same time.
 ///
-/// A pass has a task of its own while it runs: most of its time it waits for a call that it shares with others.
+/// Each pass has a task of its own, because it mostly waits for a call that it shares with other passes.
 pub async fn run_passes(
     services: Arc<Services>,
     controllers: Arc<Controllers>,
@@ -158,7 +158,7 @@ async fn one_pass(services: &Services, Controllers(controllers): &Controllers, k
         impossible("run.controller");
         return None;
     };
-    // A panic is a bug; it must cost neither a slot nor a key.
+    // A panic is a bug, but it must not cost a slot or a key.
     AssertUnwindSafe(controller.run(services, key)).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(%key, "a pass panicked; it is repeated in {} s", AFTER_PANIC.as_secs());
         count(key, "panic");

@@ -1,4 +1,4 @@
-//! Booking: somebody's claim to a Resource for a time.
+//! Booking: a user's claim to a Resource for a time.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};

@@ -1,7 +1,7 @@
 //! The CustomResourceDefinitions, generated from the types.
 //!
-//! What the derive cannot say is put right here: which fields the API server requires (the Rust types
-//! require none, so that whatever is stored can be decoded), and that none is nullable.
+//! This module adds what the derive cannot express: which fields the API server requires, and that no field is
+//! nullable. The Rust types require no field, so that every stored object can be decoded.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
@@ -13,8 +13,8 @@ pub use crate::api::{
     booking::BookingCrd, monitor::ResourceMonitorCrd, resource::ResourceCrd, scheduler::BookingSchedulerCrd,
 };
 
-/// Required fields by kind and path. No entry may be added to what older objects were stored under:
-/// a stored object without the field could then neither be edited nor lose its finalizer.
+/// Required fields by kind and path. Do not add an entry for a field that older stored objects may lack: such an
+/// object could then neither be edited nor lose its finalizer.
 const REQUIRED: [(&str, &str, &[&str]); 6] = [
     ("Booking", "spec", &["end_at", "resource_name", "start_at", "user_id"]),
     ("Booking", "spec.notifications", &["recipient", "type"]),
@@ -42,8 +42,8 @@ fn finish(crd: &mut CustomResourceDefinition) {
         root.title = None;
         tidy(root);
         root.x_kubernetes_validations.get_or_insert_default().push(admission::spec_stays());
-        // One manager writes it, as a whole. Told leaf by leaf, who wrote what is half of an object's text, which the
-        // API server stores, keeps in memory and sends to each watch.
+        // One manager writes the status as a whole. If field managers were recorded per leaf, they would be half of
+        // the object's text. The API server stores that text, keeps it in memory and sends it to each watch.
         if let Some(status) = descend(root, "status") {
             status.x_kubernetes_map_type = Some("atomic".into());
         }
@@ -55,7 +55,7 @@ fn finish(crd: &mut CustomResourceDefinition) {
     }
 }
 
-/// The schema at a dotted path of properties, looking through arrays.
+/// The schema at a dotted path of properties. An array in the path stands for its items.
 fn descend<'a>(root: &'a mut JSONSchemaProps, path: &str) -> Option<&'a mut JSONSchemaProps> {
     path.split('.').try_fold(root, |schema, name| {
         let found = schema.properties.as_mut()?.get_mut(name)?;

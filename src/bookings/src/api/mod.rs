@@ -3,16 +3,16 @@
 //! | kind | what it is |
 //! |---|---|
 //! | [`Resource`] | a group of cloud machines that can be booked |
-//! | [`Booking`] | somebody's claim to one Resource for a time |
+//! | [`Booking`] | a user's claim to one Resource for a time |
 //! | [`ResourceMonitor`] | discovers groups and creates Resources for them |
 //! | [`BookingScheduler`] | creates Bookings by a cron schedule |
 //!
-//! Two types stand for each kind. The one with the plain name is what programs read and write: every
-//! field of its spec is optional, so that whatever is stored can be decoded; deciding what it means is
-//! the business of [`decide`](crate::decide). The other, in [`crd`], exists to generate the CRD.
+//! Each kind has two types. Programs read and write the type with the plain name: every field of its spec is
+//! optional, so that every stored object can be decoded. [`decide`](crate::decide) decides what the fields mean. The
+//! other type, in [`crd`], exists to generate the CRD.
 //!
-//! Field names are snake_case and status words are upper case because the kinds are older than this
-//! operator; `conditions` and `observedGeneration` follow Kubernetes.
+//! Field names are snake_case and status words are upper case because the predecessor defined these kinds.
+//! `conditions` and `observedGeneration` follow Kubernetes.
 
 #![allow(clippy::duplicated_attributes, reason = "printer columns repeat the keys of their attributes")]
 #![allow(clippy::doc_markdown, reason = "kubectl explain prints the docs of fields, backticks and all")]
@@ -35,10 +35,10 @@ pub use scheduler::{BookingScheduler, BookingSchedulerSpec, BookingSchedulerStat
 /// The API group of all kinds.
 pub const GROUP: &str = "manager.kotaico.de";
 
-/// The finalizer on Resources: their lock tags are removed before they go.
+/// The finalizer on Resources. The operator removes the lock tags of a Resource before the Resource goes.
 pub const FINALIZER: &str = "manager.kotaico.de/release-locks";
 
-/// The annotation on Resources that a monitor created: the monitor's name.
+/// The annotation on Resources that a ResourceMonitor created. Its value is the monitor's name.
 pub const DISCOVERED_BY: &str = "manager.kotaico.de/discovered-by";
 
 /// Resource types that exist in the API.
@@ -49,7 +49,7 @@ pub const NOTIFICATION_TYPES: [&str; 2] = ["email", "webhook"];
 /// The words of `notifications[].on`.
 pub const NOTIFICATION_EVENTS: [&str; 4] = ["before_end", "start", "ready", "failure"];
 
-/// Declares the lenient root type of a kind; the kind's names come from its CRD type.
+/// Declares the lenient root type of a kind. The kind's names come from its CRD type.
 macro_rules! root_type {
     ($(#[$doc:meta])* $name:ident, $crd:ident, $spec:ident, $status:ident) => {
         $(#[$doc])*
@@ -62,7 +62,7 @@ macro_rules! root_type {
             /// Standard object metadata.
             #[serde(default)]
             pub metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-            /// What the user asks for. An object stored without a spec reads as an empty one.
+            /// What the user asks for. If an object was stored without a spec, this is an empty one.
             #[serde(default)]
             pub spec: $spec,
             /// What the operator observed and decided.

@@ -1,14 +1,14 @@
-//! Bugs that are put in on purpose, one at a time, so that a checker can be seen to catch them.
+//! Injected bugs: rules that a test build leaves out, one at a time, so that the checkers can be tested.
 //!
-//! The switches exist in builds with the feature `planted` alone; in all others they are constant, and the
-//! wrong ways are not compiled in.
+//! The switches exist only in builds with the feature `planted`. In all other builds they are constant, and the wrong
+//! code is not compiled in.
 
-/// A rule of the decision, left out.
+/// A rule of the decision that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bug {
-    /// A Booking that is over ends whatever hold there is.
+    /// The end of a Booking clears any hold, also another Booking's.
     FinishedClearsHold,
-    /// A window that was granted is given to who created a Booking earlier.
+    /// A granted window is taken away and given to a Booking that was created earlier.
     GrantTakenAway,
 }
 

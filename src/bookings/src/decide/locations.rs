@@ -1,7 +1,7 @@
-//! Locations: the accounts and regions in which groups live, and which namespaces may use them.
+//! Locations: the accounts and regions in which groups are, and which namespaces may use them.
 //!
-//! Whoever may create a Resource could otherwise act in every account that trusts the operator. So all but the
-//! operator's own account and region must be allowed, by whoever runs the operator.
+//! Without this check, a user who may create a Resource could act in every account that trusts the operator. So the
+//! administrator must allow every account and region except the operator's own.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -13,18 +13,18 @@ const ACCOUNT_DIGITS: usize = 12;
 /// One account and region.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
-    /// The account, 12 digits: two roles of one account reach the same machines. Empty for the account of the
+    /// The account, 12 digits. Two roles of one account reach the same machines. Empty for the account of the
     /// operator's own credentials.
     pub account: String,
     /// Role to assume; empty for none.
     pub role_arn: String,
     /// Region.
     pub region: String,
-    /// What the role's trust policy asks for, if it does. Not for people's eyes.
+    /// The external id that the role's trust policy asks for, if it does. It must not be shown to users.
     pub external_id: Option<String>,
 }
 
-/// Leave for namespaces to use an account in some regions.
+/// A rule that allows namespaces to use an account in some regions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allowed {
     /// Which namespaces; `*` is all.
@@ -33,7 +33,7 @@ pub struct Allowed {
     pub role_arn: String,
     /// Which regions.
     pub regions: BTreeSet<String>,
-    /// What the role's trust policy asks for, if it does.
+    /// The external id that the role's trust policy asks for, if it does.
     pub external_id: Option<String>,
 }
 
@@ -56,7 +56,8 @@ impl fmt::Display for NotAllowed {
 }
 
 impl Locations {
-    /// The operator's own role (empty for none) and region, for whoever names none, and what else is allowed.
+    /// Creates it from the operator's own role (empty for none) and region, which apply if an object names none, and
+    /// from the rules for what else is allowed.
     pub fn new(role_arn: &str, region: &str, allowed: Vec<Allowed>) -> Self {
         Self { role_arn: role_arn.to_owned(), region: region.to_owned(), allowed }
     }
@@ -66,7 +67,7 @@ impl Locations {
         &self.region
     }
 
-    /// The same location with other leave.
+    /// The same operator's own role and region, with other rules.
     #[must_use]
     pub fn allowing(&self, allowed: Vec<Allowed>) -> Self {
         Self::new(&self.role_arn, &self.region, allowed)
@@ -77,7 +78,7 @@ impl Locations {
         location.region == self.region && location.account == account(&self.role_arn)
     }
 
-    /// Where the objects of a namespace that name this role and region are to act.
+    /// The location in which the objects of a namespace act if they name this role and region.
     ///
     /// # Errors
     /// [`NotAllowed`], which names the field.
@@ -124,7 +125,7 @@ impl Locations {
     }
 }
 
-/// The account of a role, 12 digits; empty where that is no role's ARN.
+/// The account in a role's ARN, 12 digits. Empty if the text is not a role's ARN.
 pub fn account(role_arn: &str) -> String {
     let parts: Vec<&str> = role_arn.splitn(6, ':').collect();
     let ["arn", partition, "iam", "", account, resource] = parts.as_slice() else {

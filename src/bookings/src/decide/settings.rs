@@ -1,23 +1,23 @@
-//! What the operator is set to, as far as decisions depend on it.
+//! The operator's settings, as far as decisions depend on them.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::decide::locations::Locations;
 
-/// What the operator is set to. Durations of the pass, not of a Booking.
+/// The operator's settings. Durations refer to passes, not to Bookings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Which accounts and regions there are.
+    /// The accounts and regions that namespaces may use.
     pub locations: Arc<Locations>,
-    /// How long what runs unbooked when a Resource is first seen is left running.
+    /// The adoption grace: how long unbooked machines that run when a Resource is first seen may go on running.
     pub adoption_grace: Duration,
-    /// Decide and report, but send nothing to the cloud and leave specs and finalizers alone.
+    /// Dry run: decide and report, but send nothing to the cloud and do not change specs and finalizers.
     pub dry_run: bool,
-    /// Shortest time between two looks at machines on their way.
+    /// The shortest time between two observations of machines that change state.
     pub poll_shortest: Duration,
-    /// Longest time between two looks at machines on their way.
+    /// The longest time between two observations of machines that change state.
     pub poll_longest: Duration,
-    /// Time between two looks at a group that is as it should be.
+    /// The time between two observations of a group at rest.
     pub observe_interval: Duration,
     /// How long the deletion of a Resource waits for the cloud.
     pub release_timeout: Duration,
@@ -27,7 +27,7 @@ pub struct Settings {
 pub(crate) mod tests {
     use super::*;
 
-    /// What a test's operator is set to: a look each five minutes.
+    /// The settings of a test's operator: an observation every five minutes.
     pub(crate) fn settings() -> Settings {
         Settings {
             locations: Arc::default(),

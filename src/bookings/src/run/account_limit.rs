@@ -1,5 +1,5 @@
-//! How many passes work on one account at once. If an account does not answer, its keys wait for a slot, and those of
-//! other accounts go on.
+//! Limits how many passes work on one account at once. If an account does not answer, its keys wait for a slot, and
+//! the keys of other accounts go on.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -10,15 +10,15 @@ use std::{
 use booking_cloud::CloudKey;
 use booking_runtime::{Key, queue::WorkQueue};
 
-/// A key that waits for a slot asks again by itself after so long.
+/// A key that waits for a slot asks again by itself after this time.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// The slots of all accounts. Clones share them.
+/// The account slots of all accounts. Clones share them.
 #[derive(Clone)]
 pub struct AccountLimits(Arc<Inner>);
 
 struct Inner {
-    /// By account: its role.
+    /// By the role of the account.
     accounts: Mutex<HashMap<String, Account>>,
     slots: usize,
     queue: Arc<WorkQueue>,
@@ -31,7 +31,7 @@ struct Account {
     waits: HashSet<Key>,
 }
 
-/// A slot at an account; free again when it is dropped.
+/// A slot of an account. It is free again when this is dropped.
 pub struct AccountSlot {
     limits: Arc<Inner>,
     account: String,
@@ -58,13 +58,13 @@ impl Drop for AccountSlot {
 }
 
 impl AccountLimits {
-    /// Each account has so many slots. Keys that wait for one come back to `queue`.
+    /// Gives each account `slots` slots. Keys that wait for one come back to `queue`.
     pub fn new(slots: usize, queue: Arc<WorkQueue>) -> Self {
         Self(Arc::new(Inner { accounts: Mutex::default(), slots, queue }))
     }
 
-    /// Takes a slot for a pass over `key`. If there is none, the key is due again when one is free. That key may have
-    /// no use for its slot by then, so nobody relies on that alone: see [`LONGEST_WAIT`].
+    /// Takes a slot for a pass over `key`. If there is none, the key is due again when one is free. By then the key
+    /// may not need the slot, so other keys do not rely on that alone: see [`LONGEST_WAIT`].
     pub fn take(&self, cloud: &CloudKey, key: &Key) -> Option<AccountSlot> {
         let mut accounts = self.0.lock();
         let account = accounts.entry(cloud.account.clone()).or_default();
@@ -74,7 +74,7 @@ impl AccountLimits {
             }
             return None;
         }
-        // It may have come by itself before its turn.
+        // The key may have asked again by itself before its turn.
         account.waits.remove(key);
         account.taken += 1;
         Some(AccountSlot { limits: self.0.clone(), account: cloud.account.clone() })
@@ -95,13 +95,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_account_without_a_slot_keeps_its_own_keys_waiting_and_no_others() {
-        // given two slots at each account, both taken at one
+        // given two slots per account, both taken at one account
         let queue = Arc::new(WorkQueue::default());
         let limits = AccountLimits::new(2, queue.clone());
         let (bad, good) = (cloud("bad"), cloud("good"));
         let first = limits.take(&bad, &key("a")).unwrap();
         let _second = limits.take(&bad, &key("b")).unwrap();
-        // when others come, then those of that account wait
+        // when other keys come, then those of that account wait
         assert!(limits.take(&bad, &key("c")).is_none());
         assert!(limits.take(&bad, &key("c")).is_none());
         assert!(limits.take(&good, &key("d")).is_some());

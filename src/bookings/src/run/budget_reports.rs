@@ -1,8 +1,9 @@
-//! Replicas share an account's budget of calls by what each of them waits for.
+//! Replicas share an account's token buckets according to each replica's demand.
 //!
-//! Each replica reports its demand with its Lease renewals, in a payload that means nothing to the ring. If nobody
-//! waits for anything, all have the same part: what falls due then is sent at once. The parts of a moment may add up to
-//! a little more or less than the whole, because renewals take a while to be seen: throttling corrects that.
+//! Each replica reports its demand with its Lease renewals, in a payload that the ring does not interpret. If nobody
+//! waits for anything, all replicas have the same share, so that a call that becomes due is sent at once. The shares
+//! at one moment may add up to slightly more or less than the whole, because other replicas see a renewal with some
+//! delay. Throttling corrects that.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,28 +13,28 @@ use serde::{Deserialize, Serialize};
 
 use super::clouds::OpenClouds;
 
-/// Time between two looks at what others wait for: less than between their renewals.
+/// The time between two readings of the others' reports. It is shorter than the time between their renewals.
 const ROUND: Duration = Duration::from_secs(1);
-/// Budgets that a payload tells of at most, the largest demands first: it stands in an annotation.
+/// The most budgets in one payload, the largest demands first. The payload is stored in an annotation.
 const TOLD_MAX: usize = 50;
 
-/// How a replica's parts stand: by cloud and action. What is full and not waited for is left out.
+/// The state of a replica's shares, by cloud and action. A share that is full and without demand is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct BudgetReport {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     budgets: BTreeMap<String, Part>,
 }
 
-/// How a part stands.
+/// The state of one share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Part {
-    /// Machines or calls that wait, or will in a moment.
+    /// Machines or calls that wait now, or will wait in a moment.
     demand: u64,
     /// How full it is, in percent.
     fill: u8,
 }
 
-/// Nobody waits for it.
+/// No demand, and full.
 const AT_REST: Part = Part { demand: 0, fill: 100 };
 
 impl BudgetReport {
@@ -41,22 +42,22 @@ impl BudgetReport {
         self.budgets.get(name).copied().unwrap_or(AT_REST)
     }
 
-    /// What cannot be read, of another release for example, is at rest.
+    /// Reads a payload. If it cannot be read, for example because another release wrote it, all shares are at rest.
     fn read(payload: &str) -> Self {
         serde_json::from_str(payload).unwrap_or_default()
     }
 }
 
-/// What replicas tell each other with their Lease renewals.
+/// The payloads that replicas exchange with their Lease renewals.
 pub trait Payloads: Send + Sync + 'static {
-    /// What the others told last.
+    /// The last payload of each other replica.
     fn of_others(&self) -> Vec<String>;
 
-    /// What the next renewals of this replica tell: a few kilobytes at most.
+    /// Sets the payload of this replica's next renewals: a few kilobytes at most.
     fn set_own(&self, payload: String);
 }
 
-/// Shares budgets, for as long as the process takes part in the ring.
+/// Shares the budgets for as long as the process takes part in the ring.
 pub async fn share(clouds: Arc<OpenClouds>, ring: impl Payloads) {
     let mut rounds = tokio::time::interval(ROUND);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -73,7 +74,8 @@ pub async fn share(clouds: Arc<OpenClouds>, ring: impl Payloads) {
                 let name = name(cloud.key(), action);
                 let parts: Vec<Part> = others.iter().map(|told| told.of(&name)).collect();
                 let demands: Vec<u64> = parts.iter().map(|part| part.demand).collect();
-                // What others told is some seconds old: if we have spent ours since, so have they.
+                // The others' reports are some seconds old. If this replica has spent its share since, the others
+                // have too.
                 let fill = fill(&parts).min(f64::from(own.of(&name).fill) / 100.0);
                 let plenty = plenty(&cloud.key().service, action, fill);
                 cloud.set_share(action, part(own.of(&name).demand, &demands, plenty), fill);
@@ -107,14 +109,14 @@ fn percent(part: f64) -> u8 {
     (part.clamp(0.0, 1.0) * 100.0).floor() as u8
 }
 
-/// How full others' parts are together, of 1; full if there are none.
+/// The average fill of the others' shares, from 0 to 1. It is 1 if there are no others.
 fn fill(parts: &[Part]) -> f64 {
     let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
     let sum: f64 = parts.iter().map(|part| f64::from(part.fill) / 100.0).sum();
     if count == 0 { 1.0 } else { sum / f64::from(count) }
 }
 
-/// A budget's name, the same to all replicas.
+/// The name of a budget, which is the same in all replicas.
 fn name(CloudKey { account, region, service }: &CloudKey, action: Action) -> String {
     format!("{account} {region} {service} {}", action.as_str())
 }

@@ -1,5 +1,5 @@
-//! The clouds in use: one dispatcher for each account, region and service, opened when it is first needed. There are as
-//! many as locations are allowed, times the kinds of machines.
+//! The clouds in use: one dispatcher for each account, region and service. It is opened when it is first needed.
+//! There are at most as many as allowed locations times kinds of machines.
 
 use std::{
     collections::HashMap,
@@ -16,29 +16,29 @@ use crate::decide::{groups::machine::TAG_APPLICATION, locations::Location};
 /// A cloud, and the external id that it was opened with.
 type Opened = (Option<String>, Arc<Dispatcher>);
 
-/// See the module.
+/// All open clouds, and how to open others.
 pub struct OpenClouds {
     clouds: Arc<dyn Clouds>,
-    /// With the external id that it was opened with: another one takes its place.
+    /// With the external id with which it was opened. If the id changes, the cloud is opened again.
     open: Mutex<HashMap<CloudKey, Opened>>,
-    /// Which part of a budget is ours as long as nobody waits for anything.
+    /// The share of a budget that this replica has while nobody waits for anything.
     even: SyncMutex<f64>,
 }
 
 impl OpenClouds {
-    /// None is open yet.
+    /// Creates it without any open cloud.
     pub fn new(clouds: Arc<dyn Clouds>) -> Self {
         Self { clouds, open: Mutex::default(), even: SyncMutex::new(1.0) }
     }
 
-    /// The cloud of a location for a kind of machines, `ec2` or `rds`.
+    /// The cloud of a location and a kind of machines (`ec2` or `rds`).
     pub async fn get(&self, location: &Location, service: &str) -> Arc<Dispatcher> {
         let cloud = Cloud { key: key(location, service), external_id: location.external_id.clone() };
         let mut open = self.open.lock().await;
         if let Some((_, known)) = open.get(&cloud.key).filter(|(id, _)| *id == cloud.external_id) {
             return known.clone();
         }
-        // Sends nothing, so nobody waits for a call behind the lock.
+        // Opening sends nothing, so no caller waits for a call while the mutex is locked.
         let provider = Arc::new(Metered(self.clouds.open(&cloud).await));
         let dispatcher = Arc::new(Dispatcher::new(provider, TAG_APPLICATION));
         let even = *self.even.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,18 +49,18 @@ impl OpenClouds {
         dispatcher
     }
 
-    /// Clouds that are opened from now on begin with this part of their budgets.
+    /// Sets the share of their budgets with which clouds start that are opened from now on.
     pub fn set_even(&self, part: f64) {
         *self.even.lock().unwrap_or_else(PoisonError::into_inner) = part;
     }
 
-    /// Those that are open.
+    /// All open clouds.
     pub async fn all(&self) -> Vec<Arc<Dispatcher>> {
         self.open.lock().await.values().map(|(_, cloud)| cloud.clone()).collect()
     }
 }
 
-/// What tells the cloud of a location from others.
+/// The identity of a location's cloud.
 pub fn key(location: &Location, service: &str) -> CloudKey {
     CloudKey {
         account: location.role_arn.clone(),

@@ -1,14 +1,14 @@
-//! How many Bookings there are by state, and machines by what they are used for. Counted as objects come and go: to
-//! look through a hundred thousand for each scrape would take a second.
+//! Counts Bookings by state, and machines by use. The counts are updated whenever an object changes, because a loop
+//! over a hundred thousand objects at each scrape would take a second.
 
 use std::collections::BTreeMap;
 
 use crate::api::{Booking, Resource, booking_state};
 
-/// Numbers by a word for a metric's label.
+/// Numbers by a word that is the value of a metric's label.
 pub type Numbers = BTreeMap<&'static str, i64>;
 
-/// See the module.
+/// The counts of all objects in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Bookings by state.
@@ -27,14 +27,14 @@ impl Default for Counts {
     }
 }
 
-/// What an object counts for.
+/// An object that is counted.
 pub trait Counted {
-    /// Adds it so many times.
+    /// Adds it to the counts `times` times.
     fn count(&self, counts: &mut Counts, times: i64);
 }
 
 impl Counts {
-    /// An object has taken the place of another, or of none.
+    /// Updates the counts after an object has replaced another, or has come or gone.
     pub fn replaced<K: Counted>(&mut self, old: Option<&K>, new: Option<&K>) {
         for (object, times) in [(old, -1), (new, 1)] {
             if let Some(object) = object {
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn bookings_are_counted_by_state_from_the_first_to_the_last() {
-        // given a booking's life
+        // given the states of a booking over time
         let states = [None, Some("SCHEDULED"), Some("IN PROGRESS"), Some("IN PROGRESS"), Some("FINISHED")];
         let mut life: Vec<Booking> = states.into_iter().map(booking).collect();
         let ready = Condition {
@@ -113,13 +113,13 @@ mod tests {
         };
         life[3].status.as_mut().unwrap().conditions.push(ready);
         let mut counts = Counts::default();
-        // when it comes, and goes on, then it is counted once
+        // when it is created and changes, then it is counted once
         counts.replaced(None, life.first());
         for (pair, word) in life.windows(2).zip(["scheduled", "starting", "held", "finished"]) {
             counts.replaced(pair.first(), pair.last());
             assert_eq!((counts.bookings[word], counts.bookings.values().sum::<i64>()), (1, 1));
         }
-        // and when it has gone, not at all
+        // and when it is gone, it is not counted
         counts.replaced(life.last(), None);
         assert_eq!(counts, Counts::default());
     }

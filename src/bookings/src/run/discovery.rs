@@ -1,5 +1,5 @@
-//! Which groups of machines there are. All monitors of one cloud share a scan; monitors of another cloud neither wait
-//! for it nor suffer from it.
+//! Finds out which groups of machines exist. All monitors of one cloud share a discovery scan. Monitors of other
+//! clouds neither wait for it nor fail because of it.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,10 +17,10 @@ use booking_runtime::clock::Clock;
 use jiff::Timestamp;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
-/// A scan that is younger than this part of an interval serves for another monitor, too.
+/// A scan that is younger than an interval divided by this is used for another monitor, too.
 const SHARED_FOR: u32 = 2;
 
-/// The last scan of each cloud; locked while one is under way.
+/// The last scan of each cloud. An entry is locked while its scan is under way.
 #[derive(Debug, Default)]
 pub struct Discovery(Mutex<HashMap<CloudKey, Arc<AsyncMutex<Option<Scanned>>>>>);
 
@@ -37,8 +37,7 @@ impl Discovery {
         known.entry(cloud.clone()).or_default().clone()
     }
 
-    /// The groups that there are, at an instant not longer ago than half an interval. None while a scan is
-    /// under way.
+    /// The groups that exist, from a scan that is at most half an interval old. None while a scan is under way.
     pub async fn find(
         &self,
         cloud: &Dispatcher,

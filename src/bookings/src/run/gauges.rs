@@ -1,4 +1,4 @@
-//! What is looked up for each scrape: how much there is of what, and how the clouds stand.
+//! Gauges that are computed for each scrape: counts of objects, and the state of the clouds.
 
 use std::sync::{Arc, PoisonError};
 
@@ -9,7 +9,7 @@ use metrics::{describe_gauge, gauge};
 
 use super::{clouds::OpenClouds, objects::Objects};
 
-/// Where the numbers come from.
+/// The sources of the numbers.
 #[derive(Clone)]
 pub struct Gauges {
     /// Bookings and Resources.
@@ -49,7 +49,7 @@ pub fn describe() {
 }
 
 impl Gauges {
-    /// Sets them.
+    /// Sets the gauges.
     #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
     pub async fn measure(&self) {
         let counts = self.objects.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -68,7 +68,7 @@ impl Gauges {
     }
 }
 
-/// There are as many label values as the file of accounts and regions allows.
+/// The number of label values is limited by the file of accounts and regions.
 #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
 fn of_cloud(cloud: &Dispatcher) {
     let CloudKey { account, region, service } = cloud.key().clone();
@@ -82,7 +82,7 @@ fn of_cloud(cloud: &Dispatcher) {
     }
 }
 
-/// An account by its role; the operator's own has none.
+/// The label value of an account: its role, or `own` for the operator's own account.
 fn name(role: &str) -> String {
     if role.is_empty() { "own".to_owned() } else { role.to_owned() }
 }

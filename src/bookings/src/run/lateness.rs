@@ -1,15 +1,15 @@
-//! What people measure the operator by: how late a group is started and stopped, and when it is ready.
+//! Measures what users notice: how late a group is started and stopped, and when it is ready.
 
 use std::time::Duration;
 
 use crate::decide::groups::attempts::Action;
 use metrics::{Unit, describe_histogram, histogram};
 
-/// From the begin of a window to its first start.
+/// From the beginning of a window to its first start.
 pub const START: &str = "booking_operator_start_lateness_seconds";
 /// From the end of a hold to the first stop.
 pub const STOP: &str = "booking_operator_stop_lateness_seconds";
-/// From the begin of a window to a group that runs and is locked.
+/// From the beginning of a window until the group runs and is locked.
 pub const READY: &str = "booking_operator_ready_seconds";
 
 /// Describes the metrics to the process's recorder.
@@ -31,14 +31,14 @@ pub fn describe() {
     );
 }
 
-/// Shows them with nothing in them: of a series that begins with its first event no increase is seen.
+/// Creates the histograms before the first event. If a series began with its first event, no increase would be seen.
 pub fn begin() {
     for name in [START, STOP, READY] {
         let _ = histogram!(name);
     }
 }
 
-/// The cloud took a call that was due for so long.
+/// Records that the cloud accepted a call, and how long the call had been due.
 pub fn sent(action: &Action, late: Duration) {
     match action {
         Action::Start => histogram!(START).record(late.as_secs_f64()),
@@ -47,7 +47,7 @@ pub fn sent(action: &Action, late: Duration) {
     }
 }
 
-/// A booking's group was ready after so many seconds, if it was.
+/// Records after how many seconds a Booking's group was ready, if it was.
 pub fn ready(seconds: Option<i64>) {
     if let Some(seconds) = seconds.and_then(|seconds| u32::try_from(seconds).ok()) {
         histogram!(READY).record(f64::from(seconds));

@@ -1,4 +1,4 @@
-//! The file that says which namespaces may use which accounts and regions, read again while the operator runs.
+//! Reads the file that says which namespaces may use which accounts and regions, and follows its changes.
 //!
 //! ```yaml
 //! - namespaces: [team-a, team-b]   # or ["*"]
@@ -17,9 +17,9 @@ use crate::decide::locations::{Allowed, Locations, account};
 use serde::Deserialize;
 use tokio::sync::watch;
 
-/// How often the file is looked at. The kubelet takes up to a minute to bring a changed `ConfigMap`.
+/// How often the file is read. The kubelet takes up to a minute to update a changed `ConfigMap`.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// Largest file: a `ConfigMap` holds a mebibyte.
+/// The largest file that is read. A `ConfigMap` holds at most a mebibyte.
 const SIZE_MAX: u64 = 1 << 20;
 
 /// What is wrong with the file.
@@ -81,7 +81,7 @@ fn allowed(index: usize, entry: Entry) -> Result<Allowed, String> {
     })
 }
 
-/// Reads the file again and again, and tells of changes. A file that cannot be read changes nothing.
+/// Reads the file periodically and publishes changes. If the file cannot be read, nothing changes.
 pub async fn follow(path: PathBuf, known: watch::Sender<Arc<Locations>>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     let mut said = None;
@@ -149,13 +149,13 @@ mod tests {
         let sender = watch::Sender::new(Arc::new(Locations::new("", "eu-central-1", vec![])));
         let mut seen = sender.subscribe();
         let follows = tokio::spawn(follow(path.clone(), sender));
-        // when it says something, then that is taken
+        // when it has an entry, then the entry is used
         seen.changed().await.unwrap();
         assert!(seen.borrow_and_update().find("a", None, Some("us-east-1")).is_ok());
         // when it is broken, then nothing changes
         std::fs::write(&path, "nonsense").unwrap();
         assert!(tokio::time::timeout(INTERVAL * 3, seen.changed()).await.is_err());
-        // when it is mended, then it is taken again
+        // when it is repaired, then it is used again
         std::fs::write(&path, "[]").unwrap();
         seen.changed().await.unwrap();
         assert!(seen.borrow_and_update().find("a", None, Some("us-east-1")).is_err());

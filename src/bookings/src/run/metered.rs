@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use booking_cloud::{CloudError, CloudKey, Instance, Mutation, Provider, Results, Tag};
 use booking_decision::permit::Permit;
 
-/// Counts and times every operation of the provider within.
+/// Counts and times every operation of the wrapped provider.
 pub struct Metered(pub Arc<dyn Provider>);
 
 fn record<'a>(action: &'static str, begun: Instant, errors: impl Iterator<Item = &'a CloudError>) {
-    // The worst tells more than the first: any error makes the operation one of its class.
+    // The operation is counted under its worst error, because that says more than the first one.
     let class = errors.map(|error| error.class).max().map_or("ok", booking_cloud::ErrorClass::as_str);
     metrics::counter!("booking_operator_cloud_calls_total", "action" => action, "class" => class)
         .increment(1);

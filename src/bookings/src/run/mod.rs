@@ -1,17 +1,17 @@
-//! How this family runs: watches, passes, and what goes on beside them.
+//! How this family runs: watches, passes, and background tasks.
 //!
 //! | module | what it does | touches |
 //! |---|---|---|
-//! | [`objects`] | what is kept of the objects, under which keys they are worked on | - |
+//! | [`objects`] | the tables of objects, and the keys under which they are worked on | - |
 //! | [`groups`] | the controller of groups: gather, observe, decide, write, call, report | API server, cloud |
 //! | [`schedules`] | the controller of BookingSchedulers | API server |
 //! | [`monitors`] | the controller of ResourceMonitors | API server, cloud |
 //! | [`clouds`] | one dispatcher for each account, region and service | cloud |
-//! | [`account_limit`] | how many passes work on one account at once | - |
-//! | [`observations`] | what was last seen of each group | - |
-//! | [`poll`] | looks at groups at rest, many at once | cloud |
-//! | [`discovery`] | which groups there are in a cloud, once for all monitors | cloud |
-//! | [`budget_reports`] | replicas share an account's budget of calls | Leases |
+//! | [`account_limit`] | limits how many passes work on one account at once | - |
+//! | [`observations`] | the last observation of each group | - |
+//! | [`poll`] | observes groups at rest, many in one call | cloud |
+//! | [`discovery`] | finds the groups in a cloud, once for all monitors | cloud |
+//! | [`budget_reports`] | replicas share an account's token buckets | Leases |
 //! | [`locations_file`] | the file of accounts and regions | file |
 //! | [`predecessor`] | whether resource-booking-operator is still at work | API server |
 //! | [`notify`] | notices of Bookings, and the record of their delivery | API server |
@@ -59,43 +59,43 @@ use crate::decide::{locations::Locations, settings::Settings};
 /// The name of this family, as in `--families`.
 pub const NAME: &str = "bookings";
 
-/// How the family is set up.
+/// The configuration of the family.
 #[derive(Clone)]
 pub struct Config {
-    /// How long what runs unbooked when a Resource is first seen is left running.
+    /// The adoption grace: how long unbooked machines that run when a Resource is first seen may go on running.
     pub adoption_grace: Duration,
     /// Decide and report only.
     pub dry_run: bool,
-    /// Act even beside the predecessor.
+    /// Act even if the predecessor is at work.
     pub ignore_predecessor: bool,
-    /// Shortest and longest time between two observations of machines on their way.
+    /// The shortest and the longest time between two observations of machines that change state.
     pub poll: (Duration, Duration),
-    /// Time between two observations of a group that is as it should be.
+    /// The time between two observations of a group at rest.
     pub observe_interval: Duration,
     /// How long the deletion of a Resource waits for the cloud.
     pub release_timeout: Duration,
     /// How many passes work on one account at once.
     pub concurrency: usize,
-    /// The role of Resources that name none; empty for the operator's own credentials.
+    /// The role for Resources that name none. Empty for the operator's own credentials.
     pub role_arn: String,
     /// The file that says which namespaces may use which accounts and regions.
     pub accounts_file: Option<PathBuf>,
-    /// How people are told.
+    /// The channels for notifications.
     pub channels: ChannelSettings,
 }
 
 /// Why the family cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Accounts and regions.
+    /// The file of accounts and regions.
     #[error(transparent)]
     Locations(#[from] locations_file::FileError),
-    /// Notifications.
+    /// The channels for notifications.
     #[error("no notifications: {0}")]
     Notify(#[from] SetupError),
 }
 
-/// The family, and the clouds that it has open.
+/// The family, and its open clouds.
 pub struct Bookings {
     /// For the runtime.
     pub family: Family,
@@ -103,10 +103,10 @@ pub struct Bookings {
     pub clouds: Arc<OpenClouds>,
 }
 
-/// Wires the family.
+/// Creates the family and connects its parts.
 ///
 /// # Errors
-/// A file that the configuration names cannot be read, or what it says makes no sense.
+/// A file that the configuration names cannot be read or is invalid.
 pub fn family(
     services: &Arc<Services>,
     config: &Config,
@@ -179,7 +179,7 @@ fn follow_predecessor(services: &Arc<Services>, state: watch::Sender<Predecessor
     Box::new(move || async move { predecessor::follow(&services, state).await }.boxed())
 }
 
-/// Follows the file of accounts and regions. Everything is due when it changes.
+/// Follows the file of accounts and regions. When it changes, all keys are due.
 fn follow_locations(
     services: &Arc<Services>,
     config: &Config,

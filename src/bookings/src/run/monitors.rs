@@ -1,7 +1,7 @@
 //! The controller of ResourceMonitors.
 //!
-//! Resources come first, then the status that says which groups had one. If a process is cut off in between, the next
-//! pass finds that they exist.
+//! A pass creates the Resources first. Then it writes the status that says which groups had one. If the process dies
+//! in between, the next pass finds that the Resources exist.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-/// How long until a scan under way is asked for again.
+/// If a scan is under way, a pass asks again after this time.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// Creates the Resources that ResourceMonitors ask for.
@@ -41,15 +41,15 @@ pub struct MonitorController {
     pub objects: Arc<Objects>,
     /// The clouds.
     pub clouds: Arc<OpenClouds>,
-    /// Passes at accounts.
+    /// The account slots.
     pub accounts: AccountLimits,
-    /// What was found in the clouds.
+    /// The results of discovery scans.
     pub discovery: Discovery,
-    /// To create a Resource is to stop machines, some time: a dry run does neither.
+    /// Whether to create nothing. A new Resource would sooner or later stop machines, and a dry run must not.
     pub dry_run: bool,
 }
 
-/// What a pass works on.
+/// The snapshot that a pass works on.
 struct Snapshot {
     monitor: Arc<Opened<ResourceMonitor>>,
     /// All Resources of its namespace.
@@ -98,7 +98,8 @@ impl MonitorController {
         Some(Snapshot { monitor, resources, locations: self.objects.groups.locations() })
     }
 
-    /// None while another monitor's scan is under way, or the account has no slot: it is not waited for here.
+    /// Scans the cloud. None if another monitor's scan is under way or the account has no slot: the pass does not
+    /// wait for either.
     async fn scan(
         &self,
         cx: &Context<'_>,
@@ -124,7 +125,7 @@ impl MonitorController {
         })
     }
 
-    /// Carries a decision out. Fills `told` with what people are to be told of what was done.
+    /// Carries out a decision. Adds to `told` the Events about what was done.
     async fn follow(
         &self,
         cx: &Context<'_>,
@@ -147,7 +148,7 @@ impl MonitorController {
                     Creation::Exists
                 }
                 Ok(Created::Exists(_)) => Creation::Failed(format!("{name} stands for another group")),
-                // The others are not to wait for one that a policy forbids.
+                // If a policy forbids one Resource, the others are created all the same.
                 Err(WriteError::Refused(why)) => Creation::Failed(why),
                 Err(error) => return Err(error),
             };

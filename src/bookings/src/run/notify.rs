@@ -1,4 +1,4 @@
-//! Notices of Bookings: how they are sent, and how their delivery is recorded.
+//! Notices of Bookings: how they are sent, and how their deliveries are recorded.
 
 use async_trait::async_trait;
 use booking_decision::Delivery;
@@ -16,7 +16,8 @@ use crate::{
     decide::groups::notices::{Notice, NoticeId, digest, recorded, text::text},
 };
 
-/// A pass that was still at work may cross the record, and so may a person.
+/// How often the record is tried. A pass that is still at work may write the status at the same time, and so may a
+/// user.
 const TRIES: usize = 3;
 
 impl ToSend for Notice {
@@ -69,19 +70,19 @@ impl ToSend for Notice {
     }
 }
 
-/// The same for the same notice, whichever replica sends it.
+/// The message id. It is the same for the same notice, whichever replica sends it.
 fn message_id(id: &NoticeId) -> String {
     let whole = format!("{} {} {} {}", id.booking_uid, id.recipient, id.happening.word(), id.about);
     format!("<{}@booking-operator>", digest(&whole))
 }
 
-/// Writes what became of a notice into its Booking.
+/// Records the delivery of a notice in its Booking.
 pub struct BookingRecorder {
     client: Client,
 }
 
 impl BookingRecorder {
-    /// Writes with a client.
+    /// Creates a recorder that writes with this client.
     pub fn new(client: Client) -> Self {
         Self { client }
     }

@@ -1,4 +1,5 @@
-//! The objects of this family: what is kept of them, under which keys they are worked on, what is counted.
+//! The objects of this family: which fields the store keeps, under which keys they are worked on, and what is
+//! counted.
 
 use std::{
     collections::BTreeSet,
@@ -27,14 +28,14 @@ use crate::{
     },
 };
 
-/// Keys of groups: a Resource, existing or only named by Bookings, with all Bookings that name it.
+/// The sort of keys for groups. A key stands for a Resource, which may not exist, and all Bookings that name it.
 pub const GROUP: &str = "resource";
-/// Keys of BookingSchedulers.
+/// The sort of keys for BookingSchedulers.
 pub const SCHEDULER: &str = "scheduler";
-/// Keys of ResourceMonitors.
+/// The sort of keys for ResourceMonitors.
 pub const MONITOR: &str = "monitor";
 
-/// What objects of this API have in common: it costs next to nothing in their packed form.
+/// The text that objects of this API have in common. In packed objects it takes almost no space.
 const DICTIONARY: &[u8] = br#"{"apiVersion":"manager.kotaico.de/v1","kind":"Resource","metadata":{"annotations":{"manager.kotaico.de/discovered-by":"ec2"},"creationTimestamp":"2026-11-22T06:24:35Z","finalizers":["manager.kotaico.de/release"],"generation":1,"labels":{"app.kubernetes.io/name":"","app.kubernetes.io/instance":""},"spec":{"type":"ec2","tag":"","when_idle":"Stop","on_delete":"Release","region":"eu-central-1","role_arn":"arn:aws:iam::","booked_by":"","booked_until":""},"status":{"instances":1,"running":0,"status":"STOPPED","locked_by":"","locked_until":"","observedGeneration":1,"first_seen_at":"2026-11-22T06:24:35Z","idle_since":"2026-11-22T06:24:35Z","conditions":[{"lastTransitionTime":"2026-11-22T06:24:35Z","message":"all machines are stopped","observedGeneration":1,"reason":"Stopped","status":"True","type":"Ready"}]}}{"apiVersion":"manager.kotaico.de/v1","kind":"Booking","metadata":{"creationTimestamp":"2026-11-22T06:24:35Z","generation":1,"name":"","namespace":"default","ownerReferences":[{"apiVersion":"manager.kotaico.de/v1","controller":true,"kind":"BookingScheduler","name":"","uid":""}],"resourceVersion":"","uid":""},"spec":{"resource_name":"ec2.","start_at":"2026-11-22T06:24:35Z","end_at":"2026-11-22T18:24:35Z","user_id":"","notifications":[{"type":"email","recipient":""}]},"status":{"status":"FINISHED","notification_sent":false,"observedGeneration":1,"granted_resource":"ec2.","granted_from":"2026-11-22T06:24:35Z","granted_until":"2026-11-22T18:24:35Z","conditions":[{"lastTransitionTime":"2026-11-22T06:24:35Z","message":"the spec is valid","observedGeneration":1,"reason":"Valid","status":"True","type":"Accepted"},{"lastTransitionTime":"2026-11-22T06:24:35Z","message":"starts at 2026-11-22T06:24:35Z","observedGeneration":1,"reason":"Scheduled","status":"False","type":"Ready"}]}}"#;
 
 macro_rules! object {
@@ -78,9 +79,9 @@ macro_rules! object {
     };
 }
 
-/// The controlling BookingScheduler is all that is read of a Booking's owners.
+/// Of a Booking's owners, only the controlling BookingScheduler is read.
 const KEEPS_CONTROLLER: Keeps = Keeps { controller: true, ..Keeps::NOTHING };
-/// The monitor that discovered a Resource.
+/// Of a Resource's annotations, only the monitor that discovered it is read.
 const KEEPS_DISCOVERY: Keeps =
     Keeps { annotations: &[DISCOVERED_BY], labels: Labels::Of(&[]), controller: false };
 
@@ -96,7 +97,7 @@ object!(
 object!(BookingScheduler, BookingSchedulerStatus, Keeps::NOTHING, (), |_: &Self| (), |_: &Self| true);
 object!(ResourceMonitor, ResourceMonitorStatus, Keeps::NOTHING, (), |_: &Self| (), |_: &Self| true);
 
-/// All objects of this family, and what is known of them together.
+/// All objects of this family, with their indexes and counts.
 pub struct Objects {
     /// Resources, by their own names.
     pub resources: Arc<Table<Resource>>,
@@ -108,16 +109,16 @@ pub struct Objects {
     pub monitors: Arc<Table<ResourceMonitor>>,
     /// Bookings by the scheduler that owns them.
     pub owned: Arc<Index<Key>>,
-    /// Resources by what makes their machines the same.
+    /// Resources by their group.
     pub groups: Arc<Groups>,
-    /// How many there are of what.
+    /// The counts for metrics.
     pub counts: Arc<Mutex<Counts>>,
-    /// Since when Bookings wait that should be ready.
+    /// The Bookings that are not ready, and since when they should be.
     pub overdue: Arc<Mutex<Overdue>>,
 }
 
 impl Objects {
-    /// Empty tables.
+    /// Creates empty tables.
     pub fn new(locations: Arc<Locations>) -> Self {
         let (groups, owned): (_, Arc<Index<Key>>) = (Arc::new(Groups::new(locations)), Arc::default());
         let (counts, overdue): (Arc<Mutex<Counts>>, Arc<Mutex<Overdue>>) = Default::default();
@@ -162,7 +163,7 @@ fn bookings(
         .on_change(move |_, old, new, _| lock(&counts).replaced(old, new))
         .on_change(move |_, old, new, _| lock(&overdue).replaced(old, new))
         .on_change(|_, old, new, concerned| {
-            // A Booking that is finished or gone concerns its scheduler.
+            // If a Booking finishes or is deleted, its scheduler has to act.
             if old.map(is_finished) != new.map(is_finished) {
                 let owners = old.and_then(owner).into_iter().chain(new.and_then(owner));
                 concerned.extend(owners.map(|(key, _)| key));
@@ -174,7 +175,7 @@ fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The key under which a Booking is worked on. Its name is empty for Bookings that name no Resource.
+/// The key under which a Booking is worked on. The name is empty if the Booking names no Resource.
 pub fn group_of(booking: &Booking) -> Key {
     let name = booking.spec.resource_name.clone().unwrap_or_default();
     Key::new(GROUP, booking.namespace().unwrap_or_default(), name)
@@ -197,7 +198,7 @@ fn is_finished(booking: &Booking) -> bool {
     state == Some(booking_state::FINISHED)
 }
 
-/// Resources by what makes their machines the same. The others on a group ask anew whose it is if one of them changes.
+/// Resources by their group. If one of them changes, the others with the same machines decide their claim again.
 #[derive(Debug)]
 pub struct Groups {
     locations: RwLock<Arc<Locations>>,
@@ -209,12 +210,12 @@ impl Groups {
         Self { locations: RwLock::new(locations), names: Index::default() }
     }
 
-    /// Which accounts and regions there are.
+    /// The accounts and regions that namespaces may use.
     pub fn locations(&self) -> Arc<Locations> {
         self.locations.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Other accounts and regions are allowed from now on: Resources may stand for other groups, or for none.
+    /// Changes the allowed accounts and regions. Resources may then stand for other groups, or for none.
     pub fn change_locations(&self, locations: Arc<Locations>, resources: &Table<Resource>) {
         resources.read_anew(|all| {
             *self.locations.write().unwrap_or_else(PoisonError::into_inner) = locations;
@@ -225,12 +226,12 @@ impl Groups {
         });
     }
 
-    /// The names of all Resources on the group of one, itself included.
+    /// The names of all Resources with the same group as this one, which is included.
     pub fn same_as(&self, resource: &Resource) -> Vec<Name> {
         self.key(resource).map(|key| self.names.names(&key)).unwrap_or_default()
     }
 
-    /// The group of a Resource; none if its spec makes no sense.
+    /// The group of a Resource. None if its spec is invalid.
     fn key(&self, resource: &Resource) -> Option<GroupKey> {
         group::validate(resource, &self.locations()).ok().map(|group| group.key)
     }
@@ -266,7 +267,7 @@ impl Groups {
     }
 }
 
-/// What decides whether a Resource acts on its group.
+/// The fields that decide whether a Resource acts on its group.
 #[derive(PartialEq)]
 struct Standing {
     group: Option<GroupKey>,

@@ -1,4 +1,4 @@
-//! What was last seen of each group. Polls keep it young ([`super::poll`]).
+//! The last observation of each group. Polls keep the observations young ([`super::poll`]).
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,22 +13,22 @@ use tokio::time::Instant;
 
 use crate::decide::groups::machine::Machine;
 
-/// Groups of a routine look: some calls of 200 each.
+/// The most groups in one poll: some calls of 200 groups each.
 const GROUPS_MAX: usize = 1000;
-/// Whose last look is older than this part of the interval joins a look that is due anyway.
+/// A group whose last observation is older than this part of the interval joins a poll that is due anyway.
 const JOINS: (u32, u32) = (3, 4);
-/// A look that failed so often in a row is told to those whom it concerns.
+/// After this many failed polls in a row, the keys of the group are told.
 const FAILURES: u32 = 2;
 
-/// Which group of which cloud.
+/// A group of a cloud, by its tag.
 type Group = (CloudKey, String);
 
-/// What was seen of a group.
+/// An observation of a group.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// Its machines.
     pub instances: Arc<Vec<Machine>>,
-    /// When they were asked for.
+    /// When the cloud was asked.
     pub at: Timestamp,
 }
 
@@ -37,11 +37,11 @@ struct Watched {
     seen: Seen,
     asked: Instant,
     failures: u32,
-    /// Who works on it: one Resource, as a rule.
+    /// The keys that work on the group. Normally this is one Resource.
     keys: BTreeSet<Key>,
 }
 
-/// See the module.
+/// The last observation of each group that a key works on.
 #[derive(Debug, Default)]
 pub struct Observations(Mutex<State>);
 
@@ -76,15 +76,15 @@ impl Observations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was last seen of a key's group. None where looks fail: the pass finds out why.
+    /// The last observation of a key's group. None if polls fail, so that the pass asks the cloud and finds out why.
     pub fn get(&self, key: &Key, cloud: &CloudKey, tag: &str) -> Option<Seen> {
         let mut state = self.lock();
-        // A key for which the group is not kept young would never hear of it again.
+        // If the group is not polled for this key, the key would never learn of changes.
         let known = state.known(cloud, tag).filter(|known| known.keys.contains(key));
         known.filter(|known| known.failures < FAILURES).map(|known| known.seen.clone())
     }
 
-    /// A key has seen its group: it is kept young for it from now on.
+    /// Records that a key has observed its group. The group is polled for the key from now on.
     pub fn put(&self, key: &Key, (cloud, tag): (&CloudKey, &str), seen: Seen, asked: Instant) {
         let mut state = self.lock();
         let group = (cloud.clone(), tag.to_owned());
@@ -105,12 +105,12 @@ impl Observations {
         }
     }
 
-    /// A key has no group any more, or belongs to somebody else.
+    /// Forgets a key that has no group any more, or whose slot another replica owns now.
     pub fn forget(&self, key: &Key) {
         self.lock().leave(key);
     }
 
-    /// The groups of a cloud that are due for a look, and those that may as well be looked at then.
+    /// The groups of a cloud that are due for a poll, and those that may join it.
     pub(super) fn due(&self, cloud: &CloudKey, interval: Duration) -> Vec<String> {
         let state = self.lock();
         let of_cloud = state.groups.get(cloud).into_iter().flatten();
@@ -124,7 +124,7 @@ impl Observations {
         all.into_iter().take(GROUPS_MAX).map(|(_, tag)| tag.clone()).collect()
     }
 
-    /// Takes in what a look found. Gives the keys of groups that have changed.
+    /// Records what a poll found. Returns the keys of the groups that have changed.
     pub(super) fn found(
         &self,
         cloud: &CloudKey,
@@ -137,7 +137,7 @@ impl Observations {
         for tag in tags {
             let instances = found.remove(tag).unwrap_or_default();
             let Some(known) = state.known(cloud, tag) else { continue };
-            // A pass may have looked since.
+            // A pass may have observed the group since.
             if known.asked > asked {
                 continue;
             }
@@ -152,7 +152,7 @@ impl Observations {
         changed
     }
 
-    /// A look has failed. Gives the keys of groups that have not been seen for too long.
+    /// Records that a poll failed. Returns the keys of groups that have not been observed for too long.
     pub(super) fn failed(&self, cloud: &CloudKey, tags: &[String], asked: Instant) -> Vec<Key> {
         let mut state = self.lock();
         let mut blind = Vec::new();
@@ -167,7 +167,7 @@ impl Observations {
     }
 }
 
-/// Whether two looks saw the same, in whatever order.
+/// Whether two observations have the same machines, in any order.
 fn same(a: &[Machine], b: &[Machine]) -> bool {
     let by_id = |all: &[Machine]| -> HashMap<String, Machine> {
         all.iter().map(|it| (it.id.clone(), it.clone())).collect()

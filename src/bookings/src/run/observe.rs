@@ -1,4 +1,4 @@
-//! What the cloud says of a group, read for what it means to bookings.
+//! Observes a group, and translates the cloud's answer for bookings.
 
 use booking_calendar::instant::after;
 use booking_cloud::{CloudError, Dispatcher, Haste, Instance, InstanceState};
@@ -14,12 +14,12 @@ use crate::decide::groups::{
 /// Describes a group of machines by its tag.
 ///
 /// # Errors
-/// Whatever the cloud answers.
+/// The error that the cloud returned.
 pub async fn describe(cloud: &Dispatcher, tag: &str, haste: Haste) -> Result<Vec<Machine>, CloudError> {
     Ok(cloud.describe(tag, haste).await?.into_iter().map(read).collect())
 }
 
-/// What a describe means for the decision, and for what is remembered.
+/// The observation that follows from a describe. Updates the attempts, too.
 pub fn observed(
     answer: Result<Vec<Machine>, CloudError>,
     attempts: &mut Attempts,
@@ -39,14 +39,14 @@ pub fn observed(
     }
 }
 
-/// The waits that an error calls for. Without jitter: those whom one failure has hit come back together, in one call;
-/// apart, they would cost one each.
+/// The waits that an error requires. They have no jitter: keys that one failure has hit then come back together and
+/// share one call. If they came back separately, each would cost a call.
 pub fn backoff(error: &CloudError) -> Backoff {
     let (base, cap) = error.class.backoff();
     Backoff { base, cap }
 }
 
-/// A machine as decisions know it.
+/// Translates a machine for decisions.
 pub fn read(instance: Instance) -> Machine {
     Machine {
         state: match instance.state {

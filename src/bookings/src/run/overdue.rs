@@ -1,5 +1,5 @@
-//! Since when the Booking has been due that has waited longest for its group. Counted as Bookings come and go, like the
-//! counts.
+//! Tracks how long the Booking has been due that has waited longest for its group. It is updated whenever a Booking
+//! changes, like the counts.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,12 +10,12 @@ use crate::{
 use booking_calendar::instant;
 use jiff::Timestamp;
 
-/// Bookings that are not ready, by the second from which on they should be: those of the future, too.
+/// The Bookings that are not ready, by the second from which they should be. It includes seconds in the future.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overdue(BTreeMap<i64, usize>);
 
 impl Overdue {
-    /// A Booking has taken the place of another, or of none.
+    /// Updates it after a Booking has replaced another, or has come or gone.
     pub fn replaced(&mut self, old: Option<&Booking>, new: Option<&Booking>) {
         if let Some(second) = new.and_then(wants_it_from) {
             *self.0.entry(second).or_default() += 1;
@@ -29,7 +29,7 @@ impl Overdue {
         }
     }
 
-    /// How long the one has been due that waits longest; zero if none is.
+    /// How long the longest waiting Booking has been due. Zero if none is overdue.
     pub fn longest(&self, now: Timestamp) -> Duration {
         let oldest = self.0.keys().next().copied().unwrap_or(i64::MAX);
         let seconds = now.as_second().saturating_sub(oldest);
@@ -37,8 +37,8 @@ impl Overdue {
     }
 }
 
-/// From when on a Booking should have its group, unless it has it, has had it, or is in the wrong: its spec is invalid,
-/// or somebody else was granted the time.
+/// The time from which a Booking is overdue. None if it is ready, is finished, has an invalid spec, or waits for
+/// another user.
 fn wants_it_from(booking: &Booking) -> Option<i64> {
     let status = booking.status.as_ref()?;
     let is_open =
@@ -52,7 +52,7 @@ fn wants_it_from(booking: &Booking) -> Option<i64> {
     }
     let from = status.granted_from.as_ref().or(booking.spec.start_at.as_ref())?;
     let from = instant::parse(from).ok()?;
-    // Nobody could serve it before it was asked for.
+    // The operator could not serve it before it was created.
     let created = booking.metadata.creation_timestamp.as_ref().map_or(from, |created| created.0);
     Some(from.max(created).as_second())
 }
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_longest_of_several_counts_and_who_is_ready_or_gone_no_more() {
-        // given two that are due
+        // given two Bookings that are due
         let (early, late) = (
             booking("IN PROGRESS", "Starting", Some("08:05:00")),
             booking("IN PROGRESS", "Starting", Some("08:10:00")),
@@ -127,7 +127,7 @@ mod tests {
         overdue.replaced(None, Some(&late));
         overdue.replaced(None, Some(&late));
         assert_eq!(overdue.longest(at("08:15:00")), Duration::from_mins(10));
-        // when one is ready, and another goes
+        // when one is ready, and another is deleted
         overdue.replaced(Some(&early), Some(&booking("IN PROGRESS", "Held", Some("08:05:00"))));
         overdue.replaced(Some(&late), None);
         // then the third is left, and then none

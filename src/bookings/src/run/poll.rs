@@ -1,7 +1,7 @@
-//! Looks at groups at rest, many at once.
+//! Polls: observes groups at rest, many in one call.
 //!
-//! A group at rest costs no call and no pass of its own: groups whose last observation is about to be too old are
-//! observed together, a few hundred a call, and only a group that has changed gets a pass.
+//! A group at rest needs no call and no pass of its own. Groups whose last observation is about to be too old are
+//! observed together, a few hundred per call. Only a group that has changed gets a pass.
 
 use std::{
     collections::HashSet,
@@ -15,14 +15,16 @@ use tokio::time::Instant;
 
 use super::{clouds::OpenClouds, observations::Observations, observe};
 
-/// Time between two searches for groups that are due, at most; a twentieth of the interval, if that is less.
+/// The longest time between two searches for groups that are due. If a twentieth of the interval is shorter, that is
+/// used.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Clouds that are being polled: one poll at a time, because a cloud that hangs is not asked again and again.
+/// Clouds that are being polled. Each has at most one poll at a time, so that a cloud that hangs is not asked
+/// repeatedly.
 #[derive(Debug, Default)]
 struct Busy(Mutex<HashSet<CloudKey>>);
 
-/// Ends with the poll, however that ends.
+/// Marks a cloud as being polled until it is dropped, however the poll ends.
 struct BusyCloud(Arc<Busy>, CloudKey);
 
 impl Busy {
@@ -38,7 +40,7 @@ impl Drop for BusyCloud {
     }
 }
 
-/// Keeps what was seen young, for ever.
+/// Polls forever, so that observations stay young.
 pub async fn poll(
     observations: Arc<Observations>,
     clouds: Arc<OpenClouds>,

@@ -1,7 +1,7 @@
 //! Whether the predecessor of this family, resource-booking-operator, is still at work.
 //!
-//! Two operators would act on the same objects and machines. The predecessor's replicas elect a leader over a Lease of
-//! a fixed name. While that Lease is renewed in a namespace that this replica can see, this family does nothing.
+//! Both operators would act on the same objects and machines. The predecessor's replicas elect a leader with a Lease
+//! of a fixed name. While that Lease is renewed in a namespace that this replica can see, this family does nothing.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -21,14 +21,14 @@ use booking_runtime::{clock::Clock, controller::Services, ownership::Predecessor
 
 /// The name of its check in `/readyz`.
 pub const CHECK: &str = "original-operator";
-/// Name of the predecessor's leader election, as its source has it.
+/// The name of the predecessor's leader election, from its source code.
 pub const LEASE: &str = "d042a3ce.kotaico.de";
-/// How long the predecessor's Lease lasts where it does not say: controller-runtime's default.
+/// How long the predecessor's Lease lasts if it does not say: controller-runtime's default.
 const DURATION: Duration = Duration::from_secs(15);
-/// Longest duration that is believed.
+/// The longest duration that is accepted.
 const DURATION_MAX: Duration = Duration::from_mins(5);
 
-/// Its Leases, as far as they are watched.
+/// The predecessor's Leases, as far as they are watched.
 #[derive(Debug, Default)]
 struct Leases {
     by_uid: HashMap<String, Seen>,
@@ -44,7 +44,8 @@ struct Seen {
 }
 
 impl Leases {
-    /// A Lease was seen. It counts as renewed if it says so of a moment ago, or says something else than before.
+    /// Records a Lease that was seen. It counts as renewed if its renew time is recent, or if it differs from what
+    /// was seen before.
     fn see(&mut self, lease: &Lease, now: Timestamp, instant: Instant) {
         let spec = lease.spec.as_ref();
         let holder = spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
@@ -72,13 +73,13 @@ impl Leases {
         }
     }
 
-    /// When a Lease that counts as renewed does so no more.
+    /// When the next Lease that counts as renewed expires.
     fn next(&self, instant: Instant) -> Option<Instant> {
         self.by_uid.values().filter_map(|seen| seen.until).filter(|until| *until > instant).min()
     }
 }
 
-/// Follows the predecessor's Leases in a namespace, or in all, for as long as it is polled.
+/// Follows the predecessor's Leases in one namespace, or in all, for as long as the future is polled.
 pub async fn follow(services: &Services, state: watch::Sender<Predecessor>) {
     let (client, clock) = (services.client.clone(), &services.clock);
     let leases: Api<Lease> = match services.namespace.as_deref() {
@@ -95,7 +96,8 @@ pub async fn follow(services: &Services, state: watch::Sender<Predecessor>) {
                 Ok(Some(event)) => take_in(&mut leases, event, clock),
                 Ok(None) => return,
                 Err(error) => {
-                    // What we may not see is not in our sight.
+                    // If the API server forbids the watch, this replica cannot see Leases, and it does not wait for
+                    // them.
                     leases.listed |= is_forbidden(&error);
                     tracing::warn!(%error, "the Lease of the predecessor operator cannot be watched; tried again");
                 }
@@ -183,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_lease_that_is_renewed_counts_whatever_time_it_says() {
-        // given an original whose clock is a day off
+        // given a predecessor whose clock is wrong by a day
         let (mut leases, begun) = (listed(), Instant::now());
         leases.see(&lease("pod-1", -86_400), at(0), begun);
         assert_eq!(leases.state(begun), Predecessor::Absent);
@@ -192,7 +194,7 @@ mod tests {
             leases.state(begun + Duration::from_secs(16)),
             Predecessor::AtWork(format!("old/pod-1 renews Lease {LEASE}"))
         );
-        // when somebody writes to it without renewing it, then that counts for nothing
+        // when somebody writes to it without renewing it, then the write does not count
         leases.see(&lease("pod-1", -86_398), at(14), begun + Duration::from_secs(14));
         assert_eq!(leases.state(begun + Duration::from_secs(17)), Predecessor::Absent);
         // when its holder gives it up, then at once

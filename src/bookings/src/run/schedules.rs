@@ -1,7 +1,7 @@
 //! The controller of BookingSchedulers.
 //!
-//! Bookings come first, then the status that says up to where they were created. If a process is cut off in between,
-//! the next pass creates them by the same names, and finds that they exist.
+//! A pass creates the Bookings first. Then it writes the status that says up to which instant they were created. If
+//! the process dies in between, the next pass creates them with the same names, and finds that they exist.
 
 use std::sync::Arc;
 
@@ -28,11 +28,11 @@ use crate::{
 pub struct ScheduleController {
     /// The family's objects.
     pub objects: Arc<Objects>,
-    /// To create a Booking is to start machines: a dry run does neither.
+    /// Whether to create nothing. A new Booking would start machines, and a dry run must not.
     pub dry_run: bool,
 }
 
-/// What a pass works on.
+/// The snapshot that a pass works on.
 struct Snapshot {
     scheduler: Arc<Opened<BookingScheduler>>,
     /// The Bookings that it owns, in order of their names.
@@ -67,7 +67,7 @@ impl Controller for ScheduleController {
 impl ScheduleController {
     fn gather(&self, key: &Key) -> Option<Snapshot> {
         let scheduler = self.objects.schedulers.get(&Name::new(&key.namespace, &key.name))?;
-        // A Booking of an earlier scheduler of this name is about to be collected.
+        // A Booking of an earlier scheduler with this name is about to be garbage-collected.
         let is_own = |booking: &Arc<Opened<Booking>>| {
             owner(booking).map(|(_, uid)| uid) == scheduler.metadata.uid.as_deref()
         };
@@ -76,7 +76,7 @@ impl ScheduleController {
         Some(Snapshot { scheduler, bookings })
     }
 
-    /// Carries a decision out. Fills `told` with what people are to be told of what was done.
+    /// Carries out a decision. Adds to `told` the Events about what was done.
     async fn follow(
         &self,
         cx: &Context<'_>,
@@ -91,7 +91,7 @@ impl ScheduleController {
             match bookings.create("booking_create", booking).await {
                 Ok(Created::New) => told.push(booked(booking)),
                 Ok(Created::Exists(existing)) => told.extend(check_owner(scheduler, &existing)?),
-                // The others are not to wait for one that a policy forbids.
+                // If a policy forbids one Booking, the others are created all the same.
                 Err(WriteError::Refused(why)) => {
                     let start = booking.spec.start_at.clone().unwrap_or_default();
                     refused.get_or_insert((start, why));
@@ -119,8 +119,9 @@ impl ScheduleController {
     }
 }
 
-/// If somebody else's Booking has the name of an occurrence, the occurrence counts as booked, and people are told. A
-/// Booking of an earlier scheduler of this name is about to be collected: the occurrence is created when it has gone.
+/// Checks the owner of a Booking that has the name of an occurrence. If it is not this scheduler's, the occurrence
+/// counts as booked, and users are told. If it belongs to an earlier scheduler with this name, it is about to be
+/// garbage-collected, and the occurrence is created after that.
 fn check_owner(scheduler: &BookingScheduler, existing: &Booking) -> Result<Option<Note>, WriteError> {
     match owner(existing) {
         Some((_, uid)) if Some(uid) == scheduler.uid().as_deref() => Ok(None),

@@ -1,12 +1,12 @@
-//! Tables of cases, each a line: what changes in a good object, and the words of the refusal, divided
-//! by ` | `. A rule that breaks instead of answering fails the test even where a refusal is expected.
+//! Tables of cases. Each line says what changes in a good object, and which words the refusal must have, separated by
+//! ` | `. If a rule raises an error instead of answering, the test fails, even if a refusal is expected.
 
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::common::{api, object, refusal, served};
 
-/// No words: accepted.
+/// No words: the object must be accepted.
 pub const OK: &str = "";
 
 /// The spec of a good Booking.

@@ -1,4 +1,4 @@
-//! What may change once it is stored.
+//! What may change in a stored object.
 
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ async fn a_scheduler_may_change_in_every_field() {
     updating("BookingScheduler", &scheduler(), &cases).await;
 }
 
-/// Otherwise a Resource would change its group by losing its spec and getting another.
+/// Otherwise a Resource could change its group: it would lose its spec and then get another.
 #[tokio::test]
 async fn no_object_is_without_a_spec_or_loses_it() {
     let specs = [booking(), scheduler(), resource(), json!({"type": "ec2"})];
@@ -92,7 +92,7 @@ async fn no_object_is_without_a_spec_or_loses_it() {
         let api = api(&client, &namespace, kind);
         let stored = object(kind, "stored", spec);
         api.create(&PostParams::default(), &stored).await.unwrap();
-        // when its spec is taken away, or another is created without one
+        // when its spec is removed, or another object is created without one
         let remove = Patch::Merge(json!({"spec": null}));
         let removed = api.patch("stored", &PatchParams::default(), &remove).await;
         let created = api.create(&PostParams::default(), &object(kind, "empty", Value::Null)).await;

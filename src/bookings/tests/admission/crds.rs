@@ -11,12 +11,12 @@ use crate::common::{broken_rule, condition, established, eventually, object, ser
 
 #[tokio::test]
 async fn the_crds_are_served_and_structural() {
-    // given the CRDs on a server: one with a rule too costly it would not have taken
+    // given the CRDs on a server, which refuses a CRD if a rule is too costly
     let (_, client, _) = served("crds").await;
     for crd in bookings::api::crd::all() {
         // when one is read back
         let crd = established(&client, &crd.name_any()).await;
-        // then the server has nothing against it
+        // then the server has no complaint about it
         assert_eq!(condition(&crd, "NamesAccepted").as_deref(), Some("True"), "{:?}", crd.status);
         assert_ne!(condition(&crd, "NonStructuralSchema").as_deref(), Some("True"), "{:?}", crd.status);
     }
@@ -34,7 +34,7 @@ async fn the_server_stores_the_schemas_as_we_generate_them() {
     }
 }
 
-/// Guards the other tests: they take a broken rule for a refusal if this fails.
+/// Protects the other tests: if this one fails, they take an error in a rule for a refusal.
 #[tokio::test]
 async fn a_rule_that_breaks_is_told_from_one_that_refuses() {
     // given a kind with rules that break
@@ -69,7 +69,7 @@ async fn a_rule_that_breaks_is_told_from_one_that_refuses() {
         let mut broken = object("Breaking", field, serde_json::Value::Null);
         broken.types.as_mut().unwrap().api_version = "tests.invalid/v1".to_owned();
         broken.data[field] = json!(value);
-        // when an object breaks one
+        // when an object makes a rule raise an error
         let message = eventually(|| async {
             match api.create(&PostParams::default(), &broken).await {
                 Err(kube::Error::Api(status)) if status.is_invalid() => Ok(status.message),
@@ -77,7 +77,7 @@ async fn a_rule_that_breaks_is_told_from_one_that_refuses() {
             }
         })
         .await;
-        // then we see that in the server's message
+        // then the server's message shows that
         assert!(broken_rule(&message).is_some(), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! What each other field takes.
+//! What each other field accepts.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ async fn texts_are_short_and_plain() {
         ];
         let plain = ["x", "*", "Zoë O'Neill", "a\\b \"c\"", "用户", "משה", "👩\u{200d}💻", "a@b.example"];
         cases.extend(plain.iter().map(|text| (set(text), OK)));
-        // What looks like nothing, or like another one's name, names nobody; a tag may be so.
+        // A user's name must not look empty or like another user's name. A tag may.
         let seen = format!("spec.{field} | must not be blank, nor hold characters that are not seen");
         let unseen = [" ", "\u{3000}", "a\u{200b}", "\u{ad}a", "\u{feff}a", "a\u{2060}"];
         let unseen_are = if field == "user_id" { seen.as_str() } else { OK };

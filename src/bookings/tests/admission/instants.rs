@@ -1,4 +1,4 @@
-//! Instants: which there are, and their order.
+//! Instants: which are accepted, and their order.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What kubectl shows of the kinds.
+//! What kubectl shows for the kinds.
 
 use kube::api::PostParams;
 use serde_json::json;
@@ -14,7 +14,7 @@ async fn answer(control_plane: &ControlPlane, arguments: &[&str]) -> String {
     eventually(|| async { kubectl(control_plane, arguments, "") }).await
 }
 
-/// A namespace with one object of each kind, named as its kind.
+/// Creates a namespace with one object of each kind, named after its kind.
 async fn one_of_each(prefix: &str) -> (&'static ControlPlane, String) {
     let (control_plane, client, namespace) = served(prefix).await;
     for (kind, spec) in KINDS.into_iter().zip([booking(), scheduler(), resource(), json!({"type": "ec2"})]) {

@@ -1,5 +1,4 @@
-//! What the API server makes of our CRDs: what it accepts, what it refuses and in which words, and what
-//! kubectl shows.
+//! How the API server treats our CRDs: what it accepts, what it refuses and with which words, and what kubectl shows.
 
 #![allow(
     clippy::unwrap_used,

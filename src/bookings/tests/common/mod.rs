@@ -1,4 +1,4 @@
-//! What the tests against a real API server share.
+//! What the tests share that need a real API server.
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
@@ -19,11 +19,11 @@ use serde_json::Value;
 use testbed::control_plane::{ControlPlane, test_namespace};
 use testbed::patience::patient;
 
-/// How long the API server may take to serve what it was just given.
+/// How long the API server may take to serve a CRD that it has just been given.
 const SERVED_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
 
-/// What the API server writes into a refusal whose rule did not answer but broke.
+/// Words in a refusal that show that the rule raised an error.
 const BROKEN_RULE: [&str; 6] =
     ["evaluating rule", "for rule:", "rule error", "no such", "cost limit", "cost budget"];
 
@@ -42,7 +42,7 @@ pub fn api(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
-/// An object to store; `spec` null means none.
+/// An object to store. If `spec` is null, the object has no spec.
 pub fn object(kind: &str, name: &str, spec: Value) -> DynamicObject {
     let mut object = serde_json::json!({
         "apiVersion": "manager.kotaico.de/v1", "kind": kind, "metadata": {"name": name},
@@ -53,7 +53,7 @@ pub fn object(kind: &str, name: &str, spec: Value) -> DynamicObject {
     serde_json::from_value(object).unwrap()
 }
 
-/// Retries until `check` answers, with its last complaint when it never does.
+/// Retries until `check` succeeds. If it never does, the test fails with its last complaint.
 pub async fn eventually<T, F: Future<Output = Result<T, String>>>(mut check: impl FnMut() -> F) -> T {
     let (started, limit) = (Instant::now(), patient(SERVED_LIMIT));
     loop {
@@ -67,7 +67,7 @@ pub async fn eventually<T, F: Future<Output = Result<T, String>>>(mut check: imp
     }
 }
 
-/// Installs the CRDs, as often as one likes, and waits until the server serves them.
+/// Installs the CRDs and waits until the server serves them. It may be called any number of times.
 pub async fn install_crds(client: &Client) {
     let api = Api::<CustomResourceDefinition>::all(client.clone());
     for crd in crd::all() {
@@ -99,7 +99,7 @@ pub fn condition(crd: &CustomResourceDefinition, type_: &str) -> Option<String> 
     Some(conditions.iter().find(|condition| condition.type_ == type_)?.status.clone())
 }
 
-/// The shared server with the CRDs, and a namespace of this test's own on it.
+/// The shared server with the CRDs, and a namespace on it for this test only.
 pub async fn served(prefix: &str) -> (&'static ControlPlane, Client, String) {
     let control_plane = ControlPlane::shared().await.unwrap();
     let client = control_plane.client().unwrap();
@@ -108,12 +108,12 @@ pub async fn served(prefix: &str) -> (&'static ControlPlane, Client, String) {
     (control_plane, client, namespace)
 }
 
-/// The words of a broken rule in a message of the server, if there are any.
+/// The words that show an error in a rule, if a message has them.
 pub fn broken_rule(message: &str) -> Option<&'static str> {
     BROKEN_RULE.into_iter().find(|words| message.contains(words))
 }
 
-/// The server's refusal as 422 Invalid; anything else is a complaint.
+/// The server's refusal as 422 Invalid. Anything else is a complaint.
 pub fn refusal<T>(result: kube::Result<T>) -> Result<String, String> {
     match result {
         Ok(_) => Err("was accepted".to_owned()),
@@ -125,9 +125,9 @@ pub fn refusal<T>(result: kube::Result<T>) -> Result<String, String> {
     }
 }
 
-/// Runs kubectl and returns what it printed, or what it complained of.
+/// Runs kubectl. Returns what it printed, or its complaint.
 pub fn kubectl(control_plane: &ControlPlane, arguments: &[&str], input: &str) -> Result<String, String> {
-    // Discovery is cached by address, and the ports of past servers come back.
+    // kubectl caches discovery by address, and a new server may have the port of an earlier one.
     let cache = tempfile::tempdir().unwrap();
     let mut child = Command::new(control_plane.kubectl().unwrap())
         .arg("--kubeconfig")
@@ -146,7 +146,7 @@ pub fn kubectl(control_plane: &ControlPlane, arguments: &[&str], input: &str) ->
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// The headers of a kubectl table; two spaces or more divide them.
+/// The headers of a kubectl table. At least two spaces separate them.
 pub fn headers(table: &str) -> Vec<String> {
     let line = table.lines().next().unwrap_or_default();
     line.split("  ").map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()

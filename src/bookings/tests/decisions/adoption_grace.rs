@@ -131,7 +131,7 @@ fn fractions_of_a_second_cost_no_second_write() {
 
 #[test]
 fn the_grace_does_not_begin_before_the_group_could_be_looked_at() {
-    // given machines that run, and a cloud that does not answer for an hour
+    // given running machines, and a cloud that does not answer for an hour
     let mut stage = running(None);
     stage.blind = true;
     stage.until("09:00");

@@ -1,4 +1,4 @@
-//! Rules 1 and 8: what acts on nothing, and says why.
+//! Rules 1 and 8: what acts on nothing, and how it says why.
 
 use bookings::{
     api::{BookingSpec, Notification, ResourceSpec},
@@ -53,7 +53,7 @@ fn an_invalid_booking_acts_on_nothing_and_says_why() {
         let mut invalid = booking("a", "ann", "08:00", "10:00");
         spoil(&mut invalid.spec);
         stage.book(invalid);
-        // and another one that is none the worse for it
+        // and another booking that is not affected
         stage.book(booking("b", "bob", "08:00", "09:00"));
         // when
         stage.until("08:10");
@@ -136,7 +136,7 @@ fn a_resource_that_makes_no_sense_or_is_out_of_reach_acts_on_nothing_and_says_wh
             stage.event_reasons().contains(&reason) && stage.event_reasons().contains(&"ResourceInvalid")
         );
         assert!(stage.resource.as_ref().unwrap().metadata.finalizers.is_none());
-        // and one that is being deleted is let go at once
+        // and a Resource that is being deleted loses its finalizer at once
         stage.resource.as_mut().unwrap().metadata.finalizers = Some(vec![bookings::api::FINALIZER.into()]);
         stage.delete_resource();
         stage.until("08:11");
@@ -169,7 +169,7 @@ fn a_resource_whose_group_another_one_has_acts_on_nothing_and_names_nobody() {
         (stage.resource_says("Stalled"), stage.says("a", "Ready")),
         (String::new(), "False GroupClaimed".into())
     );
-    // and when the other one goes, it acts
+    // and when the other Resource is gone, it acts
     stage.claim = Claim::Ours;
     stage.until("09:10");
     assert_eq!(stage.says("a", "Ready"), "True Held");
@@ -208,7 +208,7 @@ fn a_booking_without_its_resource_says_so_and_comes_alive_with_it() {
     stage.resource = resource;
     stage.until("08:20");
     assert_eq!(stage.says("a", "Ready"), "True Held");
-    // and one whose Resource goes stays in progress, is not ready, and finishes in time
+    // and if the Resource is deleted, a booking stays in progress, is not ready, and finishes in time
     stage.resource = None;
     stage.until("08:30");
     assert_eq!(
@@ -221,14 +221,14 @@ fn a_booking_without_its_resource_says_so_and_comes_alive_with_it() {
 
 #[test]
 fn a_resource_that_stands_by_keeps_its_finalizer_until_it_is_deleted() {
-    // given a Resource with our finalizer that another one's claim keeps from acting
+    // given a Resource with our finalizer, which does not act because another Resource has the claim
     let mut stage = Stage::new(&["i-1"]);
     stage.book(booking("a", "ann", "08:00", "10:00"));
     stage.until("08:10");
     stage.claim = Claim::Other;
-    // when it is decided upon, then the finalizer stays
+    // when a pass decides, then the finalizer stays
     assert_eq!(stage.decide().finalizer, Finalizer::Keep);
-    // when it is deleted, then it goes
+    // when the Resource is deleted, then the finalizer is removed
     stage.delete_resource();
     assert_eq!(stage.decide().finalizer, Finalizer::Remove);
 }

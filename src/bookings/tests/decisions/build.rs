@@ -1,4 +1,4 @@
-//! Builders: the least that a story must say.
+//! Builders, so that a story says only what matters to it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use bookings::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// `10:00` or `10:00:05` of the day on which all stories play, as it stands in a spec.
+/// `10:00` or `10:00:05` on the day on which all stories happen, as a spec has it.
 pub fn text(clock: &str) -> String {
     let seconds = if clock.matches(':').count() == 1 { ":00" } else { "" };
     format!("2027-03-01T{clock}{seconds}Z")
@@ -41,7 +41,7 @@ pub fn settings() -> Settings {
     }
 }
 
-/// A Resource that stops what nobody holds.
+/// A Resource whose machines are stopped if nobody holds them.
 pub fn resource() -> Resource {
     let spec = ResourceSpec {
         type_: Some("ec2".into()),
@@ -56,7 +56,7 @@ pub fn resource() -> Resource {
     resource
 }
 
-/// A Booking of the Resource; its name is its uid.
+/// A Booking of the Resource. Its name is also its uid.
 pub fn booking(name: &str, user: &str, from: &str, until: &str) -> Booking {
     let spec = BookingSpec {
         resource_name: Some("web".into()),

@@ -1,4 +1,4 @@
-//! A model of the cloud: machines that take their time, and a describe that may lag.
+//! A model of the cloud: machines take some time to start and stop, and a describe may lag.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::build::tag;
 
-/// How a machine answers to a start.
+/// How a machine reacts to a start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Temper {
     #[default]
@@ -28,7 +28,7 @@ pub enum Temper {
 #[derive(Clone, Debug)]
 pub struct ModelMachine {
     temper: Temper,
-    /// What it was from when on.
+    /// The machine's states, each with the instant at which it begins.
     history: Vec<(Timestamp, Machine)>,
 }
 
@@ -37,7 +37,7 @@ pub struct Cloud {
     pub machines: Vec<ModelMachine>,
     /// How long a start or a stop takes.
     pub turn: Duration,
-    /// How old what a describe shows is.
+    /// How old the answer of a describe is.
     pub lag: Duration,
 }
 
@@ -51,7 +51,7 @@ impl Cloud {
         self.machine(id).temper = temper;
     }
 
-    /// The machines as they are.
+    /// The machines as they really are.
     pub fn truth(&self, now: Timestamp) -> Vec<Machine> {
         self.machines.iter().map(|machine| machine.at(now).clone()).collect()
     }
@@ -95,7 +95,7 @@ impl ModelMachine {
         &known.unwrap_or(&self.history[0]).1
     }
 
-    /// A change holds from now on, and for what is to come as well.
+    /// Changes a machine from now on, and also in states that are still to come.
     fn change(&mut self, now: Timestamp, change: impl FnOnce(&mut Machine)) {
         let mut instance = self.at(now).clone();
         let before = instance.clone();

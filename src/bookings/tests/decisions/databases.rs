@@ -1,4 +1,4 @@
-//! What only databases do: they are busy, of no use, cannot be stopped, and start by themselves.
+//! What only databases do: they are busy, they break, some cannot be stopped, and RDS starts them by itself.
 
 use bookings::decide::groups::{
     machine::{Machine, MachineState},
@@ -29,7 +29,7 @@ fn a_busy_database_serves_its_holder_and_is_stopped_once_it_can_be() {
     stage.book(booking("a", "ann", "08:00", "09:00"));
     stage.until("08:30");
     assert_eq!((stage.says("a", "Ready"), stage.resource_status().running), ("True Held".into(), Some(1)));
-    // when the booking ends within the backup
+    // when the booking ends during the backup
     stage.until("09:10");
     // then no stop is sent, and the wait is explained
     assert!(stops(&stage).is_empty());
@@ -70,13 +70,13 @@ fn what_cannot_be_stopped_is_told_and_never_tried() {
     let mut stage =
         Stage::with([machine("orders", MachineState::Running), replica("copy", MachineState::Running)]);
     stage.until("09:00");
-    // then one is stopped, and the other told
+    // then one is stopped, and a condition names the other
     assert_eq!(stops(&stage), [&Call::Stop(vec!["orders".into()])]);
     assert_eq!(stage.resource_says("Unmanageable"), "True CannotBeStopped");
     let told = "left running, for they cannot be stopped: copy (it is a read replica of orders)";
     assert_eq!(stage.resource_message("Unmanageable"), told);
     assert_eq!(stage.resource_says("Ready"), "True Idle");
-    // when the group is deleted with on_delete: Stop, then it is not waited for
+    // when the group is deleted with on_delete: Stop, then the deletion does not wait for the replica
     stage.configure(|spec| spec.on_delete = Some(bookings::api::OnDelete::Stop));
     stage.until("09:10");
     stage.delete_resource();
@@ -109,7 +109,7 @@ fn the_automatic_restart_is_foretold_and_undone_unless_somebody_holds_the_group(
         it.restarts_at = None;
     });
     stage.until("10:05");
-    // then it is stopped again, and people are told
+    // then it is stopped again, and users are told
     assert_eq!((stops(&stage).len(), stage.resource_says("Ready")), (1, "True Stopped".into()));
     assert_eq!(stage.resource_status().automatic_restart_at, None);
     assert!(stage.event_reasons().contains(&"RestartedByCloud"));

@@ -1,4 +1,4 @@
-//! Rule 10: what a deleted Resource leaves behind.
+//! Rule 10: what stays after a Resource was deleted.
 
 use booking_decision::EventType;
 use bookings::{
@@ -14,7 +14,7 @@ use crate::{
     stage::{Fault, Stage},
 };
 
-/// Booked by ann until 10:00, running, with a finalizer; deleted at 08:30.
+/// A running group that ann has booked until 10:00, with a finalizer. It is deleted at 08:30.
 fn deleted(on_delete: Option<OnDelete>, spoil: impl FnOnce(&mut Stage)) -> Stage {
     let mut stage = Stage::new(&["i-1", "i-2"]);
     stage.configure(|spec| spec.on_delete = on_delete);
@@ -108,7 +108,7 @@ fn a_cloud_that_does_not_answer_holds_it_up_for_the_stated_time_only() {
 #[test]
 fn a_cloud_that_refuses_to_unlock_holds_it_up_for_the_stated_time_only() {
     let mut stage = deleted(None, |stage| stage.faults = vec![Fault::None; 2].into());
-    // the two writes of the statuses; then every call fails
+    // the first two effects are the writes of the statuses; after them every call fails
     stage.faults.extend([Fault::Fails; 200]);
     let mut released_at = None;
     for _ in 0..200 {
@@ -127,7 +127,7 @@ fn a_cloud_that_refuses_to_unlock_holds_it_up_for_the_stated_time_only() {
 
 #[test]
 fn a_deletion_of_which_only_our_part_is_done_goes_on_unlocking_and_no_more() {
-    // given another finalizer than ours
+    // given a finalizer of another program
     let mut stage = deleted(None, |_| ());
     stage.resource.as_mut().unwrap().metadata.finalizers = Some(vec!["example.org/other".into()]);
     let decision = stage.decide();
@@ -159,7 +159,7 @@ fn a_deletion_survives_a_crash_at_any_point() {
 #[test]
 fn a_lock_that_does_not_show_yet_is_waited_for_even_after_a_crash() {
     for crash in [false, true] {
-        // given a deletion right after the start of a booking, and a describe that lags
+        // given a deletion directly after the start of a booking, and a describe that lags
         let mut stage = Stage::new(&["i-1"]);
         stage.cloud.lag = std::time::Duration::from_secs(4);
         stage.configure(|spec| spec.on_delete = Some(OnDelete::Stop));

@@ -1,4 +1,4 @@
-//! Rules 5, 6, 7: what each machine is told, and what it is not.
+//! Rules 5, 6, 7: which calls each machine gets, and which it does not.
 
 use bookings::decide::groups::{machine::MachineState, output::Call};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -17,16 +17,16 @@ fn starts(stage: &Stage, id: &str) -> Vec<i64> {
 
 #[test]
 fn machines_on_their_way_are_waited_for_not_struggled_with() {
-    // given a holder, and machines on their way up and down
+    // given a holder, and machines that are starting and stopping
     let mut stage =
         Stage::with([machine("i-1", MachineState::Pending), machine("i-2", MachineState::Stopping)]);
     stage.book(booking("a", "ann", "08:00", "09:00"));
     stage.until("08:10");
-    // then they are locked, and looked at, no more
+    // then they are only locked and observed
     assert_eq!(stage.calls.len(), 1);
     assert!(matches!(&stage.calls[0].1, Call::Lock(_, ids) if ids.len() == 2));
     assert_eq!(stage.resource_status().status.as_deref(), Some("PENDING"));
-    // given nobody, then not even that
+    // given no holder, then they are not even locked
     let mut idle =
         Stage::with([machine("i-1", MachineState::Pending), machine("i-2", MachineState::Stopping)]);
     idle.until("08:10");
@@ -43,7 +43,7 @@ fn a_call_is_due_since_its_window_began_but_not_before_somebody_asked_for_it() {
         stage.bookings[0].metadata.creation_timestamp = Some(Time(at(made)));
         stage.decide().hints.priority.due
     };
-    // then the one is due since it began, the other since it was made
+    // then the first is due since it began, the second since it was made
     assert_eq!((due("08:00"), due("09:59:50")), (at("09:00"), at("09:59:50")));
 }
 
@@ -76,7 +76,7 @@ fn a_group_without_machines_says_so() {
 
 #[test]
 fn members_of_other_controllers_are_neither_started_nor_stopped_nor_waited_for() {
-    // given one of an Auto Scaling group that is stopped, one of a node group that runs, and one of ours
+    // given a stopped machine of an Auto Scaling group, a running one of a node group, and one of ours
     let mut stage = Stage::with([
         owned(machine("i-1", MachineState::Stopped), "Auto Scaling group web"),
         owned(machine("i-2", MachineState::Running), "Karpenter node pool spot"),
@@ -122,7 +122,7 @@ fn a_machine_that_starts_and_falls_back_is_started_ever_more_rarely_and_shows_wh
     stage.cloud.temper("i-1", Temper::FallsBack);
     stage.book(booking("a", "ann", "09:00", "13:00"));
     stage.until("12:00");
-    // then the other one went on
+    // then the other machine is not affected
     assert_eq!((stage.machine("i-2").state, starts(&stage, "i-2").len()), (MachineState::Running, 1));
     assert_eq!(stage.says("a", "Ready"), "False CloudError");
     assert_eq!(stage.message("a", "Ready"), "i-1: was started but does not run: Client.VolumeLimitExceeded");
@@ -144,7 +144,7 @@ fn a_machine_without_capacity_is_tried_again_and_the_others_go_on() {
         ("False CloudError".into(), "i-1: InsufficientInstanceCapacity".into())
     );
     assert_eq!(starts(&stage, "i-1")[..5], [0, 2, 6, 14, 30]);
-    // when there is capacity again
+    // when the cloud has capacity again
     stage.cloud.temper("i-1", Temper::Obeys);
     stage.until("09:10");
     assert_eq!(stage.says("a", "Ready"), "True Held");
@@ -175,7 +175,7 @@ fn a_machine_that_was_just_told_to_stop_does_not_count_as_running_for_the_next_h
     stage.book(booking("b", "bob", "10:00:01", "11:00"));
     stage.until("10:00:01");
     assert_eq!((stage.stops(), stage.holder().as_deref()), (1, Some("bob")));
-    // then it is not ready while it shows what it was, but once it runs anew
+    // then it is not ready while it shows its old state, but only when it runs again
     stage.live_until(at("10:00:30"), |_, after| {
         assert_ne!(after.says("b", "Ready"), "True Held", "at {}", after.now);
     });
@@ -185,14 +185,14 @@ fn a_machine_that_was_just_told_to_stop_does_not_count_as_running_for_the_next_h
 
 #[test]
 fn a_start_that_nobody_wants_any_more_is_not_looked_for_without_end() {
-    // given a machine that fell back, and its booking gone
+    // given a machine that stopped again, and whose booking was deleted
     let mut stage = Stage::new(&["i-1"]);
     stage.cloud.temper("i-1", Temper::FallsBack);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("09:00:25");
     stage.delete("a");
     stage.until("09:10");
-    // then the next look is the ordinary one
+    // then the next observation is the routine one
     let decision = stage.pass().unwrap();
     assert_eq!(decision.next(), Some(later(stage.now, 300)));
     assert_eq!(stage.resource_says("Ready"), "True Stopped");
@@ -213,7 +213,7 @@ fn while_the_cloud_does_not_say_nothing_is_sent_and_the_figures_stand() {
         (Some(1), Some(0), Some("STOPPED"))
     );
     assert_eq!(stage.resource_message("Ready"), "RequestLimitExceeded");
-    // and it is asked again when it said
+    // and the cloud is asked again when it allowed it
     assert_eq!(stage.decide().next(), Some(later(stage.now, 7)));
     stage.blind = false;
     stage.until("09:01");

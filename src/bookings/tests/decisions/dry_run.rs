@@ -23,7 +23,7 @@ fn a_dry_run_sends_nothing_and_says_what_it_would() {
     assert_eq!(stage.resource_says("DryRun"), "True DryRun");
     assert_eq!(stage.resource_message("DryRun"), "decided, but not sent: calls of 2 kinds");
     assert!(stage.resource.as_ref().unwrap().metadata.finalizers.is_none());
-    // and it does not look more often than it must
+    // and it does not observe more often than necessary
     assert_eq!(stage.decide().next(), Some(crate::build::later(stage.now, 300)));
     assert!(stage.decide().is_empty());
 }

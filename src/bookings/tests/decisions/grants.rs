@@ -18,7 +18,7 @@ fn a_window_that_overlaps_nobody_elses_is_granted_at_first_sight() {
     stage.book(booking("b", "bob", "12:00", "13:00"));
     // when
     stage.until("08:00");
-    // then both stand, one behind the other
+    // then both are granted, one after the other
     assert_eq!(stage.granted("a"), window("10:00", "12:00"));
     assert_eq!(stage.granted("b"), window("12:00", "13:00"));
     assert_eq!(stage.status("a").granted_resource.as_deref(), Some("web"));
@@ -70,7 +70,7 @@ fn a_granted_window_is_not_taken_by_an_older_booking_that_moves_into_it() {
     // when the older one moves onto the younger one's window
     stage.edit("a", |spec| (spec.start_at, spec.end_at) = (Some(text("10:00")), Some(text("11:00"))));
     stage.until("08:20");
-    // then it queues anew
+    // then it queues again
     assert_eq!((stage.granted("a"), stage.granted("b")), (None, window("10:00", "11:00")));
     assert_eq!(stage.says("a", "Ready"), "False Waiting");
 }
@@ -93,7 +93,7 @@ fn an_extension_is_cut_at_the_next_users_window_and_says_so() {
         "granted until 2027-03-01T10:30:00Z; then bob has the group until 2027-03-01T11:00:00Z"
     );
     assert_eq!(stage.event_reasons().iter().filter(|reason| **reason == "GrantedInPart").count(), 1);
-    // and it has the group again once the other is done, up to its end
+    // and it has the group again after the other booking, up to its end
     stage.until("10:45");
     assert_eq!(stage.holder().as_deref(), Some("bob"));
     assert_eq!((stage.state("a"), stage.says("a", "Ready")), ("IN PROGRESS".into(), "False Waiting".into()));
@@ -117,7 +117,7 @@ fn an_extension_to_the_front_reaches_back_to_the_neighbour() {
         stage.message("b", "Accepted"),
         "granted from 2027-03-01T10:00:00Z; before, ann has the group until 2027-03-01T10:00:00Z"
     );
-    // until there is nothing before it any more
+    // until nothing is before it any more
     stage.until("10:00");
     assert_eq!(stage.says("b", "Accepted"), "True Valid");
 }
@@ -132,7 +132,8 @@ fn a_shortened_booking_frees_what_it_gave_up() {
     // when
     stage.edit("a", |spec| spec.end_at = Some(text("11:00")));
     let decision = stage.pass().unwrap();
-    // then the waiter has the room, and what was given up is written before what it is given to
+    // then the waiting booking has the room, and the status that gives up a window is written before the one that
+    // gets it
     assert_eq!(
         (stage.granted("a"), stage.granted("b")),
         (window("10:00", "11:00"), window("11:00", "12:00"))
@@ -156,13 +157,13 @@ fn what_is_given_up_is_written_before_it_is_given_away_whatever_the_names() {
 
 #[test]
 fn room_goes_to_the_waiters_in_order_of_creation() {
-    // given two who wait for one
+    // given two bookings that wait for a third
     let mut stage = Stage::new(&["i-1"]);
     stage.book(booking("a", "ann", "10:00", "12:00"));
     stage.book(booking("b", "bob", "10:00", "12:00"));
     stage.book(booking("c", "eve", "10:00", "12:00"));
     stage.until("08:10");
-    // when that one goes
+    // when the third is deleted
     stage.delete("a");
     stage.until("08:20");
     // then
@@ -178,7 +179,7 @@ fn a_waiter_gets_the_rest_of_its_window_when_the_other_ends() {
     stage.until("09:59:59");
     assert_eq!((stage.state("b"), stage.granted("b")), ("SCHEDULED".into(), None));
     stage.until("10:00");
-    // then, to the second, and without a stop in between
+    // then it starts to the second, and without a stop in between
     assert_eq!((stage.state("b"), stage.granted("b").unwrap().1), ("IN PROGRESS".into(), at("11:00")));
     assert_eq!((stage.holder().as_deref(), stage.stops()), (Some("bob"), 0));
 }
@@ -197,7 +198,7 @@ fn a_waiter_that_is_due_gets_the_room_until_the_next_granted_window() {
     // then
     assert_eq!(stage.granted("b"), window("09:30", "10:30"));
     assert_eq!(stage.says("b", "Accepted"), "True GrantedInPart");
-    // and the rest after the neighbour
+    // and the rest after the neighbour's window
     stage.until("11:00");
     assert_eq!((stage.holder().as_deref(), stage.granted("b").unwrap().1), (Some("bob"), at("12:00")));
 }
@@ -207,7 +208,7 @@ fn a_retargeted_booking_queues_anew() {
     let mut stage = Stage::new(&["i-1"]);
     stage.book(booking("a", "ann", "10:00", "12:00"));
     stage.book(booking("b", "bob", "10:00", "12:00"));
-    // given a grant that stands on another Resource
+    // given a grant that was given on another Resource
     stage.until("08:10");
     let mut status = stage.status("a");
     status.granted_resource = Some("other".into());
@@ -224,7 +225,7 @@ fn one_users_windows_may_overlap_and_never_stop_in_between() {
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.book(booking("b", "ann", "09:30", "11:00"));
     stage.until("09:45");
-    // then both are in progress, and the lock carries the later end
+    // then both are in progress, and the lock has the later end
     assert_eq!((stage.state("a"), stage.state("b")), ("IN PROGRESS".into(), "IN PROGRESS".into()));
     assert_eq!(
         (stage.says("a", "Ready"), stage.says("b", "Ready")),

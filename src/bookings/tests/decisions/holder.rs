@@ -107,7 +107,7 @@ fn an_early_release_by_deletion_stops_and_unlocks_at_once() {
     assert_eq!(recorded.released_locks, [lock("ann", "10:00")]);
     stage.resource.as_mut().unwrap().status = Some(recorded);
     stage.attempts = bookings::decide::groups::attempts::Attempts::default();
-    // then the lock is still known as ours
+    // then the lock still counts as ours
     stage.until("09:31");
     assert_eq!(stage.machine("i-1").lock, bookings::decide::groups::machine::LockTag::Absent);
     assert_eq!((stage.stops(), stage.holder()), (1, None));
@@ -122,7 +122,7 @@ fn a_booking_that_is_being_deleted_acts_no_more() {
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at("09:30")));
     stage.until("09:31");
     assert_eq!((stage.stops(), stage.holder()), (1, None));
-    // and is finished in time, should it linger
+    // and it is finished in time, if it still exists
     stage.until("10:00");
     assert_eq!(stage.state("a"), "FINISHED");
 }
@@ -164,7 +164,7 @@ fn a_finished_booking_never_touches_the_hold_of_another() {
     stage.book(booking("b", "bob", "10:00", "11:00"));
     stage.until("10:30");
     let writes = stage.writes;
-    // when the operator starts anew
+    // when the operator restarts
     stage.attempts = bookings::decide::groups::attempts::Attempts::default();
     stage.until("10:40");
     assert_eq!((stage.holder().as_deref(), stage.writes, stage.stops()), (Some("bob"), writes, 0));
@@ -176,7 +176,7 @@ fn a_manual_hold_starts_and_locks_goes_before_bookings_and_ends_to_the_second() 
     let mut stage = Stage::new(&["i-1"]);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("09:10");
-    // when a person takes the group
+    // when a user takes the group by hand
     stage.configure(|spec| {
         spec.booked_by = Some("bob".into());
         spec.booked_until = Some(text("09:40"));
@@ -207,7 +207,7 @@ fn a_manual_hold_of_an_idle_group_starts_it() {
     assert_eq!(stage.machine("i-1").state, MachineState::Running);
     stage.until("09:01");
     assert_eq!(stage.machine("i-1").state, MachineState::Stopped);
-    // and the pair, past now, means nothing
+    // and the pair is in the past and has no effect
     assert_eq!(stage.resource_says("Ready"), "True Stopped");
 }
 
@@ -252,7 +252,7 @@ fn a_malformed_manual_hold_starts_and_stops_nothing_and_says_so() {
         assert_eq!(stage.calls, [], "{by:?} {until:?}");
         assert_eq!(stage.resource_says("Ready"), "False ManualHoldMalformed");
         assert!(stage.resource_message("Ready").contains(problem), "{}", stage.resource_message("Ready"));
-        // and a Booking is served all the same, and told how far its group is
+        // and a Booking is served all the same, and its condition shows the group's progress
         stage.book(booking("a", "ann", "09:10", "09:30"));
         stage.until("09:20");
         assert_eq!(stage.says("a", "Ready"), "True Held");
@@ -294,10 +294,10 @@ fn should_granted_windows_overlap_the_present_holder_keeps_the_group() {
         });
     }
     let mut other = stage.clone();
-    // given nobody, the first has it
+    // given no holder, the first booking gets the group
     stage.until("08:10");
     assert_eq!(stage.holder().as_deref(), Some("ann"));
-    // given bob, he keeps it
+    // given that bob is the holder, he keeps it
     let holder =
         bookings::api::ResourceHolder { user: "bob".into(), until: text("09:00"), ..Default::default() };
     other.resource.as_mut().unwrap().status =

@@ -1,4 +1,4 @@
-//! Rule 4: whose lock a tag is.
+//! Rule 4: who owns a lock tag.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn a_machine_with_a_foreign_lock_is_left_alone_and_named_and_the_others_go_on() 
         "locked by others, left alone: i-1 by eve until 2027-03-01T11:00:00Z"
     );
     assert!(stage.event_reasons().contains(&"ForeignLock"));
-    // nor is it stopped at the end
+    // and it is not stopped at the end either
     stage.until("10:30");
     assert_eq!(stage.calls_since(at("10:00")).len(), 2);
     assert!(stage.calls.iter().all(|(_, call)| call.ids() == ["i-2"]));
@@ -132,13 +132,13 @@ fn earlier_locks_are_remembered_until_they_expire_or_the_group_rests_without_the
     stage.resource.as_mut().unwrap().status = Some(status);
     stage.book(booking("a", "ann", "08:00", "09:00"));
     stage.until("08:10");
-    // an expired one costs no write of its own
+    // an expired lock causes no write of its own
     assert_eq!(stage.resource_status().released_locks, [lock("ann", "07:00")]);
-    // the next one drops what has expired
+    // the next write drops expired locks
     stage.delete("a");
     stage.pass().unwrap();
     assert_eq!(stage.resource_status().released_locks, [lock("ann", "09:00")]);
-    // and is dropped itself once the group rests and no machine shows it
+    // and the lock itself is dropped when the group is at rest and no machine shows it
     stage.until("08:20");
     assert_eq!(stage.resource_status().released_locks, []);
 }
@@ -159,7 +159,7 @@ fn a_lock_of_ours_is_removed_even_from_members_of_a_scaling_group() {
 
 #[test]
 fn an_earlier_lock_whose_removal_is_put_off_is_remembered_while_the_group_rests() {
-    // given an idle group with an earlier lock of ours on it
+    // given an idle group with an earlier lock of ours
     let mine = lock("ann", "12:00");
     let mut stage = Stage::with([locked(machine("i-1", MachineState::Stopped), &mine)]);
     let status = ResourceStatus { released_locks: vec![mine.clone()], ..Default::default() };
@@ -168,14 +168,14 @@ fn an_earlier_lock_whose_removal_is_put_off_is_remembered_while_the_group_rests(
     let later = booking_decision::Backoff { base: Duration::from_mins(5), cap: Duration::from_mins(5) };
     stage.attempts.failed("i-1", Action::Unlock(mine.clone()), stage.now, "refused".into(), later);
     let decision = stage.pass().unwrap();
-    // then it is still known to be ours
+    // then it still counts as ours
     assert!(decision.calls.is_empty());
     assert_eq!(stage.resource_status().released_locks, [mine]);
 }
 
 #[test]
 fn an_earlier_lock_is_remembered_while_machines_are_on_their_way() {
-    // given a machine that is stopping, which no longer shows its lock
+    // given a machine that is stopping, and whose lock does not show any more
     let mine = lock("ann", "12:00");
     let mut stage = Stage::with([machine("i-1", MachineState::Stopping)]);
     let status = ResourceStatus { released_locks: vec![mine.clone()], ..Default::default() };
@@ -186,18 +186,18 @@ fn an_earlier_lock_is_remembered_while_machines_are_on_their_way() {
 
 #[test]
 fn a_lock_that_does_not_show_yet_is_remembered_though_who_sent_it_has_crashed() {
-    // given a group that is kept running, locked at nine by a process that died then, in a cloud that lags
+    // given a group that is kept running, a process that locked it at nine and then died, and a cloud that lags
     let mut stage = Stage::with([machine("i-1", MachineState::Running)]);
     stage.configure(|spec| spec.when_idle = Some(WhenIdle::Keep));
     stage.cloud.lag = Duration::from_secs(5);
     stage.book(booking("a", "ann", "09:00", "10:00"));
     stage.until("09:00");
     stage.attempts = Attempts::default();
-    // when ann gives it back at once, and bob wants it
+    // when ann releases it at once, and bob books it
     stage.delete("a");
     stage.book(booking("b", "bob", "09:01", "09:30"));
     stage.until("09:00:59");
-    // then ann's lock was taken off when it came to be seen, and is bob's when his time comes
+    // then ann's lock was removed when it showed, and bob's lock is there when his time comes
     assert_eq!(stage.machine("i-1").lock, LockTag::Absent);
     stage.until("09:02");
     assert_eq!(stage.says("b", "Ready"), "True Held");
@@ -206,8 +206,8 @@ fn a_lock_that_does_not_show_yet_is_remembered_though_who_sent_it_has_crashed() 
 #[test]
 fn a_lock_written_ahead_that_does_not_show_yet_is_remembered_though_who_sent_it_has_crashed() {
     for other in [None, Some(booking("b", "bob", "08:59", "09:30"))] {
-        // given a group that was held before, is locked for ann ahead of nine by a process that died then, in a cloud
-        // that lags
+        // given a group that was held before, a process that prelocked it for ann before nine and then died, and a
+        // cloud that lags
         let mut stage = Stage::new(&["i-1"]);
         stage.book(booking("before", "eve", "08:10", "08:20"));
         stage.cloud.lag = Duration::from_secs(5);
@@ -219,7 +219,7 @@ fn a_lock_written_ahead_that_does_not_show_yet_is_remembered_though_who_sent_it_
             stage.live_until(next, |_, _| ());
         }
         stage.attempts = Attempts::default();
-        // when she gives it back at once, whether or not somebody else comes before
+        // when she releases it at once, whether or not another user has it before her
         stage.delete("a");
         let is_booked = other.is_some();
         if let Some(booking) = other {

@@ -1,5 +1,5 @@
-//! The decision, told as stories: a Resource, its Bookings, a cloud, and what must come of them.
-//! One binary, so that it links once.
+//! Tests of the decision, written as stories: a Resource, its Bookings, a cloud, and the expected result. They are
+//! one binary, so that it is linked once.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

@@ -1,4 +1,4 @@
-//! Who is told what, and how often.
+//! Which recipient gets which notices, and how often.
 
 use bookings::{
     api::{Booking, BookingStatus, Notification},
@@ -25,7 +25,7 @@ fn telling(mut booking: Booking, notifications: &[(&str, &[&str])]) -> Booking {
     booking
 }
 
-/// Recipient, event, minutes after 08:00.
+/// Recipient, event, and minutes after 08:00.
 fn told(stage: &Stage) -> Vec<(String, &'static str, i64)> {
     let minutes = |t: jiff::Timestamp| (t.as_second() - at("08:00").as_second()) / 60;
     stage.told.iter().map(|(t, it)| (it.id.recipient.clone(), it.id.happening.word(), minutes(*t))).collect()
@@ -60,7 +60,7 @@ fn an_extension_is_told_of_again_with_the_new_end() {
 fn a_booking_shorter_than_the_notice_is_told_of_at_its_start_and_one_in_vain_never() {
     let mut stage = Stage::new(&["i-1"]);
     stage.book(telling(booking("a", "ann", "09:00", "09:10"), &[("ann@x", &[])]));
-    // and one that waits for the first until its own end is over
+    // and a booking that waits for the first one until its own end has passed
     stage.book(telling(booking("b", "bob", "09:00", "09:05"), &[("bob@x", &[])]));
     stage.until("10:00");
     assert_eq!(told(&stage), [("ann@x".into(), "before_end", 60)]);
@@ -75,7 +75,7 @@ fn start_ready_and_failure_are_told_to_those_who_ask() {
     stage.until("10:30");
     let events: Vec<&str> = told(&stage).into_iter().map(|told| told.1).collect();
     assert_eq!(events, ["start", "ready", "before_end"]);
-    // given a machine that the cloud has no room for
+    // given a machine for which the cloud has no capacity
     stage.cloud.temper("i-1", Temper::NoCapacity);
     stage.book(telling(booking("b", "ann", "11:00", "12:00"), &[("ann@x", all)]));
     stage.until("12:30");
@@ -119,7 +119,7 @@ fn what_the_original_has_told_is_not_told_again_but_another_end_is() {
 
 #[test]
 fn what_was_sent_is_recorded_though_it_is_not_due_any_more() {
-    // given a failure that was told, and over before that was recorded
+    // given a failure that was told and was over before that was recorded
     let mut stage = Stage::new(&["i-1"]);
     stage.book(telling(booking("a", "ann", "08:00", "10:00"), &[("ann@x", &["failure"])]));
     stage.blind = true;
@@ -128,7 +128,8 @@ fn what_was_sent_is_recorded_though_it_is_not_due_any_more() {
     let delivery = Delivery { at: stage.now, problem: None };
     stage.deliveries.insert(told_of[0].id.clone(), delivery);
     stage.blind = false;
-    // when the next pass finds all well, then it is recorded, and the same failure not told again
+    // when the next pass finds everything in order, then the notice is recorded, and the same failure is not told
+    // again
     stage.until("08:30");
     assert_eq!(stage.status("a").notified.len(), 1);
     stage.blind = true;
@@ -157,7 +158,7 @@ fn figures_are_those_of_the_moment_and_times_those_of_the_bookings_zone() {
     let said = text::text(notice, later(at("09:48"), 10));
     assert_eq!(said.subject, "web: the booking of ann ends in 12 minutes");
     assert!(said.body.contains("Monday, 1 March 2027, 11:00 (Europe/Berlin)"), "{}", said.body);
-    // and without a zone, the offset in which the end was written
+    // and without a zone, in the offset in which the end was written
     stage.edit("a", |spec| {
         spec.time_zone = None;
         spec.end_at = Some("2027-03-01T16:30:00+05:30".into());

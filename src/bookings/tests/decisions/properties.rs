@@ -1,4 +1,4 @@
-//! What holds in every story: random ones, with crashes, lost answers and describes that lag.
+//! What is true in every story. The stories are random, with crashes, lost answers and describes that lag.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::{
 const USERS: [&str; 3] = ["ann", "bob", "eve"];
 const IDS: [&str; 3] = ["i-1", "i-2", "i-3"];
 
-/// Something that happens. Times are minutes after 08:00.
+/// A step of a story. Times are minutes after 08:00.
 #[derive(Clone, Debug)]
 enum Step {
     Live(u64),
@@ -46,7 +46,7 @@ enum Step {
         user: usize,
         until: u8,
     },
-    /// As the original operator would have marked a Booking.
+    /// Marks a Booking as the predecessor would have done.
     Trace(usize),
     HalfHold,
     Unhold,
@@ -156,7 +156,7 @@ fn play(stage: &mut Stage, step: &Step, number: usize) {
         Step::Idle(when_idle) => stage.configure_if_there(|spec| spec.when_idle = *when_idle),
         Step::Claim(claim) => stage.claim = *claim,
         Step::Meddle { machine, how } => stage.cloud.meddle(IDS[*machine], now, |machine| match how {
-            // As the cloud would: from a settled state only.
+            // As the cloud would do it: only from a stable state.
             Meddling::Start if machine.state == MachineState::Stopped => {
                 machine.state = MachineState::Running;
             }
@@ -198,7 +198,7 @@ fn play_on_booking(stage: &mut Stage, step: &Step, name: &str) {
         Step::Release(_) => stage.edit(name, |spec| spec.end_at = Some(now.to_string())),
         Step::Spoil(_) => stage.edit(name, |spec| spec.start_at = Some("soon".into())),
         Step::Delete(_) => stage.delete(name),
-        // Away for good: a Booking that comes back before the other key has seen it is told of in the docs.
+        // It never comes back: docs describe what happens if a Booking returns before the other key has seen it.
         Step::Retarget(_) => stage.edit(name, |spec| spec.resource_name = Some("other".into())),
         Step::Trace(_) => {
             let spec = stage
@@ -214,7 +214,7 @@ fn play_on_booking(stage: &mut Stage, step: &Step, name: &str) {
     }
 }
 
-/// What must hold from one pass to the next.
+/// What must be true from one pass to the next.
 fn check_pass(before: &Stage, after: &Stage) {
     for booking in after.bookings.iter().filter(|booking| is_here(booking)) {
         let old = before.bookings.iter().find(|old| old.metadata.uid == booking.metadata.uid).unwrap();
@@ -241,7 +241,7 @@ fn state_never_goes_back(old: &Booking, new: &Booking) {
     }
 }
 
-/// The granted window of a Booking as far as it asks for it and it is not over.
+/// The granted window of a Booking, limited to what the Booking still asks for and what is not over.
 fn granted(booking: &Booking, now: Timestamp) -> Option<Window> {
     validate(booking).ok()?.granted?.intersection(Window { from: now, until: Timestamp::MAX })
 }
@@ -276,7 +276,7 @@ fn what_is_held_is_never_stopped(before: &Stage, after: &Stage) {
     }
 }
 
-/// Lets faults stop and time go by until nothing is left to do.
+/// Ends the faults and lets time pass until nothing is left to do.
 fn settle(stage: &mut Stage) {
     stage.faults.clear();
     stage.blind = false;
@@ -292,7 +292,7 @@ fn settle(stage: &mut Stage) {
     panic!("never settles: {:#?}", stage.decide());
 }
 
-/// What must hold once nothing is left to do.
+/// What must be true when nothing is left to do.
 fn check_settled(stage: &Stage) {
     let status = stage.resource_status();
     let wanted = stage.resource.is_some() && stage.claim == Claim::Ours;
@@ -314,7 +314,8 @@ fn check_settled(stage: &Stage) {
     wake_up_is_not_late(stage);
 }
 
-/// From here to the wake-up nothing is to be done at any instant, without the poll that would hide it.
+/// Checks that nothing is to be done at any instant before the wake-up. Polls are off, because they would hide a
+/// mistake.
 fn wake_up_is_not_late(stage: &Stage) {
     let mut stage = stage.clone();
     stage.settings.observe_interval = Duration::from_hours(100_000);
@@ -361,9 +362,12 @@ proptest! {
     ) {
         let mut stage = stage;
         stage.configure(|spec| spec.on_delete = on_delete);
-        let steps: Vec<Step> = steps.into_iter().chain([Step::Blind(false), Step::Live(60), Step::DeleteResource, Step::Live(900)]).collect();
+        let steps: Vec<Step> = steps
+            .into_iter()
+            .chain([Step::Blind(false), Step::Live(60), Step::DeleteResource, Step::Live(900)])
+            .collect();
         let stage = run(stage, &steps);
-        // One whose group another one has is let go too.
+        // A Resource that does not have the claim to its group is deleted, too.
         prop_assert!(stage.resource.is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! A stage on which a story plays: the objects as the API server holds them, a cloud, one operator that
-//! passes over them as the controller does, and a clock.
+//! A stage on which a story happens: the objects in the API server, a cloud, a clock, and one operator that runs
+//! passes as the controller does.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -30,7 +30,7 @@ use crate::{
     cloud::Cloud,
 };
 
-/// What befalls one effect of a pass.
+/// A fault that happens to one effect of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
@@ -38,9 +38,9 @@ pub enum Fault {
     Fails,
     /// It has its effect, but the answer is lost.
     AnswerLost,
-    /// The process dies before it.
+    /// The process dies before the effect.
     CrashBefore,
-    /// The process dies after it.
+    /// The process dies after the effect.
     CrashAfter,
 }
 
@@ -55,7 +55,7 @@ pub struct Stage {
     pub cloud: Cloud,
     pub attempts: Attempts,
     pub claim: Claim,
-    /// Many groups will be locked soon.
+    /// Whether many groups will be locked soon.
     pub prelocks: bool,
     pub settings: Settings,
     pub now: Timestamp,
@@ -65,7 +65,7 @@ pub struct Stage {
     pub calls: Vec<(Timestamp, Call)>,
     pub events: Vec<Note>,
     pub writes: usize,
-    /// What became of notices; who is in `unreachable` gets none.
+    /// The deliveries of notices. Recipients in `unreachable` get none.
     pub deliveries: Deliveries,
     pub told: Vec<(Timestamp, Notice)>,
     pub unreachable: Vec<String>,
@@ -75,12 +75,12 @@ pub struct Stage {
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(2), cap: Duration::from_mins(1) };
 
 impl Stage {
-    /// 08:00, and stopped machines of these ids.
+    /// A stage at 08:00 with stopped machines of these ids.
     pub fn new(ids: &[&str]) -> Self {
         Self::with(ids.iter().map(|id| machine(id, MachineState::Stopped)))
     }
 
-    /// 08:00, and these machines.
+    /// A stage at 08:00 with these machines.
     pub fn with(machines: impl IntoIterator<Item = Machine>) -> Self {
         let mut cloud = Cloud { turn: Duration::from_secs(20), ..Cloud::default() };
         machines.into_iter().for_each(|machine| cloud.add(machine));
@@ -105,7 +105,7 @@ impl Stage {
         }
     }
 
-    /// Creates a Booking, younger than those before it.
+    /// Creates a Booking that is younger than all earlier ones.
     pub fn book(&mut self, mut booking: Booking) {
         self.created += 1;
         booking.metadata.creation_timestamp = Some(Time(later(at("00:00"), self.created)));
@@ -158,20 +158,20 @@ impl Stage {
         self.status(name).status.unwrap_or_default()
     }
 
-    /// From and until of a grant, as clock times.
+    /// The begin and the end of a grant.
     pub fn granted(&self, name: &str) -> Option<(Timestamp, Timestamp)> {
         let status = self.status(name);
         Some((status.granted_from?.parse().unwrap(), status.granted_until?.parse().unwrap()))
     }
 
-    /// Status and reason of a Booking's condition, such as `True Held`.
+    /// The status and the reason of a Booking's condition, such as `True Held`.
     pub fn says(&self, name: &str, type_: &str) -> String {
         let status = self.status(name);
         condition(&status.conditions, type_)
             .map_or_else(String::new, |c| format!("{} {}", c.status, c.reason))
     }
 
-    /// Message of a Booking's condition.
+    /// The message of a Booking's condition.
     pub fn message(&self, name: &str, type_: &str) -> String {
         let status = self.status(name);
         condition(&status.conditions, type_).map_or_else(String::new, |c| c.message.clone())
@@ -181,7 +181,7 @@ impl Stage {
         self.resource.as_ref().and_then(|resource| resource.status.clone()).unwrap_or_default()
     }
 
-    /// Status and reason of a condition of the Resource.
+    /// The status and the reason of a condition of the Resource.
     pub fn resource_says(&self, type_: &str) -> String {
         let status = self.resource_status();
         condition(&status.conditions, type_)
@@ -201,7 +201,7 @@ impl Stage {
         self.cloud.truth(self.now).into_iter().find(|machine| machine.id == id).unwrap()
     }
 
-    /// Calls sent from an instant on.
+    /// The calls that were sent at an instant or later.
     pub fn calls_since(&self, from: Timestamp) -> Vec<Call> {
         self.calls.iter().filter(|(sent, _)| *sent >= from).map(|(_, call)| call.clone()).collect()
     }
@@ -229,7 +229,7 @@ impl Stage {
         }
     }
 
-    /// What would be decided at an instant from an observation.
+    /// The decision at an instant, made from an observation.
     pub fn decide_on(&self, observation: &Observation, now: Timestamp) -> Decision {
         let name = "web";
         let named = self.bookings.iter().filter(|b| b.spec.resource_name.as_deref() == Some(name));
@@ -248,12 +248,12 @@ impl Stage {
         decide(&world, &self.settings)
     }
 
-    /// What would be decided now.
+    /// The decision now.
     pub fn decide(&self) -> Decision {
         self.decide_on(&self.observe(self.now), self.now)
     }
 
-    /// One pass: observe, decide, and carry it out as the controller does.
+    /// Runs one pass: observes, decides, and carries the decision out as the controller does.
     pub fn pass(&mut self) -> Result<Decision, Cut> {
         let observation = self.observe(self.now);
         if let Observation::Seen(instances) = &observation {
@@ -264,7 +264,7 @@ impl Stage {
         if self.deliver(&decision.notices) { self.pass() } else { Ok(decision) }
     }
 
-    /// Sends what has not been sent; whether anything was.
+    /// Sends the notices that were not sent before. Returns whether there were any.
     fn deliver(&mut self, notices: &[Notice]) -> bool {
         let before = self.deliveries.len();
         for notice in notices {
@@ -326,7 +326,7 @@ impl Stage {
         Ok(())
     }
 
-    /// A deleted Resource without finalizers goes.
+    /// Removes a Resource that is deleted and has no finalizers.
     fn collect(&mut self) {
         self.resource.take_if(|resource| {
             let meta = &resource.metadata;
@@ -377,13 +377,13 @@ impl Stage {
         Ok(())
     }
 
-    /// Lives through the time until `end`, passing whenever it is due, the first time now. `watch` sees
-    /// each pass: the stage before it, and after.
+    /// Lets time pass until `end`, with a pass whenever one is due, the first one now. `watch` is called for each
+    /// pass with the stage before and after it.
     pub fn live_until(&mut self, end: Timestamp, mut watch: impl FnMut(&Self, &Self)) {
         for _ in 0..20_000 {
             let before = self.clone();
             let due = match self.pass() {
-                // What a pass wrote comes back by the watch only if somebody else wrote it.
+                // The watch does not start a pass for the pass's own writes.
                 Ok(decision) => decision.next(),
                 Err(Cut) => Some(later(self.now, 1)),
             };
@@ -399,7 +399,7 @@ impl Stage {
         panic!("a pass is due without end");
     }
 
-    /// As [`Self::live_until`] a clock time, the passes due at it included.
+    /// Like [`Self::live_until`], but until a clock time, including the passes that are due then.
     pub fn until(&mut self, clock: &str) {
         self.live_until(at(clock), |_, _| ());
     }

@@ -1,4 +1,4 @@
-//! What the statuses, conditions and Events say, and how rarely.
+//! What the statuses, conditions and Events say, and how rarely they change.
 
 use booking_decision::EventType;
 use bookings::{api::BookingStatus, decide::subject::Subject};
@@ -19,7 +19,7 @@ fn a_settled_world_is_never_written_to() {
     stage.book(booking("future", "eve", "13:00", "14:00"));
     stage.until("09:00");
     let (writes, calls, events) = (stage.writes, stage.calls.len(), stage.events.len());
-    // when two hours go by, with a restart in between
+    // when two hours pass, with a restart in between
     stage.until("10:00");
     stage.attempts = bookings::decide::groups::attempts::Attempts::default();
     stage.until("11:00");
@@ -55,7 +55,7 @@ fn a_booking_first_seen_after_its_end_is_finished_and_never_held() {
 
 #[test]
 fn a_booking_in_progress_stays_so_unless_its_spec_changes() {
-    // given a booking in progress whose window another one has, by a hand-edited status
+    // given a booking in progress whose window another user has, because of a hand-edited status
     let mut stage = Stage::new(&["i-1"]);
     stage.book(booking("a", "ann", "08:00", "10:00"));
     stage.until("08:10");
@@ -65,7 +65,7 @@ fn a_booking_in_progress_stays_so_unless_its_spec_changes() {
     });
     stage.until("08:20");
     assert_eq!(stage.state("a"), "IN PROGRESS");
-    // when it is moved to later, then it is scheduled
+    // when it is moved to a later time, then it is scheduled
     stage.edit("a", |spec| spec.start_at = Some(text("09:00")));
     stage.until("08:30");
     assert_eq!((stage.state("a"), stage.says("a", "Ready")), ("SCHEDULED".into(), "False Scheduled".into()));
@@ -83,7 +83,7 @@ fn the_originals_statuses_are_carried_on() {
     stage.until("08:10");
     assert_eq!((stage.state("a"), stage.status("a").notification_sent), ("IN PROGRESS".into(), Some(true)));
     assert!(!stage.event_reasons().contains(&"Started"), "it was before us");
-    // one that the original called finished, though its window is not over, acts
+    // if the predecessor called a booking finished although its window is not over, the booking acts
     let mut stage = Stage::new(&["i-1"]);
     stage.book(booking("a", "ann", "07:00", "10:00"));
     stage.bookings[0].status =
@@ -208,7 +208,7 @@ fn a_booking_says_that_it_is_finished_before_it_goes() {
     let mut late = booking("late", "ann", "05:00", "06:00");
     late.spec.ttl_minutes_after_finished = Some(0);
     stage.book(late);
-    // when it is first seen long after its end, then its end is told, and the next pass deletes it
+    // when it is first seen long after its end, then its end is reported, and the next pass deletes it
     let first = stage.pass().unwrap();
     assert_eq!((first.expired.len(), stage.state("late").as_str()), (0, "FINISHED"));
     let second = stage.pass().unwrap();

@@ -1,4 +1,4 @@
-//! Rules 2 and 3: the trace that the original operator left.
+//! Rules 2 and 3: the trace that the predecessor left.
 
 use bookings::decide::groups::machine::MachineState;
 
@@ -7,7 +7,7 @@ use crate::{
     stage::{Fault, Stage},
 };
 
-/// A group as the original leaves it in the middle of ann's booking; bob, who was first, waits.
+/// A group as the predecessor leaves it in the middle of ann's booking. Bob's booking is older and waits.
 fn left_behind() -> Stage {
     let mut stage = Stage::with([locked(machine("i-1", MachineState::Running), &lock("ann", "10:00"))]);
     stage.configure(|spec| {
@@ -29,7 +29,7 @@ fn the_trace_is_recorded_as_holder_and_then_cleared_with_an_event() {
     assert_eq!((holder.user, holder.booking_uid), ("ann".into(), Some("a".into())));
     assert_eq!(stage.resource.as_ref().unwrap().spec.booked_by.as_deref(), Some(""));
     assert_eq!(stage.event_reasons().iter().filter(|reason| **reason == "TakenOver").count(), 1);
-    // and once only
+    // and only once
     stage.until("08:10");
     assert_eq!(stage.event_reasons().iter().filter(|reason| **reason == "TakenOver").count(), 1);
 }
@@ -81,7 +81,7 @@ fn a_trace_is_recognised_whatever_the_offset_it_is_written_with() {
 
 #[test]
 fn the_lock_of_a_trace_is_ours_even_if_its_booking_does_not_hold() {
-    // given a trace of a booking that was shortened meanwhile: the tags say more than anybody holds
+    // given a trace of a booking that has been shortened since, so that the tags have a later end than any hold
     let mut stage = left_behind();
     stage.delete("b");
     stage.delete("a");

@@ -1,7 +1,6 @@
-//! Our CRDs take the place of the older operator's, with its objects in the store: none of them may
-//! be stuck afterwards.
+//! Our CRDs replace the predecessor's CRDs while its objects are stored. None of the objects may be stuck afterwards.
 //!
-//! The CRDs are cluster-wide, so these tests have a server of their own.
+//! CRDs are cluster-wide, so these tests have a server of their own.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,20 +29,20 @@ use stored::Stored;
 
 const FINALIZER: &str = bookings::api::FINALIZER;
 
-/// The server and namespaces that were filled before the upgrade.
+/// The server, and the namespaces that were filled before the upgrade.
 struct Upgraded {
     control_plane: ControlPlane,
-    /// All objects; no test deletes any.
+    /// A namespace with all objects. No test deletes any of them.
     kept: String,
-    /// All objects, for the test that deletes them.
+    /// A namespace with all objects, for the test that deletes them.
     deleted: String,
-    /// What `kubectl apply` stored.
+    /// A namespace with what `kubectl apply` stored.
     applied: String,
 }
 
-/// The server after the upgrade; the first caller does it.
+/// The server after the upgrade. The first caller upgrades it.
 async fn upgraded() -> (&'static Upgraded, Client) {
-    // Never dropped, as no static is: the server notices the end of the process by itself.
+    // It is never dropped, because it is a static. The server notices the end of the process by itself.
     static UPGRADED: OnceCell<Upgraded> = OnceCell::const_new();
     let upgraded = UPGRADED.get_or_init(upgrade).await;
     (upgraded, upgraded.control_plane.client().unwrap())
@@ -59,7 +58,7 @@ async fn upgrade() -> Upgraded {
     let applied = test_namespace(&client, "applied").await.unwrap();
     kubectl(&control_plane, &["apply", "-n", &applied, "-f", "-"], SAMPLES_THEN).unwrap();
     apply_crds(&control_plane, &client, &crd::all()).await;
-    // The handlers change shortly after the CRDs: from then on this is refused.
+    // The handlers change shortly after the CRDs do. From then on this object is refused.
     let wrong = object("ResourceMonitor", "wrong", json!({"type": "mainframe"}));
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let monitors = api(&client, &kept, "ResourceMonitor");
@@ -67,7 +66,7 @@ async fn upgrade() -> Upgraded {
     Upgraded { control_plane, kept, deleted, applied }
 }
 
-/// As a user does it: `kubectl apply`, again over what is there.
+/// Applies the CRDs as a user does: with `kubectl apply`, over the existing ones.
 async fn apply_crds(control_plane: &ControlPlane, client: &Client, crds: &[CustomResourceDefinition]) {
     let list = json!({"apiVersion": "v1", "kind": "List", "items": crds});
     kubectl(control_plane, &["apply", "-f", "-"], &list.to_string()).unwrap();
@@ -76,7 +75,7 @@ async fn apply_crds(control_plane: &ControlPlane, client: &Client, crds: &[Custo
     }
 }
 
-/// Stores the objects in a namespace of their own, each with a finalizer.
+/// Stores the objects in a new namespace, each with a finalizer.
 async fn store(client: &Client, prefix: &str, objects: &[Stored]) -> String {
     let namespace = test_namespace(client, prefix).await.unwrap();
     for stored in objects {
@@ -96,7 +95,7 @@ async fn store(client: &Client, prefix: &str, objects: &[Stored]) -> String {
     namespace
 }
 
-/// What our operator writes, in every field.
+/// A status as our operator writes it, with every field.
 fn new_status(kind: &str) -> Value {
     let conditions = json!([{
         "type": "Ready", "status": "False", "reason": "Invalid", "message": "start_at is no instant",
@@ -121,7 +120,7 @@ fn new_status(kind: &str) -> Value {
     status
 }
 
-/// Decodes an object as our operator does, and says what is wrong.
+/// Decodes an object as our operator does. The error says what is wrong.
 fn decode(kind: &str, object: &DynamicObject) -> Result<Value, String> {
     let json = serde_json::to_value(object).unwrap();
     let decoded = match kind {
@@ -134,20 +133,20 @@ fn decode(kind: &str, object: &DynamicObject) -> Result<Value, String> {
 }
 
 fn assert_none(complaints: &[String]) {
-    // A message of the server may quote a mebibyte.
+    // A message of the server may quote a mebibyte of text.
     let short = complaints.iter().map(|complaint| complaint.chars().take(600).collect::<String>());
     assert!(complaints.is_empty(), "{}:\n{}", complaints.len(), short.collect::<Vec<_>>().join("\n"));
 }
 
 #[tokio::test]
 async fn every_object_stored_before_the_upgrade_decodes() {
-    // given the objects of the older operator under our CRDs
+    // given the predecessor's objects under our CRDs
     let (upgraded, client) = upgraded().await;
     let mut complaints = Vec::new();
     for stored in stored::good().into_iter().chain(stored::bad()) {
         // when one is read
         let object = api(&client, &upgraded.kept, stored.kind).get(&stored.name).await.unwrap();
-        // then it decodes, and none of its fields that we know is lost
+        // then it decodes, and no field that we know is lost
         match decode(stored.kind, &object) {
             Err(error) => complaints.push(format!("{} {}: {error}", stored.kind, stored.name)),
             Ok(decoded) => {
@@ -163,7 +162,7 @@ async fn every_object_stored_before_the_upgrade_decodes() {
 
 #[tokio::test]
 async fn a_list_with_every_bad_object_decodes_as_a_whole() {
-    // given the objects of the older operator under our CRDs
+    // given the predecessor's objects under our CRDs
     let (upgraded, client) = upgraded().await;
     let count =
         |kind| stored::good().iter().chain(&stored::bad()).filter(|stored| stored.kind == kind).count();
@@ -182,7 +181,7 @@ async fn a_list_with_every_bad_object_decodes_as_a_whole() {
 
 #[tokio::test]
 async fn every_object_stored_before_the_upgrade_takes_a_status_and_can_go() {
-    // given the objects of the older operator under our CRDs
+    // given the predecessor's objects under our CRDs
     let (upgraded, client) = upgraded().await;
     let mut complaints = Vec::new();
     for stored in stored::good().into_iter().chain(stored::bad()) {
@@ -203,7 +202,7 @@ async fn every_object_stored_before_the_upgrade_takes_a_status_and_can_go() {
             }
             Err(error) => complain("status", &error),
         }
-        // when it is annotated, deleted and released, then each of them is accepted
+        // when it is annotated, deleted and released, then each step is accepted
         let annotation = Patch::Merge(json!({"metadata": {"annotations": {"note": "seen"}}}));
         if let Err(error) = api.patch(name, &params, &annotation).await {
             complain("annotation", &error);
@@ -228,7 +227,7 @@ async fn every_object_stored_before_the_upgrade_takes_a_status_and_can_go() {
 
 #[tokio::test]
 async fn good_objects_stored_before_the_upgrade_can_be_edited() {
-    // given the good objects of the older operator under our CRDs
+    // given the predecessor's good objects under our CRDs
     let (upgraded, client) = upgraded().await;
     for stored in stored::good() {
         // when the user edits one
@@ -251,7 +250,7 @@ async fn good_objects_stored_before_the_upgrade_can_be_edited() {
 
 #[tokio::test]
 async fn a_bad_field_that_stays_as_it_was_does_not_forbid_to_edit_another() {
-    // given the bad Bookings of the older operator whose times are good
+    // given the predecessor's bad Bookings that have good times
     let (upgraded, client) = upgraded().await;
     let api = api(&client, &upgraded.kept, "Booking");
     let mut complaints = Vec::new();
@@ -262,7 +261,7 @@ async fn a_bad_field_that_stays_as_it_was_does_not_forbid_to_edit_another() {
         }
         // when the user sets the end
         let edit = Patch::Merge(json!({"spec": {"end_at": "2026-05-04T09:00:00Z"}}));
-        // then that is stored
+        // then the end is stored
         if let Err(error) = api.patch(&stored.name, &PatchParams::default(), &edit).await {
             complaints.push(format!("{}: {error}", stored.name));
         }
@@ -272,14 +271,14 @@ async fn a_bad_field_that_stays_as_it_was_does_not_forbid_to_edit_another() {
 
 #[tokio::test]
 async fn manifests_of_the_older_operator_apply_before_and_after_the_upgrade() {
-    // given manifests that were applied under the older CRDs
+    // given manifests that were applied under the predecessor's CRDs
     let (upgraded, _) = upgraded().await;
     let apply = ["apply", "-n", &upgraded.applied, "-f", "-"];
-    // when they are applied again under ours
+    // when they are applied again under our CRDs
     let again = kubectl(&upgraded.control_plane, &apply, SAMPLES_THEN).unwrap();
     // then nothing changes
     assert_eq!(again.matches("unchanged").count(), 4, "{again}");
-    // when those that the older CRDs took no longer or not yet are applied
+    // when manifests are applied that the predecessor's CRDs did not accept
     let new = kubectl(&upgraded.control_plane, &apply, SAMPLES_NOW).unwrap();
     // then they are accepted too
     assert_eq!(new.matches("created").count(), 4, "{new}");
@@ -287,20 +286,20 @@ async fn manifests_of_the_older_operator_apply_before_and_after_the_upgrade() {
 
 #[tokio::test]
 async fn kubectl_get_prints_the_columns_it_printed_before_the_upgrade() {
-    // given the objects of the older operator under our CRDs
+    // given the predecessor's objects under our CRDs
     let (upgraded, _) = upgraded().await;
     for kind in KINDS {
         let plural = format!("{}s", kind.to_lowercase());
         // when they are listed
         let table = kubectl(&upgraded.control_plane, &["get", &plural, "-n", &upgraded.applied], "").unwrap();
-        // then the columns are those of the older CRD, in its order
+        // then the columns are those of the predecessor's CRD, in its order
         assert_eq!(headers(&table), older::headers(kind), "{table}");
     }
 }
 
 #[tokio::test]
 async fn our_crds_apply_again_in_every_way_and_change_nothing() {
-    // given our CRDs as `kubectl apply` left them
+    // given our CRDs as `kubectl apply` stored them
     let (upgraded, client) = upgraded().await;
     let api = Api::<CustomResourceDefinition>::all(client);
     let crds = crd::all();
@@ -313,7 +312,8 @@ async fn our_crds_apply_again_in_every_way_and_change_nothing() {
         // when they are applied again
         kubectl(&upgraded.control_plane, arguments, &list).unwrap();
         for crd in &crds {
-            // then the server has the same schema as before, our change of the older one being its second
+            // then the server has the same schema as before. Its generation is 2, because our CRD replaced the
+            // predecessor's.
             let stored = api.get(&crd.name_any()).await.unwrap();
             assert_eq!(stored.metadata.generation, Some(2), "{arguments:?} {}", crd.name_any());
             assert_eq!(stored.spec.versions[0].schema, crd.spec.versions[0].schema, "{}", crd.name_any());
@@ -321,7 +321,7 @@ async fn our_crds_apply_again_in_every_way_and_change_nothing() {
     }
 }
 
-/// Manifests as users of the older operator keep them; its scheduler demanded times.
+/// Manifests as users of the predecessor have them. Its scheduler required times.
 const SAMPLES_THEN: &str = r#"
 {apiVersion: manager.kotaico.de/v1, kind: Booking, metadata: {name: then}, spec: {resource_name: ec2.warehouse, start_at: 2023-03-04T20:15:00Z, end_at: 2023-03-04T20:25:00Z, user_id: 0f1e2d3c4b}}
 ---
@@ -332,7 +332,7 @@ const SAMPLES_THEN: &str = r#"
 {apiVersion: manager.kotaico.de/v1, kind: ResourceMonitor, metadata: {name: then}, spec: {type: ec2}}
 "#;
 
-/// Manifests as users will keep them.
+/// Manifests as users will have them.
 const SAMPLES_NOW: &str = r#"
 {apiVersion: manager.kotaico.de/v1, kind: Booking, metadata: {name: now, labels: {app.kubernetes.io/name: booking}}, spec: {resource_name: ec2.warehouse, start_at: 2023-03-04T20:15:00Z, end_at: 2023-03-04T20:25:00Z, user_id: 0f1e2d3c4b}}
 ---

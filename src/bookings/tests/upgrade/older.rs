@@ -1,5 +1,4 @@
-//! The CRDs of the operator that ran before this one: the same fields, types, required fields and
-//! printer columns, and no rules.
+//! The predecessor's CRDs: the same fields, types, required fields and printer columns, and no rules.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
@@ -7,7 +6,7 @@ use serde_json::{Map, Value, json};
 /// Name, type and path of a printer column.
 type Column = (&'static str, &'static str, &'static str);
 
-/// All four older CRDs, in the order of their kinds' names.
+/// All four CRDs of the predecessor, in the order of their kinds' names.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let booking = || {
         let notification = require(fields(&["recipient", "type"], "string"), &["recipient", "type"]);
@@ -65,7 +64,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     ]
 }
 
-/// The header line that kubectl prints for each older kind.
+/// The header line that kubectl prints for each kind of the predecessor.
 pub fn headers(kind: &str) -> &'static [&'static str] {
     match kind {
         "Booking" => &["NAME", "START", "END", "STATUS"],

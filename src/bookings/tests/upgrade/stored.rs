@@ -1,4 +1,4 @@
-//! What may lie in etcd when the CRDs are replaced: all that the older CRDs let in.
+//! What may be stored in etcd when the CRDs are replaced: everything that the predecessor's CRDs accepted.
 
 use serde_json::{Value, json};
 
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 pub struct Stored {
     pub name: String,
     pub kind: &'static str,
-    /// Null: stored without a spec.
+    /// Null if it was stored without a spec.
     pub spec: Value,
-    /// Null: stored without a status.
+    /// Null if it was stored without a status.
     pub status: Value,
 }
 
@@ -52,7 +52,7 @@ fn resource_status() -> Value {
     })
 }
 
-/// What users of the older operator have, with the status it wrote.
+/// The objects of the predecessor's users, with the status that it wrote.
 pub fn good() -> Vec<Stored> {
     let notified = json!({"notifications": [
         {"type": "email", "recipient": "ops@example.com"}, {"type": "email", "recipient": "dev@example.com"},
@@ -72,7 +72,7 @@ pub fn good() -> Vec<Stored> {
     ]
 }
 
-/// What the older CRDs let in and ours would not.
+/// Objects that the predecessor's CRDs accepted and that ours would not.
 pub fn bad() -> Vec<Stored> {
     let mut all = bad_bookings();
     all.extend(bad_resources());

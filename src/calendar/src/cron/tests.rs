@@ -1,4 +1,4 @@
-//! Schedules, as robfig reads them, at changes of the clocks and elsewhere.
+//! Tests that schedules are read as robfig reads them, at changes of the clocks and elsewhere.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn all_that_live_schedules_are_written_in_is_read() {
         ("@annually", "2027-03-05T00:00:00Z", "2028-01-01T00:00:00Z"),
         ("0 0 29 2 *", "2028-03-01T00:00:00Z", "2032-02-29T00:00:00Z"),
         ("+5 +8 * * *", "2027-03-05T08:04:00Z", "2027-03-05T08:05:00Z"),
-        // shorter than a minute is a minute
+        // an interval shorter than a minute becomes a minute
         ("@every 0", "2027-03-05T08:00:00Z", "2027-03-05T08:01:00Z"),
         ("@every 10s", "2027-03-05T08:00:00Z", "2027-03-05T08:01:00Z"),
         ("@every 90s", "2027-03-05T08:00:00Z", "2027-03-05T08:01:30Z"),

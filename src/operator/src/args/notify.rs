@@ -1,4 +1,4 @@
-//! Flags of mail and webhooks. The `SMTP_*` variables are the original operator's.
+//! The flags for mail and webhooks. The `SMTP_*` variables are the predecessor's.
 
 #![allow(clippy::doc_markdown, reason = "field docs are the text of --help, where backticks only disturb")]
 
@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use booking_runtime::outbox::{ChannelSettings, mail::Security, webhook::parse_prefix};
 
-/// What no log may show.
+/// A text that no log may show.
 #[derive(Clone, Default)]
 pub struct Secret(pub String);
 
@@ -19,7 +19,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// A URL prefix; none where a list is empty.
+/// A URL prefix. None for an empty text.
 #[derive(Clone, Debug)]
 pub struct Prefix(pub Option<Url>);
 
@@ -31,25 +31,25 @@ fn prefix(text: &str) -> Result<Prefix, String> {
     }
 }
 
-/// The signature that clap asks for.
+/// This signature is what clap requires.
 #[allow(clippy::unnecessary_wraps, reason = "clap takes parsers that can fail")]
 fn secret(text: &str) -> Result<Secret, String> {
     Ok(Secret(text.to_owned()))
 }
 
-/// How people are told.
+/// The flags for notifications.
 #[derive(Clone, Debug, Args)]
 pub struct NotifyArgs {
-    /// Mail server; without it no mail is sent.
+    /// Mail server. Without it no mail is sent.
     #[arg(long, env = "SMTP_HOST", default_value = "", global = true)]
     pub smtp_host: String,
-    /// Its port.
+    /// Port of the mail server.
     #[arg(long, env = "SMTP_PORT", default_value_t = 587, global = true)]
     pub smtp_port: u16,
     /// User to log in as; empty means no login.
     #[arg(long, env = "SMTP_USER", default_value = "", global = true)]
     pub smtp_user: String,
-    /// Password; better given by the environment, which no list of processes shows.
+    /// Password. Prefer the environment variable, which no list of processes shows.
     #[arg(
         long,
         env = "SMTP_PASSWORD",
@@ -59,25 +59,25 @@ pub struct NotifyArgs {
         global = true
     )]
     pub smtp_password: Secret,
-    /// Address that mail is from; empty means the user.
+    /// Sender address of mail; empty means the user.
     #[arg(long, env = "SMTP_SENDER", default_value = "", global = true)]
     pub smtp_sender: String,
     /// How the connection is secured.
     #[arg(long, env = "SMTP_SECURITY", value_enum, default_value = "auto", global = true)]
     pub smtp_security: SmtpSecurity,
-    /// File with authorities (PEM) to trust beside the system's.
+    /// File with certificate authorities (PEM) to trust in addition to the system's.
     #[arg(long, env = "SMTP_CA_FILE", global = true)]
     pub smtp_ca_file: Option<PathBuf>,
-    /// Domains that mail may go to, divided by commas; empty means all.
+    /// Domains to which mail may be sent, separated by commas; empty means all.
     #[arg(long, env = "MAIL_RECIPIENT_DOMAINS", value_delimiter = ',', global = true)]
     pub mail_recipient_domains: Vec<String>,
-    /// URLs below which webhooks may be called, divided by commas; empty means that webhooks are off.
+    /// URLs below which webhooks may be called, separated by commas; empty means that webhooks are off.
     #[arg(long, env = "WEBHOOK_ALLOW", value_delimiter = ',', value_parser = prefix, global = true)]
     pub webhook_allow: Vec<Prefix>,
-    /// File with the key by which webhooks are signed.
+    /// File with the key that signs webhooks.
     #[arg(long, env = "WEBHOOK_KEY_FILE", global = true)]
     pub webhook_key_file: Option<PathBuf>,
-    /// File with authorities (PEM) to trust beside the system's.
+    /// File with certificate authorities (PEM) to trust in addition to the system's.
     #[arg(long, env = "WEBHOOK_CA_FILE", global = true)]
     pub webhook_ca_file: Option<PathBuf>,
 }
@@ -85,19 +85,19 @@ pub struct NotifyArgs {
 /// How the connection to the mail server is secured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum SmtpSecurity {
-    /// TLS on port 465, else STARTTLS: required if a password is to be sent to another host, else if it is offered.
-    /// What the original operator does.
+    /// TLS on port 465, else STARTTLS. STARTTLS is required if a password is sent to another host; else it is used if
+    /// the server offers it. The predecessor does the same.
     Auto,
-    /// STARTTLS, or nothing is sent.
+    /// STARTTLS. If the server does not offer it, nothing is sent.
     Starttls,
     /// TLS from the start.
     Tls,
-    /// Nothing is encrypted.
+    /// No encryption.
     None,
 }
 
 impl NotifyArgs {
-    /// The ways of sending, as they are set up.
+    /// The settings of the channels.
     pub(super) fn settings(self) -> ChannelSettings {
         ChannelSettings {
             smtp_host: self.smtp_host,

@@ -1,4 +1,4 @@
-//! How replicas share the work, as flags.
+//! The flags that say how replicas share the work.
 
 #![allow(clippy::doc_markdown, reason = "field docs are the text of --help, where backticks only disturb")]
 
@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{ParseError, refused, values::parse_duration};
 
-/// The flags that must fit together.
+/// The names of the flags that must fit together.
 const TIMING: &str = "--lease-duration, --renew-interval, --permit-duration, --call-timeout";
 
 /// How replicas share the work.
@@ -17,41 +17,41 @@ const TIMING: &str = "--lease-duration, --renew-interval, --permit-duration, --c
 pub struct RingArgs {
     /// Name of the ring object.
     pub name: String,
-    /// Namespace of the ring object; none means the one of this process.
+    /// Namespace of the ring object. None means the namespace of this process.
     pub namespace: Option<String>,
     /// Number of slots.
     pub slots: u16,
-    /// Durations.
+    /// The ring's durations.
     pub timing: Timing,
     /// Name of the Pod, or of the machine.
     pub pod: String,
-    /// Uid of the Pod and name of the container, where they are known.
+    /// Uid of the Pod and name of the container, if they are known.
     pub container: Option<String>,
     /// Release of this replica.
     pub release: String,
-    /// Labels of all replicas' Pods, if their ends are to be looked at.
+    /// Label selector of all replicas' Pods. Set if the ends of their containers are followed.
     pub pod_labels: Option<String>,
 }
 
-/// How replicas share the work.
+/// The flags that say how replicas share the work.
 #[derive(Debug, Args)]
 pub(super) struct RingFlags {
-    /// Name of the Ring object that replicas share their work by: each installation has its own.
+    /// Name of the Ring object with which replicas share their work. Each installation has its own.
     #[arg(long, env = "RING_NAME", default_value = "booking-operator", global = true)]
     ring_name: String,
-    /// Namespace of the Ring object and its Leases; empty means that of this process.
+    /// Namespace of the Ring object and its Leases; empty means the namespace of this process.
     #[arg(long, env = "RING_NAMESPACE", default_value = "", global = true)]
     ring_namespace: String,
-    /// Number of slots that keys are divided into, 1 to 4096; all replicas must agree.
+    /// Number of slots into which keys are divided, 1 to 4096. All replicas must agree.
     #[arg(long, env = "RING_SLOTS", default_value_t = slot::SLOTS_DEFAULT, value_parser = clap::value_parser!(u16).range(1..=i64::from(slot::SLOTS_MAX)), global = true)]
     ring_slots: u16,
-    /// How long a replica must have been silent before others take over.
+    /// How long a replica must be silent before others take over its work.
     #[arg(long, env = "LEASE_DURATION", default_value = "15s", value_parser = parse_duration, global = true)]
     lease_duration: Duration,
-    /// Time between two signs of life of a replica.
+    /// Time between two renewals of a replica's Lease.
     #[arg(long, env = "RENEW_INTERVAL", default_value = "3s", value_parser = parse_duration, global = true)]
     renew_interval: Duration,
-    /// How long after its last sign of life a replica may begin calls and writes.
+    /// How long after its last renewal a replica may begin calls and writes.
     #[arg(long, env = "PERMIT_DURATION", default_value = "8s", value_parser = parse_duration, global = true)]
     permit_duration: Duration,
     /// Longest time that such a call or write may take.
@@ -66,12 +66,12 @@ pub(super) struct RingFlags {
     /// Name of this replica's container.
     #[arg(long, env = "CONTAINER_NAME", default_value = "operator", hide = true, global = true)]
     container_name: String,
-    /// Label selector of the replicas' Pods, for example app=booking-operator: a container that the kubelet
-    /// reports as ended is then followed after --call-timeout. Needs the right to list and watch Pods.
+    /// Label selector of the replicas' Pods, for example app=booking-operator. If the kubelet reports that a
+    /// container has ended, others take over its work after --call-timeout. Needs the right to list and watch Pods.
     #[arg(long, env = "POD_LABELS", default_value = "", global = true)]
     pod_labels: String,
-    /// Tells replicas of a rolling update apart: slots go from leaving ones to the newest. For example the
-    /// Pod's label pod-template-hash.
+    /// Distinguishes the replicas of a rolling update: slots move from stopping replicas to the newest release. For
+    /// example the Pod's label pod-template-hash.
     #[arg(long, env = "RELEASE", default_value = "", global = true)]
     release: String,
 }
@@ -79,7 +79,7 @@ pub(super) struct RingFlags {
 /// Checks flags that must fit together.
 ///
 /// # Errors
-/// With the flags, the values and what is allowed.
+/// The flags, their values and what is allowed.
 pub(super) fn ring(flags: RingFlags) -> Result<RingArgs, ParseError> {
     let timing =
         Timing::new(flags.lease_duration, flags.renew_interval, flags.permit_duration, flags.call_timeout)

@@ -1,4 +1,4 @@
-//! Values of flags, as people and the original operator write them.
+//! Parsers of flag values, in the forms that users and the predecessor write.
 
 use std::{ffi::OsString, net::SocketAddr, time::Duration};
 
@@ -19,7 +19,7 @@ pub(super) fn parse_families(text: &str) -> Result<Families, String> {
     families::parse(text).map(Families)
 }
 
-/// Go takes `-flag` for `--flag`.
+/// Go accepts `-flag` for `--flag`.
 pub(super) fn double_dash(arg: OsString) -> OsString {
     match arg.to_str() {
         Some(text) if text.len() > 2 && text.starts_with('-') && !text.starts_with("--") => {
@@ -29,7 +29,7 @@ pub(super) fn double_dash(arg: OsString) -> OsString {
     }
 }
 
-/// Zap's levels: names, or numbers of which more is more.
+/// Zap's levels: names, or numbers. A higher number logs more.
 pub(super) fn zap_filter(level: &str) -> String {
     match level {
         "debug" | "info" | "error" => level.to_owned(),
@@ -52,7 +52,8 @@ pub(super) fn parse_address(text: &str) -> Result<Address, String> {
 /// The ARN of a role, or nothing.
 pub(super) fn parse_role(text: &str) -> Result<String, String> {
     let role = text.trim();
-    // Acting in another account than the one asked for would be worse than not acting.
+    // If the ARN were ignored, the operator would act in another account than the user asked for. That would be worse
+    // than not to act.
     if !role.is_empty() && account(role).is_empty() {
         return Err(format!(
             "{text:?} is not the ARN of a role; write for example arn:aws:iam::123456789012:role/booking"
@@ -61,7 +62,7 @@ pub(super) fn parse_role(text: &str) -> Result<String, String> {
     Ok(role.to_owned())
 }
 
-/// A duration such as 90s, 30m or 1h30m, more than nothing.
+/// A duration such as 90s, 30m or 1h30m. It must be more than zero.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let parsed: Option<SignedDuration> = text.parse().ok();
     parsed

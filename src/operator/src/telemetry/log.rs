@@ -7,15 +7,15 @@ use crate::args::{LogConfig, LogFormat};
 /// Why logging cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The filter makes no sense.
+    /// The filter is invalid.
     #[error("--log-level {filter:?}: {source}; write a level (error, warn, info, debug, trace) or a filter")]
     Filter {
-        /// What was given.
+        /// The given text.
         filter: String,
         /// What is wrong with it.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Logging was set up before.
+    /// Logging is already set up.
     #[error("logging is set up already: {0}")]
     Twice(String),
 }
@@ -23,7 +23,7 @@ pub enum LogError {
 /// Sets up logging for the process.
 ///
 /// # Errors
-/// See [`LogError`].
+/// [`LogError`] if the filter is invalid or logging is already set up.
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(whole(&config.filter))
         .map_err(|source| LogError::Filter { filter: config.filter.clone(), source })?;
@@ -35,8 +35,8 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     .map_err(|error| LogError::Twice(error.to_string()))
 }
 
-/// A level alone is meant for this program: its Kubernetes client logs each failed request as an error, and
-/// whoever sent it says so anyway.
+/// The whole filter. A level alone refers to this program. The Kubernetes client is silenced because it logs each
+/// failed request as an error, and the code that sent the request reports it anyway.
 fn whole(filter: &str) -> String {
     if filter.contains(['=', ',']) { filter.to_owned() } else { format!("{filter},kube_client=off") }
 }

@@ -1,4 +1,4 @@
-//! Prometheus metrics. No label ever holds an object's name or an error's text.
+//! Prometheus metrics. No label ever has an object's name or an error's text.
 
 use booking_runtime::outbox;
 use bookings::{
@@ -7,17 +7,18 @@ use bookings::{
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Buckets of durations in seconds: from a cache hit to a call that timed out.
+/// Buckets of durations in seconds: from a read in memory to a call that timed out.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-/// Of how late something is: from what nobody notices to what EC2's limits make of ten thousand machines due at once.
+/// Buckets of lateness: from a delay that nobody notices to the delay that EC2's limits cause if ten thousand
+/// machines are due at once.
 const LATENESS: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];
-/// Of how long machines take to run, databases included.
+/// Buckets of the time until machines run, databases included.
 const READY: [f64; 12] = [1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
 
-/// Installs the recorder of the process; the handle renders what it holds.
+/// Installs the recorder of the process. The handle renders the metrics.
 ///
 /// # Errors
-/// When another recorder is installed already.
+/// Another recorder is already installed.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?

@@ -1,4 +1,4 @@
-//! What the operator tells about itself: logs and metrics.
+//! The operator's logs and metrics.
 
 pub mod log;
 pub mod metrics;

@@ -1,4 +1,4 @@
-//! The ways of sending, and how they are set up.
+//! The channels, mail and webhooks, and their settings.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,10 +17,10 @@ use super::{
 /// Why a notice was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// Another try may do.
+    /// It may succeed at another try.
     #[error("{0}")]
     Passing(String),
-    /// None will.
+    /// It will never succeed.
     #[error("{0}")]
     Final(String),
 }
@@ -31,47 +31,47 @@ pub enum SetupError {
     /// A file cannot be read.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// The path of the file.
         path: String,
-        /// Why.
+        /// The error.
         source: std::io::Error,
     },
-    /// With an empty key anybody could sign.
+    /// The key is empty. With an empty key anybody could sign.
     #[error("{path}: the webhooks' key is empty")]
     EmptyKey {
-        /// Which file.
+        /// The path of the file.
         path: String,
     },
 }
 
-/// How the ways of sending are set up, as people write it.
+/// The settings of the channels, as the command line gives them.
 #[derive(Clone)]
 pub struct ChannelSettings {
-    /// Mail server; without it no mail is sent.
+    /// Mail server. Without it no mail is sent.
     pub smtp_host: String,
-    /// Its port.
+    /// Port of the mail server.
     pub smtp_port: u16,
-    /// User to log in as; empty means no login.
+    /// User to log in as. Empty means no login.
     pub smtp_user: String,
     /// Password.
     pub smtp_password: String,
-    /// Address that mail is from; empty means the user.
+    /// Sender address of mail. Empty means the user.
     pub smtp_sender: String,
     /// How the connection is secured.
     pub smtp_security: Security,
-    /// File with authorities (PEM) to trust beside the system's.
+    /// File with certificate authorities (PEM) to trust in addition to the system's.
     pub smtp_ca_file: Option<PathBuf>,
-    /// Domains that mail may go to; empty means all.
+    /// Domains to which mail may be sent. Empty means all.
     pub mail_domains: Vec<String>,
-    /// URLs below which webhooks may be called; empty means that webhooks are off.
+    /// URLs below which webhooks may be called. Empty means that webhooks are off.
     pub webhook_allow: Vec<reqwest::Url>,
-    /// File with the key by which webhooks are signed.
+    /// File with the key that signs webhooks.
     pub webhook_key_file: Option<PathBuf>,
-    /// File with authorities (PEM) to trust beside the system's.
+    /// File with certificate authorities (PEM) to trust in addition to the system's.
     pub webhook_ca_file: Option<PathBuf>,
 }
 
-/// The ways of sending. Clones share their slots.
+/// The channels. Clones share the send slots.
 #[derive(Clone)]
 pub struct Channels {
     mailer: Mailer,
@@ -80,10 +80,10 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// Sets the ways of sending up.
+    /// Creates the channels.
     ///
     /// # Errors
-    /// [`SetupError`].
+    /// [`SetupError`] if a file cannot be read, or if the webhooks' key is empty.
     pub fn new(settings: ChannelSettings) -> Result<Self, SetupError> {
         if let Some(path) = settings.webhook_key_file.as_deref().filter(|path| !path.as_os_str().is_empty())
             && read(Some(path))?.is_none_or(|key| key.trim_ascii().is_empty())
@@ -107,7 +107,7 @@ impl Channels {
             ca_pem: read(settings.smtp_ca_file.as_deref())?,
             domains: domains.filter(|domain| !domain.is_empty()).collect(),
         };
-        // Bookings do not end because mail cannot be sent.
+        // If mail cannot be set up, the operator runs without mail: machines are more important than mail.
         let mailer = Mailer::new(Some(smtp).filter(|smtp| !smtp.host.is_empty())).unwrap_or_else(|error| {
             tracing::error!(%error, "no mail is sent");
             Mailer::refusing(&error.to_string())
@@ -115,7 +115,7 @@ impl Channels {
         Ok(Self { mailer, webhooks: Webhooks::new(webhooks), slots: Arc::default() })
     }
 
-    /// Waits for a slot to send in.
+    /// Waits for a send slot.
     pub(super) async fn slot(&self, channel: Option<Channel>, recipient: &str) -> SendSlot {
         self.slots.wait(channel, recipient).await
     }

@@ -1,4 +1,4 @@
-//! Mail, by SMTP.
+//! Mail over SMTP.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,32 +14,32 @@ use lettre::{
 
 use super::{Letter, SendError};
 
-/// Longest time for one command and its answer.
-/// A server that looks into mail before it takes it needs its time: one that is cut off then has it twice.
+/// The longest time for one command and its answer. A server that scans mail before it accepts it needs some time. If
+/// it is cut off, the mail is sent a second time.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
-/// Connections that are kept at most, and for how long.
+/// The most connections that are kept, and for how long they are kept.
 const CONNECTIONS: u32 = 4;
 const IDLE: Duration = Duration::from_secs(30);
-/// Longest answer of a server that is shown.
+/// The longest part of a server's answer that is reported.
 const ANSWER_MAX_CHARS: usize = 200;
-/// Longest recipient that is shown.
+/// The longest part of a recipient that is reported.
 const RECIPIENT_MAX_CHARS: usize = 64;
 
 /// How the connection is secured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security {
-    /// TLS on port 465, else STARTTLS: required where a password is to be sent to another host, else if it is
-    /// offered. What the original operator does.
+    /// TLS on port 465, else STARTTLS. STARTTLS is required if a password is sent to another host; else it is used if
+    /// the server offers it. The predecessor does the same.
     Auto,
-    /// STARTTLS, or nothing is sent.
+    /// STARTTLS. If the server does not offer it, nothing is sent.
     Starttls,
     /// TLS from the start.
     Tls,
-    /// Nothing is encrypted.
+    /// No encryption.
     None,
 }
 
-/// How to reach the mail server. Holds a password, so it is not printed.
+/// The settings of the mail server. They contain a password, so they are not printed.
 #[derive(Clone)]
 pub struct SmtpSettings {
     /// Host.
@@ -48,20 +48,20 @@ pub struct SmtpSettings {
     pub port: u16,
     /// User and password.
     pub login: Option<(String, String)>,
-    /// Whom mail is from.
+    /// The sender's address.
     pub sender: String,
     /// How the connection is secured.
     pub security: Security,
-    /// Authorities to trust beside the system's, PEM.
+    /// Certificate authorities to trust in addition to the system's, PEM.
     pub ca_pem: Option<Vec<u8>>,
-    /// Domains that mail may go to; empty means all.
+    /// Domains to which mail may be sent. Empty means all.
     pub domains: Vec<String>,
 }
 
 /// Why mail cannot be set up.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MailError {
-    /// The sender is no address.
+    /// The sender is not a mail address.
     #[error("SMTP_SENDER: {0:?} is no mail address")]
     Sender(String),
     /// TLS cannot be set up.
@@ -69,7 +69,7 @@ pub enum MailError {
     Tls(String),
 }
 
-/// Sends mail; or says why none can be sent.
+/// Sends mail, or reports why no mail can be sent.
 #[derive(Clone)]
 pub struct Mailer(Result<Arc<Setup>, String>);
 
@@ -80,10 +80,10 @@ struct Setup {
 }
 
 impl Mailer {
-    /// A mailer; without settings every mail is refused.
+    /// Creates a mailer. Without settings it refuses every mail.
     ///
     /// # Errors
-    /// [`MailError`].
+    /// [`MailError`] if the settings are invalid.
     pub fn new(settings: Option<SmtpSettings>) -> Result<Self, MailError> {
         let Some(settings) = settings else {
             return Ok(Self::refusing("no mail server is set up (SMTP_HOST, SMTP_SENDER)"));
@@ -102,7 +102,7 @@ impl Mailer {
         Ok(Self(Ok(Arc::new(Setup { transport: builder.build(), sender, domains }))))
     }
 
-    /// One that refuses every mail, with a reason.
+    /// A mailer that refuses every mail, with a reason.
     pub fn refusing(why: &str) -> Self {
         Self(Err(why.to_owned()))
     }
@@ -125,14 +125,14 @@ impl Mailer {
     }
 }
 
-/// Answers about the recipient or the mail. Others, such as a refused login, may be mended before the notice is of no
-/// use: RFC 5321, section 4.2.3.
+/// Whether an answer is final because it is about the recipient or the mail. The cause of other answers, such as a
+/// refused login, may be removed before the notice is useless: RFC 5321, section 4.2.3.
 fn is_final(code: u16) -> bool {
     matches!(code, 501 | 550..=553 | 555)
 }
 
 impl Setup {
-    /// Headers come from a library that encodes them: nothing that a user wrote ends one.
+    /// Builds the message. A library encodes the headers, so a user's text cannot end a header.
     fn message(&self, letter: &Letter) -> Result<Message, SendError> {
         let recipient = &letter.recipient;
         let bad = |problem: &str| {

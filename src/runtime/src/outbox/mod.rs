@@ -1,16 +1,16 @@
-//! Sends notices, off the path of the passes: a slow mail server slows nobody down.
+//! Sends notices outside of passes, so that a slow mail server delays no pass.
 //!
-//! A family says what a notice is ([`Notice`]) and how its delivery is recorded ([`Recorder`]).
+//! A family defines its notices ([`Notice`]) and how their deliveries are recorded ([`Recorder`]).
 //!
 //! ```text
 //! pass -> offer -> (one task per notice: permit, send, retry) -> deliveries -> pass records them in status
 //! ```
 //!
-//! Every pass offers a notice until a status records what became of it; the outbox takes it once. What the outbox
-//! remembers is lost with the process: then the next owner of the key sends what is not recorded. So each notice is
-//! sent at least once, and twice if a process dies between the answer of the mail server and the record. Its
-//! `Message-ID` is the same both times. The key is not handed over in between (for as long as a call may take): sending
-//! and recording are one call to the ring.
+//! Every pass offers a notice until a status records its delivery. The outbox takes each notice once. If the process
+//! dies, the outbox's memory is lost, and the next owner of the key sends what is not recorded. So each notice is
+//! sent at least once. It is sent twice if a process dies between the mail server's answer and the record. Its
+//! `Message-ID` is the same both times. To the ring, sending and recording are one call, so the key is not handed
+//! over in between (for as long as a call may take).
 
 pub mod channels;
 pub mod mail;
@@ -34,28 +34,28 @@ pub use self::{
 };
 use crate::{Key, controller::Services, gate::PartGate, ownership::Ownership};
 
-/// Notices that wait at most: some 20 MB. Others are offered again later.
+/// The most notices that wait, which take about 20 MB. If there are more, passes offer them again later.
 const WAITING_MAX: usize = 10_000;
-/// Longest time that one try may take.
+/// The longest time for one try.
 const TRY_TIMEOUT: Duration = Duration::from_secs(90);
-/// Waits between tries.
+/// The waits between tries.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// A notice that was taken.
+/// A notice that the outbox has taken.
 struct Entry<N> {
-    /// Tells the task that sends it from an earlier one.
+    /// Identifies the task that sends this entry. An earlier task for the same notice has another number.
     number: u64,
-    /// As it was offered last: an extended booking has other figures.
+    /// The notice as it was last offered. If the booking was extended, its values have changed.
     notice: N,
     delivery: Option<Delivery>,
-    /// Hears of the record; dropped unused, it says that no pass will make one.
+    /// Signals that a pass has recorded the delivery. If it is dropped unused, no pass will record it.
     recorded: Option<oneshot::Sender<()>>,
 }
 
 impl<N> Entry<N> {
     fn tell_recorded(self) {
-        // The task may have given up.
+        // The task may no longer listen.
         let _ = self.recorded.map(|recorded| recorded.send(()));
     }
 }
@@ -65,7 +65,7 @@ struct State<N: Notice> {
     last: u64,
 }
 
-/// See the module. Clones share it.
+/// The outbox of a family. Clones share it.
 pub struct Outbox<N: Notice>(Arc<Inner<N>>);
 
 impl<N: Notice> Clone for Outbox<N> {
@@ -82,7 +82,7 @@ struct Inner<N: Notice> {
 }
 
 impl<N: Notice> Outbox<N> {
-    /// An empty one.
+    /// Creates an empty outbox.
     pub fn new(services: Arc<Services>, channels: Channels, recorder: impl Recorder<N> + 'static) -> Self {
         let state = Mutex::new(State { entries: HashMap::new(), last: 0 });
         Self(Arc::new(Inner { services, channels, recorder: Box::new(recorder), state }))
@@ -92,20 +92,20 @@ impl<N: Notice> Outbox<N> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What became of the notices of a key.
+    /// The deliveries of a key's notices.
     pub fn deliveries(&self, key: &Key) -> BTreeMap<N::Id, Delivery> {
         let state = self.lock();
         let known = state.entries.get(key).into_iter().flatten();
         known.filter_map(|(id, entry)| Some((id.clone(), entry.delivery.clone()?))).collect()
     }
 
-    /// Another replica owns the key now, and sends what is left.
+    /// Forgets a key. Another replica owns it now and sends the remaining notices.
     pub fn forget(&self, key: &Key) {
         self.lock().entries.remove(key);
     }
 
-    /// Takes all that is to be told of a key by now, each notice once. The rest is forgotten, because it is recorded or
-    /// of no use. False if there is no room for all: the caller offers them again.
+    /// Takes all current notices of a key, each once. Other notices of the key are forgotten, because they are
+    /// recorded or useless. Returns false if there is no room for all; the caller then offers them again.
     pub fn offer(&self, key: &Key, notices: Vec<N>) -> bool {
         let mut state = self.lock();
         if notices.is_empty() {
@@ -116,7 +116,7 @@ impl<N: Notice> Outbox<N> {
         let mut before = state.entries.remove(key).unwrap_or_default();
         let mut room = WAITING_MAX.saturating_sub(state.entries.values().map(HashMap::len).sum());
         let mut now: HashMap<N::Id, Entry<N>> = HashMap::new();
-        // Those that were taken before are under way.
+        // Notices that were taken before are already being sent.
         let (known, new): (Vec<N>, Vec<N>) =
             notices.into_iter().partition(|notice| before.contains_key(notice.id()));
         let mut has_room = true;
@@ -147,7 +147,7 @@ impl<N: Notice> Outbox<N> {
         self.0.services.tasks.spawn(async move { outbox.deliver(&key, &id, number).await });
     }
 
-    /// Tries until it is sent, refused for good, or of no use any more.
+    /// Tries until the notice is sent, finally refused, or useless.
     async fn deliver(&self, key: &Key, id: &N::Id, number: u64) {
         let Services { stop_sending, ownership, .. } = &*self.0.services;
         let mut waits = ExponentialBuilder::default()
@@ -160,7 +160,8 @@ impl<N: Notice> Outbox<N> {
         loop {
             let slot = self.0.channels.slot(N::channel(id).ok(), N::recipient(id));
             let Some(slot) = stop_sending.run_until_cancelled(slot).await else { return };
-            // Asked again before each try: another replica may own the key by now, and sends what is left.
+            // The permit is asked before each try. If another replica owns the key by now, that replica sends the
+            // notice.
             let Some(permit) = ownership.permit(key) else { return self.give_back(key, id, number) };
             let Ok(call) = permit.begin() else { return self.give_back(key, id, number) };
             let mut call = Some(call);
@@ -190,7 +191,7 @@ impl<N: Notice> Outbox<N> {
         }
     }
 
-    /// Sends a notice, unless it is of no use any more. After `last_moment` it gives the call up and goes on.
+    /// Sends a notice, unless it is useless by now. After `last_moment` it gives up the call and goes on sending.
     async fn send_within(
         &self,
         notice: &N,
@@ -206,7 +207,8 @@ impl<N: Notice> Outbox<N> {
         if let Ok(outcome) = tokio::time::timeout_at(last_moment, &mut sending).await {
             return outcome;
         }
-        // The key is held no longer than by any call: the replica that takes it over may send once more.
+        // The key is held no longer than any call would hold it. A replica that takes it over may send the notice a
+        // second time.
         drop(call.take());
         sending.await
     }
@@ -227,7 +229,7 @@ impl<N: Notice> Outbox<N> {
         }
     }
 
-    /// The notice, if it is still this task's to send.
+    /// The notice, if this task still has to send it.
     fn open(&self, key: &Key, id: &N::Id, number: u64) -> Option<N> {
         let state = self.lock();
         let entry = state.entries.get(key)?.get(id)?;
@@ -241,9 +243,9 @@ impl<N: Notice> Outbox<N> {
     }
 }
 
-/// How a delivery comes into a status.
+/// How a delivery gets into a status.
 impl<N: Notice> Outbox<N> {
-    /// Has the next pass record what became of a notice; if none comes any more, it is recorded here.
+    /// Lets the next pass record a delivery. If no further pass runs, the delivery is recorded here.
     async fn done(
         &self,
         key: &Key,
@@ -258,27 +260,28 @@ impl<N: Notice> Outbox<N> {
         if self.is_recorded_by_pass(recorded, last_moment).await {
             return;
         }
-        // A pass that comes yet records it, too: the same thing, once.
+        // If a pass runs after all, it records the same delivery, so it is recorded only once.
         let gate = PartGate::new(services.write_slots.clone(), last_moment);
         if let Err(error) = self.0.recorder.record(&gate, key, notice, &delivery).await {
             tracing::warn!(%key, %error, "a notification that was sent is not recorded yet");
         }
     }
 
-    /// Waits for the record by a pass. False if none will come: the key is another replica's, or the process is about
-    /// to end. While passes are only slow they are left alone: writes that cross theirs would make them slower.
+    /// Waits until a pass records the delivery. Returns false if no pass will do so, because another replica owns the
+    /// key or the process is about to end. If passes are only slow, this code does not write, because concurrent
+    /// writes would make them slower.
     async fn is_recorded_by_pass(&self, mut recorded: oneshot::Receiver<()>, last_moment: Instant) -> bool {
         tokio::select! {
             recorded = &mut recorded => return recorded.is_ok(),
             () = self.0.services.stop_sending.cancelled() => {}
             () = tokio::time::sleep_until(last_moment) => return true,
         }
-        // Passes go on until the keys are handed over.
+        // Passes continue until the keys are handed over.
         let patience = last_moment.saturating_duration_since(Instant::now()) / 2;
         matches!(tokio::time::timeout(patience, recorded).await, Ok(Ok(())))
     }
 
-    /// Keeps what became of a notice for the next pass; hears of its record.
+    /// Keeps a delivery for the next pass. The receiver learns when it is recorded.
     fn keep(&self, key: &Key, id: &N::Id, number: u64, delivery: &Delivery) -> oneshot::Receiver<()> {
         let (tell, recorded) = oneshot::channel();
         let mut state = self.lock();
@@ -291,18 +294,18 @@ impl<N: Notice> Outbox<N> {
     }
 }
 
-/// The call is over, unless it was given up.
+/// Reports that the call is over, unless it was given up.
 fn over(call: Option<Box<dyn RunningCall>>) {
     if let Some(call) = call {
         call.replied();
     }
 }
 
-/// What came of a try.
+/// The result of a try.
 enum TryOutcome {
-    /// It was sent, or will never be: why.
+    /// Sent if None. Otherwise it will never be sent, for this reason.
     Over(Option<String>),
-    /// Another try may do.
+    /// Another try may succeed.
     Again(String),
 }
 
@@ -317,7 +320,8 @@ impl TryOutcome {
     }
 }
 
-/// Shows the counters of a family's events at zero: of a series that begins with its first event no increase is seen.
+/// Creates a family's counters with the value zero. If a series began with its first event, no increase would be
+/// seen.
 pub fn begin_metrics(events: &[&'static str]) {
     for channel in [Channel::Email, Channel::Webhook] {
         for event in events {

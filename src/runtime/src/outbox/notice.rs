@@ -1,4 +1,4 @@
-//! What a family sends, and how its delivery is recorded.
+//! The interface for notices: what a family sends, and how the deliveries are recorded.
 
 use std::{fmt::Debug, hash::Hash};
 
@@ -7,34 +7,34 @@ use jiff::Timestamp;
 
 use crate::{Key, gate::PartGate, write::WriteError};
 
-/// Something to tell somebody.
+/// A message for a recipient.
 pub trait Notice: Clone + Debug + Send + Sync + 'static {
-    /// What tells one notice of a key from another.
+    /// The identity of a notice among those of its key.
     type Id: Clone + Debug + Eq + Hash + Ord + Send + Sync + 'static;
 
-    /// Which.
+    /// Its identity.
     fn id(&self) -> &Self::Id;
 
-    /// By which way it is sent.
+    /// The channel through which it is sent.
     ///
     /// # Errors
-    /// Why it can be sent by none, in words.
+    /// Why no channel can send it, as a text.
     fn channel(id: &Self::Id) -> Result<Channel, String>;
 
     /// Mail address or URL.
     fn recipient(id: &Self::Id) -> &str;
 
-    /// What it is about: a word for a metric label.
+    /// What it is about: a word that is a metric label.
     fn event(id: &Self::Id) -> &'static str;
 
-    /// From when on it is of no use.
+    /// After this instant it is useless.
     fn deadline(&self) -> Timestamp;
 
-    /// Its words, with the figures of the moment at which it is sent.
+    /// Its text, with the values of the moment at which it is sent.
     fn letter(&self, now: Timestamp) -> Letter;
 }
 
-/// A way of sending.
+/// A channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// Mail.
@@ -53,7 +53,7 @@ impl Channel {
     }
 }
 
-/// A notice in words.
+/// The text of a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     /// Mail address or URL.
@@ -62,20 +62,20 @@ pub struct Letter {
     pub subject: String,
     /// Some lines.
     pub body: String,
-    /// What a webhook is sent.
+    /// The body of a webhook.
     pub json: String,
-    /// `<…@booking-operator>`: the same for the same notice, whichever replica sends it.
+    /// `<…@booking-operator>`. It is the same for the same notice, whichever replica sends it.
     pub message_id: String,
 }
 
-/// Records a delivery if no pass does so: the key is about to be another replica's, or the process to end, and whoever
-/// follows must not send once more.
+/// Records a delivery if no pass does. That is the case if the key is about to be handed over or the process is about
+/// to end. The next owner must not send the notice a second time.
 #[async_trait]
 pub trait Recorder<N: Notice>: Send + Sync {
-    /// Writes what became of a notice, through the gate of the call that sent it.
+    /// Records the delivery of a notice, through the gate of the call that sent it.
     ///
     /// # Errors
-    /// [`WriteError`]: then the next owner of the key sends it once more.
+    /// [`WriteError`] if the record failed. The next owner of the key then sends the notice a second time.
     async fn record(
         &self,
         gate: &PartGate,

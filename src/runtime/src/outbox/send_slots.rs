@@ -1,5 +1,5 @@
-//! Slots to send in. Mail and webhooks have slots of their own, and so has each host of webhooks: a host that does not
-//! answer holds up no other.
+//! Send slots. Mail and webhooks have slots of their own, and so has each webhook host. A host that does not answer
+//! holds up no other.
 
 use std::{
     collections::HashMap,
@@ -11,23 +11,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Channel;
 
-/// Mails that are being sent at once: twice the connections that are kept.
+/// How many mails are sent at once: twice the connections that are kept.
 const MAILS: usize = 8;
-/// Webhooks that are being called at once.
+/// How many webhooks are called at once.
 const WEBHOOKS: usize = 16;
-/// Of these, webhooks of one host: four hosts that hang do not fill the slots.
+/// How many webhooks of one host are called at once. Even four hosts that hang do not fill the slots.
 const WEBHOOKS_OF_HOST: usize = 2;
 
-/// See the module.
+/// All send slots of the process.
 #[derive(Debug)]
 pub(super) struct SendSlots {
     mails: Arc<Semaphore>,
     webhooks: Arc<Semaphore>,
-    /// Of hosts that somebody waits for or calls.
+    /// Slots of hosts that are being called or waited for.
     hosts: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
-/// A slot, given back when it is dropped.
+/// A send slot. It is free again when this is dropped.
 #[derive(Debug)]
 pub(super) struct SendSlot {
     _held: [Option<OwnedSemaphorePermit>; 2],
@@ -44,12 +44,13 @@ impl Default for SendSlots {
 }
 
 impl SendSlots {
-    /// Waits for a slot on the way to a recipient.
+    /// Waits for a slot for a recipient.
     pub(super) async fn wait(&self, channel: Option<Channel>, recipient: &str) -> SendSlot {
         if channel == Some(Channel::Email) {
             return SendSlot { _held: [self.mails.clone().acquire_owned().await.ok(), None] };
         }
-        // First that of the host: a notice that waits for it takes no slot from others.
+        // The slot of the host is taken first, so that a notice that waits for its host takes no slot from other
+        // hosts.
         let host = self.host(recipient).acquire_owned().await.ok();
         SendSlot { _held: [host, self.webhooks.clone().acquire_owned().await.ok()] }
     }
@@ -85,7 +86,7 @@ mod tests {
         let dead = "https://dead.example.com/a";
         let held = [now(&slots, "webhook", dead), now(&slots, "webhook", dead)];
         assert!(held.iter().all(Option::is_some));
-        // then it alone waits
+        // then only this host waits
         assert!(now(&slots, "webhook", "https://dead.example.com/b").is_none());
         assert!(now(&slots, "webhook", "https://other.example.com/").is_some());
         assert!(now(&slots, "email", "ann@example.com").is_some());

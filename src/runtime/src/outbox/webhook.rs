@@ -1,7 +1,8 @@
-//! Webhooks: a JSON POST, signed.
+//! Webhooks: a signed JSON POST.
 //!
-//! Whoever may create a Booking says where to: so only URLs that whoever runs the operator has listed are called,
-//! and never an address of the cluster or the cloud's metadata service, unless that very host is listed as one.
+//! A user who may create a Booking chooses the URL. So only URLs are called that the administrator has listed.
+//! An address of the cluster or of the cloud's metadata service is never called, unless the administrator has listed
+//! that address itself.
 
 use std::{
     fmt::Write,
@@ -17,17 +18,17 @@ use sha2::Sha256;
 
 use super::{Letter, SendError};
 
-/// Longest time for one call.
+/// The longest time for one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which URLs may be called, and how calls are signed. Holds a key, so it is not printed.
+/// Which URLs may be called, and how calls are signed. It contains a key, so it is not printed.
 #[derive(Clone, Default)]
 pub struct WebhookSettings {
-    /// URL prefixes; none means that webhooks are off.
+    /// URL prefixes. If there are none, webhooks are off.
     pub allow: Vec<Url>,
-    /// Key of the signature.
+    /// The key of the signature.
     pub key: Option<Vec<u8>>,
-    /// Authorities to trust beside the system's, PEM.
+    /// Certificate authorities to trust in addition to the system's, PEM.
     pub ca_pem: Option<Vec<u8>>,
 }
 
@@ -36,7 +37,7 @@ pub struct WebhookSettings {
 pub struct Webhooks(Arc<WebhookSettings>);
 
 impl Webhooks {
-    /// Calls what the settings allow.
+    /// Creates it. It calls only URLs that the settings allow.
     pub fn new(settings: WebhookSettings) -> Self {
         Self(Arc::new(settings))
     }
@@ -55,7 +56,7 @@ impl Webhooks {
             request = request.header("x-booking-signature", signature(key, now, &body));
         }
         let answer = request.body(body).send().await.map_err(|error| {
-            // The error's own text names the URL, which may hold a secret.
+            // The error's own text contains the URL, which may contain a secret.
             SendError::Passing(
                 if error.is_timeout() { "no answer in time" } else { "not reached" }.to_owned(),
             )
@@ -73,7 +74,7 @@ impl Webhooks {
         }
     }
 
-    /// The URL, if it begins with one that is listed.
+    /// The URL, if it is at or below a listed one.
     fn allowed(&self, recipient: &str) -> Result<Url, SendError> {
         if self.0.allow.is_empty() {
             return Err(SendError::Final("webhooks are off (--webhook-allow)".to_owned()));
@@ -87,7 +88,7 @@ impl Webhooks {
         Err(SendError::Final(format!("a URL of {host:?} that is not allowed (--webhook-allow)")))
     }
 
-    /// Looked up once, and this very address is called: a second look could show another.
+    /// Resolves the host once, and exactly this address is called. A second lookup could give another address.
     async fn resolve(&self, url: &Url) -> Result<SocketAddr, SendError> {
         let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(443));
         let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -111,7 +112,8 @@ impl Webhooks {
     }
 }
 
-/// The address to call, of those that a name has: none inside, unless it is listed as that very address.
+/// The address to call among the addresses of a name. An internal address is refused, unless the host itself is
+/// listed as that address.
 fn choose(host: &str, found: impl Iterator<Item = SocketAddr>) -> Result<SocketAddr, SendError> {
     let listed_as_such = host.parse::<IpAddr>().is_ok() || host == "localhost";
     let mut is_inside = false;
@@ -128,10 +130,10 @@ fn choose(host: &str, found: impl Iterator<Item = SocketAddr>) -> Result<SocketA
     Err(SendError::Passing(format!("{host:?} has no address")))
 }
 
-/// Reads an entry of the list.
+/// Parses an entry of the list.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A text that says what is wrong with it.
 pub fn parse_prefix(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("{text:?} is no URL: {error}"))?;
     let is_plain = url.scheme() == "https" && url.username().is_empty() && url.query().is_none();
@@ -141,11 +143,11 @@ pub fn parse_prefix(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Whether a URL is a prefix or lies below it.
+/// Whether a URL is at or below a prefix.
 fn is_below(url: &Url, prefix: &Url) -> bool {
     let base = prefix.path().trim_end_matches('/');
     let rest = url.path().strip_prefix(base);
-    // Some servers decode these before they resolve dots.
+    // Some servers decode these sequences before they resolve dots.
     let path = url.path().to_ascii_lowercase();
     let hides = ["%2f", "%5c", "%25"].iter().any(|hidden| path.contains(hidden));
     url.scheme() == prefix.scheme()
@@ -157,7 +159,7 @@ fn is_below(url: &Url, prefix: &Url) -> bool {
         && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Neither loopback nor link-local, private, shared, documentation or multicast.
+/// Whether an address is none of these: loopback, link-local, private, shared, documentation, multicast.
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
@@ -177,8 +179,8 @@ fn is_public(address: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => {
             let [first, second, ..] = v6.segments();
-            // Global unicast is 2000::/3; 2001:db8::/32 is for documentation, 2001::/32, 2002::/16 and 64:ff9b::/96
-            // hold IPv4.
+            // Global unicast is 2000::/3. In it, 2001:db8::/32 is for documentation, and 2001::/32 and 2002::/16
+            // contain IPv4 addresses, as 64:ff9b::/96 does outside of it.
             first & 0xe000 == 0x2000
                 && !(first == 0x2001 && (second == 0xdb8 || second == 0))
                 && first != 0x2002
@@ -186,9 +188,10 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// `sha256=<hex>` of the timestamp, a dot and the body: an old call cannot be passed off as a new one.
+/// `sha256=<hex>` of the timestamp, a dot and the body. With the timestamp in it, nobody can replay an old call as a
+/// new one.
 fn signature(key: &[u8], now: Timestamp, body: &str) -> String {
-    // A key of any length will do.
+    // HMAC accepts a key of any length.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
     mac.update(format!("{}.{body}", now.as_second()).as_bytes());
     mac.finalize().into_bytes().iter().fold("sha256=".to_owned(), |mut text, byte| {

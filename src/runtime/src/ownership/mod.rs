@@ -2,9 +2,9 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`ring`] | the keys of the slots that the ring gives to this replica, once they are opened |
-//! | [`opener`] | opens slots that come, closes slots that go |
-//! | [`predecessor`] | no permits while another operator works on the same objects |
+//! | [`ring`] | owns the keys of the slots that the ring gives to this replica, after they are opened |
+//! | [`opener`] | opens slots that are gained, closes slots that are lost |
+//! | [`predecessor`] | refuses permits while another operator works on the same objects |
 
 pub mod opener;
 pub mod predecessor;
@@ -20,17 +20,17 @@ pub use self::{
 };
 use crate::Key;
 
-/// Which keys are this replica's.
+/// Decides which keys this replica owns.
 pub trait Ownership: Send + Sync {
-    /// A permit for a key as it is owned now; none if it is not owned.
+    /// A permit for a key. None if this replica does not own the key now.
     fn permit(&self, key: &Key) -> Option<Arc<dyn Permit>>;
 
-    /// Whether this replica may have to act on what happens to a key: now, or before all keys of its slot are looked at
-    /// anyway.
+    /// Whether this replica may have to act on a change of a key. If it returns false, the key is worked on anyway
+    /// when its slot is opened.
     fn concerns(&self, key: &Key) -> bool;
 }
 
-/// All keys: of a process that shares its work with nobody, in tests.
+/// Ownership of all keys, for a process that shares its work with no other process, in tests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllKeys;
 

@@ -1,8 +1,8 @@
-//! Opens slots that come, closes slots that go.
+//! Opens slots that are gained, closes slots that are lost.
 //!
-//! Until a slot comes here, another replica owned it: what the watches show may be older than what the last owner
-//! wrote, and a grant that is missed could be given twice. So all tables are brought up to the present first
-//! ([`CatchUp`]). Then the slot is opened, and only then its keys are worked on.
+//! Before a slot is gained, another replica owned it. This replica's watches may be behind the last owner's writes,
+//! and if a grant is missed, the window could be granted twice. So all tables catch up first ([`CatchUp`]). After
+//! that the slot is opened, and passes work on its keys.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,30 +28,30 @@ use crate::{
     },
 };
 
-/// The kinds of all families that have begun.
+/// The kinds of all families that have started.
 pub trait Kinds: Send + Sync {
-    /// Kinds that are watched now: each is brought up to the present.
+    /// The kinds that are watched now. All of them catch up.
     fn watched(&self) -> Vec<Arc<dyn WatchedKind>>;
 
     /// The keys of all families whose kinds are all synced.
     fn keys(&self) -> Vec<Key>;
 }
 
-/// See the module.
+/// The task that opens and closes slots.
 pub struct Opener {
-    /// What is opened.
+    /// Where the slots are opened.
     pub ownership: Arc<RingOwnership>,
-    /// To read with.
+    /// The client for reading.
     pub client: Client,
-    /// The namespace to work in; none means all.
+    /// The namespace to work in. None means all.
     pub namespace: Option<String>,
     /// The kinds to read.
     pub kinds: Arc<dyn Kinds>,
-    /// Where the keys of opened slots go.
+    /// The queue for the keys of opened slots.
     pub queue: Arc<WorkQueue>,
 }
 
-/// Waits after a read that failed.
+/// The shortest and the longest wait after a failed read.
 const READ_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 impl Opener {
@@ -64,7 +64,7 @@ impl Opener {
                 self.take_in(change, &mut coming);
                 continue;
             }
-            // Slots that come during a read are read for next.
+            // Slots that are gained during a read need another read after it.
             let mut due = std::mem::take(&mut coming);
             let mut read = std::pin::pin!(self.read_until_done());
             loop {
@@ -96,11 +96,11 @@ impl Opener {
             coming.remove(slot);
             open.remove(slot);
         }
-        // A slot that is lost again already will be told again.
+        // If the slot is already lost again, another change will report that.
         let gained = change.gained.into_iter();
         coming.extend(gained.filter_map(|slot| Some((slot, self.ownership.ring().permit(slot)?))));
         drop(open);
-        // The next passes of its keys find that they are not ours, and forget what was remembered of them.
+        // The next passes of its keys find that this replica does not own them, and forget their memory.
         if !change.lost.is_empty() {
             self.queue.add_all(self.keys_in(|slot| change.lost.contains(slot)));
         }
@@ -108,7 +108,8 @@ impl Opener {
 
     fn open(&self, slots: BTreeMap<Slot, SlotPermit>) {
         let opened: BTreeSet<Slot> = slots.keys().copied().collect();
-        // First opened, then looked for keys: a key that comes in between is put on the queue by its watch.
+        // The slots are opened first, and then the keys are collected. If a key is added in between, its watch puts
+        // it on the queue.
         self.ownership.open().extend(slots);
         let due = self.keys_in(|slot| opened.contains(slot));
         tracing::info!(slots = opened.len(), keys = due.len(), "slots opened");
@@ -121,7 +122,7 @@ impl Opener {
         keys
     }
 
-    /// Reads everything as it stands now.
+    /// Lets all tables catch up.
     async fn read(&self) -> Result<(), ReadError> {
         let (client, namespace, queue) = (&self.client, self.namespace.as_deref(), &*self.queue);
         let by = CatchUp { client, namespace, queue, list_max: LIST_MAX };

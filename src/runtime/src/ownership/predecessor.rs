@@ -1,5 +1,5 @@
-//! A predecessor: another operator that works on the same objects. A family takes over from it, and does nothing beside
-//! it.
+//! Predecessors. A predecessor is another operator that works on the same objects. A family takes over from it, and
+//! does nothing while it is at work.
 
 use std::{
     collections::HashMap,
@@ -16,29 +16,29 @@ use crate::Key;
 /// Whether a family's predecessor is at work.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Predecessor {
-    /// It is not known yet.
+    /// Unknown so far.
     #[default]
     Unknown,
-    /// It is not, as far as this replica can see.
+    /// It is not at work, as far as this replica can see.
     Absent,
-    /// It is: who, in words.
+    /// It is at work. The text says which process.
     AtWork(String),
 }
 
-/// What another ownership gives, but nothing to a family while its predecessor may be at work.
+/// Gives the permits of another ownership, but none to a family while its predecessor may be at work.
 pub struct PausedByPredecessor {
     within: Arc<dyn Ownership>,
-    /// By the kind of the key.
+    /// By the sort of the key.
     predecessors: RwLock<HashMap<&'static str, watch::Receiver<Predecessor>>>,
 }
 
 impl PausedByPredecessor {
-    /// Nobody has a predecessor yet.
+    /// Creates it without any predecessor.
     pub fn new(within: Arc<dyn Ownership>) -> Self {
         Self { within, predecessors: RwLock::default() }
     }
 
-    /// Keys of this kind have a predecessor.
+    /// Registers the predecessor for keys of one sort.
     pub fn has_predecessor(&self, kind: &'static str, state: watch::Receiver<Predecessor>) {
         self.predecessors.write().unwrap_or_else(PoisonError::into_inner).insert(kind, state);
     }

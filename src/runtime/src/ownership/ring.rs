@@ -1,4 +1,4 @@
-//! Ownership by the ring: which slots are this replica's.
+//! Ownership by the ring: which slots this replica owns.
 
 use std::{
     collections::BTreeMap,
@@ -20,31 +20,32 @@ use crate::Key;
 
 /// How a process takes part in the work.
 pub enum RingMembership {
-    /// It does all of it, because nobody else works: in tests.
+    /// It does all the work, because there is no other process: in tests.
     None,
-    /// It does what the ring gives to it.
+    /// It works on the slots that the ring gives to it.
     Member {
-        /// The ring, as the process sees it.
+        /// The ring from this process's point of view.
         handle: RingHandle,
         /// The ring object, for Events.
         reference: ObjectReference,
-        /// The task that takes part; it must be polled.
+        /// The task that takes part in the ring. It must be polled.
         run: BoxFuture<'static, ()>,
     },
 }
 
-/// The keys of the slots that the ring gives to this replica, once they are opened.
+/// Owns the keys of the slots that the ring gives to this replica, after they are opened.
 #[derive(Debug)]
 pub struct RingOwnership {
     ring: RingHandle,
-    /// Longest time of a call, by the ring's timing.
+    /// The longest time of a call, from the ring's timing.
     call_timeout: Duration,
-    /// The slots that were read for, and the permit that each was read under: a slot that came back since is not open.
+    /// The open slots, each with the permit under which its tables caught up. If a slot was lost and gained again
+    /// since, it is not open.
     open: Mutex<BTreeMap<Slot, SlotPermit>>,
 }
 
 impl RingOwnership {
-    /// Nothing is open at first. `call_timeout` is that of the ring's timing.
+    /// Creates it without open slots. `call_timeout` is that of the ring's timing.
     pub fn new(ring: RingHandle, call_timeout: Duration) -> Self {
         Self { ring, call_timeout, open: Mutex::default() }
     }
@@ -75,7 +76,7 @@ impl Ownership for RingOwnership {
     }
 }
 
-/// A permit for a slot as it was owned when the work began.
+/// A permit for a slot, as it was owned when the pass began.
 #[derive(Debug)]
 struct RingPermit {
     ring: RingHandle,

@@ -1,4 +1,4 @@
-//! A family in a process: how it stands, what its probe says, what it waits for.
+//! A family in a process: its stage, its check for the probe, and what it waits for.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,14 +13,14 @@ use crate::{
     watch::{KeyGate, WatchedKind, Watches},
 };
 
-/// How a family stands.
+/// The stage of a family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It waits for something, in words.
+    /// It waits for something. The text says for what.
     Waits(String),
     /// Its kinds are being listed.
     Lists,
-    /// Its keys are worked on.
+    /// Passes work on its keys.
     Ready,
 }
 
@@ -44,12 +44,13 @@ impl RunningFamily {
         self.stage.send_replace(stage);
     }
 
-    /// The keys of everything that is known.
+    /// The keys of all objects in its tables.
     pub(super) fn keys(&self) -> Vec<Key> {
         self.watches.present().iter().flat_map(|kind| kind.keys()).collect()
     }
 
-    /// Waits until the API server serves all its kinds. Missing CRDs are told; ending over them would be a crash loop.
+    /// Waits until the API server serves all its kinds. Missing CRDs are reported. If the process ended because of
+    /// them, Kubernetes would restart it in a loop.
     pub(super) async fn wait_for_crds(&self, services: &Services) {
         let waits = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(500))
@@ -59,7 +60,7 @@ impl RunningFamily {
             tracing::warn!(family = self.name, "waiting for {what}");
             self.stands(Stage::Waits(what.clone()));
         });
-        // Without a limit of tries there is no last error.
+        // The number of tries is not limited, so there is no last error.
         let _ = found.await;
     }
 
@@ -92,7 +93,7 @@ impl RunningFamily {
     }
 }
 
-/// The families of a process, as the ring's opener sees them.
+/// The families of a process, for the ring's opener.
 pub(super) struct Families(pub(super) Vec<Arc<RunningFamily>>);
 
 impl Kinds for Families {
@@ -109,7 +110,7 @@ impl Kinds for Families {
     }
 }
 
-/// What is told of families that are not at work. They hold up no other: the process is ready if one is at work.
+/// The checks of families that are not at work. They do not make the process unready if another family is at work.
 pub(super) fn families_that_wait(families: &[Arc<RunningFamily>]) -> Vec<Check> {
     let is_at_work = |family: &Arc<RunningFamily>| *family.stage.borrow() == Stage::Ready;
     let one_is = families.iter().any(is_at_work);
@@ -123,7 +124,7 @@ pub(super) fn families_that_wait(families: &[Arc<RunningFamily>]) -> Vec<Check> 
         .collect()
 }
 
-/// Everything of a family is due once its predecessor is away.
+/// Follows the family's predecessor. When it is no longer at work, all keys of the family are due.
 pub(super) async fn follow_predecessor(family: Arc<RunningFamily>) {
     let Some(mut seen) = family.predecessor.as_ref().map(|followed| followed.state.clone()) else { return };
     while seen.changed().await.is_ok() {

@@ -1,14 +1,14 @@
-//! Which key is next: pure, so that a simulation hosts the same code as the operator.
+//! Decides which key is next. This is pure code, so that a simulation runs the same code as the operator.
 //!
-//! As in client-go: a key is in the queue once, however often it is added. A key that is added while a pass works on it
-//! is worked on once more afterwards, never by two passes at once. Each key also has at most one timer: a pass has
-//! looked at everything that can fall due, so its answer replaces the timer of the pass before.
+//! As in client-go, a key is in the queue once, however often it is added. If a key is added while a pass works on
+//! it, another pass follows. Two passes never work on it at once. Each key also has at most one timer: a pass
+//! considers everything that can become due, so its answer replaces the timer of the previous pass.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use crate::Key;
 
-/// Keys that are due, in work, or wait for a timer. `T` is an instant.
+/// Keys that are due, that passes work on, or that wait for a timer. `T` is an instant.
 #[derive(Debug)]
 pub struct KeyOrder<T> {
     due: VecDeque<(Key, T)>,
@@ -33,7 +33,7 @@ impl<T> Default for KeyOrder<T> {
 }
 
 impl<T: Copy + Ord> KeyOrder<T> {
-    /// Makes a key due since an instant.
+    /// Makes a key due. `since` is the instant since when it is.
     pub fn add(&mut self, key: Key, since: T) {
         if self.in_work.contains(&key) {
             self.again.insert(key);
@@ -42,7 +42,7 @@ impl<T: Copy + Ord> KeyOrder<T> {
         }
     }
 
-    /// The next key that is due at `now`, and since when; [`Self::done`] must follow.
+    /// The next key that is due at `now`, and since when it is due. The caller must call [`Self::done`] afterwards.
     pub fn next(&mut self, now: T) -> Option<(Key, T)> {
         self.ring_timers(now);
         let (key, since) = self.due.pop_front()?;
@@ -51,7 +51,7 @@ impl<T: Copy + Ord> KeyOrder<T> {
         Some((key, since))
     }
 
-    /// A pass over a key has ended at `now`; the key is due again at an instant, or when something changes.
+    /// Ends the pass over a key at `now`. The key is due again at an instant, or when something changes.
     pub fn done(&mut self, key: &Key, again_at: Option<T>, now: T) {
         self.in_work.remove(key);
         self.set_timer(key, again_at);
@@ -70,7 +70,7 @@ impl<T: Copy + Ord> KeyOrder<T> {
         !self.due.is_empty() || !self.timers.is_empty()
     }
 
-    /// Keys that are due and not yet in work.
+    /// The number of keys that are due and on which no pass works yet.
     pub fn depth(&self) -> usize {
         self.due.len()
     }

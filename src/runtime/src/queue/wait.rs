@@ -1,4 +1,4 @@
-//! The queue that passes wait at.
+//! The queue from which passes take keys.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,7 @@ use tokio::{
 use super::KeyOrder;
 use crate::Key;
 
-/// The work queue of a process: [`KeyOrder`] behind a lock, with timers that ring.
+/// The work queue of a process: a [`KeyOrder`] behind a lock, with timers.
 #[derive(Debug, Default)]
 pub struct WorkQueue {
     order: Mutex<KeyOrder<Instant>>,
@@ -19,7 +19,7 @@ pub struct WorkQueue {
 
 impl WorkQueue {
     fn lock(&self) -> MutexGuard<'_, KeyOrder<Instant>> {
-        // A panic elsewhere leaves the order whole: no operation on it can stop half-way.
+        // If another thread panics, the order is still consistent, because no operation on it can stop half-way.
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -34,7 +34,7 @@ impl WorkQueue {
         keys.into_iter().for_each(|key| self.add(key));
     }
 
-    /// The next key that is due; [`Self::done`] must follow.
+    /// The next key that is due. The caller must call [`Self::done`] afterwards.
     pub async fn next(&self) -> Key {
         loop {
             let timer = {
@@ -61,13 +61,13 @@ impl WorkQueue {
         }
     }
 
-    /// A pass has ended; its key is due again at an instant, or when something changes.
+    /// Ends a pass. Its key is due again at an instant, or when something changes.
     pub fn done(&self, key: &Key, again_at: Option<Instant>) {
         self.lock().done(key, again_at, Instant::now());
         self.changed.notify_one();
     }
 
-    /// Keys that are due and not yet in work.
+    /// The number of keys that are due and on which no pass works yet.
     pub fn depth(&self) -> usize {
         self.lock().depth()
     }
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(next_within(&queue, Duration::from_millis(9_990)).await, None);
         assert_eq!(next_within(&queue, Duration::from_millis(20)).await.as_deref(), Some("a"));
 
-        // given a timer, when the key is worked on before it rings, then only the new one counts
+        // given a timer, when a pass works on the key before it rings, then only the new timer counts
         queue.done(&key("a"), Some(Instant::now() + Duration::from_secs(10)));
         queue.add(key("a"));
         queue.next().await;
@@ -148,7 +148,7 @@ mod tests {
             async move { next_within(&queue, Duration::from_secs(5)).await }
         });
         tokio::task::yield_now().await;
-        // when a nearer one is set, then the worker rings with it
+        // when a nearer timer is set, then the worker wakes up for it
         queue.done(&key("near"), Some(Instant::now() + Duration::from_secs(1)));
         assert_eq!(worker.await.unwrap().as_deref(), Some("near"));
     }

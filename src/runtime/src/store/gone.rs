@@ -1,12 +1,12 @@
-//! Uids of objects that are gone, and the version at which they went.
+//! The uids of objects that are gone, with the version at which each went.
 
 use std::collections::{HashMap, VecDeque};
 
-/// Uids that are remembered at most: fewer objects go while a list is read.
+/// The most uids that are remembered. Fewer objects are deleted while a list is read.
 const GONE_MAX: usize = 10_000;
 
-/// The last objects that went. An older list that is still being read must not bring them back. An object that only
-/// left a selection, and comes back with a newer version, is none of them.
+/// The objects that were deleted last. An older list that is still being read must not bring them back. An object
+/// that only left a selection, and comes back with a newer version, is not blocked.
 #[derive(Debug, Default)]
 pub(super) struct Gone {
     went_at: HashMap<String, u64>,
@@ -14,7 +14,7 @@ pub(super) struct Gone {
 }
 
 impl Gone {
-    /// The object with this uid was gone as of a version.
+    /// Records that the object with this uid was gone as of a version.
     pub(super) fn add(&mut self, uid: String, version: u64) {
         if self.went_at.insert(uid.clone(), version).is_none() {
             self.order.push_back(uid);
@@ -25,7 +25,7 @@ impl Gone {
         }
     }
 
-    /// Whether an object that is seen at a version went then or later.
+    /// Whether an object that was seen at a version went at that version or later.
     pub(super) fn has(&self, uid: &str, version: u64) -> bool {
         self.went_at.get(uid).is_some_and(|went_at| version <= *went_at)
     }

@@ -1,4 +1,4 @@
-//! Objects by a value: of a label, an owner, a group of machines.
+//! Indexes: objects by a value, such as a label, an owner or a group of machines.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -8,7 +8,7 @@ use std::{
 
 use super::Name;
 
-/// Names of objects by a value that a family reads off them. A [`Table`](super::Table) keeps it current.
+/// Names of objects by a value that a family derives from them. A [`Table`](super::Table) keeps the index current.
 #[derive(Debug)]
 pub struct Index<V>(Mutex<HashMap<V, BTreeSet<Name>>>);
 
@@ -23,7 +23,7 @@ impl<V: Eq + Hash> Index<V> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An object has these values in place of those.
+    /// Replaces the values of an object.
     pub fn replace(&self, name: &Name, old: impl IntoIterator<Item = V>, new: impl IntoIterator<Item = V>) {
         let mut names = self.lock();
         for value in old {
@@ -44,7 +44,7 @@ impl<V: Eq + Hash> Index<V> {
         self.lock().get(value).into_iter().flatten().cloned().collect()
     }
 
-    /// All values that some object has.
+    /// All values that at least one object has.
     pub fn values(&self) -> Vec<V>
     where
         V: Clone,
@@ -52,7 +52,7 @@ impl<V: Eq + Hash> Index<V> {
         self.lock().keys().cloned().collect()
     }
 
-    /// Forgets everything: the values are about to be read off anew.
+    /// Removes all entries, because all values are about to be derived again.
     pub fn clear(&self) {
         self.lock().clear();
     }

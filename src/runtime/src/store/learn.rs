@@ -1,4 +1,4 @@
-//! What a table learns: from its watch, and from the answers of own writes.
+//! How a table learns of changes: from its watch, and from the answers to own writes.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -16,9 +16,9 @@ use super::{
 };
 use crate::Key;
 
-/// What the watch tells.
+/// What the watch reports.
 impl<K: Object> Table<K> {
-    /// An object was seen. Gives the keys for which something changed.
+    /// Records an object that was seen. Returns the keys for which something changed.
     pub fn saw(&self, object: &K) -> BTreeSet<Key> {
         let mut state = self.lock();
         let (uid, seen) = (uid(object), version(object.meta()));
@@ -44,13 +44,13 @@ impl<K: Object> Table<K> {
         changed
     }
 
-    /// The watch says that an object is gone, or is selected no more, as of its version. Another one of its name may be
-    /// there already.
+    /// Records that the watch reports an object as gone, or as no longer selected, as of its version. Another object
+    /// of the same name may exist already.
     pub fn lost(&self, object: &K) -> BTreeSet<Key> {
         self.gone_at(object, version(object.meta()))
     }
 
-    /// An object was looked for and is gone for good.
+    /// Records that an object was looked for and does not exist any more.
     pub fn is_gone(&self, object: &K) -> BTreeSet<Key> {
         self.gone_at(object, u64::MAX)
     }
@@ -66,8 +66,8 @@ impl<K: Object> Table<K> {
         self.remove(&mut state, &name, gone_at)
     }
 
-    /// A consistent list was complete. It showed the store as of version `read_at` or later: objects that it did not
-    /// show are gone, unless they came later.
+    /// Ends a consistent list, which showed the store as of version `read_at` or later. Objects that it did not show
+    /// are gone, unless they were created later.
     pub fn keep(&self, listed: &HashSet<Name>, read_at: u64) -> BTreeSet<Key> {
         let mut state = self.lock();
         let objects = state.objects.iter();
@@ -78,8 +78,8 @@ impl<K: Object> Table<K> {
         gone.iter().flat_map(|name| self.remove(&mut state, name, read_at)).collect()
     }
 
-    /// The store was restored to an older state: what is known is replaced by what it showed as of `version`. None if
-    /// that was done already since `epoch`.
+    /// Replaces all objects, because the store was restored to an older state, by those that it showed as of
+    /// `version`. None if this was already done since `epoch`.
     pub fn went_back(&self, objects: &[K], (epoch, version): (u64, u64)) -> Option<BTreeSet<Key>> {
         let mut state = self.lock();
         if state.epoch != epoch || state.newest() <= version {
@@ -104,13 +104,14 @@ impl<K: Object> Table<K> {
         self.lock().newest()
     }
 
-    /// Up to which version a watch has told everything; zero if that is not known. Own writes do not count: others'
-    /// writes before them may not have come yet.
+    /// The version up to which the watch has reported everything. Zero if that is not known. Own writes do not count,
+    /// because other writers' earlier writes may not have arrived yet.
     pub fn watched(&self) -> u64 {
         self.lock().watched
     }
 
-    /// A watch that began in an epoch has told everything up to a version. Whether it is that epoch still.
+    /// Records that a watch that began in `epoch` has reported everything up to a version. Returns whether that epoch
+    /// is still current.
     pub fn has_watched(&self, epoch: u64, version: u64) -> bool {
         let mut state = self.lock();
         if state.epoch == epoch {
@@ -130,7 +131,7 @@ impl<K: Object> Table<K> {
         self.replaced(&name, old, Some(object))
     }
 
-    /// `gone_at` is a version at which the object was no more.
+    /// Removes an object. At version `gone_at` it did not exist any more.
     fn remove(&self, state: &mut State<K>, name: &Name, gone_at: u64) -> BTreeSet<Key> {
         let Some(packed) = state.objects.remove(name) else { return BTreeSet::new() };
         let Some(old) = packed.open() else { return BTreeSet::new() };
@@ -141,7 +142,8 @@ impl<K: Object> Table<K> {
         changed
     }
 
-    /// An object has taken the place of another, or of none. Gives the keys that this concerns beside the object's own.
+    /// Updates indexes and followers after an object has replaced another, or has come or gone. Returns the keys that
+    /// this concerns in addition to the object's own.
     fn replaced(&self, name: &Name, old: Option<&K>, new: Option<&K>) -> BTreeSet<Key> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).drop_one(name);
         let mut changed = BTreeSet::new();
@@ -159,24 +161,24 @@ impl<K: Object> Table<K> {
     }
 }
 
-/// What a write of ours tells.
+/// What own writes report.
 impl<K: Object> Table<K> {
-    /// A status is about to be written: the watch may show it before the answer comes.
+    /// Announces a write of a status. The watch may show it before the answer arrives.
     pub fn expect(&self, object: &K, status: &K::Status) {
         self.lock().expected.insert(uid(object).to_owned(), status.clone());
     }
 
-    /// A write to `object` failed: it changed nothing, or nobody knows.
+    /// Records that a write to `object` failed: it changed nothing, or its result is unknown.
     pub fn failed(&self, object: &K) {
         self.lock().expected.remove(uid(object));
     }
 
-    /// A write has succeeded; `answer` is the object as it stands now. Gives the keys of others for which something
-    /// changed.
+    /// Records that a write succeeded. `answer` is the object after the write. Returns the keys of other objects for
+    /// which something changed.
     pub fn wrote(&self, answer: &K) -> BTreeSet<Key> {
         let mut state = self.lock();
         state.expected.remove(uid(answer));
-        // An object that the watch has shown to be gone must not come back.
+        // If the watch has shown that the object is gone, it must not come back.
         let name = Name::of(answer.meta());
         let known = state.objects.get(&name).filter(|old| version(answer.meta()) > old.version());
         match known.and_then(Packed::open).filter(|old| old.meta().uid == answer.meta().uid) {
@@ -185,7 +187,7 @@ impl<K: Object> Table<K> {
         }
     }
 
-    /// Hands all objects to a follower whose rules have changed. No object changes meanwhile.
+    /// Gives all objects to a follower whose rules have changed. No object changes meanwhile.
     pub fn read_anew(&self, read: impl FnOnce(&[(Name, K)])) {
         let state = self.lock();
         let open = |(name, packed): (&Name, &Packed<K>)| Some((name.clone(), packed.open()?));
@@ -198,7 +200,7 @@ fn uid<K: Object>(object: &K) -> &str {
     booking_decision::meta::uid(object.meta())
 }
 
-/// Another object of the same name, or one that has begun to go.
+/// Whether it is another object of the same name, or its deletion has begun, or its spec has changed.
 fn is_replaced(old: &ObjectMeta, new: &ObjectMeta) -> bool {
     old.uid != new.uid || old.deletion_timestamp != new.deletion_timestamp || old.generation != new.generation
 }

@@ -1,17 +1,18 @@
-//! Objects by kind, as the API server last showed them, own writes included.
+//! The store: objects by kind, as the API server last showed them, own writes included.
 //!
-//! A pass must see what the pass before it wrote, though the watch may not have brought it yet: a grant that is missed
-//! could be given twice. So the answer of a write is recorded here at once, and of two versions of an object the newer
-//! one stays (resourceVersions compare as numbers: documented since Kubernetes 1.35, true before).
+//! A pass must see what the previous pass wrote, even if the watch has not shown it yet: if a grant is missed, the
+//! window could be granted twice. So the answer to a write is recorded here at once, and of two versions of an object
+//! the newer one is kept. (resourceVersions can be compared as numbers: documented since Kubernetes 1.35, and true
+//! before.)
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`object`] | what a family says of a kind: what is kept, how it is read |
+//! | [`object`] | the interface for kinds: what is kept, and how it is read |
 //! | [`table`] | the objects of one kind, by name and by key |
-//! | `learn` | what a table learns from its watch, and from own writes |
-//! | [`index`] | objects by any other value |
+//! | `learn` | how a table learns of changes, from its watch and from own writes |
+//! | [`index`] | objects by a value of any type |
 //! | `packed` | the compressed form in which objects rest |
-//! | `opened` | objects that passes have opened lately |
+//! | `opened` | objects that passes have opened recently |
 //! | `gone` | uids of deleted objects, so that an older list does not bring them back |
 //! | [`version`] | resourceVersions |
 

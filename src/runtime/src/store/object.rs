@@ -1,4 +1,4 @@
-//! What a family says of a kind.
+//! The interface for kinds: what a family defines for a kind.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Debug};
 
@@ -9,47 +9,47 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// A kind whose objects are kept: the whole object, or a small record that the family makes of it.
+/// A kind whose objects are stored: the whole object, or a small record that the family makes of it.
 pub trait Object: Clone + Debug + Default + Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The part that the operator writes. The echo of an own write of it is no news.
+    /// The part that the operator writes. When the watch shows an own write of it, that starts no pass.
     type Status: Clone + PartialEq + Debug + Serialize + Send + Sync + 'static;
-    /// What the object means, worked out once per version.
+    /// What the object means. It is computed once per version.
     type Parsed: Send + Sync + 'static;
 
-    /// What is kept of its metadata beside name, namespace, uid, versions, times and finalizers.
+    /// Which metadata are kept in addition to name, namespace, uid, versions, times and finalizers.
     const KEEPS: Keeps = Keeps::NOTHING;
-    /// Text that objects of this kind have in common: it makes the packed form smaller.
+    /// Text that objects of this kind have in common. It makes the packed form smaller.
     const DICTIONARY: &'static [u8] = b"";
 
     /// Reads an object from its top-level fields. Its metadata is set afterwards.
     ///
     /// # Errors
-    /// When a field has not the form that the kind asks for.
+    /// A field does not have the form that the kind requires.
     fn read(fields: &Fields<'_>) -> serde_json::Result<Self>;
 
     /// Its metadata.
     fn meta(&self) -> &ObjectMeta;
 
-    /// Its metadata, to be changed.
+    /// Its metadata, for changes.
     fn meta_mut(&mut self) -> &mut ObjectMeta;
 
     /// Its status.
     fn status(&self) -> Option<&Self::Status>;
 
-    /// Whether two versions ask for the same: if not, a change of it starts a pass.
+    /// Whether two versions ask for the same. If they do not, the change starts a pass.
     fn asks_same(&self, other: &Self) -> bool;
 
-    /// What it means.
+    /// Computes what it means.
     fn parse(&self) -> Self::Parsed;
 
-    /// Whether passes will open it often. One that is over is not kept open.
+    /// Whether passes will open it often. If not, it is not kept open.
     fn is_open(&self) -> bool {
         true
     }
 }
 
-/// What is kept of an object's metadata. What no code reads is never held: a user may write a quarter of a megabyte of
-/// it.
+/// Which metadata of an object are kept. Metadata that no code reads are never kept, because a user may write a
+/// quarter of a megabyte of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeps {
     /// The annotations that are kept, by key.
@@ -63,32 +63,32 @@ pub struct Keeps {
 /// Which labels are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Labels {
-    /// These.
+    /// Only these.
     Of(&'static [&'static str]),
-    /// All: for selectors that users write.
+    /// All labels, because users write selectors for them.
     All,
 }
 
 impl Keeps {
-    /// Nothing of it.
+    /// No metadata.
     pub const NOTHING: Self = Self { annotations: &[], labels: Labels::Of(&[]), controller: false };
 }
 
-/// The top-level fields of an object but for its metadata, as the API server sent them.
+/// The top-level fields of an object, except its metadata, as the API server sent them.
 #[derive(Debug, Default)]
 pub struct Fields<'a>(pub(crate) BTreeMap<Cow<'a, str>, &'a RawValue>);
 
 impl Fields<'_> {
-    /// A field; the default if it is absent or null.
+    /// A field. The default if the field is absent or null.
     ///
     /// # Errors
-    /// When it has another form.
+    /// The field has another form.
     pub fn get<T: DeserializeOwned + Default>(&self, name: &str) -> serde_json::Result<T> {
         let Some(raw) = self.0.get(name) else { return Ok(T::default()) };
         Ok(serde_json::from_str::<Option<T>>(raw.get())?.unwrap_or_default())
     }
 
-    /// The names of the fields that are there.
+    /// The names of the existing fields.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(AsRef::as_ref)
     }
@@ -99,16 +99,16 @@ impl Fields<'_> {
 pub struct Served {
     /// Group, version, kind and plural name. The group may be known only at start.
     pub resource: ApiResource,
-    /// Whether its objects lie in namespaces.
+    /// Whether the kind is namespaced.
     pub namespaced: bool,
-    /// Label selector; none means all.
+    /// Label selector. None means all.
     pub labels: Option<String>,
-    /// Field selector; none means all.
+    /// Field selector. None means all.
     pub fields: Option<String>,
 }
 
 impl Served {
-    /// All objects of a kind that lies in namespaces.
+    /// All objects of a namespaced kind.
     pub fn namespaced<K: kube::Resource<DynamicType = ()>>() -> Self {
         Self::of(ApiResource::erase::<K>(&()), true)
     }
@@ -118,7 +118,7 @@ impl Served {
         Self::of(ApiResource::erase::<K>(&()), false)
     }
 
-    /// All objects of a kind that is told by a value.
+    /// All objects of a kind that is given as a value.
     pub fn of(resource: ApiResource, namespaced: bool) -> Self {
         Self { resource, namespaced, labels: None, fields: None }
     }
@@ -135,13 +135,13 @@ impl Served {
         Self { fields: Some(selector.into()), ..self }
     }
 
-    /// The namespace to ask in, of one that the process is narrowed to.
+    /// The namespace in which to ask, if the process is limited to one.
     pub(crate) fn within<'a>(&self, namespace: Option<&'a str>) -> Option<&'a str> {
         namespace.filter(|_| self.namespaced)
     }
 }
 
-/// A kind that is known only at run time, whole.
+/// A kind that is known only at run time. Whole objects are kept.
 impl Object for RuntimeObject {
     type Status = serde_json::Value;
     type Parsed = ();
@@ -185,7 +185,7 @@ impl Object for RuntimeObject {
 pub struct RuntimeObject {
     /// Its metadata.
     pub metadata: ObjectMeta,
-    /// Its fields but for metadata and status.
+    /// Its fields, except metadata and status.
     #[serde(flatten)]
     pub data: serde_json::Map<String, serde_json::Value>,
     /// Its status.

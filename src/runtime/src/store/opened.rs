@@ -1,4 +1,4 @@
-//! Objects that passes have opened lately, with what they mean.
+//! Objects that passes have opened recently, with their meaning.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,7 +9,7 @@ use std::{
 
 use super::{Name, Object};
 
-/// Objects of a kind that are kept open at most: some megabytes. A pass that comes again soon finds them.
+/// The most objects of a kind that are kept open, which take some megabytes. A pass that comes again soon finds them.
 const OPENED_MAX: usize = 2048;
 
 /// An object, and what it means.
@@ -19,7 +19,7 @@ pub struct Opened<K: Object> {
 }
 
 impl<K: Object> Opened<K> {
-    /// Works out what an object means.
+    /// Computes what an object means.
     pub fn new(object: K) -> Self {
         let parsed = object.parse();
         Self { object, parsed }
@@ -45,7 +45,7 @@ impl<K: Object> Deref for Opened<K> {
     }
 }
 
-/// The last objects that were opened, by name, each at one version. The oldest goes first.
+/// The objects that were opened last, by name, each at one version. The oldest is dropped first.
 pub(super) struct OpenedLately<K: Object> {
     by_name: HashMap<Name, (u64, Arc<Opened<K>>)>,
     order: VecDeque<Name>,
@@ -72,7 +72,7 @@ impl<K: Object> OpenedLately<K> {
         }
     }
 
-    /// An object has changed or is gone: its old version is of no use.
+    /// Drops an object that has changed or is gone.
     pub(super) fn drop_one(&mut self, name: &Name) {
         if self.by_name.remove(name).is_some() {
             self.order.retain(|of| of != name);

@@ -1,5 +1,5 @@
-//! The compressed form in which objects rest. A replica knows all objects, works on some of them, and opens few: an
-//! object that nobody opens is kept as its JSON, compressed. That is a tenth of the object.
+//! The packed form of objects. A replica stores all objects, works on some of them, and opens few. So an object that
+//! no pass opens is kept as compressed JSON, which takes a tenth of the object's size.
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
@@ -8,7 +8,7 @@ use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended
 
 use super::{Object, version::version};
 
-/// An object at rest. A clone shares its bytes, so that it is opened outside of any lock.
+/// A packed object. A clone shares its bytes, so that it can be opened outside of any lock.
 pub(super) struct Packed<K> {
     version: u64,
     bytes: Arc<[u8]>,
@@ -28,7 +28,7 @@ impl<K> fmt::Debug for Packed<K> {
 }
 
 impl<K: Object> Packed<K> {
-    /// Packs an object. The form lives no longer than the process, so any release may change it.
+    /// Packs an object. The packed form lives no longer than the process, so any release may change it.
     pub(super) fn new(object: &K) -> Self {
         let json = serde_json::to_vec(object).unwrap_or_else(|_| {
             impossible("store.pack");
@@ -48,7 +48,7 @@ impl<K: Object> Packed<K> {
         self.bytes.len()
     }
 
-    /// The object. None cannot happen, because it was packed here.
+    /// Opens the object. None cannot happen, because the object was packed here.
     pub(super) fn open(&self) -> Option<K> {
         let json = decompress_size_prepended_with_dict(&self.bytes, K::DICTIONARY).ok();
         let object = json.and_then(|json| serde_json::from_slice(&json).ok());

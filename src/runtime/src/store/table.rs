@@ -1,4 +1,4 @@
-//! The objects of one kind: how a family sets a table up, and what passes ask of it.
+//! The objects of one kind: how a family sets up the table, and how passes read it.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -11,7 +11,7 @@ use kube::api::ObjectMeta;
 use super::{Index, Object, Opened, Served, gone::Gone, opened::OpenedLately, packed::Packed};
 use crate::{Key, watch::WatchHealth};
 
-/// Namespace (empty for what is cluster-scoped) and name of an object.
+/// Namespace (empty for a cluster-scoped object) and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name {
     /// Its namespace.
@@ -21,7 +21,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// A name of these parts.
+    /// Creates a name from its parts.
     pub fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
@@ -32,20 +32,20 @@ impl Name {
     }
 }
 
-/// What is told of each change of an object: its name, the old and the new version. It may add keys that the change
-/// concerns.
+/// A function that is called for each change of an object, with its name, its old and its new version. It may add
+/// keys that the change concerns.
 type Follower<K> = Box<dyn Fn(&Name, Option<&K>, Option<&K>, &mut BTreeSet<Key>) + Send + Sync>;
 
-/// Gives the keys that an object is worked on under.
+/// Returns the keys under which an object is worked on.
 type KeysOf<K> = Box<dyn Fn(&K) -> Vec<Key> + Send + Sync>;
 
 /// Under which keys an object is worked on.
 pub(super) enum KeyedBy<K> {
-    /// Under none.
+    /// Under no key.
     Nothing,
     /// Under a key of its own name.
     OwnName(&'static str),
-    /// Under the keys that a function gives.
+    /// Under the keys that a function returns.
     Keys(KeysOf<K>, Index<Key>),
 }
 
@@ -59,7 +59,7 @@ impl<K> KeyedBy<K> {
     }
 }
 
-/// The objects of one kind, as far as its watch wants them.
+/// The objects of one kind that its watch selects.
 pub struct Table<K: Object> {
     served: Served,
     health: Arc<WatchHealth>,
@@ -71,14 +71,14 @@ pub struct Table<K: Object> {
 
 pub(super) struct State<K: Object> {
     pub(super) objects: HashMap<Name, Packed<K>>,
-    /// Statuses on their way to the API server, by uid: their echo is no news.
+    /// Statuses that are being written, by uid. When the watch shows them, that starts no pass.
     pub(super) expected: HashMap<String, K::Status>,
     pub(super) gone: Gone,
-    /// The version up to which a watch has told everything; zero if that is not known.
+    /// The version up to which a watch has reported everything. Zero if that is not known.
     pub(super) watched: u64,
-    /// How often the store has gone back: versions of different epochs do not compare.
+    /// How often the store has gone back. Versions of different epochs cannot be compared.
     pub(super) epoch: u64,
-    /// Each namespace once.
+    /// Each namespace once, for all names to share.
     namespaces: HashSet<Arc<str>>,
 }
 
@@ -87,7 +87,7 @@ impl<K: Object> State<K> {
         self.objects.values().map(Packed::version).max().unwrap_or_default()
     }
 
-    /// The name, with a namespace that all its objects share.
+    /// The name, with the shared text of its namespace.
     pub(super) fn shared(&mut self, name: Name) -> Name {
         if let Some(known) = self.namespaces.get(&name.namespace) {
             return Name { namespace: known.clone(), ..name };
@@ -103,9 +103,9 @@ impl<K: Object> fmt::Debug for Table<K> {
     }
 }
 
-/// How a family sets a table up.
+/// How a family sets up a table.
 impl<K: Object> Table<K> {
-    /// An empty table; its objects belong to no key yet.
+    /// Creates an empty table whose objects belong to no key yet.
     pub fn new(served: Served) -> Self {
         let state = State {
             objects: HashMap::new(),
@@ -125,20 +125,20 @@ impl<K: Object> Table<K> {
         }
     }
 
-    /// Each object is worked on under a key of its own name.
+    /// Lets each object be worked on under a key of its own name.
     #[must_use]
     pub fn keyed_by_name(self, kind: &'static str) -> Self {
         Self { keyed_by: KeyedBy::OwnName(kind), ..self }
     }
 
-    /// Each object is worked on under the keys that a function gives.
+    /// Lets each object be worked on under the keys that a function returns.
     #[must_use]
     pub fn keyed_by(self, of: impl Fn(&K) -> Vec<Key> + Send + Sync + 'static) -> Self {
         Self { keyed_by: KeyedBy::Keys(Box::new(of), Index::default()), ..self }
     }
 
-    /// Something that follows each change: a count, or the keys of others that a change concerns. It runs under the
-    /// table's lock, so it must not ask the table.
+    /// Adds a follower of each change, for example a count, or a function that adds the keys of other objects that a
+    /// change concerns. It runs while the table is locked, so it must not call the table.
     #[must_use]
     pub fn on_change(
         mut self,
@@ -148,7 +148,7 @@ impl<K: Object> Table<K> {
         self
     }
 
-    /// An index by the values that a function reads off an object.
+    /// Adds an index by the values that a function derives from an object.
     #[must_use]
     pub fn index<V, I>(self, index: &Arc<Index<V>>, values: impl Fn(&K) -> I + Send + Sync + 'static) -> Self
     where
@@ -169,16 +169,16 @@ impl<K: Object> Table<K> {
         &self.served
     }
 
-    /// How its watch stands.
+    /// The health of its watch.
     pub fn health(&self) -> &Arc<WatchHealth> {
         &self.health
     }
 }
 
-/// What passes ask.
+/// What passes read.
 impl<K: Object> Table<K> {
     pub(super) fn lock(&self) -> MutexGuard<'_, State<K>> {
-        // Every method leaves the state whole before anything can panic.
+        // Every method leaves the state consistent before anything can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -188,13 +188,13 @@ impl<K: Object> Table<K> {
         self.open(name, &packed)
     }
 
-    /// Objects by their names; those that are gone are left out.
+    /// Objects by their names, without those that are gone.
     pub fn get_all(&self, names: impl IntoIterator<Item = Name>) -> Vec<Arc<Opened<K>>> {
         let packed: Vec<_> = {
             let state = self.lock();
             names.into_iter().filter_map(|name| Some((state.objects.get(&name)?.clone(), name))).collect()
         };
-        // Opened outside of the lock, which every watch event needs.
+        // They are opened outside of the lock, because every watch event needs the lock.
         packed.iter().filter_map(|(packed, name)| self.open(name, packed)).collect()
     }
 
@@ -212,7 +212,7 @@ impl<K: Object> Table<K> {
         self.get_all(self.names(|name| &*name.namespace == namespace))
     }
 
-    /// The names of all objects that a function wants.
+    /// The names that a function selects.
     pub fn names(&self, wants: impl Fn(&Name) -> bool) -> Vec<Name> {
         self.lock().objects.keys().filter(|name| wants(name)).cloned().collect()
     }
@@ -229,7 +229,7 @@ impl<K: Object> Table<K> {
         Some(opened)
     }
 
-    /// Every key that its objects are worked on under.
+    /// All keys under which its objects are worked on.
     pub fn keys(&self) -> Vec<Key> {
         match &self.keyed_by {
             KeyedBy::Nothing => Vec::new(),
@@ -241,7 +241,7 @@ impl<K: Object> Table<K> {
         }
     }
 
-    /// Bytes that its objects take at rest.
+    /// How many bytes its packed objects take.
     pub fn bytes(&self) -> usize {
         self.lock().objects.values().map(Packed::bytes).sum()
     }

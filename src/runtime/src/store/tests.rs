@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::Key;
 
-/// A kind for tests: it names the key that it is worked on under.
+/// A kind for tests. Each object names the key under which it is worked on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Thing {
     metadata: ObjectMeta,
@@ -87,10 +87,10 @@ fn objects_are_found_under_the_key_that_they_name() {
     assert_eq!(keys(table.saw(&thing("b", "web", 1))), ["web"]);
     assert_eq!(keys(table.saw(&thing("a", "web", 2))), ["web"]);
     assert_eq!(names(&table, "web"), ["a", "b"]);
-    // when one is retargeted, then both keys are concerned
+    // when one is retargeted, then both keys are due
     assert_eq!(keys(table.saw(&thing("b", "db", 3))), ["db", "web"]);
     assert_eq!((names(&table, "web"), names(&table, "db")), (vec!["a".into()], vec!["b".into()]));
-    // when one goes, then its key is concerned, and nothing is left behind
+    // when one is deleted, then its key is due, and nothing is left
     assert_eq!(keys(table.lost(&thing("b", "db", 4))), ["db"]);
     assert!(names(&table, "db").is_empty());
 }
@@ -110,11 +110,11 @@ fn the_echo_of_an_own_write_is_no_news_but_somebody_elses_status_is() {
     let before = thing("b", "web", 1);
     let written = with_state(thing("b", "web", 2), "SCHEDULED");
     table.saw(&before.clone());
-    // given a write on its way, when the watch is faster than the answer, then that is no news
+    // given a status that is being written, when the watch is faster than the answer, then no key is due
     table.expect(&before, written.status.as_ref().unwrap());
     assert!(keys(table.saw(&written.clone())).is_empty());
     table.wrote(&written);
-    // when somebody else writes the status, then it is
+    // when somebody else writes the status, then the key is due
     assert_eq!(keys(table.saw(&with_state(thing("b", "web", 3), "NONSENSE"))), ["web"]);
 }
 
@@ -125,7 +125,7 @@ fn the_answer_of_a_write_is_seen_at_once_and_brings_nothing_back() {
     table.saw(&before.clone());
     table.wrote(&with_state(thing("b", "web", 2), "SCHEDULED"));
     assert!(table.of_key(&Key::new("thing", "n", "web"))[0].status.is_some());
-    // given that it is gone, when an answer comes late, then it stays gone
+    // given that it is gone, when an answer arrives late, then it stays gone
     table.lost(&before);
     table.wrote(&with_state(thing("b", "web", 3), "SCHEDULED"));
     assert!(names(&table, "web").is_empty());
@@ -137,10 +137,10 @@ fn a_complete_list_drops_what_it_does_not_show() {
     table.saw(&thing("a", "web", 1));
     table.saw(&thing("b", "db", 2));
     let list_begun_at = table.newest();
-    // when another one comes while the list is under way
+    // when another one is created while the list is being read
     table.saw(&thing("c", "db", 3));
     let listed = HashSet::from([Name::new("n", "a")]);
-    // then that one stays, though the list does not show it
+    // then that one stays, although the list does not show it
     assert_eq!(keys(table.keep(&listed, list_begun_at)), ["db"]);
     assert_eq!(names(&table, "web"), ["a"]);
     assert_eq!(names(&table, "db"), ["c"]);
@@ -148,15 +148,15 @@ fn a_complete_list_drops_what_it_does_not_show() {
 
 #[test]
 fn what_is_gone_is_not_brought_back_by_an_older_list_or_watch() {
-    // given a object that was seen to go
+    // given an object that was seen to be deleted
     let table = table();
     table.saw(&thing("b", "web", 2));
     table.lost(&thing("b", "web", 5));
-    // when a list that began before shows it
+    // when a list that began before that shows it
     table.saw(&thing("b", "web", 3));
     // then it stays gone
     assert!(names(&table, "web").is_empty());
-    // but another one of its name may come, and the end of the first does not take it away
+    // but another object of its name may be created, and the end of the first does not remove it
     let mut another = thing("b", "web", 9);
     another.metadata.uid = Some("another".into());
     table.saw(&another);
@@ -185,12 +185,12 @@ fn a_status_that_somebody_wipes_is_news() {
 
 #[test]
 fn what_a_conflict_brings_to_light_is_news_for_all_it_concerns() {
-    // given a write on its way to a object that has been retargeted meanwhile
+    // given a status that is being written to an object that has been retargeted meanwhile
     let table = table();
     let before = thing("b", "web", 1);
     table.saw(&before.clone());
     table.expect(&before, &"NEW".to_owned());
-    // when it fails and the object is read afresh
+    // when the write fails and the object is read again
     table.failed(&before);
     assert_eq!(keys(table.saw(&thing("b", "db", 2))), ["db", "web"]);
     // then the watch has nothing to add
@@ -206,7 +206,7 @@ fn an_object_that_left_a_selection_comes_back_when_it_is_selected_again() {
     // when it is selected again, then it is known again; an older version is not
     assert!(keys(table.saw(&thing("a", "web", 4))).is_empty());
     assert_eq!(keys(table.saw(&thing("a", "web", 6))), ["web"]);
-    // when it was looked for and is gone for good, then it stays gone
+    // when it was looked for and does not exist any more, then it stays gone
     table.is_gone(&thing("a", "web", 6));
     assert!(keys(table.saw(&thing("a", "web", 7))).is_empty());
 }
@@ -223,7 +223,7 @@ fn an_open_object_is_read_once_per_version_and_one_that_is_over_is_not_kept_open
     // when it changes, then its new version is read
     table.saw(&with_state(thing("a", "web", 2), "SCHEDULED"));
     assert_eq!(open().status.as_deref(), Some("SCHEDULED"));
-    // when it is over, then it is read anew each time
+    // when it is over, then it is parsed again each time
     table.saw(&with_state(thing("a", "web", 3), "FINISHED"));
     assert!(!std::sync::Arc::ptr_eq(&open(), &open()));
 }

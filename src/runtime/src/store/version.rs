@@ -1,4 +1,4 @@
-//! resourceVersions as the numbers that they are.
+//! resourceVersions, which are numbers.
 
 use kube::api::ObjectMeta;
 
@@ -7,8 +7,8 @@ pub fn version(meta: &ObjectMeta) -> u64 {
     number(meta.resource_version.as_deref())
 }
 
-/// A `resourceVersion`. One that is no number is newer than all others, so that it is read again and again rather than
-/// missed.
+/// A `resourceVersion`. If it is not a number, it counts as newer than all others, so that the object is read
+/// repeatedly rather than missed.
 pub fn number(version: Option<&str>) -> u64 {
     version.and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
 }

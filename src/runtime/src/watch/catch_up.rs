@@ -1,13 +1,13 @@
-//! Brings a table up to the present: at least to what stood in the store when this began.
+//! Catch-up: brings a table up to date, at least to the state of the store when the catch-up began.
 //!
-//! A replica needs this when it gets a slot: what its watch shows may be older than what the last owner wrote. Few
-//! objects are listed, page by page. For many objects a list would take the better part of a minute, in which nobody
-//! works on the slot. Then the store is asked for its version (a consistent list of one object), and a second watch,
-//! from where the table's watch stands, tells what has happened until then. It ends with a bookmark, by which the API
-//! server says that nothing is missing below a version. Bookmarks come two seconds before a watch ends
-//! (`nextBookmarkTime` in kube-apiserver's `cache_watcher.go`), so a watch that is asked for three seconds has its
-//! bookmark after about one. There is none if the last event is of no concern to it, in another namespace; then all
-//! objects are listed after all.
+//! A replica needs this when it gains a slot, because its watch may be behind the last owner's writes. If a table has
+//! few objects, they are listed page by page. For many objects a list would take most of a minute, and nobody would
+//! work on the slot meanwhile. So the store is asked for its version (with a consistent list of one object), and a
+//! second watch, which begins where the table's watch is, reports what has happened until that version. The second
+//! watch ends with a bookmark, with which the API server says that nothing below a version is missing. Bookmarks come
+//! two seconds before a watch ends (`nextBookmarkTime` in kube-apiserver's `cache_watcher.go`), so a watch of three
+//! seconds gets its bookmark after about one second. There is no bookmark if the last event is in another namespace
+//! and so does not concern the watch. All objects are listed in that case.
 
 use std::time::Duration;
 
@@ -23,47 +23,48 @@ use crate::{
     store::{Object, Table},
 };
 
-/// Up to so many objects a list is as quick as the bookmark of a watch: a tenth of a millisecond each, when the API
-/// server is at leisure.
+/// Up to this many objects, a list is as fast as the bookmark of a watch: a tenth of a millisecond per object if the
+/// API server is not busy.
 pub const LIST_MAX: usize = 5000;
-/// How long the second watch is asked for; its bookmark comes two seconds before its end.
+/// The duration of the second watch. Its bookmark comes two seconds before its end.
 const WATCH_SECONDS: u32 = 3;
-/// Longest time of it.
+/// The time limit of the second watch.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How a table was brought up to the present.
+/// How a table caught up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// By a list of all objects.
+    /// With a list of all objects.
     Listed,
-    /// By what has happened since.
+    /// With a watch of what has happened since.
     Watched,
 }
 
-/// What it takes to bring tables up to the present.
+/// What a catch-up needs.
 #[derive(Clone, Copy)]
 pub struct CatchUp<'a> {
-    /// To read with.
+    /// The client for reading.
     pub client: &'a Client,
-    /// The namespace to read; none means all.
+    /// The namespace to read. None means all.
     pub namespace: Option<&'a str>,
-    /// Where the keys go for which something changed.
+    /// The queue for keys for which something changed.
     pub queue: &'a WorkQueue,
-    /// Tables of more objects are not listed: [`LIST_MAX`].
+    /// Tables with more objects are not listed. See [`LIST_MAX`].
     pub list_max: usize,
 }
 
 impl CatchUp<'_> {
-    /// Brings one table up to the present.
+    /// Lets one table catch up.
     ///
     /// # Errors
-    /// See [`ReadError`]; what was read until then is kept.
+    /// [`ReadError`] if a read failed. What was read until then is kept.
     pub async fn table<K: Object>(self, table: &Table<K>) -> Result<Way, ReadError> {
         let source = Source { client: self.client, namespace: self.namespace };
         let (count, from) = (table.count(), table.watched());
         if count > self.list_max && from > 0 {
             let until = list::store_version::<K>(source, table.served()).await?;
-            // The table's watch may have come as far meanwhile. A store that has gone back is read anew.
+            // The table's watch may have reached that version meanwhile. If the store has gone back, all objects are
+            // listed.
             let is_there = || table.watched() >= until;
             if until >= table.newest() && (is_there() || self.watch(table, from, until).await?) {
                 return Ok(Way::Watched);
@@ -73,7 +74,7 @@ impl CatchUp<'_> {
         Ok(Way::Listed)
     }
 
-    /// Whether the events of a second watch told all until a version.
+    /// Whether a second watch has reported everything up to a version.
     async fn watch<K: Object>(&self, table: &Table<K>, from: u64, until: u64) -> Result<bool, ReadError> {
         let api = super::api::<K>(self.client.clone(), table.served(), self.namespace);
         let params = follow::params(table.served(), WATCH_SECONDS);
@@ -98,7 +99,7 @@ impl CatchUp<'_> {
             }
             Ok(false)
         };
-        // A watch that ends before its bookmark has told nothing for sure.
+        // If a watch ends before its bookmark, nothing is certain.
         tokio::time::timeout(WATCH_TIMEOUT, told).await.unwrap_or(Ok(false))
     }
 }

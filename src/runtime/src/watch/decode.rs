@@ -1,9 +1,9 @@
-//! Reads objects as the API server sends them, as far as anything looks at them.
+//! Decodes objects from the API server's text, but only the fields that some code reads.
 //!
-//! A replica is told of every change of every object, so what decoding costs is paid once per change and replica. Half
-//! of an object is `managedFields`, which nothing reads: they are skipped, not built and thrown away. Annotations,
-//! labels and owners are kept only as far as the kind says ([`Keeps`]). The object is not kept twice in case it cannot
-//! be decoded, as `kube::core::DeserializeGuard` does.
+//! A replica receives every change of every object, so the cost of decoding is paid once per change and replica. Half
+//! of an object is `managedFields`, which no code reads. They are skipped instead of being built and dropped.
+//! Annotations, labels and owners are kept only as far as the kind requires ([`Keeps`]). The object is not kept twice
+//! in case decoding fails, as `kube::core::DeserializeGuard` would.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -20,9 +20,8 @@ use serde_json::value::RawValue;
 
 use crate::store::{Fields, Keeps, Labels, Object};
 
-/// An object that is reduced to the fields that its kind keeps. If it cannot be decoded, an empty object of the same
-/// name takes its place: it must not fail the list, or end the watch, for the others. Its condition then reports that
-/// it is invalid.
+/// An object reduced to the fields that its kind keeps. If decoding fails, an empty object of the same name takes its
+/// place, so that the list or the watch does not fail for the others. Its condition then reports that it is invalid.
 #[derive(Clone, Debug)]
 pub struct Trimmed<K>(pub K);
 
@@ -33,10 +32,10 @@ impl<'de, K: Object> Deserialize<'de> for Trimmed<K> {
     }
 }
 
-/// Reads an object.
+/// Decodes an object.
 ///
 /// # Errors
-/// When the text is no object, or its metadata has not the form that Kubernetes gives it.
+/// The text is not an object, or its metadata do not have the form that Kubernetes defines.
 pub(super) fn read<K: Object>(text: &str) -> serde_json::Result<Trimmed<K>> {
     let Parts { metadata, fields } = serde_json::from_str(text)?;
     let metadata = metadata.map_or_else(|| Ok(Metadata::default()), |raw| serde_json::from_str(raw.get()))?;
@@ -84,7 +83,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
     }
 }
 
-/// What is read of an object's metadata. `managedFields` are not among it.
+/// The metadata that are read. They do not include `managedFields`.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Metadata {
@@ -129,7 +128,7 @@ impl Metadata {
     }
 }
 
-/// Of a map only the entries of these keys.
+/// The entries of a map that have one of these keys.
 fn only(all: Option<BTreeMap<String, String>>, keys: &[&str]) -> Option<BTreeMap<String, String>> {
     let mut all = all.filter(|_| !keys.is_empty())?;
     all.retain(|key, _| keys.contains(&key.as_str()));

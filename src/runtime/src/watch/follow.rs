@@ -1,4 +1,4 @@
-//! Lists a kind, then follows what happens to it, until the end of the process.
+//! Lists a kind, then watches it until the end of the process.
 
 use std::{
     collections::BTreeSet,
@@ -26,20 +26,20 @@ use crate::{
     },
 };
 
-/// Failures in a row after which a watch begins with a new list: after a restore of the store the version that it would
-/// go on from may never come again.
+/// After this many failures in a row, a watch begins with a new list. After a restore of the store, the version from
+/// which it would continue may never be reached again.
 const FAILURES_BEFORE_LIST: u32 = 2;
 /// How long one watch lasts.
 const WATCH_SECONDS: u32 = 60;
-/// A watch that ends sooner, and told nothing, is a failure: of an API server that is stopping, or of something before
-/// it.
+/// A watch that ends sooner without an event is a failure: the API server is stopping, or a proxy has ended the
+/// watch.
 const SHORT: Duration = Duration::from_secs(1);
-/// A watch of which nothing was heard for so long, not even its end, has died without a word.
+/// If nothing is received for this long, not even the end of the watch, the watch is dead.
 const SILENCE: Duration = Duration::from_secs(70);
-/// Waits before a watch is tried again.
+/// The waits before a watch is tried again.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(30) };
 
-/// Keeps a table current for ever: lists its kind, then follows what happens to it.
+/// Keeps a table current forever: lists its kind, then watches it.
 pub async fn follow<K: Object>(
     (client, namespace): (&Client, Option<&str>),
     table: &Table<K>,
@@ -55,7 +55,7 @@ pub async fn follow<K: Object>(
             None => {
                 let listed = list::take_in(source, table, |key| gate.pass([key])).await;
                 listed.map(|version| {
-                    // A list of a store that has gone back begins an epoch.
+                    // If the store has gone back, its list begins a new epoch.
                     table.has_watched(table.epoch(), version);
                     tracing::info!(kind, objects = table.count(), "synced");
                     table.health().is_listed();
@@ -63,7 +63,7 @@ pub async fn follow<K: Object>(
             }
             Some(version) => match events(&api, table, (epoch, version), gate).await {
                 Ok(0) if begun.elapsed() < SHORT => Err(ReadError::ShortWatch),
-                // A watch from a version that is never reached tells nothing.
+                // If a watch begins at a version that is never reached, it reports nothing.
                 Ok(0) => match list::store_version::<K>(source, table.served()).await {
                     Ok(now) if now < version => Err(ReadError::WentBack),
                     asked => asked.map(drop),
@@ -71,7 +71,7 @@ pub async fn follow<K: Object>(
                 told => told.map(drop),
             },
         };
-        // What came before a failure has come; of a store that has gone back nothing is known.
+        // Events before a failure are kept. If the store has gone back, nothing is known.
         let watched = Some(table.watched()).filter(|version| *version > 0);
         match step {
             Ok(()) => {
@@ -99,8 +99,8 @@ pub(super) fn params(served: &Served, seconds: u32) -> WatchParams {
     }
 }
 
-/// Takes in what happens to a kind from a version on, until the API server ends the watch, as it does after a while.
-/// Gives how many events it told.
+/// Records the events of a kind from a version on, until the API server ends the watch, as it does after a while.
+/// Returns how many events there were.
 async fn events<K: Object>(
     api: &Api<Trimmed<K>>,
     table: &Table<K>,
@@ -122,12 +122,12 @@ async fn events<K: Object>(
     Ok(count)
 }
 
-/// Takes in an event. Gives the keys for which something changed, and the version up to which the watch has told
+/// Records an event. Returns the keys for which something changed, and the version up to which the watch has reported
 /// everything.
 ///
 /// # Errors
-/// What the API server says instead: as a rule, that the version that was asked for is so long ago that nobody knows
-/// what has happened since.
+/// The error that the API server sends instead of an event. Usually the requested version is so old that the API
+/// server does not know what has happened since.
 pub(super) fn take_in<K: Object>(
     table: &Table<K>,
     event: WatchEvent<Trimmed<K>>,
@@ -144,7 +144,7 @@ pub(super) fn take_in<K: Object>(
     })
 }
 
-/// Whether nobody knows any more what has happened since a version.
+/// Whether the API server no longer knows what has happened since a version.
 fn is_expired(error: &ReadError) -> bool {
     match error {
         ReadError::Api(kube::Error::Api(status)) => status.code == 410,

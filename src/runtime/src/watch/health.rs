@@ -1,14 +1,14 @@
-//! How a watch stands.
+//! The health of a watch.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// How long an error of a watch counts: longer than its longest wait before the next try.
+/// How long an error of a watch is reported. This is longer than the longest wait before the next try.
 const ERROR_COUNTS_FOR: Duration = Duration::from_secs(45);
 
-/// How a watch stands; the readiness probe reads it.
+/// The health of a watch, for the readiness probe.
 #[derive(Debug)]
 pub struct WatchHealth {
     synced: tokio::sync::watch::Sender<bool>,
@@ -22,18 +22,19 @@ impl Default for WatchHealth {
 }
 
 impl WatchHealth {
-    /// Whether a complete list has been seen once.
+    /// Whether a complete list has been read once.
     pub fn is_synced(&self) -> bool {
         *self.synced.borrow()
     }
 
-    /// Waits for that.
+    /// Waits until a complete list has been read.
     pub async fn synced(&self) {
         // The sender lives as long as this value, so the wait cannot fail.
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
-    /// Whether the watch failed lately. A watch that goes on in silence does not say so: errors grow old.
+    /// Whether the watch failed recently. A watch that recovers without events does not report that, so errors
+    /// expire.
     pub fn is_failing(&self) -> bool {
         let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
         last.is_some_and(|at| at.elapsed() < ERROR_COUNTS_FOR)

@@ -1,29 +1,29 @@
-//! Cuts a list into its objects as its body comes in, so that never more than one object's text is in memory.
+//! Splits a list into its objects while its body arrives, so that the text of only one object is in memory at a time.
 //!
-//! The API server sends `{"apiVersion":…,"items":[{…},{…}],"kind":…,"metadata":{…}}`, its fields in any order. What
-//! stands outside of `items` is kept, with an empty list in its place, and read at the end.
+//! The API server sends `{"apiVersion":…,"items":[{…},{…}],"kind":…,"metadata":{…}}`, with the fields in any order.
+//! The text outside of `items` is kept, with an empty list in its place, and is read at the end.
 
-/// Longest text of one object: the API server stores none over 3 MiB (etcd's request limit is 1.5 MiB of a compact
-/// form).
+/// The longest text of one object. The API server stores no object over 3 MiB (etcd's request limit is 1.5 MiB of a
+/// compact form).
 const OBJECT_MAX_BYTES: usize = 16 << 20;
-/// Longest text of what stands beside the objects.
+/// The longest text outside of the objects.
 const HEAD_MAX_BYTES: usize = 1 << 20;
 
-/// Why a body is no list.
+/// Why a body is not a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoList {
     /// It ends too early.
     #[error("it ends before the list does")]
     CutOff,
-    /// It has no field `items`. Taken for an empty list, it would empty the table.
+    /// It has no field `items`. If it were treated as an empty list, it would empty the table.
     #[error("it has no items")]
     NoItems,
-    /// Some part is larger than any that the API server sends.
+    /// A part is larger than any part that the API server sends.
     #[error("an object is larger than {OBJECT_MAX_BYTES} bytes")]
     TooLarge,
 }
 
-/// Where the reader stands.
+/// The position of the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     /// Outside of `items`.
@@ -34,18 +34,18 @@ enum At {
     Object,
 }
 
-/// Takes the bytes of a body and hands on each object's text as soon as it is complete.
+/// Receives the bytes of a body, and passes on each object's text as soon as it is complete.
 #[derive(Debug)]
 pub struct Items {
     at: At,
     depth: usize,
     in_string: bool,
     escaped: bool,
-    /// What stands outside of `items`.
+    /// The text outside of `items`.
     head: Vec<u8>,
     /// The text of the object that is being read.
     object: Vec<u8>,
-    /// Where the last string at depth 1 began in `head`: it is a field's name if a colon follows.
+    /// Where the last string at depth 1 began in `head`. It is the name of a field if a colon follows.
     name_begins: usize,
     name_ends: usize,
     saw_list: bool,
@@ -68,7 +68,7 @@ impl Default for Items {
 }
 
 impl Items {
-    /// Takes more bytes.
+    /// Receives more bytes.
     ///
     /// # Errors
     /// [`NoList`] if a part is too large.
@@ -88,10 +88,10 @@ impl Items {
         Ok(())
     }
 
-    /// The body has ended. Gives what stood beside the objects, as a JSON object whose `items` are empty.
+    /// Ends the body. Returns the text outside of the objects, as a JSON object whose `items` are empty.
     ///
     /// # Errors
-    /// [`NoList`].
+    /// [`NoList`] if the body is not a complete list.
     pub fn end(self) -> Result<Vec<u8>, NoList> {
         if self.depth > 0 || self.in_string || self.at != At::Head || self.head.is_empty() {
             return Err(NoList::CutOff);
@@ -99,7 +99,7 @@ impl Items {
         if self.saw_list { Ok(self.head) } else { Err(NoList::NoItems) }
     }
 
-    /// Takes what belongs to the present object, and gives the rest.
+    /// Reads the part that belongs to the present object, and returns the rest.
     fn within_object<'a>(&mut self, bytes: &'a [u8], object: &mut impl FnMut(&[u8])) -> &'a [u8] {
         for (index, &byte) in bytes.iter().enumerate() {
             self.step(byte);
@@ -137,7 +137,7 @@ impl Items {
         }
     }
 
-    /// Follows strings and brackets.
+    /// Tracks strings and brackets.
     fn step(&mut self, byte: u8) {
         if self.in_string {
             match byte {
@@ -156,7 +156,7 @@ impl Items {
         }
     }
 
-    /// Remembers where the last string at the top level stands.
+    /// Remembers the position of the last string at the top level.
     fn note_name(&mut self, byte: u8, was_in_string: bool) {
         if self.depth != 1 || byte != b'"' || self.in_string == was_in_string {
             return;
@@ -226,7 +226,7 @@ mod tests {
         fn any_list_is_cut_into_its_objects(
             texts in proptest::collection::vec(".{0,12}", 0..6), piece in 1_usize..40, metadata_first: bool,
         ) {
-            // given objects that hold any text
+            // given objects that contain any text
             let objects: Vec<Value> = texts.iter().map(|text| json!({ "metadata": { "name": text }, text: [text] })).collect();
             let (items, metadata) = (json!(objects).to_string(), json!({ "resourceVersion": "7" }).to_string());
             let body = if metadata_first {
@@ -234,7 +234,7 @@ mod tests {
             } else {
                 format!(r#"{{"items":{items},"metadata":{metadata}}}"#)
             };
-            // when the list comes in pieces, then they are what they were
+            // when the list arrives in pieces, then the objects are unchanged
             prop_assert_eq!(cut(&body, piece).unwrap().0, objects);
         }
     }

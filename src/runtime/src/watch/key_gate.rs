@@ -7,9 +7,9 @@ use std::sync::{
 
 use crate::{Key, ownership::Ownership, queue::WorkQueue};
 
-/// Lets keys of a family through to the queue once all its kinds are synced: a pass that ran on Resources without their
-/// Bookings would stop what is booked. It never lets keys of slots through that are not open here: a slot is looked
-/// through for its keys once it opens.
+/// Lets keys of a family through to the queue after all its kinds are synced. If a pass ran with Resources but
+/// without their Bookings, it would stop booked groups. Keys of slots that are not open here are never let through:
+/// all keys of a slot are due when it is opened.
 pub struct KeyGate {
     ownership: Arc<dyn Ownership>,
     queue: Arc<WorkQueue>,
@@ -17,25 +17,25 @@ pub struct KeyGate {
 }
 
 impl KeyGate {
-    /// A gate that is shut.
+    /// Creates a closed gate.
     pub fn new(ownership: Arc<dyn Ownership>, queue: Arc<WorkQueue>) -> Self {
         Self { ownership, queue, open: AtomicBool::new(false) }
     }
 
-    /// Lets keys through of which something stands in a table.
+    /// Lets keys through whose objects are in a table.
     pub fn pass(&self, keys: impl IntoIterator<Item = Key>) {
         if self.is_open() {
             self.queue.add_all(keys.into_iter().filter(|key| self.ownership.concerns(key)));
         }
     }
 
-    /// Whether keys go through.
+    /// Whether the gate is open.
     pub fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
     }
 
-    /// Opens the gate. The caller reads the tables' keys afterwards and passes them: what comes in between is let
-    /// through by its watch.
+    /// Opens the gate. The caller must then read the tables' keys and pass them. Keys that are added in between are
+    /// let through by their watch.
     pub fn open(&self) {
         self.open.store(true, Ordering::Release);
     }

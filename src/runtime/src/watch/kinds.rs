@@ -1,4 +1,4 @@
-//! The kinds that controllers register, as a process runs them: without their types.
+//! The kinds that controllers register, without their types, so that the process can run them.
 
 use std::sync::Arc;
 
@@ -21,25 +21,25 @@ pub trait WatchedKind: Send + Sync {
     /// Its plural name, as in URLs.
     fn plural(&self) -> &str;
 
-    /// How its watch stands.
+    /// The health of its watch.
     fn health(&self) -> &Arc<WatchHealth>;
 
-    /// Every key that its objects are worked on under.
+    /// All keys under which its objects are worked on.
     fn keys(&self) -> Vec<Key>;
 
-    /// Keeps its table current for ever.
+    /// Keeps its table current forever.
     async fn follow(&self, client: &Client, namespace: Option<&str>, gate: &KeyGate);
 
-    /// Brings its table up to the present.
+    /// Lets its table catch up.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// [`ReadError`] if a read failed.
     async fn catch_up(&self, by: CatchUp<'_>) -> Result<Way, ReadError>;
 
     /// Whether the API server serves it.
     ///
     /// # Errors
-    /// What to wait for, in words.
+    /// A text that says what to wait for.
     async fn find(&self, client: &Client, namespace: Option<&str>) -> Result<(), String>;
 }
 
@@ -78,7 +78,7 @@ impl<K: Object> WatchedKind for Table<K> {
     }
 }
 
-/// What the controllers of a family watch.
+/// The kinds that the controllers of a family watch.
 #[derive(Default)]
 pub struct Watches {
     kinds: Vec<Arc<dyn WatchedKind>>,
@@ -86,7 +86,7 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// A kind. Two controllers may register the same table: it is watched once.
+    /// Registers a kind. If two controllers register the same table, it is watched once.
     pub fn kind<K: Object>(&mut self, table: &Arc<Table<K>>) -> &mut Self {
         let is_same =
             |known: &Arc<dyn WatchedKind>| std::ptr::addr_eq(Arc::as_ptr(known), Arc::as_ptr(table));
@@ -96,24 +96,24 @@ impl Watches {
         self
     }
 
-    /// Kinds that are known only at run time.
+    /// Registers kinds that are known only at run time.
     pub fn runtime_kinds(&mut self, kinds: &Arc<RuntimeKinds>) -> &mut Self {
         self.runtime_kinds.push(kinds.clone());
         self
     }
 
-    /// All kinds that are known at start.
+    /// All kinds that are known at the start.
     pub fn kinds(&self) -> &[Arc<dyn WatchedKind>] {
         &self.kinds
     }
 
-    /// All kinds that are watched now, those known only at run time included.
+    /// All kinds that are watched now, including those known only at run time.
     pub fn present(&self) -> Vec<Arc<dyn WatchedKind>> {
         let found = self.runtime_kinds.iter().flat_map(|kinds| kinds.present());
         self.kinds.iter().cloned().chain(found).collect()
     }
 
-    /// The family begins: kinds of run time that are needed are watched from now on.
+    /// Starts the watches of the run-time kinds that are needed. Called when the family begins.
     pub(crate) fn begin_runtime_kinds(&self, client: &Client, namespace: Option<&str>, gate: &Arc<KeyGate>) {
         for kinds in &self.runtime_kinds {
             kinds.begin(client, namespace, gate);

@@ -1,9 +1,9 @@
 //! Lists all objects of a kind into its table, page by page.
 //!
-//! A page's body is cut into objects as it comes in ([`Items`]), and each object is decoded and trimmed at once. While
-//! the table takes in the objects of a page, the API server already makes the next one: it needs about a tenth of a
-//! millisecond for each object, longer than the table. The first page asks for few objects; their size says how many
-//! make a page of some megabytes.
+//! A page's body is split into objects while it arrives ([`Items`]), and each object is decoded and trimmed at once.
+//! While the table records the objects of a page, the API server already builds the next page. That takes about a
+//! tenth of a millisecond per object, which is longer than the table needs. The first page asks for few objects.
+//! Their size determines how many objects make a page of some megabytes.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -27,16 +27,16 @@ use crate::{
     store::{Name, Object, Served, Table, version::number},
 };
 
-/// Longest time until a page begins, and between two parts of it.
+/// The longest time until a page begins, and between two parts of it.
 pub const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Objects of the first page.
+/// The number of objects of the first page.
 const FIRST_PAGE: u32 = 100;
-/// Objects per page at most: five times what `kubectl` asks for. For each page the API server walks over all objects
-/// that come after it, so few large pages are a quarter quicker.
+/// The most objects per page: five times what `kubectl` asks for. For each page the API server walks over all objects
+/// that come after it, so few large pages are a quarter faster.
 const PAGE_MAX: u32 = 2500;
-/// Bytes per page at most, as far as the objects before tell: a page is whole in the memory of the API server.
+/// The most bytes per page, estimated from earlier objects. The API server has a whole page in memory.
 const PAGE_MAX_BYTES: usize = 8 << 20;
-/// Decoded objects that wait for the table at most.
+/// The most decoded objects that wait for the table.
 const AHEAD_MAX: usize = 256;
 
 /// Why objects could not be read.
@@ -45,22 +45,22 @@ pub enum ReadError {
     /// The API server is slow, or cannot be reached.
     #[error("no answer in time")]
     Timeout(#[from] tokio::time::error::Elapsed),
-    /// It refused, or broke off.
+    /// It refused the request, or ended the answer early.
     #[error(transparent)]
     Api(#[from] kube::Error),
-    /// The connection broke off.
+    /// The connection was interrupted.
     #[error("the answer broke off: {0}")]
     BrokeOff(#[from] std::io::Error),
-    /// What it said is no list.
+    /// The answer is not a list.
     #[error("no list: {0}")]
     NoList(#[from] NoList),
-    /// What it said is no JSON, or not what a list holds.
+    /// The answer is not JSON, or its parts do not have the form of a list.
     #[error("no list: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// The store has gone back meanwhile.
+    /// The store has gone back during the read.
     #[error("the store has gone back while it was read")]
     WentBack,
-    /// A watch ended as soon as it had begun, and told nothing.
+    /// A watch ended as soon as it had begun, without an event.
     #[error("a watch ended at once")]
     ShortWatch,
     /// A bug: the request was not sent, or its task has panicked.
@@ -71,17 +71,17 @@ pub enum ReadError {
 /// Where a kind is listed.
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
-    /// To read with.
+    /// The client for reading.
     pub client: &'a Client,
-    /// The namespace that the process is narrowed to; none means all.
+    /// The namespace to which the process is limited. None means all.
     pub namespace: Option<&'a str>,
 }
 
-/// Takes in all objects of a kind as they are in the store now; those that are not there any more go. Tells of changed
-/// keys as they come, and gives the version of the list.
+/// Records all objects of a kind as they are in the store now, and removes those that are not there any more. Reports
+/// changed keys as they come, and returns the version of the list.
 ///
 /// # Errors
-/// See [`ReadError`]; what was read until then is kept.
+/// [`ReadError`] if a read failed. What was read until then is kept.
 pub async fn take_in<K: Object>(
     source: Source<'_>,
     table: &Table<K>,
@@ -111,10 +111,10 @@ pub async fn take_in<K: Object>(
     Ok(version)
 }
 
-/// The version of the store now: that of a consistent list of one object.
+/// The present version of the store, which is that of a consistent list of one object.
 ///
 /// # Errors
-/// See [`ReadError`].
+/// [`ReadError`] if the read failed.
 pub async fn store_version<K: Object>(source: Source<'_>, served: &Served) -> Result<u64, ReadError> {
     let api = super::api::<K>(source.client.clone(), served, source.namespace);
     let one = tokio::time::timeout(PAGE_TIMEOUT, api.list(&params(served).limit(1))).await??;
@@ -129,23 +129,24 @@ fn params(served: &Served) -> ListParams {
     }
 }
 
-/// What the reader of pages tells.
+/// A message of the reader of pages.
 enum Part<K> {
     /// An object.
     Object(K),
-    /// A page has ended; this is the version of the list.
+    /// The end of a page, with the version of the list.
     PageEnd(u64),
 }
 
-/// What a table has taken of a list so far.
+/// What a table has recorded of a list so far.
 struct Taken<'a, K: Object> {
     table: &'a Table<K>,
-    /// The newest version that the table knew before.
+    /// The newest version that the table had before.
     known: u64,
-    /// The version of the list, once it is known: custom resources come before it.
+    /// The version of the list, when it is known. For custom resources, objects arrive before it.
     version: Option<u64>,
     listed: HashSet<Name>,
-    /// Objects that came before the version; of a store that has gone back all of them, because all are needed at once.
+    /// Objects that arrived before the version. If the store has gone back, all objects, because all are needed at
+    /// once.
     early: Vec<K>,
 }
 
@@ -179,7 +180,7 @@ struct Pages<K> {
     parts: mpsc::Sender<Part<K>>,
 }
 
-/// What stands beside the objects of a page.
+/// The text outside of the objects of a page, decoded.
 #[derive(Deserialize)]
 struct Head {
     #[serde(default)]
@@ -208,7 +209,7 @@ impl<K: Object> Pages<K> {
         }
     }
 
-    /// Reads one page; gives what stands beside its objects, how many there are, and their bytes.
+    /// Reads one page. Returns the text outside of its objects, the number of objects, and their bytes.
     async fn page(&self, url: &str, page: &ListParams) -> Result<(Head, usize, usize), ReadError> {
         let request = Request::new(url).list(page).map_err(|error| ReadError::Request(error.to_string()))?;
         let body = tokio::time::timeout(PAGE_TIMEOUT, self.client.request_stream(request)).await??;
@@ -245,7 +246,7 @@ fn decode_text<K: Object>(text: &[u8]) -> serde_json::Result<K> {
     decode::read(text).map(|Trimmed(object)| object)
 }
 
-/// How many objects the next page asks for, if those of the last had so many bytes.
+/// How many objects the next page asks for, if the last objects had this many bytes.
 fn next_size(objects: usize, bytes: usize) -> u32 {
     let each = bytes.checked_div(objects).unwrap_or_default().max(1);
     u32::try_from(PAGE_MAX_BYTES / each)

@@ -1,15 +1,15 @@
-//! Keeps tables current: a list, then a watch, for ever.
+//! Keeps tables current forever: with a list, then a watch.
 //!
 //! | module | what it does | touches |
 //! |---|---|---|
-//! | [`decode`] | reads objects as far as anything looks at them | - |
-//! | [`items`] | cuts a list into its objects as its body comes in | - |
+//! | [`decode`] | decodes the fields of an object that some code reads | - |
+//! | [`items`] | splits a list into its objects while its body arrives | - |
 //! | [`list`] | lists all objects of a kind, page by page | API server |
-//! | [`follow`] | lists a kind, then follows what happens to it | API server |
-//! | [`catch_up`] | brings a table up to the present, before a slot is opened | API server |
-//! | [`kinds`] | the kinds that a family registers, as the process runs them | API server |
-//! | [`runtime_kinds`] | kinds that are known only at run time, counted by who needs them | API server |
-//! | [`health`] | how a watch stands, for the readiness probe | - |
+//! | [`follow`] | lists a kind, then watches it | API server |
+//! | [`catch_up`] | brings a table up to date before a slot is opened | API server |
+//! | [`kinds`] | the kinds that a family registers, without their types | API server |
+//! | [`runtime_kinds`] | kinds that are known only at run time, each with the keys that need it | API server |
+//! | [`health`] | the health of a watch, for the readiness probe | - |
 //! | [`key_gate`] | holds keys back until all kinds of a family are synced | - |
 
 pub mod catch_up;

@@ -1,8 +1,8 @@
-//! Kinds that are known only at run time: a user's object names them.
+//! Kinds that are known only at run time, because a user's object names them.
 //!
-//! A controller says which kind a key needs, and when the key needs it no more. The watch of a kind begins with the
-//! first key and ends with the last. While the kind is not served, its watch tries again with growing waits; that
-//! concerns this kind only.
+//! A controller says which kind a key needs, and when the key does not need it any more. The watch of a kind begins
+//! with the first key and ends with the last. If the API server does not serve the kind, its watch is tried again
+//! with growing waits. Other kinds are not affected.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,20 +18,20 @@ use crate::{
     store::{Served, Table, object::RuntimeObject},
 };
 
-/// Kinds that are watched at most. Each costs a connection and a task; a key that needs one more is told.
+/// The most kinds that are watched. Each costs a connection and a task. If a key needs one more, it gets an error.
 const KINDS_MAX: usize = 200;
 
-/// Under which keys an object of such a kind is worked on.
+/// Returns the keys under which an object of such a kind is worked on.
 type KeysOf = Arc<dyn Fn(&RuntimeObject) -> Vec<Key> + Send + Sync>;
 
-/// A key needs more kinds than are watched at once.
+/// A key needs more kinds than can be watched at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{KINDS_MAX} kinds are watched already, which is the most")]
 pub struct TooManyKinds;
 
-/// See the module.
+/// The kinds of a controller that are known only at run time.
 pub struct RuntimeKinds {
-    /// Label selector of their objects; none means all.
+    /// Label selector of their objects. None means all.
     labels: Option<String>,
     keys_of: KeysOf,
     state: Mutex<State>,
@@ -43,7 +43,7 @@ struct State {
     watched: HashMap<ApiResource, Watched>,
 }
 
-/// What a watch needs, once the family has begun.
+/// What a watch needs, after the family has begun.
 #[derive(Clone)]
 struct Begun {
     client: Client,
@@ -54,13 +54,13 @@ struct Begun {
 struct Watched {
     table: Arc<Table<RuntimeObject>>,
     needed_by: BTreeSet<Key>,
-    /// Its watch; it ends when this is dropped.
+    /// Its watch, which ends when this is dropped.
     task: Option<AbortOnDropHandle<()>>,
 }
 
 impl RuntimeKinds {
-    /// No kinds yet. Only objects with these labels are wanted; `keys_of` gives the keys that an object is worked on
-    /// under.
+    /// Creates it without kinds. Only objects with these labels are watched. `keys_of` returns the keys under which
+    /// an object is worked on.
     pub fn new(
         labels: Option<String>,
         keys_of: impl Fn(&RuntimeObject) -> Vec<Key> + Send + Sync + 'static,
@@ -72,10 +72,11 @@ impl RuntimeKinds {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A key needs a kind; gives its table. The table is empty until its watch has listed it.
+    /// Registers that a key needs a kind, and returns the kind's table. The table is empty until its watch has listed
+    /// it.
     ///
     /// # Errors
-    /// [`TooManyKinds`].
+    /// [`TooManyKinds`] if too many kinds are watched already.
     pub fn need(
         &self,
         key: &Key,
@@ -99,7 +100,7 @@ impl RuntimeKinds {
         Ok(table)
     }
 
-    /// A key needs these kinds and no others any more.
+    /// Registers that a key needs only these kinds from now on.
     pub fn keep_only(&self, key: &Key, needed: &[ApiResource]) {
         self.lock().watched.retain(|resource, watched| {
             if !needed.contains(resource) {

@@ -5,19 +5,19 @@ use booking_decision::PermitLapsed;
 /// Why a write failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The object has changed or is gone: decide again from what it is now.
+    /// The object has changed or is gone. Decide again from its present state.
     #[error("changed meanwhile")]
     Conflict,
-    /// No answer in time: the write may have taken effect.
+    /// No answer arrived in time. The write may have taken effect.
     #[error("no answer in time")]
     Timeout,
-    /// Another replica may own the object's key by now: nothing was sent.
+    /// Another replica may own the object's key by now. Nothing was sent.
     #[error(transparent)]
     PermitLapsed(#[from] PermitLapsed),
-    /// The API server refused this one object's change; it will refuse it again.
+    /// The API server refused this change of this object. It will refuse it again.
     #[error("refused: {0}")]
     Refused(String),
-    /// The API server failed, or could not be reached.
+    /// The API server failed or could not be reached.
     #[error(transparent)]
     Api(#[from] kube::Error),
 }

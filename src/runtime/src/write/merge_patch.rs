@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::WriteError;
 
-/// A merge patch that turns one status into another if the object is still at `version`. Fields that
-/// this release does not know stay as they are.
+/// A merge patch that turns one status into another if the object is still at `version`. Fields that this release
+/// does not know stay as they are.
 ///
 /// # Errors
-/// Never in practice: statuses are plain data.
+/// Cannot happen in practice, because statuses are plain data.
 pub fn status_patch<S: serde::Serialize>(
     version: Option<&str>,
     old: Option<&S>,

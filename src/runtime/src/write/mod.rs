@@ -1,8 +1,8 @@
-//! Writes to the API server, for any kind. Each is a compare-and-swap on the version that the decision was made from: a
-//! write from an old view fails instead of undoing what somebody else wrote.
+//! Writes to the API server, for any kind. Each write is a compare-and-swap on the version from which the decision
+//! was made. A write from an old version fails; it does not undo what somebody else wrote.
 //!
-//! A pass asks the permit of its own key. An object of another key is touched only by create, by delete with uid and
-//! resourceVersion, or by a compare-and-swap on fields that both sides agreed on.
+//! A pass asks the permit of its own key. It may touch an object of another key only with a create, with a delete by
+//! uid and resourceVersion, or with a compare-and-swap on fields on which both sides have agreed.
 
 mod error;
 pub mod merge_patch;
@@ -25,22 +25,22 @@ use crate::{
     watch::decode::Trimmed,
 };
 
-/// Who this operator is in managedFields and Events.
+/// The name of this operator in managedFields and Events.
 pub const FIELD_MANAGER: &str = "booking-operator";
 
-/// Longest time that one read may take.
+/// The longest time for one read.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What came of a creation.
+/// The result of a creation.
 #[derive(Debug)]
 pub enum Created<K> {
-    /// It was not there before.
+    /// The object did not exist before.
     New,
-    /// An object of its name was there.
+    /// An object of its name existed.
     Exists(Box<K>),
 }
 
-/// Writes objects of one kind, in the name of one key.
+/// Writes objects of one kind for one key.
 pub struct Writer<'a, K: Object> {
     pub(crate) client: &'a kube::Client,
     pub(crate) table: &'a Table<K>,
@@ -48,16 +48,16 @@ pub struct Writer<'a, K: Object> {
     pub(crate) gate: &'a EffectGate,
 }
 
-/// `what` is a metric label in all methods: a stable word.
+/// In all methods, `what` is a metric label: a stable word.
 impl<K: Object> Writer<'_, K> {
     fn api(&self, object: &K) -> Api<Trimmed<K>> {
         crate::watch::api(self.client.clone(), self.table.served(), object.meta().namespace.as_deref())
     }
 
-    /// Writes an object's status; gives the object as it is then.
+    /// Writes an object's status. Returns the object after the write.
     ///
     /// # Errors
-    /// See [`WriteError`].
+    /// [`WriteError`] if the write failed.
     pub async fn status(&self, what: &'static str, object: &K, status: &K::Status) -> Result<K, WriteError> {
         let version = object.meta().resource_version.as_deref();
         let patch = status_patch(version, object.status(), status)?;
@@ -67,10 +67,11 @@ impl<K: Object> Writer<'_, K> {
         self.written(object, answer).await
     }
 
-    /// Patches an object, but for its status, if it still is as it was seen; gives the object as it is then.
+    /// Patches an object, except its status, if it has not changed since it was read. Returns the object after the
+    /// write.
     ///
     /// # Errors
-    /// See [`WriteError`].
+    /// [`WriteError`] if the write failed.
     pub async fn patch(&self, what: &'static str, object: &K, mut body: Value) -> Result<K, WriteError> {
         if let Some(meta) =
             body.as_object_mut().map(|body| body.entry("metadata").or_insert_with(|| json!({})))
@@ -83,30 +84,30 @@ impl<K: Object> Writer<'_, K> {
         self.written(object, answer).await
     }
 
-    /// Adds a finalizer; those of others stay. Gives the object as it is then.
+    /// Adds a finalizer, and keeps those of others. Returns the object after the write.
     ///
     /// # Errors
-    /// See [`WriteError`].
+    /// [`WriteError`] if the write failed.
     pub async fn add_finalizer(&self, object: &K, finalizer: &str) -> Result<K, WriteError> {
         let mut all = object.meta().finalizers.clone().unwrap_or_default();
         all.push(finalizer.to_owned());
         self.patch("finalizer", object, json!({ "metadata": { "finalizers": all } })).await
     }
 
-    /// Removes a finalizer; those of others stay.
+    /// Removes a finalizer, and keeps those of others.
     ///
     /// # Errors
-    /// See [`WriteError`].
+    /// [`WriteError`] if the write failed.
     pub async fn remove_finalizer(&self, object: &K, finalizer: &str) -> Result<(), WriteError> {
         let all = object.meta().finalizers.iter().flatten();
         let others: Vec<&String> = all.filter(|name| *name != finalizer).collect();
         self.patch("finalizer", object, json!({ "metadata": { "finalizers": others } })).await.map(drop)
     }
 
-    /// Creates an object unless one of its name exists.
+    /// Creates an object, unless an object of its name exists.
     ///
     /// # Errors
-    /// See [`WriteError`].
+    /// [`WriteError`] if the write failed.
     pub async fn create(&self, what: &'static str, object: &K) -> Result<Created<K>, WriteError> {
         let (api, sent) = (self.api(object), Trimmed(object.clone()));
         let how = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
@@ -118,7 +119,7 @@ impl<K: Object> Writer<'_, K> {
             }
         };
         let created = self.gate.send(what, creation).await.map_err(|error| match error {
-            // A quota, a policy, a webhook, or a namespace that is going.
+            // The cause is a quota, a policy, a webhook, or a namespace that is being deleted.
             WriteError::Api(kube::Error::Api(status)) if status.code == 403 => {
                 WriteError::Refused(status.message)
             }
@@ -131,15 +132,15 @@ impl<K: Object> Writer<'_, K> {
         let read = tokio::time::timeout(READ_TIMEOUT, api.get_opt(name(object))).await;
         match read.map_err(|_| WriteError::Timeout)?? {
             Some(Trimmed(existing)) => Ok(Created::Exists(Box::new(existing))),
-            // It has gone just now.
+            // It has just been deleted.
             None => Err(WriteError::Conflict),
         }
     }
 
-    /// Deletes an object if it still is as it was seen.
+    /// Deletes an object if it has not changed since it was read.
     ///
     /// # Errors
-    /// See [`WriteError`]. That it is gone already is no error.
+    /// [`WriteError`] if the write failed. It is not an error if the object is gone already.
     pub async fn delete(&self, what: &'static str, object: &K) -> Result<(), WriteError> {
         let meta = object.meta();
         let preconditions =
@@ -155,7 +156,7 @@ impl<K: Object> Writer<'_, K> {
         self.gate.send(what, deletion).await
     }
 
-    /// Reads an object that is not what it was thought to be.
+    /// Reads an object again after a conflict.
     async fn reread(&self, object: &K) -> BTreeSet<Key> {
         match tokio::time::timeout(READ_TIMEOUT, self.api(object).get_opt(name(object))).await {
             Ok(Ok(Some(Trimmed(fresh)))) if fresh.meta().uid == object.meta().uid => self.table.saw(&fresh),
@@ -164,8 +165,8 @@ impl<K: Object> Writer<'_, K> {
         }
     }
 
-    /// Records what came of a write. After a conflict the object is read afresh: that is news, and may concern other
-    /// keys, because the object may have been retargeted.
+    /// Records the result of a write. After a conflict the object is read again. That may concern other keys, because
+    /// the object may have been retargeted.
     async fn written(&self, object: &K, answer: Result<Trimmed<K>, WriteError>) -> Result<K, WriteError> {
         let (changed, answer) = match answer {
             Ok(Trimmed(written)) => (self.table.wrote(&written), Ok(written)),
@@ -187,7 +188,7 @@ fn name<K: Object>(object: &K) -> &str {
     object.meta().name.as_deref().unwrap_or_default()
 }
 
-/// How patches are sent.
+/// The parameters of patches.
 pub fn params() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }

@@ -1,5 +1,5 @@
-//! A family for tests: a namespaced kind (ConfigMaps), a cluster-scoped kind (Namespaces) and a kind known only at run
-//! time.
+//! A family for tests: a namespaced kind (ConfigMaps), a cluster-scoped kind (Namespaces) and a kind that is known
+//! only at run time.
 
 use std::sync::{Arc, Mutex};
 
@@ -21,7 +21,7 @@ pub fn widgets() -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk("tests.example.com", "v1", "Widget"))
 }
 
-/// The record that is kept of a ConfigMap or a Namespace.
+/// The record that is stored for a ConfigMap or a Namespace.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Item {
     metadata: ObjectMeta,

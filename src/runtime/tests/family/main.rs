@@ -18,7 +18,7 @@ use booking_runtime::Key;
 use family::{FINALIZER, KINDS};
 use site::{Site, eventually};
 
-/// Which keys a replica worked on from an entry of the log on.
+/// The keys that a replica worked on, beginning with an entry of the log.
 fn worked_on(site: &Site, replica: &str, since: usize) -> BTreeSet<Key> {
     let log = site.log.lock().unwrap();
     log[since..].iter().filter(|(by, _)| *by == replica).map(|(_, key)| key.clone()).collect()
@@ -26,7 +26,7 @@ fn worked_on(site: &Site, replica: &str, since: usize) -> BTreeSet<Key> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_key_of_three_kinds_is_worked_on_by_one_replica_and_handed_over_to_the_other() {
-    // given objects of a namespaced kind, a cluster-scoped one and one known only at run time, and two replicas
+    // given objects of a namespaced kind, of a cluster-scoped one and of one known only at run time, and two replicas
     let site = Site::new("family").await;
     let keys = site.objects(6).await;
     assert!(KINDS.iter().all(|kind| keys.iter().any(|key| key.kind == *kind)));
@@ -42,14 +42,14 @@ async fn each_key_of_three_kinds_is_worked_on_by_one_replica_and_handed_over_to_
     })
     .await;
     site.settled().await;
-    // when every object changes, then each key is worked on, and by one replica only
+    // when every object changes, then exactly one replica works on each key
     let since = site.log.lock().unwrap().len();
     site.change_all().await;
     eventually("every change is worked on", || all(since) == keys).await;
     let (one, other) = (worked_on(&site, "first", since), worked_on(&site, "second", since));
     assert!(one.is_disjoint(&other), "{one:?} and {other:?}");
     assert!(!one.is_empty() && !other.is_empty(), "{one:?} and {other:?}");
-    // when the first replica stops, then the other one works on all that it hands over
+    // when the first replica stops, then the other one works on all keys that it hands over
     let since = site.log.lock().unwrap().len();
     first.stop().await;
     eventually("what was handed over is worked on", || one.is_subset(&worked_on(&site, "second", since)))
@@ -59,15 +59,15 @@ async fn each_key_of_three_kinds_is_worked_on_by_one_replica_and_handed_over_to_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn finalizers_of_others_survive_when_ours_is_added() {
-    // given an object with a foreign finalizer, to which another one is added all the time
+    // given an object with somebody else's finalizer, to which another one is added all the time
     let site = Site::new("finalizers").await;
     site.note("a", &["tests.example.com/theirs"]).await;
     let replica = site.replica("first").await;
     site.add_finalizers_of_others("a", 20).await;
-    // when ours has been added
+    // when our finalizer has been added
     let ours = async || site.finalizers("a").await.iter().any(|name| name == FINALIZER);
     site::eventually_async("our finalizer is there", ours).await;
-    // then all of theirs are there, too
+    // then all finalizers of others are there, too
     let all = site.finalizers("a").await;
     assert_eq!(all.iter().filter(|name| *name != FINALIZER).count(), 21, "{all:?}");
     replica.stop().await;

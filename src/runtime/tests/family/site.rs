@@ -1,4 +1,4 @@
-//! Where the test family runs: a namespace, two kinds of objects beside it, replicas in a ring of their own.
+//! Where the test family runs: a namespace, two more kinds of objects, and replicas in a ring of their own.
 
 use std::{
     collections::BTreeSet,
@@ -101,14 +101,14 @@ impl Site {
         json!({ LABEL: self.namespace })
     }
 
-    /// A ConfigMap with finalizers.
+    /// Creates a ConfigMap with finalizers.
     pub async fn note(&self, name: &str, finalizers: &[&str]) {
         let metadata = json!({ "name": name, "labels": self.label(), "finalizers": finalizers });
         let note: ConfigMap = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
         self.notes().create(&PostParams::default(), &note).await.unwrap();
     }
 
-    /// So many objects of each kind; gives their keys.
+    /// Creates `count` objects of each kind. Returns their keys.
     pub async fn objects(&self, count: usize) -> BTreeSet<Key> {
         let spaces: Api<Namespace> = Api::all(self.client.clone());
         let mut keys = BTreeSet::new();
@@ -130,7 +130,7 @@ impl Site {
         keys
     }
 
-    /// Changes every object in a way that its kind's records show.
+    /// Changes every object in a way that the stored records show.
     pub async fn change_all(&self) {
         let change = self.changes.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string();
         let how = PatchParams::default();
@@ -144,12 +144,12 @@ impl Site {
         }
         let spaces: Api<Namespace> = Api::all(self.client.clone());
         for space in spaces.list(&selected(&self.namespace)).await.unwrap() {
-            // A Namespace has no data: one that begins to go is news.
+            // A Namespace has no data, so the beginning of its deletion is the change.
             spaces.delete(&space.name_any(), &kube::api::DeleteParams::default()).await.unwrap();
         }
     }
 
-    /// Adds finalizers of others, one by one.
+    /// Adds finalizers of others, one after the other.
     pub async fn add_finalizers_of_others(&self, name: &str, count: usize) {
         for number in 0..count {
             let finalizer = format!("tests.example.com/other-{number}");
@@ -183,7 +183,7 @@ impl Site {
         }
     }
 
-    /// A replica of the family in the ring of this site; it is a member when this returns.
+    /// Starts a replica of the family in the ring of this site. It is a member when this returns.
     pub async fn replica(&self, name: &'static str) -> Replica {
         let clock = Clock::default();
         let config = RingConfig {
@@ -271,7 +271,7 @@ pub async fn eventually(what: &str, is: impl Fn() -> bool) {
     }
 }
 
-/// Waits until something is true that has to be asked for.
+/// Waits until something is true that must be asked for.
 pub async fn eventually_async(what: &str, is: impl AsyncFn() -> bool) {
     let deadline = tokio::time::Instant::now() + patient(PATIENCE);
     while !is().await {

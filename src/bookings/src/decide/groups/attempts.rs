@@ -1,8 +1,8 @@
-//! What this process sent to each machine, and when: a hint, safe to lose.
+//! Attempts: what this process sent to each machine, and when. This memory is safe to lose.
 //!
-//! A describe may lag behind a call by seconds, sometimes minutes. Without a memory each pass in
-//! between would repeat the call and burn the account's tokens. After a restart the memory is empty
-//! and a call is repeated once; all calls are idempotent.
+//! A describe may lag behind a call by seconds, sometimes minutes. Without this memory each pass in between would
+//! repeat the call and spend the account's tokens. After a restart the memory is empty, and a call is repeated once.
+//! All calls are idempotent.
 
 use booking_decision::Backoff;
 use std::{collections::BTreeMap, time::Duration};
@@ -13,16 +13,16 @@ use jiff::Timestamp;
 use crate::decide::groups::machine::{LockTag, Machine, MachineState, same_lock};
 use booking_calendar::instant::{after, elapsed};
 
-/// How long a successful call is given to show before it is repeated; doubles each time. EC2 is
-/// eventually consistent: mostly within seconds.
+/// How long a successful call may take to show before it is repeated. The time doubles with each repetition. EC2 is
+/// eventually consistent, mostly within seconds.
 const SETTLE: Backoff = Backoff { base: Duration::from_secs(5), cap: Duration::from_mins(5) };
 
-/// How long a call is remembered after its effect was seen: a machine that is started and stops again
-/// within this time is started ever more slowly. Also how long one without effect is remembered after
-/// it could have been repeated: by then it is not wanted any more.
+/// How long a call is remembered after its effect was seen. If a machine is started and stops again within this time,
+/// the waits before further starts grow. A call without effect is remembered for the same time after it could have
+/// been repeated: if it was not repeated by then, it is not wanted any more.
 const REMEMBER: Duration = Duration::from_mins(1);
 
-/// How long until an action that waits for its turn is asked for again, at most.
+/// An action that waits for its turn is asked for again after this time at the latest.
 const ASK_AGAIN: Duration = Duration::from_secs(15);
 
 /// One thing done to one machine.
@@ -34,11 +34,11 @@ pub enum Action {
     Stop,
     /// Write these lock tags.
     Lock(Lock),
-    /// Remove lock tags that hold exactly this.
+    /// Remove lock tags that have exactly these values.
     Unlock(Lock),
 }
 
-/// Power and lock tags are remembered apart: both change in one pass.
+/// Power and lock tags are remembered separately, because one pass may change both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Topic {
     Power,
@@ -65,22 +65,22 @@ impl Action {
     }
 }
 
-/// The last thing done to one machine on one topic.
+/// The last action on one machine and one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Attempt {
     action: Action,
     at: Timestamp,
-    /// How often in a row it came to the same.
+    /// How often in a row the same action had the same kind of result.
     count: u32,
     backoff: Backoff,
     not_before: Timestamp,
     error: Option<String>,
-    /// Nothing was sent: when its turn is expected.
+    /// Set if nothing was sent yet: when the turn is expected.
     turn: Option<Timestamp>,
 }
 
 impl Attempt {
-    /// Whether it was sent and taken.
+    /// Whether the cloud accepted the call.
     fn was_taken(&self) -> bool {
         self.error.is_none() && self.turn.is_none()
     }
@@ -89,12 +89,12 @@ impl Attempt {
 /// Whether an action may be sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Permission {
-    /// It may; it was sent `times` before without lasting effect.
+    /// It may be sent.
     Now {
         /// How often this very action was sent before.
         times: u32,
     },
-    /// It was sent, and may be sent again at this time.
+    /// It was sent, and it may be sent again at this time.
     Later(Timestamp),
 }
 
@@ -102,25 +102,25 @@ pub enum Permission {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
     by_instance: BTreeMap<(String, Topic), Attempt>,
-    /// Machines seen on their way, and since when.
+    /// Machines that are changing state, and since when this process has seen that.
     moving_since: BTreeMap<String, Timestamp>,
     observe_failures: u32,
     failed_look: Option<Timestamp>,
 }
 
 impl Attempts {
-    /// An action was sent and taken.
+    /// The action was sent and the cloud accepted it.
     pub fn succeeded(&mut self, id: &str, action: Action, now: Timestamp) {
         self.record(id, action, now, None, SETTLE);
     }
 
-    /// An action was sent and refused, or its outcome is unknown.
+    /// The action was sent and the cloud refused it, or its outcome is unknown.
     pub fn failed(&mut self, id: &str, action: Action, now: Timestamp, error: String, backoff: Backoff) {
         self.record(id, action, now, Some(error), backoff);
     }
 
-    /// An action was not sent, for its turn in the cloud's budget comes later. It is asked for again a while before,
-    /// for it may come sooner.
+    /// The action was not sent, because its turn in the action budget comes later. It is asked for again somewhat
+    /// earlier, because the turn may come sooner.
     pub fn queued(&mut self, id: &str, action: Action, now: Timestamp, turn: Timestamp) {
         let backoff = Backoff { base: Duration::ZERO, cap: Duration::ZERO };
         let key = (id.to_owned(), action.topic());
@@ -135,20 +135,22 @@ impl Attempts {
         self.by_instance.is_empty() && self.moving_since.is_empty() && self.observe_failures == 0
     }
 
-    /// When something was last sent, whatever came of it, or a look failed: what was seen before is older than that.
+    /// When the last call was sent (with any outcome) or the last observation failed. Earlier observations are
+    /// outdated.
     pub fn last(&self) -> Option<Timestamp> {
         let sent = self.by_instance.values().filter(|attempt| attempt.turn.is_none());
         sent.map(|attempt| attempt.at).chain(self.failed_look).max()
     }
 
-    /// When the turn of an action comes that waits for one.
+    /// When the turn of an action comes, if it waits for one.
     pub fn turn_of(&self, id: &str, action: &Action, now: Timestamp) -> Option<Timestamp> {
         self.of(id, action)?.turn.filter(|turn| *turn > now)
     }
 
     fn record(&mut self, id: &str, action: Action, now: Timestamp, error: Option<String>, backoff: Backoff) {
         let key = (id.to_owned(), action.topic());
-        // Errors of another kind begin to count anew: what is short of capacity was not so often before.
+        // An error of another kind starts a new count: for example, earlier errors say nothing about a lack of
+        // capacity.
         let same = |attempt: &&Attempt| attempt.action == action && attempt.backoff == backoff;
         let before = self.by_instance.get(&key).filter(same);
         let count = before.map_or(0, |attempt| attempt.count).saturating_add(1);
@@ -157,15 +159,14 @@ impl Attempts {
             .insert(key, Attempt { action, at: now, count, backoff, not_before, error, turn: None });
     }
 
-    /// The group could not be observed, that many times in a row with this one.
+    /// The group could not be observed. Returns how often in a row that has happened, this time included.
     pub fn observe_failed(&mut self, now: Timestamp) -> u32 {
         self.failed_look = Some(now);
         self.observe_failures = self.observe_failures.saturating_add(1);
         self.observe_failures
     }
 
-    /// Takes note of what was observed: forgets what has had its effect for a while, and machines
-    /// that are gone.
+    /// Takes note of an observation. Forgets actions whose effect has shown for a while, and machines that are gone.
     pub fn observed(&mut self, instances: &[Machine], now: Timestamp) {
         (self.observe_failures, self.failed_look) = (0, None);
         let by_id: BTreeMap<&str, &Machine> =
@@ -197,7 +198,7 @@ impl Attempts {
         }
     }
 
-    /// Whether this action was taken before.
+    /// Whether the cloud accepted this action the last time.
     pub fn was_taken(&self, id: &str, action: &Action) -> bool {
         self.of(id, action).is_some_and(Attempt::was_taken)
     }
@@ -207,15 +208,15 @@ impl Attempts {
         self.of(id, action)?.error.as_deref()
     }
 
-    /// How often this action was taken without effect so far; 0 after an error.
+    /// How often the cloud accepted this action without effect so far; 0 after an error.
     pub fn fruitless(&self, id: &str, action: &Action, now: Timestamp) -> u32 {
         self.of(id, action)
             .filter(|attempt| attempt.was_taken())
             .map_or(0, |attempt| attempt.count - u32::from(attempt.not_before > now))
     }
 
-    /// Until when a machine is taken to be leaving the state that it shows: it was started or stopped
-    /// so shortly ago that a describe may not show it yet.
+    /// Until when a machine counts as leaving the state that it shows: it was started or stopped so recently that a
+    /// describe may not show it yet.
     pub(crate) fn turning_until(&self, instance: &Machine, now: Timestamp) -> Option<Timestamp> {
         let attempt = self.by_instance.get(&(instance.id.clone(), Topic::Power))?;
         let turns = matches!(
@@ -231,8 +232,8 @@ impl Attempts {
         (attempt.action == *action).then_some(attempt)
     }
 
-    /// When something was last sent to any machine that has not shown yet, or a machine was first seen
-    /// on its way.
+    /// When the last call was sent to any of these machines that has not shown yet, or when a machine was first seen
+    /// changing state.
     pub fn last_unseen(&self, instances: &[Machine]) -> Option<Timestamp> {
         instances
             .iter()

@@ -1,4 +1,4 @@
-//! A Resource that acts on nothing, and Bookings without a Resource.
+//! What is decided for a Resource that acts on nothing, and for Bookings without a Resource.
 
 use crate::api::Resource;
 
@@ -13,7 +13,7 @@ use crate::decide::groups::{
 use booking_decision::{EventType, condition::Draft, text::cut};
 
 impl DecisionBuilder<'_> {
-    /// A Resource that acts on nothing.
+    /// Decides for a Resource that acts on nothing.
     pub(crate) fn block(&mut self, resource: &Resource, blocked: &Blocked) {
         let (progress, on_bookings) = match blocked {
             Blocked::Invalid(error) => {
@@ -23,7 +23,8 @@ impl DecisionBuilder<'_> {
                 (Progress::new(false, reason::NOT_ALLOWED, why.to_string()), reason::RESOURCE_INVALID)
             }
             Blocked::Claimed => {
-                // Names nothing: the other Resource may live in a namespace that the reader may not see.
+                // The message names nothing, because the other Resource may be in a namespace that the reader may not
+                // see.
                 let message = "another Resource acts on the same group of machines";
                 (Progress::new(false, reason::GROUP_CLAIMED, message), reason::GROUP_CLAIMED)
             }
@@ -35,25 +36,25 @@ impl DecisionBuilder<'_> {
         }
         let old = resource.status.clone().unwrap_or_default();
         let (holder, released, idle_since) = (old.holder, old.released_locks, old.idle_since);
-        // Who was not shown is not shown now.
+        // A holder that was not shown before is not shown now.
         let is_ahead = old.locked_by.unwrap_or_default().is_empty();
         let lock_history = LockHistory { holder, released, idle_since, stands: false, is_ahead };
         self.publish_resource(resource, &progress, None, &lock_history, more);
         if resource.metadata.deletion_timestamp.is_some() && has_finalizer(resource) {
             self.remove_finalizer(EventType::Normal, "nothing of it is left to do".to_owned());
         }
-        // Costs no call: what it stands by for may change unseen.
+        // The next pass costs no call, and the reason why this Resource is blocked may change without a watch event.
         self.wake.after(self.settings.observe_interval);
     }
 
-    /// Tells Bookings that no Resource exists.
+    /// Tells Bookings that their Resource does not exist.
     pub(crate) fn block_without_resource(&mut self) {
         let why = no_resource(&self.input);
         self.block_bookings(&Progress::new(false, reason::RESOURCE_NOT_FOUND, why));
     }
 }
 
-/// All Bookings of a key name the same one.
+/// All Bookings of a key name the same Resource.
 fn no_resource(input: &GroupInput<'_>) -> String {
     let name = input.bookings.first().and_then(|one| one.booking.spec.resource_name.as_deref());
     format!("spec.resource_name: no Resource {:?} exists in the namespace", cut(name.unwrap_or_default()))

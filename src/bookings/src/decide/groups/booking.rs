@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use booking_calendar::{instant, window::Window};
 
-/// A Booking whose spec makes sense.
+/// A Booking with a valid spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidBooking {
     /// `metadata.uid`.
@@ -26,15 +26,15 @@ pub struct ValidBooking {
     pub user: String,
     /// From `start_at` to `end_at`.
     pub window: Window,
-    /// The window granted earlier, of this Resource, cut to what is still asked for.
+    /// The window that was granted earlier on this Resource, cut to what the spec still asks for.
     pub granted: Option<Window>,
-    /// Order among Bookings seen together.
+    /// When the Booking was created. It decides the order among Bookings that are seen together.
     pub created: Timestamp,
-    /// When it is deleted, once it has finished.
+    /// When the Booking is deleted after it has finished.
     pub expires: Option<Timestamp>,
 }
 
-/// A Booking, and what it means: it is read once per version, not once per decision.
+/// A Booking and what it means. A Booking is validated once per version, not once per decision.
 #[derive(Clone, Debug)]
 pub struct ReadBooking<'a> {
     /// As it is stored.
@@ -55,10 +55,11 @@ impl<'a> ReadBooking<'a> {
     }
 }
 
-/// Reads a Booking, refusing what admission refuses too: it may have been stored before.
+/// Validates a Booking. It refuses what admission refuses too, because the Booking may have been stored before the
+/// rules were.
 ///
 /// # Errors
-/// [`InvalidSpec`] names the first field that makes no sense.
+/// [`InvalidSpec`] names the first invalid field.
 pub fn validate(booking: &Booking) -> Result<ValidBooking, InvalidSpec> {
     let spec = &booking.spec;
     let resource = plain_text("resource_name", spec.resource_name.as_deref(), 253)?;
@@ -86,7 +87,7 @@ fn not_after(booking: &Booking, end: Timestamp) -> InvalidSpec {
     InvalidSpec::new("end_at", format!("{text} is not after start_at {start}{last}"))
 }
 
-/// Longest that a finished Booking is kept: 366 days, in minutes.
+/// The longest time that a finished Booking is kept: 366 days, in minutes.
 const TTL_MAX: i64 = 527_040;
 
 fn ttl(minutes: Option<i64>) -> Result<Option<Duration>, InvalidSpec> {
@@ -100,7 +101,7 @@ fn ttl(minutes: Option<i64>) -> Result<Option<Duration>, InvalidSpec> {
     })
 }
 
-/// A grant counts for the Resource it was given on: a retargeted Booking queues anew.
+/// A grant is valid only on the Resource on which it was given. If a Booking names another Resource, it queues again.
 fn granted_earlier(booking: &Booking, resource: &str) -> Option<Window> {
     let status = booking.status.as_ref()?;
     if status.granted_resource.as_deref() != Some(resource) {
@@ -109,17 +110,17 @@ fn granted_earlier(booking: &Booking, resource: &str) -> Option<Window> {
     granted_window(status)
 }
 
-/// The granted window that stands in a status.
+/// The granted window in a status.
 pub(crate) fn granted_window(status: &BookingStatus) -> Option<Window> {
     let from = instant::parse(status.granted_from.as_deref()?).ok()?;
     let until = instant::parse(status.granted_until.as_deref()?).ok()?;
     Window::new(from, until)
 }
 
-/// Checks what a BookingScheduler's Bookings will say.
+/// Validates the template of a BookingScheduler.
 ///
 /// # Errors
-/// [`InvalidSpec`], as of a Booking.
+/// [`InvalidSpec`], as for a Booking.
 pub(crate) fn validate_template(template: &BookingTemplate) -> Result<(), InvalidSpec> {
     plain_text("bookingTemplate.resource_name", template.resource_name.as_deref(), 253)?;
     user_name("bookingTemplate.user_id", template.user_id.as_deref())?;
@@ -150,7 +151,7 @@ fn check_notifications(notifications: Option<&[Notification]>) -> Result<(), Inv
     Ok(())
 }
 
-/// Longest time before the end: a week, in minutes.
+/// The longest time before the end: a week, in minutes.
 const BEFORE_MAX: i64 = 10_080;
 
 fn check_zone(name: Option<&str>) -> Result<(), InvalidSpec> {

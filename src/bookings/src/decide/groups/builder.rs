@@ -1,4 +1,4 @@
-//! A decision about one group in the making: what it rests on, and what it has come to so far.
+//! A decision about one group while it is made: its input, and the result so far.
 
 use std::time::Duration;
 
@@ -30,31 +30,31 @@ use booking_decision::{
 /// How long before a window begins its group is observed.
 pub(crate) const OBSERVE_AHEAD: Duration = Duration::from_secs(10);
 
-/// How long after a pass has told that a Booking is finished the next may delete it.
+/// After the pass that reports that a Booking is finished, the next pass may delete the Booking this much later.
 const AFTER_FINISHED: Duration = Duration::from_secs(1);
 
 /// A Booking and what it means.
 pub(crate) struct KnownBooking<'a> {
     pub(crate) booking: &'a Booking,
     pub(crate) read: &'a Result<ValidBooking, InvalidSpec>,
-    /// Its index among the live ones, if it is one.
+    /// Its index in `live`, if it is live.
     pub(crate) live: Option<usize>,
 }
 
 impl KnownBooking<'_> {
-    /// Whether it is over, and does not say so yet.
+    /// Whether the Booking is over but its status does not say so yet.
     pub(crate) fn is_finishing(&self) -> bool {
         let says = self.booking.status.as_ref().and_then(|status| status.status.as_deref());
         self.read.is_ok() && self.live.is_none() && says != Some(booking_state::FINISHED)
     }
 }
 
-/// A decision in the making. Its methods lie in the files of the questions that they answer.
+/// A decision while it is made. Its methods are in the files of the questions that they answer.
 pub(crate) struct DecisionBuilder<'a> {
     pub(crate) input: GroupInput<'a>,
     pub(crate) settings: &'a Settings,
     pub(crate) known: Vec<KnownBooking<'a>>,
-    /// Bookings that make sense, are not over and are not being deleted, in the order given.
+    /// Valid Bookings that are not over and are not being deleted, in the order given.
     pub(crate) live: Vec<ValidBooking>,
     pub(crate) decision: Decision,
     pub(crate) wake: Wake,
@@ -81,11 +81,12 @@ impl<'a> DecisionBuilder<'a> {
                     if has_expired(booking, valid, input.now) {
                         expired.extend(booking.metadata.uid.clone());
                     } else if valid.expires.is_some_and(|expires| expires <= input.now) {
-                        // It says that it has finished first.
+                        // The Booking's status must say first that it has finished.
                         wake.after(AFTER_FINISHED);
                     }
                 }
-                // From its start on, even such a one tells the original's trace from a person's hold.
+                // From the start of an invalid Booking on, the pass can still use it to tell the predecessor's trace
+                // from a user's manual hold.
                 Err(_) => {
                     wake.at_some(booking.spec.start_at.as_deref().and_then(|at| instant::parse(at).ok()));
                 }
@@ -98,7 +99,7 @@ impl<'a> DecisionBuilder<'a> {
 
     pub(crate) fn finish(self) -> Decision {
         let mut decision = Decision { wake_at: self.wake.earliest(), ..self.decision };
-        // One that still has something to say goes after it has said so.
+        // If a Booking still has a status or a notice to publish, it is deleted after that.
         let said = |uid: &String| {
             !decision.booking_statuses.iter().any(|(of, _)| of == uid)
                 && !decision.notices.iter().any(|notice| notice.id.booking_uid == *uid)
@@ -112,13 +113,13 @@ impl<'a> DecisionBuilder<'a> {
         decision
     }
 
-    /// Sets when a group is observed again to which nothing happens.
+    /// Sets when a group to which nothing happens is observed again.
     pub(crate) fn observe_later(&mut self) {
         let later = after(self.input.now, self.settings.observe_interval);
         self.decision.observe_by = Some(later).filter(|later| *later > self.input.now);
     }
 
-    /// What each machine needs; nothing where the group could not be observed.
+    /// What each machine needs. None if the group could not be observed.
     pub(crate) fn actions(
         &mut self,
         group: &Group,
@@ -142,7 +143,7 @@ impl<'a> DecisionBuilder<'a> {
         }
     }
 
-    /// Wakes for what is due before, at and after each window.
+    /// Wakes for everything that is due before, at and after each window.
     pub(crate) fn wake_for_windows(&mut self, grants: &[Grant], manual: &ManualHold) {
         for (booking, grant) in self.live.iter().zip(grants) {
             let Some(window) = grant.window else { continue };
@@ -151,7 +152,7 @@ impl<'a> DecisionBuilder<'a> {
             for at in prelock::wakes(window.from, booking.created) {
                 self.wake.at(at);
             }
-            // What is known by then is young enough to start by at once.
+            // An observation at this instant is young enough to start the machines when the window begins.
             self.wake.at(window.from.checked_sub(OBSERVE_AHEAD).unwrap_or(window.from));
         }
         if let ManualHold::Held(hold) = manual {
@@ -159,7 +160,7 @@ impl<'a> DecisionBuilder<'a> {
         }
     }
 
-    /// Wakes for what machines are expected to do.
+    /// Wakes for what the machines are expected to do.
     fn wake_for_machines(&mut self, instances: &[Machine], actions: &MachineActions) {
         self.wake.at_some(actions.summary.retry_at);
         self.wake.at_some(actions.summary.foreign_until);
@@ -173,7 +174,7 @@ impl<'a> DecisionBuilder<'a> {
     }
 }
 
-/// Whether a Booking is finished, says so, and its time to stay is over.
+/// Whether a Booking is finished, its status says so, and the time to keep it is over.
 fn has_expired(booking: &Booking, valid: &ValidBooking, now: Timestamp) -> bool {
     let says = booking.status.as_ref().and_then(|status| status.status.as_deref());
     says == Some(booking_state::FINISHED)

@@ -1,8 +1,8 @@
-//! Which of several Resources on one group of machines acts.
+//! Decides which of several Resources with the same machines acts.
 //!
-//! Two Resources, in whatever namespaces, may name the same machines. If both acted, one would stop
-//! what the other has booked. So one acts: the one that holds the group, or still has locks of its own
-//! to remove, else the oldest; the others act on nothing and say so.
+//! Two Resources, also in different namespaces, may name the same machines. If both acted, one would stop what the
+//! other has booked. So only one acts: the one that holds the group or still has locks to remove, else the oldest.
+//! The others act on nothing, and their conditions say so.
 
 use crate::api::{FINALIZER, Resource, ResourceStatus};
 use jiff::Timestamp;
@@ -19,8 +19,8 @@ pub enum Claim {
     Other,
 }
 
-/// Whether `resource` acts, among all Resources of the same [`crate::decide::groups::group::GroupKey`], itself
-/// included or not.
+/// Whether `resource` acts, among all Resources of the same [`crate::decide::groups::group::GroupKey`]. The iterator
+/// may contain the Resource itself.
 pub fn claim<'a>(
     resource: &Resource,
     same_group: impl Iterator<Item = &'a Resource>,
@@ -33,7 +33,7 @@ pub fn claim<'a>(
     if first { Claim::Ours } else { Claim::Other }
 }
 
-/// Lower goes first. One that is being deleted counts last, unless it has not let go yet.
+/// The lowest rank acts. A Resource that is being deleted comes last, unless it still has locks.
 fn rank(resource: &Resource, now: Timestamp) -> (bool, bool, Timestamp, &str) {
     let meta = &resource.metadata;
     let deleting = meta.deletion_timestamp.is_some();
@@ -51,7 +51,7 @@ pub(crate) fn has_finalizer(resource: &Resource) -> bool {
     resource.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }
 
-/// Whether locks of a Resource may be on machines: its holder's, or earlier ones in force.
+/// Whether locks of a Resource may be on machines: the holder's lock, or earlier locks that have not expired.
 fn has_locks(status: &ResourceStatus, now: Timestamp) -> bool {
     status.holder.is_some() || status.released_locks.iter().any(|lock| is_unexpired(lock, now))
 }

@@ -1,4 +1,4 @@
-//! The conditions of the Resource beside Ready.
+//! The conditions of the Resource in addition to Ready.
 
 use crate::api::ResourceStatus;
 use jiff::Timestamp;
@@ -16,8 +16,8 @@ const OWNED_BY_OTHERS: &str = "OwnedByOthers";
 const CANNOT_BE_STOPPED: &str = "CannotBeStopped";
 
 impl DecisionBuilder<'_> {
-    /// The conditions of the Resource beside Ready. While the group cannot be observed, the conditions of the last
-    /// observation stand: if they were dropped and found again, they would be told again.
+    /// The conditions of the Resource in addition to Ready. While the group cannot be observed, the conditions of the
+    /// last observation are kept. If they were dropped and came back, their Events would be published again.
     pub(crate) fn more_conditions(
         &self,
         old: &ResourceStatus,

@@ -1,4 +1,4 @@
-//! Kubernetes Events: what a user would want to know, read off what changed in a status.
+//! Kubernetes Events: what a user wants to know, derived from the changes in a status.
 
 use crate::{
     api::{BookingStatus, ResourceStatus, booking_state},
@@ -12,8 +12,8 @@ use crate::decide::groups::progress::reason;
 use booking_calendar::instant;
 use booking_decision::condition::reason_of;
 
-/// Reasons that are reported when a Ready condition takes them on, with their weight. Scheduled,
-/// Stopping and the like are steps on the way: they stand in the condition only.
+/// The reasons that cause an Event when a Ready condition takes them on, with the Event's type. Reasons such as
+/// Scheduled and Stopping are intermediate steps and appear only in the condition.
 const REPORTED: [(&str, EventType); 16] = [
     (reason::QUEUED_FOR_CLOUD_BUDGET, EventType::Warning),
     (reason::HELD, EventType::Normal),
@@ -91,7 +91,7 @@ pub(crate) fn resource_events(
     notes
 }
 
-/// The cloud has started what it does not leave stopped, though nobody holds it.
+/// The cloud has started a database that nobody holds: RDS does not keep a database stopped forever.
 fn restarted(old: Option<&ResourceStatus>, new: &ResourceStatus, now: Timestamp) -> Option<Note> {
     let foretold = old?.automatic_restart_at.as_deref()?;
     let is_over = instant::parse(foretold).is_ok_and(|at| at <= now);

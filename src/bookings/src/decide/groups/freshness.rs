@@ -1,8 +1,9 @@
-//! Whether a decision may be made from what was seen of a group some time ago, or the group must be looked at first.
+//! Decides whether an earlier observation of a group is young enough for a decision, or the group must be observed
+//! first.
 //!
-//! What is at rest is looked at once per `observe_interval`, with many others. A look of its own is for what is on its
-//! way, and right before something is done that must not be done in vain or to somebody's harm: a stop, a lock. A start
-//! harms nobody: it goes by what was seen a moment ago, so that it goes at its instant.
+//! Groups at rest are observed once per `observe_interval`, many in one call. A group is observed on its own while
+//! its machines change state, and immediately before a stop or a lock, because these must not be done in vain or harm
+//! another user. A start harms nobody: it uses a recent observation, so that it is sent on time.
 
 use std::time::Duration;
 
@@ -19,13 +20,13 @@ use crate::decide::{
 };
 use booking_calendar::instant::{after, elapsed};
 
-/// A start goes by what was seen no longer ago than this: a group is looked at [`OBSERVE_AHEAD`] before its window
-/// begins, and that look may take a while.
+/// The highest age of an observation that a start may use. A group is observed [`OBSERVE_AHEAD`] before its window
+/// begins, and that observation may take a while.
 const YOUNG: Duration = Duration::from_secs(15);
-/// What was seen before is of use until it is older than so many intervals.
+/// An observation is usable until it is older than this many intervals.
 const INTERVALS: u32 = 2;
 
-/// Whether the group must be looked at before a decision is carried out that was made from what was seen at `seen`.
+/// Whether the group must be observed before a decision that was made from the observation at `seen` is carried out.
 pub fn must_observe(
     decision: &Decision,
     (instances, seen): (&[Machine], Timestamp),
@@ -37,7 +38,7 @@ pub fn must_observe(
     let on_its_way = instances.iter().any(|instance| instance.state.is_moving())
         || attempts.last_unseen(instances).is_some();
     let restarted = instances.iter().any(|instance| instance.restarts_at.is_some_and(|at| at <= now));
-    // What was sent since, even in vain, may have had an effect.
+    // A call that was sent after the observation may have had an effect, even if it failed.
     let outdated = attempts.last().is_some_and(|last| last >= seen);
     let harmless = |call: &Call| matches!(call, Call::Start(_)) && age <= YOUNG;
     let begins_soon = decision.wake_at.is_some_and(|at| at <= after(now, OBSERVE_AHEAD));
@@ -52,15 +53,15 @@ pub fn must_observe(
         || (begins_soon && age > OBSERVE_AHEAD)
 }
 
-/// Whether the starts of a decision that was made from what was seen at `seen` may go out before the group is looked
-/// at: they rest on what is stored, and it was looked at a moment ago.
+/// Whether the starts of a decision may be sent before the group is observed again. They may if they rest on stored
+/// objects and the observation at `seen` is recent.
 pub fn may_start_first(decision: &Decision, seen: Timestamp, attempts: &Attempts, now: Timestamp) -> bool {
     decision.hints.starts_first
         && decision.finalizer == Finalizer::Keep
         && seen <= now
         && elapsed(seen, now) <= YOUNG
         && attempts.last().is_none_or(|last| last < seen)
-        // A start that came to nothing is reported before it is tried again.
+        // A start that had no effect is reported before it is tried again.
         && decision.calls.iter().filter(|call| matches!(call, Call::Start(_))).flat_map(Call::ids).all(|id| {
             attempts.permission(id, &Action::Start, now) == Permission::Now { times: 0 }
         })
@@ -152,7 +153,7 @@ mod tests {
         };
         assert!(look(&attempts));
         assert!(!look(&Attempts::default()));
-        // even if it was refused, for nobody knows whether it was
+        // even if it was refused, because nobody knows whether it was
         let mut attempts = Attempts::default();
         let backoff = booking_decision::Backoff { base: Duration::from_mins(1), cap: Duration::from_mins(1) };
         attempts.failed("i-1", Action::Start, at(0), "no answer".into(), backoff);

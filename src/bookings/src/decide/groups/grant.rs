@@ -1,8 +1,8 @@
-//! Which window each Booking of a Resource is granted.
+//! Decides which window each Booking of a Resource is granted.
 //!
-//! A window is granted when first seen if it overlaps no other user's granted window; what is granted
-//! stands in status, and nothing but the Booking itself takes it away. What is not granted waits, and
-//! is granted in order of creation when room appears. One user's windows may overlap and join.
+//! When a Booking is first seen, its window is granted if it overlaps no other user's granted window. The grant is
+//! recorded in the Booking's status, and only the Booking itself can take it away. A Booking without a grant waits.
+//! When room appears, waiting Bookings are granted in order of creation. Windows of one user may overlap and join.
 
 use jiff::Timestamp;
 
@@ -17,23 +17,23 @@ use booking_calendar::window::Window;
 pub struct Grant {
     /// The window granted, if any.
     pub window: Option<Window>,
-    /// Set while something that the Booking asks for, and that is not over, is not granted.
+    /// Set while a part of the Booking's window that is not over is not granted.
     pub waiting: Option<Waiting>,
 }
 
-/// For whom a Booking waits.
+/// For which user a Booking waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// The user whose window is in the way.
     pub user: String,
     /// When that window ends.
     pub until: Timestamp,
-    /// Location among the Bookings that wait, from 1.
+    /// The place among the Bookings that wait, from 1.
     pub place: usize,
 }
 
-/// Grants for all unfinished Bookings of a Resource, in the order given. `first` is the uid of the
-/// Booking that goes before all others (the holder at a take-over); then creation decides, then uid.
+/// Grants for all unfinished Bookings of a Resource, in the order given. `first` is the uid of the Booking that goes
+/// before all others (the holder at a take-over). The others go by creation, then by uid.
 pub fn grant(bookings: &[ValidBooking], first: Option<&str>, now: Timestamp) -> Vec<Grant> {
     let mut order: Vec<usize> = (0..bookings.len()).collect();
     order.sort_by_key(|&i| {
@@ -82,7 +82,7 @@ fn others<'a>(
         .collect()
 }
 
-/// The largest window that may be granted now: at least what was granted before.
+/// The largest window that may be granted now. It contains at least what was granted before.
 fn enlarge(
     booking: &ValidBooking,
     granted: Option<Window>,
@@ -106,11 +106,12 @@ fn enlarge(
         .or(granted)
 }
 
-/// Grows a granted window towards what is asked for, up to the neighbours' windows.
+/// Grows a granted window towards the window that the Booking asks for, up to the neighbours' windows.
 fn extend(granted: Window, asked: Window, others: &[(&str, Window)]) -> Window {
     let before = others.iter().map(|(_, other)| other.until).filter(|&until| until <= granted.from);
     let behind = others.iter().map(|(_, other)| other.from).filter(|&from| from >= granted.until);
-    // A window that overlaps the granted one already (only hand-edited statuses can) stops growth.
+    // If another window already overlaps the granted one, the window does not grow. Only hand-edited statuses can
+    // cause that.
     if others.iter().any(|(_, other)| other.overlaps(granted)) {
         return granted;
     }
@@ -120,13 +121,13 @@ fn extend(granted: Window, asked: Window, others: &[(&str, Window)]) -> Window {
     }
 }
 
-/// What a Booking asks for from now on, unless all of that is granted.
+/// The part of the Booking's window from now on, unless all of it is granted.
 fn ungranted(booking: &ValidBooking, granted: Option<Window>, now: Timestamp) -> Option<Window> {
     let rest = Window::new(booking.window.from.max(now), booking.window.until)?;
     (!granted.is_some_and(|g| g.from <= rest.from && rest.until <= g.until)).then_some(rest)
 }
 
-/// The first window of another user that keeps a Booking from something it still asks for.
+/// The first window of another user that prevents a grant of `rest`.
 fn in_the_way<'a>(rest: Window, others: &[(&'a str, Window)]) -> Option<(&'a str, Timestamp)> {
     others
         .iter()

@@ -1,4 +1,4 @@
-//! What a stored Resource means: the group of machines it stands for, or what is wrong with it.
+//! What a stored Resource means: the group of machines that it stands for, or what is wrong with it.
 
 use crate::api::{OnDelete, RESOURCE_TYPES, Resource, WhenIdle};
 
@@ -11,12 +11,12 @@ use booking_decision::{
     text::{cut, plain_text},
 };
 
-/// Where a group of machines lives: machines with the same key are the same machines.
+/// Where a group of machines is. Two groups with the same key have the same machines.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupKey {
     /// `ec2` or `rds`.
     pub type_: String,
-    /// Account, 12 digits; empty for that of the operator's own credentials.
+    /// Account, 12 digits. Empty for the account of the operator's own credentials.
     pub account: String,
     /// Region.
     pub region: String,
@@ -24,14 +24,14 @@ pub struct GroupKey {
     pub tag: String,
 }
 
-/// A Resource whose spec makes sense.
+/// A Resource with a valid spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Which machines.
     pub key: GroupKey,
     /// Where they are, and how to get there.
     pub location: Location,
-    /// What happens to them while nobody holds them; absent is a policy of its own.
+    /// What happens to them while nobody holds them. If it is absent, the adoption grace applies.
     pub when_idle: Option<WhenIdle>,
     /// What happens to them when the Resource goes.
     pub on_delete: OnDelete,
@@ -43,16 +43,16 @@ const TAG_MAX_CHARS: usize = 256;
 /// Why a Resource stands for no group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoGroup {
-    /// A field makes no sense.
+    /// A field is invalid.
     Invalid(InvalidSpec),
     /// It asks for an account or region that its namespace may not use.
     NotAllowed(NotAllowed),
 }
 
-/// Reads a Resource.
+/// Validates a Resource.
 ///
 /// # Errors
-/// [`NoGroup`] names the first field that makes no sense or is not allowed.
+/// [`NoGroup`] names the first field that is invalid or not allowed.
 pub fn validate(resource: &Resource, locations: &Locations) -> Result<Group, NoGroup> {
     let (type_, tag) = machines(resource).map_err(NoGroup::Invalid)?;
     let spec = &resource.spec;
@@ -87,7 +87,7 @@ fn machines(resource: &Resource) -> Result<(&str, &str), InvalidSpec> {
 /// Why a Resource acts on nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Blocked {
-    /// A field makes no sense.
+    /// A field is invalid.
     Invalid(InvalidSpec),
     /// It asks for an account or region that its namespace may not use.
     NotAllowed(NotAllowed),

@@ -1,9 +1,9 @@
-//! Who holds the group now, and which locks are ours.
+//! Decides who holds the group now, and which locks are ours.
 //!
-//! Our locks are the ones recorded in the Resource's status before they were written to a machine:
-//! the present holder's, and earlier ones that have not expired. The original operator left another
-//! trace: `spec.booked_by` and `booked_until` equal to one of its Bookings. That is recorded like our
-//! own at first sight, then cleared. Any other such pair is a person's manual hold.
+//! Our locks are recorded in the Resource's status before they are written to a machine: the present holder's lock,
+//! and earlier locks that have not expired. The predecessor left another trace: `spec.booked_by` and `booked_until`
+//! with the values of one of its Bookings. Such a pair is recorded as our own lock when it is first seen, and then
+//! cleared. Any other pair is a user's manual hold.
 
 use std::time::Duration;
 
@@ -22,40 +22,40 @@ use booking_decision::{
     text::{cut, user_name},
 };
 
-/// Most earlier locks kept in a status; of more, those that expire first are dropped.
+/// The most earlier locks that a status keeps. If there are more, those that expire first are dropped.
 const RELEASED_LOCKS_MAX: usize = 16;
 
-/// How long after a group was let go what was last sent for its holder may not show yet: what a describe of EC2 lags
-/// behind at most (5 s), a second for `idle_since`, which is in whole ones, and [`CLOCKS_APART`].
+/// After a hold ends, calls that were sent for it can stay invisible in DescribeInstances for this long: EC2's lag
+/// (at most 5 s), plus 1 s because `idle_since` has whole seconds, plus [`CLOCKS_APART`].
 const SHOWS_WITHIN: Duration = Duration::from_secs(10);
 
-/// How far two replicas' clocks may be from each other: each that is off by more than 2 s goes by the API server's
-/// time.
+/// The largest difference between two replicas' clocks. A replica whose clock is off by more than 2 s uses the API
+/// server's time.
 const CLOCKS_APART: Duration = Duration::from_secs(4);
 
 /// What `spec.booked_by` and `spec.booked_until` say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManualHold {
-    /// Nothing, or something that is over.
+    /// Nothing, or a hold that is over.
     None,
-    /// The trace that the original operator left for one of its Bookings.
+    /// The trace that the predecessor left for one of its Bookings.
     Trace(Trace),
-    /// A person holds the group; goes before Bookings.
+    /// A user holds the group by hand. This has precedence over Bookings.
     Held(Hold),
-    /// Half a pair, or an end that is no instant: what is wrong with it.
+    /// Only one of the two fields, or an end that is not an instant. The text says what is wrong.
     Malformed(String),
 }
 
-/// The pair that the original operator wrote for a Booking.
+/// The pair that the predecessor wrote for a Booking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// The pair, verbatim.
     pub lock: Lock,
-    /// The Booking it was written for.
+    /// The Booking for which it was written.
     pub booking_uid: String,
 }
 
-/// Somebody holds the group.
+/// A user holds the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
     /// Who.
@@ -72,7 +72,7 @@ impl Hold {
         Lock { user: self.user.clone(), until: self.until.to_string() }
     }
 
-    /// The hold as it stands in status.
+    /// The hold as it is recorded in the status.
     pub fn record(&self) -> ResourceHolder {
         let (booking_uid, booking) = self.booking.clone().unzip();
         ResourceHolder { user: self.user.clone(), until: self.until.to_string(), booking_uid, booking }
@@ -112,7 +112,8 @@ pub fn manual_hold(resource: &Resource, bookings: &[ReadBooking<'_>], now: Times
     }
 }
 
-/// The original writes a trace when a Booking begins: a hold for one that has not is a person's.
+/// The predecessor writes a trace when a Booking begins. If the Booking has not begun, the pair is a user's manual
+/// hold.
 fn is_trace_of(lock: &Lock, booking: &Booking, now: Timestamp) -> bool {
     let spec = &booking.spec;
     let begun = spec
@@ -126,9 +127,9 @@ fn is_trace_of(lock: &Lock, booking: &Booking, now: Timestamp) -> bool {
     begun && same_lock(lock, &Lock { user: user.clone(), until: end.clone() })
 }
 
-/// Who holds the group at `now`: a manual hold before Bookings, then whose granted window it is.
-/// Should two users' granted windows overlap (only hand-edited statuses can), the present holder
-/// keeps the group, else the first in the order given.
+/// Who holds the group at `now`: a manual hold before Bookings, then the Booking whose granted window it is. If two
+/// users' granted windows overlap (only hand-edited statuses can cause that), the present holder keeps the group,
+/// else the first in the order given gets it.
 pub fn hold_now(
     manual: &ManualHold,
     bookings: &[ValidBooking],
@@ -166,7 +167,7 @@ pub fn hold_now(
         .max_by(|a, b| (a.until, &a.booking).cmp(&(b.until, &b.booking)))
 }
 
-/// The part of a Resource's status that tells our locks from foreign ones.
+/// The part of a Resource's status that tells our locks from other locks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LockHistory {
     /// The holder, as recorded.
@@ -175,15 +176,15 @@ pub struct LockHistory {
     pub released: Vec<Lock>,
     /// When the group was last let go.
     pub idle_since: Option<String>,
-    /// Whether the holder held the group at the pass before, too.
+    /// Whether the holder held the group at the previous pass, too.
     pub stands: bool,
-    /// The holder's time has not begun: its locks are written ahead.
+    /// Whether the holder's window has not begun: the lock is a prelock.
     pub is_ahead: bool,
 }
 
 impl LockHistory {
-    /// The next lock history: `hold` is in force, everything that was in force before is remembered until
-    /// it expires. Unchanged where nothing changed hands.
+    /// The next lock history: `hold` is in force, and everything that was in force before is remembered until it
+    /// expires. If the holder did not change, the lock history does not change.
     pub fn next(status: &ResourceStatus, hold: Option<&Hold>, manual: &ManualHold, now: Timestamp) -> Self {
         let holder = hold.map(Hold::record);
         let before = status.holder.as_ref().map(|h| Lock { user: h.user.clone(), until: h.until.clone() });
@@ -213,28 +214,28 @@ impl LockHistory {
         }
     }
 
-    /// The next lock history where nobody holds the group yet, but locks of `next` are written ahead: recorded before
-    /// they are.
+    /// The next lock history if nobody holds the group yet but prelocks for `next` will be written. It is recorded
+    /// before they are written.
     pub fn ahead(status: &ResourceStatus, next: &Hold, manual: &ManualHold, now: Timestamp) -> Self {
         let gone = status.holder.as_ref().is_some_and(|holder| *holder != next.record());
         let idle_since = if gone { Some(instant::seconds(now)) } else { status.idle_since.clone() };
         Self { idle_since, stands: false, is_ahead: true, ..Self::next(status, Some(next), manual, now) }
     }
 
-    /// Until when a lock or a start for whoever had the group last may yet appear on a machine that does not show it.
-    /// The process that sent it may be gone, and nobody else remembers.
+    /// Until when a lock or a start for the previous holder may still appear on a machine that does not show it. The
+    /// process that sent it may be gone, and no other process remembers it.
     pub(crate) fn may_show_until(&self, now: Timestamp) -> Option<Timestamp> {
         let let_go = self.idle_since.as_deref().and_then(|text| instant::parse(text).ok())?;
         Some(after(let_go, SHOWS_WITHIN)).filter(|until| let_go <= after(now, CLOCKS_APART) && now < *until)
     }
 
-    /// Who holds the group, as people are told.
+    /// The holder that is shown to users.
     pub fn shown(&self) -> Option<&ResourceHolder> {
         self.holder.as_ref().filter(|_| !self.is_ahead)
     }
 
-    /// Whether a lock tag is the holder's with another end: somebody altered it. Right after a hold began or changed,
-    /// it may as well be another installation's, and is respected.
+    /// Whether a lock tag is the holder's with another end, which means that somebody altered it. Right after a hold
+    /// began or changed, such a tag may be another installation's, so it is respected.
     fn is_altered(&self, wanted: Option<&Lock>, lock: &Lock) -> bool {
         self.stands && wanted.is_some_and(|wanted| wanted.user == lock.user)
     }
@@ -246,7 +247,7 @@ impl LockHistory {
     }
 }
 
-/// `known` with `more`, expired ones dropped; as it is where there is nothing to add.
+/// `known` and `more`, without expired locks. If there is nothing to add, `known` is unchanged.
 fn remember(known: &[Lock], more: Vec<Lock>, now: Timestamp) -> Vec<Lock> {
     if more.is_empty() {
         return known.to_vec();
@@ -264,19 +265,19 @@ pub(crate) fn is_unexpired(lock: &Lock, now: Timestamp) -> bool {
     instant::parse(&lock.until).is_ok_and(|until| until > now)
 }
 
-/// How a machine's lock tag stands to the holder that we want it to show.
+/// How a machine's lock tag compares to the holder that it should show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockStanding {
     /// No lock.
     Free,
     /// The wanted lock.
     AsWanted,
-    /// A lock of ours that is not wanted, one of the holder's that somebody altered, or anybody's that has
-    /// expired: may be replaced or removed.
+    /// A tag that may be replaced or removed: our own lock that is not wanted, the holder's lock that somebody
+    /// altered, or anybody's lock that has expired.
     Stale(Lock),
-    /// Somebody else's lock, in force.
+    /// Another owner's lock that has not expired.
     Foreign(Lock, Timestamp),
-    /// Tags that make no lock.
+    /// Tags that do not form a lock.
     Malformed,
 }
 

@@ -11,16 +11,16 @@ use super::{
 };
 use crate::api::Resource;
 
-/// What was observed of a group.
+/// The result of an observation of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// There was no need to look.
+    /// No observation was needed.
     NotNeeded,
-    /// The cloud did not say.
+    /// The cloud could not be asked.
     Failed {
-        /// Why, without anything that changes from try to try.
+        /// Why. The text has no part that changes from try to try.
         message: String,
-        /// When to look again.
+        /// When to try again.
         retry_at: Timestamp,
     },
     /// All machines of the group.
@@ -32,17 +32,17 @@ pub enum Observation {
 pub struct GroupInput<'a> {
     /// The Resource, if it exists.
     pub resource: Option<&'a Resource>,
-    /// Which group the Resource stands for, or why it acts on none; None without a Resource.
+    /// Which group the Resource stands for, or why it acts on none. None if there is no Resource.
     pub standing: Option<&'a Result<Group, Blocked>>,
     /// All Bookings that name it.
     pub bookings: &'a [ReadBooking<'a>],
-    /// What was observed of its group.
+    /// What was observed of the group.
     pub observation: &'a Observation,
-    /// What this process sent lately.
+    /// What this process sent recently.
     pub attempts: &'a Attempts,
-    /// What became of the notices that were handed out.
+    /// The deliveries of the notices that were handed out.
     pub deliveries: &'a Deliveries,
-    /// So many groups will be locked soon that their locks are written ahead.
+    /// Whether so many windows begin soon that prelocks are written.
     pub prelocks: bool,
     /// The time.
     pub now: Timestamp,

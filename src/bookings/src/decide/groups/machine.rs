@@ -1,4 +1,4 @@
-//! A machine as it was observed, its tags read for what they mean to bookings.
+//! A machine as it was observed, and what its tags mean to bookings.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use booking_calendar::instant;
 pub const TAG_APPLICATION: &str = "resource-booking-application";
 /// The tag of machines that monitors may discover (`true`).
 pub const TAG_MANAGED: &str = "resource-booking-managed";
-/// The tag that names who holds the machine.
+/// The tag that names the holder of the machine.
 pub const TAG_LOCKED_BY: &str = "resource-booking-locked-by";
-/// The tag that says until when the machine is held, RFC 3339.
+/// The tag with the end of the hold, RFC 3339.
 pub const TAG_LOCKED_UNTIL: &str = "resource-booking-locked-until";
 
-/// Tags by which other controllers mark machines as theirs: stopping one gets it replaced, its data
-/// lost. EC2 Auto Scaling, EKS managed node groups, Karpenter.
+/// Tags with which other controllers mark their machines: EC2 Auto Scaling, EKS managed node groups, Karpenter. If
+/// the operator stopped such a machine, its controller would replace it and its data would be lost.
 const OWNER_TAGS: [(&str, &str); 3] = [
     ("aws:autoscaling:groupName", "Auto Scaling group"),
     ("eks:cluster-name", "EKS node group of cluster"),
@@ -31,20 +31,20 @@ pub enum MachineState {
     Pending,
     /// Running.
     Running,
-    /// Running, and at something during which it can be neither started nor stopped, such as a backup.
+    /// Running, but busy with something, such as a backup, so that it can be neither started nor stopped.
     Busy,
     /// On its way to stopped.
     Stopping,
-    /// Stopped; costs nothing but storage.
+    /// Stopped. It costs only storage.
     Stopped,
-    /// Of no use before a person has mended it; neither started nor stopped.
+    /// Unusable until a user has repaired it. It can be neither started nor stopped.
     Broken,
-    /// On its way to terminated, or terminated: as good as gone.
+    /// Terminated or terminating. It does not come back.
     Terminated,
 }
 
 impl MachineState {
-    /// Whether it turns into another state by itself.
+    /// Whether it changes to another state by itself.
     pub fn is_moving(self) -> bool {
         matches!(self, Self::Pending | Self::Stopping)
     }
@@ -66,42 +66,42 @@ pub struct Machine {
     pub state_reason: Option<String>,
     /// What its lock tags say.
     pub lock: LockTag,
-    /// Who else controls it, for people: "Auto Scaling group web".
+    /// The other controller that owns it, as users read it: "Auto Scaling group web".
     pub owner: Option<String>,
-    /// Why it cannot be stopped, for people: "it is a read replica of orders".
+    /// Why it cannot be stopped, as users read it: "it is a read replica of orders".
     pub unstoppable: Option<String>,
-    /// When the cloud will start it by itself: RDS does, seven days after it was stopped.
+    /// When the cloud will start it by itself. RDS does so seven days after a database was stopped.
     pub restarts_at: Option<Timestamp>,
 }
 
 /// What the two lock tags of a machine say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockTag {
-    /// Neither tag is there.
+    /// Neither tag exists.
     Absent,
-    /// Both are there and make sense.
+    /// Both tags exist and are valid.
     Held {
         /// The tags' values, verbatim.
         raw: Lock,
         /// The parsed end.
         until: Timestamp,
     },
-    /// One is missing, or the end is no instant.
+    /// One tag is missing, or the end is not an instant.
     Malformed {
-        /// Value of [`TAG_LOCKED_BY`], if there.
+        /// Value of [`TAG_LOCKED_BY`], if it exists.
         by: Option<String>,
-        /// Value of [`TAG_LOCKED_UNTIL`], if there.
+        /// Value of [`TAG_LOCKED_UNTIL`], if it exists.
         until: Option<String>,
     },
 }
 
 impl LockTag {
-    /// Whether it carries one of these locks.
+    /// Whether the tags carry one of these locks.
     pub(crate) fn is_one_of(&self, locks: &[Lock]) -> bool {
         matches!(self, Self::Held { raw, .. } if locks.iter().any(|lock| same_lock(lock, raw)))
     }
 
-    /// Reads the lock tags out of all tags of a machine.
+    /// Reads the lock tags from all tags of a machine.
     pub fn read(tags: &BTreeMap<String, String>) -> Self {
         let (by, until) = (tags.get(TAG_LOCKED_BY), tags.get(TAG_LOCKED_UNTIL));
         match (by, until, until.map(|text| instant::parse(text))) {
@@ -114,14 +114,14 @@ impl LockTag {
     }
 }
 
-/// Two locks are the same if user and instant are; an end that is no instant, if the text is.
+/// Two locks are the same if their users and instants are equal. If an end is not an instant, the texts are compared.
 pub fn same_lock(a: &Lock, b: &Lock) -> bool {
     a.user == b.user
         && (a.until == b.until
             || matches!((instant::parse(&a.until), instant::parse(&b.until)), (Ok(a), Ok(b)) if a == b))
 }
 
-/// Which other controller owns the machine, by its tags.
+/// The other controller that owns the machine, according to its tags.
 pub fn owner(tags: &BTreeMap<String, String>) -> Option<String> {
     OWNER_TAGS.iter().find_map(|(key, what)| tags.get(*key).map(|value| format!("{what} {value}")))
 }

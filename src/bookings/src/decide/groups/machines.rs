@@ -1,5 +1,5 @@
-//! What each machine of a group needs: every machine is driven singly, so that one that cannot
-//! follow does not hold up the others.
+//! Decides what each machine of a group needs. Each machine is driven on its own, so that a machine that fails does
+//! not hold up the others.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +12,21 @@ use crate::decide::groups::{
     machine::{Machine, MachineState},
 };
 
-/// What the group is wanted to be.
+/// The state that the group should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goal {
     /// Running, with these lock tags.
     Held(Lock),
     /// Unlocked, and stopped if `stop`.
     Idle {
-        /// Whether what runs is stopped.
+        /// Whether running machines are stopped.
         stop: bool,
     },
-    /// Stopped still, locked already: somebody's time is about to begin.
+    /// Still stopped, but with a prelock: a window is about to begin.
     Prelocked {
         /// The lock tags.
         lock: Lock,
-        /// Whether there is time to write them.
+        /// Whether there is still time to write them.
         write: bool,
     },
 }
@@ -41,7 +41,7 @@ impl Goal {
     }
 }
 
-/// The actions to send now, machines of one action together, and how far the group is.
+/// The actions to send now, grouped by action, and the progress of the group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MachineActions {
     /// Machines to start.
@@ -52,53 +52,53 @@ pub struct MachineActions {
     pub lock: Vec<String>,
     /// Machines to unlock, by the lock that they must still carry.
     pub unlock: BTreeMap<Lock, Vec<String>>,
-    /// How far the group is.
+    /// The progress of the group.
     pub summary: GroupSummary,
 }
 
-/// How far a group is. Machines that another controller owns are counted apart.
+/// The progress of a group. Machines that another controller owns are counted separately.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupSummary {
     /// Machines, terminated ones not counted.
     pub total: usize,
     /// Machines that run.
     pub running: usize,
-    /// Machines that this goal concerns: those that no other controller owns.
+    /// Machines to which the goal applies: those that no other controller owns.
     pub managed: usize,
-    /// Of these, machines on their way from one state to another, though they may not show it yet.
+    /// Of the managed machines, those that change state, even if they do not show it yet.
     pub moving: usize,
-    /// Of these, machines that are stopped.
+    /// Of the managed machines, those that are stopped.
     pub stopped: usize,
-    /// Of these, machines that run with no lock to keep them from being stopped while nobody holds
-    /// the group.
+    /// Of the managed machines, those that run without a lock that would keep them from being stopped while nobody
+    /// holds the group.
     pub idle_running: usize,
-    /// Of these, machines that are as the goal wants them.
+    /// Of the managed machines, those that have reached the goal.
     pub done: usize,
-    /// Machines with somebody else's lock in force: id and lock.
+    /// Machines with another owner's lock that has not expired: id and lock.
     pub foreign: Vec<(String, Lock)>,
-    /// Machines with lock tags that make no lock.
+    /// Machines with lock tags that do not form a lock.
     pub malformed: Vec<String>,
     /// Machines that another controller owns: id and owner.
     pub owned: Vec<(String, String)>,
     /// Machines that cannot be stopped: id and why.
     pub unstoppable: Vec<(String, String)>,
-    /// Machines that are to be stopped but at something that does not allow it: id and what.
+    /// Machines that should be stopped but are busy with something that does not allow it: id and what.
     pub busy: Vec<(String, String)>,
-    /// Machines that are neither stopped nor of use.
+    /// Machines that are neither stopped nor usable.
     pub broken: usize,
-    /// When the cloud will start the first of the stopped ones by itself.
+    /// When the cloud will start the first of the stopped machines by itself.
     pub restarts_at: Option<Timestamp>,
     /// Machines whose last call failed or had no effect: id and what happened.
     pub failing: Vec<(String, String)>,
-    /// When the last of the machines gets its turn that wait for one in the cloud's budget.
+    /// Machines may wait for their turn in the action budget. This is when the last of them gets it.
     pub queued_until: Option<Timestamp>,
-    /// When the next call that had to be put off may go out.
+    /// When the next postponed call may be sent.
     pub retry_at: Option<Timestamp>,
     /// When the first foreign lock expires.
     pub foreign_until: Option<Timestamp>,
 }
 
-/// Decides for each machine.
+/// Decides the actions for each machine.
 pub fn actions(
     instances: &[Machine],
     goal: &Goal,
@@ -128,12 +128,12 @@ pub fn actions(
     actions
 }
 
-/// What a machine that we may touch lacks for the goal.
+/// The actions that a managed machine needs to reach the goal.
 fn needs(instance: &Machine, goal: &Goal, standing: &LockStanding) -> Vec<Action> {
     let mut needs = Vec::new();
     match (goal, instance.state) {
         (Goal::Held(_), MachineState::Stopped) => needs.push(Action::Start),
-        // Half a lock may be somebody's: what carries it is not stopped.
+        // Half a lock may belong to somebody, so a machine with malformed lock tags is not stopped.
         (Goal::Idle { stop: true }, MachineState::Running)
             if *standing != LockStanding::Malformed && instance.unstoppable.is_none() =>
         {
@@ -146,7 +146,7 @@ fn needs(instance: &Machine, goal: &Goal, standing: &LockStanding) -> Vec<Action
             needs.push(Action::Lock(lock.clone()));
         }
         (Goal::Held(_), LockStanding::AsWanted) | (Goal::Prelocked { .. }, _) => {}
-        // A lock that nobody can honour keeps no Booking out.
+        // A malformed lock cannot be respected, so it does not keep a Booking from its group.
         (Goal::Held(lock), _) => needs.push(Action::Lock(lock.clone())),
         (Goal::Idle { .. }, LockStanding::Stale(lock)) => needs.push(Action::Unlock(lock.clone())),
         (Goal::Idle { .. }, _) => {}
@@ -170,12 +170,12 @@ fn is_done(instance: &Machine, goal: &Goal, standing: &LockStanding) -> bool {
 }
 
 impl MachineActions {
-    /// Whether nothing is to be sent.
+    /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.start.is_empty() && self.stop.is_empty() && self.lock.is_empty() && self.unlock.is_empty()
     }
 
-    /// Sends an action now, or notes when it may go out again.
+    /// Adds an action to those that are sent now, or records when it may be sent again.
     fn consider(&mut self, instance: &Machine, action: Action, attempts: &Attempts, now: Timestamp) {
         let id = &instance.id;
         if let Some(error) = attempts.error(id, &action) {
@@ -183,7 +183,7 @@ impl MachineActions {
         } else if attempts.fruitless(id, &action, now) > 0 {
             self.summary.failing.push((id.clone(), fell_back(instance, &action)));
         }
-        // A lock that waits keeps nobody from the machine.
+        // A lock that waits keeps no user from the machine.
         let power = matches!(action, Action::Start | Action::Stop);
         if let Some(turn) = attempts.turn_of(id, &action, now).filter(|_| power) {
             self.summary.queued_until = self.summary.queued_until.max(Some(turn));
@@ -215,7 +215,7 @@ fn fell_back(instance: &Machine, action: &Action) -> String {
 }
 
 impl GroupSummary {
-    /// `turning` is set while the machine is about to leave the state that it shows.
+    /// Counts one machine. `turning` is set while the machine is about to leave the state that it shows.
     fn count(
         &mut self,
         instance: &Machine,
@@ -248,7 +248,7 @@ impl GroupSummary {
         }
     }
 
-    /// What only databases have.
+    /// Counts what only databases have.
     fn count_databases(&mut self, instance: &Machine, goal: &Goal) {
         let named = |what: &str| (instance.id.clone(), what.to_owned());
         let reason = instance.state_reason.as_deref().unwrap_or("busy");
@@ -307,7 +307,7 @@ mod tests {
         }
     }
 
-    /// What is said of a machine to which an action was sent twice, the last time just now.
+    /// The message about a machine to which an action was sent twice, the last time just now.
     fn said(instance: Machine, goal: &Goal, action: &Action) -> String {
         let lock_history = LockHistory { released: vec![lock()], ..LockHistory::default() };
         let mut attempts = Attempts::default();

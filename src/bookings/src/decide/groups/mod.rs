@@ -14,8 +14,8 @@
 //! | [`attempts`] | What did this process send to each machine, and when may it send again? |
 //! | [`freshness`] | Is the last observation young enough? |
 //! | [`progress`] | How far is the group, in words for its conditions? |
-//! | [`priority`] | Where do its calls stand among those of others? |
-//! | `conditions` | Which conditions has the Resource beside Ready? |
+//! | [`priority`] | Where are its calls in the queue, compared to those of other groups? |
+//! | `conditions` | Which conditions does the Resource have in addition to Ready? |
 //! | `status` | Which statuses are written? |
 //! | `events` | Which Events are published? |
 //! | [`notices`] | Who is told what, once? |
@@ -53,7 +53,7 @@ mod status;
 use self::{builder::DecisionBuilder, input::GroupInput, output::Decision};
 use super::settings::Settings;
 
-/// Decides what to do. Total: any input has an answer.
+/// Decides what to do. Every input has an answer.
 pub fn decide(input: &GroupInput<'_>, settings: &Settings) -> Decision {
     let mut decision = DecisionBuilder::new(*input, settings);
     match (input.resource, input.standing) {

@@ -1,8 +1,9 @@
-//! Whom to tell what: each recipient of a Booking once about each event, and again about another end.
+//! Decides which recipients of a Booking get which notices: each recipient gets one notice about each event, and
+//! another one if the end of the Booking changes.
 //!
-//! What was told stands in `status.notified`. It is written after the notification was sent: a process that dies
-//! in between leaves it to the next one to send it once more, never to nobody. Deciding takes no I/O: what became
-//! of notices that were handed out comes back as [`Deliveries`].
+//! The deliveries are recorded in `status.notified`, after the notice was sent. If a process dies in between, the
+//! next process sends the notice a second time. No notice is lost. A decision takes no I/O: the results of notices
+//! that were handed out come back as [`Deliveries`].
 
 pub mod text;
 
@@ -28,15 +29,15 @@ use booking_decision::{EventType, condition::reason_of};
 
 pub use booking_decision::names::digest;
 
-/// Time before the end, unless a notification says another.
+/// Minutes before the end at which `before_end` is told, unless a notification says otherwise.
 const BEFORE_END: i64 = 20;
-/// How long after the end of a booking a failure is still told.
+/// How long after the end of a Booking a failure is still reported.
 const AFTERMATH: Duration = Duration::from_mins(10);
-/// Records that are kept at most: 50 notifications of four events, and what they were before.
+/// The most records that are kept: 50 notifications of four events, and earlier versions of them.
 const RECORDS_MAX: usize = 256;
-/// Longest problem that is kept.
+/// The longest problem text that is kept.
 const PROBLEM_MAX_CHARS: usize = 200;
-/// Reasons of Ready, during a booking, that are a failure to the one who booked.
+/// Reasons of Ready that are a failure for the Booking's user if they occur during the Booking.
 const FAILURES: [&str; 10] = [
     reason::CLOUD_ERROR,
     reason::FOREIGN_LOCK,
@@ -50,16 +51,16 @@ const FAILURES: [&str; 10] = [
     reason::NEVER_HELD,
 ];
 
-/// What somebody is told of.
+/// What a recipient is told about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Happening {
     /// The booking ends soon.
     BeforeEnd,
     /// It holds its group.
     Start,
-    /// Its whole group runs.
+    /// Its whole group is ready.
     Ready,
-    /// It cannot be served.
+    /// The operator cannot serve it.
     Failure,
 }
 
@@ -78,7 +79,7 @@ impl Happening {
     }
 }
 
-/// What tells one notice from another.
+/// The identity of a notice.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NoticeId {
     /// UID of the Booking.
@@ -89,48 +90,49 @@ pub struct NoticeId {
     pub recipient: String,
     /// What happened.
     pub happening: Happening,
-    /// About which instant, and of a failure its reason.
+    /// The instant that it is about. For a failure, its reason too.
     pub about: String,
 }
 
-/// Something to tell somebody.
+/// A message for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// Which.
+    /// Its identity.
     pub id: NoticeId,
     /// The Booking's namespace.
     pub namespace: String,
     /// Its name.
     pub booking: String,
-    /// What it books.
+    /// The Resource that it books.
     pub resource: String,
-    /// For whom.
+    /// The Booking's user.
     pub user: String,
-    /// The window that it has, or wants.
+    /// The window that is granted, or that the Booking asks for.
     pub window: Window,
-    /// Where its times are told.
+    /// The time zone of the times in the text.
     pub zone: TimeZone,
-    /// What its Ready condition says.
+    /// The message of its Ready condition.
     pub ready: String,
-    /// When it is of no use any more.
+    /// After this instant the notice is useless.
     pub deadline: Timestamp,
 }
 
-/// What became of the notices that were handed out, as far as it is known.
+/// The known deliveries of notices that were handed out.
 pub type Deliveries = BTreeMap<NoticeId, Delivery>;
 
-/// What comes of a Booking's notifications.
+/// What one decision does about a Booking's notifications.
 #[derive(Debug, Default)]
 pub(crate) struct Telling {
-    /// To be sent; those handed out before are among them.
+    /// Notices to send, including those that were handed out before.
     pub(crate) notices: Vec<Notice>,
     /// When the next is due.
     pub(crate) next: Option<Timestamp>,
-    /// To tell people.
+    /// Events to publish.
     pub(crate) events: Vec<Note>,
 }
 
-/// Decides whom to tell, and records in `status` what was told. `status` is the new one, without that record.
+/// Decides which notices to send, and records in `status` what was sent. `status` is the new status, without that
+/// record.
 pub(crate) fn tell(
     booking: &Booking,
     valid: &ValidBooking,
@@ -145,10 +147,10 @@ pub(crate) fn tell(
     }
     let old = booking.status.clone().unwrap_or_default();
     let mut notified = old.notified.clone();
-    // The original operator has told of the end that the booking had then.
+    // The predecessor has told the recipients about the end that the Booking had then.
     let told_by_original =
         old.notification_sent == Some(true) && notified.is_empty() && old.granted_until.is_none();
-    // What was handed out is recorded, whatever is due by now.
+    // A notice that was handed out is recorded, also if nothing is due any more.
     for (id, delivery) in deliveries.iter().filter(|(id, _)| id.booking_uid == valid.uid) {
         if !notified.iter().any(|record| is_of(record, id)) {
             telling.events.extend(failed(id, delivery));
@@ -179,7 +181,7 @@ pub(crate) fn tell(
             }
         }
     }
-    // What is asked for stays, or it would be told again.
+    // Records of notifications in the spec are kept, because without them the notices would be sent again.
     let mut surplus = notified.len().saturating_sub(RECORDS_MAX);
     notified.retain(|record| {
         let goes = surplus > 0 && !asked_for.iter().any(|id| is_of(record, id));
@@ -191,7 +193,8 @@ pub(crate) fn tell(
     telling
 }
 
-/// The status of a Booking once it records what became of a notice; none if it does already, or has no status.
+/// The status of a Booking with the delivery of a notice added. None if the status records it already, or if the
+/// Booking has no status.
 pub fn recorded(booking: &Booking, id: &NoticeId, delivery: &Delivery) -> Option<BookingStatus> {
     let old = booking.status.as_ref()?;
     if old.notified.iter().any(|record| is_of(record, id)) {
@@ -205,14 +208,14 @@ pub fn recorded(booking: &Booking, id: &NoticeId, delivery: &Delivery) -> Option
     Some(status)
 }
 
-/// When a notice is of use, and what it is about.
+/// When a notice is useful, and what it is about.
 struct Due {
     from: Timestamp,
     until: Timestamp,
     about: String,
 }
 
-/// None while it is not known whether there will be something to tell.
+/// None while it is unknown whether there will be something to tell.
 fn due(
     notification: &Notification,
     happening: Happening,
@@ -271,7 +274,7 @@ fn notice(
     }
 }
 
-/// The Booking's time zone; else the offset in which its end was written.
+/// The Booking's time zone, or else the offset in which its end was written.
 fn zone(booking: &Booking) -> TimeZone {
     let named = booking.spec.time_zone.as_deref().and_then(time_zone);
     let offset = || {
@@ -314,7 +317,7 @@ fn failed(id: &NoticeId, delivery: &Delivery) -> Option<Note> {
     })
 }
 
-/// Whether everybody who wants to be told of the end has been told of the one that it has now.
+/// Whether every recipient of `before_end` has been told about the end that the Booking has now.
 fn sent_of_end(
     notifications: &[Notification],
     notified: &[Notified],

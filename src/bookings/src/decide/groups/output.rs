@@ -1,4 +1,4 @@
-//! What a decision about a group comes to: effects, hints, and when to decide again.
+//! The result of a decision about a group: effects, hints, and when to decide again.
 
 use crate::api::{BookingStatus, Lock, ResourceStatus};
 use jiff::Timestamp;
@@ -17,12 +17,12 @@ pub enum Call {
     Stop(Vec<String>),
     /// Write these lock tags.
     Lock(Lock, Vec<String>),
-    /// Remove lock tags that hold exactly this.
+    /// Remove lock tags that have exactly these values.
     Unlock(Lock, Vec<String>),
 }
 
 impl Call {
-    /// The machines it is for.
+    /// The machines for which the call is.
     pub fn ids(&self) -> &[String] {
         match self {
             Self::Start(ids) | Self::Stop(ids) | Self::Lock(_, ids) | Self::Unlock(_, ids) => ids,
@@ -33,61 +33,61 @@ impl Call {
 /// What happens to the finalizer of the Resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Finalizer {
-    /// Nothing.
+    /// It does not change.
     #[default]
     Keep,
-    /// It is added, before anything is sent to the cloud.
+    /// It is added before anything is sent to the cloud.
     Add,
-    /// It is removed, after everything else.
+    /// It is removed after everything else.
     Remove,
 }
 
 /// What to do, in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decision {
-    /// The finalizer; `Remove` comes last instead.
+    /// The finalizer. The value `Remove` is carried out last instead.
     pub finalizer: Finalizer,
-    /// New statuses of Bookings, by uid; unchanged ones are left out.
+    /// New statuses of Bookings, by uid, without unchanged ones.
     pub booking_statuses: Vec<(String, BookingStatus)>,
     /// New status of the Resource, unless unchanged.
     pub resource_status: Option<ResourceStatus>,
-    /// `booked_by` and `booked_until` are cleared, if they still say this.
+    /// If `booked_by` and `booked_until` still have these values, they are cleared.
     pub clear_trace: Option<Lock>,
     /// Calls to the cloud.
     pub calls: Vec<Call>,
-    /// Bookings to be deleted, by uid: finished, and their time to stay is over.
+    /// Bookings to delete, by uid: they are finished, and the time to keep them is over.
     pub expired: Vec<String>,
-    /// To be told to people who asked to be; some may have been handed out before.
+    /// Notices for recipients. Some may have been handed out before.
     pub notices: Vec<Notice>,
-    /// Events, once the statuses stand.
+    /// Events to publish after the statuses were written.
     pub events: Vec<Note>,
-    /// What helps to carry it out well. If it is lost, only time or calls are.
+    /// Hints for carrying out the decision. If they are lost, only time or calls are lost.
     pub hints: Hints,
-    /// When to decide again, whatever happens.
+    /// When to decide again, even if nothing happens before.
     pub wake_at: Option<Timestamp>,
-    /// When to observe the group again, if nothing calls for it before.
+    /// When to observe the group again, unless something requires it earlier.
     pub observe_by: Option<Timestamp>,
 }
 
-/// What helps the dispatcher and the observer, but is no effect.
+/// Information for the dispatcher and the observer. No effect depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// Where the calls stand among those of others.
+    /// The priority of the calls, compared to those of other groups.
     pub priority: CallPriority,
-    /// The starts among the calls rest on what is stored already: they need not wait for any write.
+    /// The starts among the calls rest on stored objects, so they need not wait for any write.
     pub starts_first: bool,
-    /// So many machines will be started in a moment, because a window is about to begin.
+    /// The number of machines that will be started in a moment, because a window is about to begin.
     pub starts_soon: usize,
-    /// A lock that will be wanted soon, and from when on, because somebody's window is about to begin.
+    /// A lock that will be wanted soon, and from when on, because a window is about to begin.
     pub locks_soon: Option<(Lock, Timestamp)>,
-    /// Machines wait for their turn in the cloud's budget.
+    /// Whether machines wait for their turn in the action budget.
     pub waits_for_budget: bool,
-    /// Earlier locks, which might be in force, need not be remembered: no machine shows them.
+    /// Whether earlier locks that have not expired can be forgotten, because no machine shows them.
     pub forgets_locks: bool,
 }
 
 impl Decision {
-    /// Whether nothing is to be done but wait.
+    /// Whether there is nothing to do but wait.
     pub fn is_empty(&self) -> bool {
         let quiet = Self {
             wake_at: None,

@@ -1,12 +1,12 @@
-//! Locks that are written ahead of a window.
+//! Prelocks: locks that are written before their window begins.
 //!
-//! The lock tags of each booking are its own, so locks of many do not share calls, and a cloud takes few calls a
-//! second. Where so many groups will be locked at about the same time that their calls would take a while, locks are
-//! written in the two minutes before: to groups at rest that nobody holds, after `status.holder` says for whom. The
-//! holder is shown to people from its window on. If the booking goes, what was recorded is an earlier lock like any
-//! other: it is removed. Nothing of this delays a start.
+//! Each Booking has lock tags of its own, so locks of several Bookings cannot share a call, and a cloud accepts few
+//! calls per second. If the calls for all groups that will be locked at about the same time would take a while, the
+//! locks are written in the two minutes before. The groups must be at rest and held by nobody, and `status.holder` is
+//! written first. Users see the holder only when its window begins. If the Booking is deleted, the recorded lock
+//! becomes an earlier lock like any other and is removed. Prelocks never delay a start.
 //!
-//! Where few are locked it would only cost a write more.
+//! If only a few groups are locked, a prelock would just cost one more write, so none is written.
 
 use std::time::Duration;
 
@@ -26,16 +26,17 @@ use crate::decide::groups::{
 };
 use booking_calendar::{instant::after, window::Window};
 
-/// How long before its window a group is locked at the earliest: EC2 takes ten `CreateTags` a second once its bucket is
-/// empty, so there is time for a thousand and more.
+/// The earliest time before a window at which a group is prelocked. EC2 accepts ten `CreateTags` per second after its
+/// bucket is empty, so two minutes are enough for more than a thousand locks.
 const EARLIEST: Duration = Duration::from_mins(2);
-/// So long after a lock was first expected all replicas know of all that are, and share the calls by that; what is sent
-/// before would be sent by all at once.
+/// This long after a lock was first expected, all replicas know of all expected locks and divide the calls
+/// accordingly. If prelocks were sent earlier, all replicas would send at once.
 const TOLD: Duration = Duration::from_secs(15);
-/// Right before the window nothing is written ahead any more: the start goes by what was seen since the last call.
+/// No prelock is written this shortly before the window, because a start needs an observation that is younger than
+/// the last call.
 const LATEST: Duration = Duration::from_secs(15);
 
-/// Who holds the group next, soon.
+/// The next holder of the group, if its window begins soon.
 pub(crate) struct Next {
     pub(crate) hold: Hold,
     from: Timestamp,
@@ -48,26 +49,26 @@ impl Next {
         (self.hold.lock(), self.from)
     }
 
-    /// What the group should be until then.
+    /// The goal for the group until the window begins.
     pub(crate) fn goal(&self, now: Timestamp) -> Goal {
         Goal::Prelocked { lock: self.hold.lock(), write: after(now, LATEST) <= self.from }
     }
 
-    /// Where its lock stands among other calls.
+    /// The priority of its lock call.
     pub(crate) fn priority(&self) -> CallPriority {
         CallPriority { due: self.from, user: self.hold.user.clone(), rank: Rank::Upcoming }
     }
 }
 
-/// When to decide about the lock of a window that begins at an instant, for a Booking created at another: to tell of
-/// it, and once that is known.
+/// When to decide about the lock of a window that begins at `from`, for a Booking that was created at `created`: once
+/// to announce the lock, and once after all replicas know of it.
 pub(crate) fn wakes(from: Timestamp, created: Timestamp) -> [Timestamp; 2] {
     let earliest = from.checked_sub(EARLIEST).unwrap_or(from);
     [earliest, after(earliest.max(created), TOLD)]
 }
 
 impl DecisionBuilder<'_> {
-    /// Whose window is the next, if it begins soon and nobody holds the group until then.
+    /// The next holder, if its window begins soon and nobody holds the group until then.
     pub(crate) fn next_hold(
         &self,
         grants: &[Grant],
@@ -81,7 +82,7 @@ impl DecisionBuilder<'_> {
         let granted =
             self.live.iter().zip(grants).filter_map(|(booking, grant)| Some((booking, grant.window?)));
         let ahead = granted.filter(|(_, window)| now < window.from && window.from <= soon);
-        // Of several from the same instant on, the one that will be the holder.
+        // If several windows begin at the same instant, this is the one that will have the hold.
         let last = |booking: &ValidBooking, window: Window| {
             (window.until, booking.uid.clone(), booking.name.clone())
         };
@@ -97,7 +98,7 @@ impl DecisionBuilder<'_> {
         Some(Next { hold, from: window.from, told })
     }
 
-    /// Whether some machine that is ours to lock does not show the lock yet.
+    /// Whether a machine that the operator may lock does not show the lock yet.
     pub(crate) fn is_unlocked(&self, next: &Next) -> bool {
         let Observation::Seen(instances) = self.input.observation else { return false };
         let lock = [next.hold.lock()];
@@ -105,10 +106,10 @@ impl DecisionBuilder<'_> {
         instances.iter().filter(ours).any(|instance| !instance.lock.is_one_of(&lock))
     }
 
-    /// Whether a group at rest is locked ahead: that is called for, or was, and has been recorded.
+    /// Whether a group at rest is prelocked: this is called for now, or it was before and has been recorded.
     pub(crate) fn is_locked_ahead(&self, next: &Next, old: &ResourceStatus) -> bool {
         let is_recorded = old.holder.as_ref() == Some(&next.hold.record());
-        // Not seen for a moment, it stands.
+        // If the group was not observed for a moment, the recorded prelock is kept.
         let Observation::Seen(instances) = self.input.observation else { return is_recorded };
         let is_time = next.told <= self.input.now && after(self.input.now, LATEST) <= next.from;
         let is_called_for = self.input.prelocks && is_time && self.is_unlocked(next);

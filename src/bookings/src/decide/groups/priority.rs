@@ -1,4 +1,4 @@
-//! Where the calls of a decision stand among those of others.
+//! The priority of a decision's calls, compared to those of other groups.
 
 use crate::api::ResourceStatus;
 use booking_budget::{Priority, Rank};
@@ -13,14 +13,14 @@ use crate::decide::groups::{
 use booking_calendar::instant;
 use booking_decision::condition::reason_of;
 
-/// Where the calls of a decision stand among those of others.
+/// The priority of a decision's calls, compared to those of other groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallPriority {
     /// Since when they are due.
     pub due: Timestamp,
-    /// The user whom they serve; empty if they serve none.
+    /// The user whom they serve. Empty if they serve none.
     pub user: String,
-    /// Why they are made.
+    /// Why they are sent.
     pub rank: Rank,
 }
 
@@ -30,7 +30,7 @@ impl From<&CallPriority> for Priority {
     }
 }
 
-/// The priority of calls for the holder, or for nobody. What was ready before is being repaired.
+/// The priority of calls for the holder, or for nobody. If the group was ready before, the calls are a repair.
 pub(crate) fn priority(
     old: &ResourceStatus,
     hold: Option<&Hold>,
@@ -49,7 +49,7 @@ pub(crate) fn priority(
                 grants.iter().zip(bookings).filter_map(|(grant, booking)| Some((grant.window?, booking)));
             let begun = windows.filter(|(window, _)| window.contains(now));
             let held_before = old.holder.as_ref().is_some_and(|holder| holder.user == hold.user);
-            // Nothing was due before somebody asked for it.
+            // Nothing is due before its Booking was created.
             let since = begun.map(|(window, booking)| window.from.max(booking.created)).min();
             (before == reason::HELD && held_before, since, hold.user.clone())
         }

@@ -1,4 +1,4 @@
-//! How far a group is, in the words of its Ready condition.
+//! The progress of a group, as its Ready condition reports it.
 
 use crate::decide::groups::{
     group::GroupKey,
@@ -8,23 +8,23 @@ use booking_calendar::instant;
 use booking_decision::condition::list;
 use jiff::Timestamp;
 
-/// Reasons of the Ready condition, of Bookings and Resources alike.
+/// Reasons of the Ready condition, for Bookings and Resources.
 pub mod reason {
-    /// Resource: runs, locked for its holder. Booking: the same, for this Booking.
+    /// Resource: its group runs and is locked for the holder. Booking: the same, for this Booking.
     pub const HELD: &str = "Held";
-    /// Machines are on their way up, or are being locked.
+    /// Machines are starting or are being locked.
     pub const STARTING: &str = "Starting";
-    /// Machines are on their way down, or are being unlocked.
+    /// Machines are stopping or are being unlocked.
     pub const STOPPING: &str = "Stopping";
     /// Nobody holds the group; all machines are stopped.
     pub const STOPPED: &str = "Stopped";
-    /// Nobody holds the group; machines that run are left alone.
+    /// Nobody holds the group, and running machines are not stopped.
     pub const IDLE: &str = "Idle";
-    /// The account's budget of calls is used up: others come first.
+    /// The account's tokens are used up, and calls with a higher priority come first.
     pub const QUEUED_FOR_CLOUD_BUDGET: &str = "QueuedForCloudBudget";
-    /// The cloud refuses something; the message says what.
+    /// The cloud refuses a call. The message says which.
     pub const CLOUD_ERROR: &str = "CloudError";
-    /// Machines carry somebody else's lock, or one that makes no sense.
+    /// Machines carry another owner's lock, or a malformed one.
     pub const FOREIGN_LOCK: &str = "ForeignLock";
     /// No machine carries the tag of the group.
     pub const NO_INSTANCES: &str = "NoInstances";
@@ -32,11 +32,11 @@ pub mod reason {
     pub const UNMANAGEABLE: &str = "Unmanageable";
     /// Another Resource acts on the same group.
     pub const GROUP_CLAIMED: &str = "GroupClaimed";
-    /// The spec makes no sense.
+    /// The spec is invalid.
     pub const INVALID: &str = "Invalid";
     /// The spec asks for an account or region that the namespace may not use.
     pub const NOT_ALLOWED: &str = "NotAllowed";
-    /// `booked_by` and `booked_until` make no hold.
+    /// `booked_by` and `booked_until` do not form a hold.
     pub const MANUAL_HOLD_MALFORMED: &str = "ManualHoldMalformed";
     /// The Resource is being deleted.
     pub const DELETING: &str = "Deleting";
@@ -46,7 +46,7 @@ pub mod reason {
     pub const WAITING: &str = "Waiting";
     /// Booking: its Resource does not exist.
     pub const RESOURCE_NOT_FOUND: &str = "ResourceNotFound";
-    /// Booking: its Resource acts on nothing; see the Resource.
+    /// Booking: its Resource acts on nothing. The Resource's conditions say why.
     pub const RESOURCE_INVALID: &str = "ResourceInvalid";
     /// Booking: it held its group and is over.
     pub const FINISHED: &str = "Finished";
@@ -54,14 +54,14 @@ pub mod reason {
     pub const NEVER_HELD: &str = "NeverHeld";
 }
 
-/// What a Ready condition says.
+/// The content of a Ready condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Status of the condition.
     pub ready: bool,
-    /// One of [`reason`].
+    /// A reason of [`reason`].
     pub reason: &'static str,
-    /// For people. Holds no counter and no time that moves: each change would be a write.
+    /// The text for users. It has no counter and no time that changes, because each change would cost a write.
     pub message: String,
 }
 
@@ -71,7 +71,7 @@ impl Progress {
     }
 }
 
-/// How far a group is towards its goal.
+/// The progress of a group towards its goal.
 pub fn progress(key: &GroupKey, summary: &GroupSummary, goal: &Goal) -> Progress {
     if summary.managed == 0 {
         return nothing_to_manage(key, summary);
@@ -92,11 +92,11 @@ pub fn progress(key: &GroupKey, summary: &GroupSummary, goal: &Goal) -> Progress
         }
         _ if !summary.foreign.is_empty() => Progress::new(false, reason::FOREIGN_LOCK, foreign(summary)),
         Goal::Held(_) => Progress::new(false, reason::STARTING, "machines are being started and locked"),
-        // Ids, not text: a malformed tag is somebody's free text.
+        // The message names ids, not the tag's text, because anybody can write any text into a malformed tag.
         Goal::Idle { .. } | Goal::Prelocked { .. } if !summary.malformed.is_empty() => {
             Progress::new(false, reason::FOREIGN_LOCK, malformed(summary))
         }
-        // People see a group at rest.
+        // Users see a group at rest.
         Goal::Prelocked { .. } => Progress::new(true, reason::STOPPED, "all machines are stopped"),
         Goal::Idle { .. } if summary.done < summary.managed && !summary.busy.is_empty() => {
             let busy = list(summary.busy.iter().map(|(id, at)| format!("{id} ({at})")));
@@ -117,7 +117,8 @@ pub fn progress(key: &GroupKey, summary: &GroupSummary, goal: &Goal) -> Progress
     }
 }
 
-/// The minute that begins at an instant, or after it: what is expected moves, and each change would be a write.
+/// An instant rounded up to a whole minute. The expected instant changes slightly, and each change would cost a
+/// write.
 fn whole_minute(instant: Timestamp) -> Timestamp {
     let second = instant.as_second();
     Timestamp::from_second(second + (60 - second.rem_euclid(60)) % 60).unwrap_or(instant)
@@ -146,7 +147,7 @@ fn foreign(summary: &GroupSummary) -> String {
     format!("locked by others, left alone: {}", list(locks))
 }
 
-/// Machines whose lock tags make no lock.
+/// The message about machines whose lock tags do not form a lock.
 pub(crate) fn malformed(summary: &GroupSummary) -> String {
     format!(
         "lock tags that make no lock (both must be there, the end an RFC 3339 instant); left alone: {}",
@@ -154,7 +155,7 @@ pub(crate) fn malformed(summary: &GroupSummary) -> String {
     )
 }
 
-/// Machines that are not ours to start and stop, and those that cannot be stopped.
+/// The message about machines that another controller owns, and about those that cannot be stopped.
 pub(crate) fn unmanageable(summary: &GroupSummary) -> String {
     if summary.owned.is_empty() {
         return unstoppable(summary);

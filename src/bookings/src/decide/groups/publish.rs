@@ -1,4 +1,4 @@
-//! What a pass writes, tells and sends: the second half of a [`DecisionBuilder`].
+//! Adds statuses, Events, notices and calls to a [`DecisionBuilder`].
 
 use crate::api::{Booking, BookingStatus, Resource};
 
@@ -22,7 +22,7 @@ use crate::decide::{
 use booking_decision::{EventType, condition::Draft, meta};
 
 impl DecisionBuilder<'_> {
-    /// The trace of the original operator is cleared once status holds what it said.
+    /// Clears the predecessor's trace after the status has recorded it.
     pub(crate) fn take_over(&mut self, manual: &ManualHold) {
         if let (ManualHold::Trace(trace), false) = (manual, self.settings.dry_run) {
             self.decision.clear_trace = Some(trace.lock.clone());
@@ -34,8 +34,8 @@ impl DecisionBuilder<'_> {
         }
     }
 
-    /// What a Booking gives up is written before anybody else is given it: cut off in between, it could
-    /// be claimed back.
+    /// Statuses that give up a window are written before the window is granted to another Booking. Otherwise, if the
+    /// process dies in between, the first Booking could claim the window back.
     pub(crate) fn publish_bookings(&mut self, grants: &[Grant], hold: Option<&Hold>, progress: &Progress) {
         let (mut front, mut tellings) = (0, Vec::new());
         for known in &self.known {
@@ -62,7 +62,7 @@ impl DecisionBuilder<'_> {
         self.tell(tellings);
     }
 
-    /// Every Booking is told why its Resource does nothing for it.
+    /// Writes into each Booking's status why its Resource does nothing for it.
     pub(crate) fn block_bookings(&mut self, why: &Progress) {
         let mut tellings = Vec::new();
         for known in &self.known {
@@ -74,7 +74,7 @@ impl DecisionBuilder<'_> {
         self.tell(tellings);
     }
 
-    /// A dry run tells nobody: what it says would not be true.
+    /// Adds notices. A dry run sends none, because they would not be true.
     fn tell(&mut self, tellings: Vec<Telling>) {
         for telling in tellings.into_iter().filter(|_| !self.settings.dry_run) {
             self.wake.at_some(telling.next);
@@ -103,7 +103,7 @@ impl DecisionBuilder<'_> {
         }
     }
 
-    /// Sends the calls, unless this is a dry run. The finalizer comes before the first lock.
+    /// Adds the calls, unless this is a dry run. The finalizer is added before the first lock is written.
     pub(crate) fn send(&mut self, resource: &Resource, actions: MachineActions, goal: &Goal) {
         if self.settings.dry_run {
             return;
@@ -114,7 +114,8 @@ impl DecisionBuilder<'_> {
         }
     }
 
-    /// Removes the finalizer, unless this is a dry run: whoever added it has locks to remove.
+    /// Removes the finalizer, unless this is a dry run: an operator without dry run added it, and that one has locks
+    /// to remove.
     pub(crate) fn remove_finalizer(&mut self, type_: EventType, message: String) {
         if self.settings.dry_run {
             return;
@@ -145,7 +146,7 @@ fn status_of(
     }
 }
 
-/// Puts a status at an index of the list, unless it is unchanged.
+/// Inserts a status into the list at an index, unless the status is unchanged.
 fn push_booking(decision: &mut Decision, booking: &Booking, status: BookingStatus, index: usize) -> bool {
     if booking.status.as_ref() == Some(&status) {
         return false;
@@ -156,7 +157,7 @@ fn push_booking(decision: &mut Decision, booking: &Booking, status: BookingStatu
     true
 }
 
-/// Whether the window that stood in a status reaches beyond the new one.
+/// Whether the window in the old status reaches beyond the window in the new one.
 fn gives_up(old: Option<&BookingStatus>, new: &BookingStatus) -> bool {
     match (old.and_then(booking::granted_window), booking::granted_window(new)) {
         (Some(old), Some(new)) => old.intersection(new) != Some(old),
@@ -165,7 +166,7 @@ fn gives_up(old: Option<&BookingStatus>, new: &BookingStatus) -> bool {
 }
 
 impl MachineActions {
-    /// Starts and stops first: a tag may wait, a machine that is due may not.
+    /// The calls in order. Starts and stops come first, because a due machine must not wait, but a tag may.
     pub(crate) fn into_calls(self, goal: &Goal) -> Vec<Call> {
         let mut calls = vec![Call::Start(self.start), Call::Stop(self.stop)];
         if let Goal::Held(lock) | Goal::Prelocked { lock, .. } = goal {

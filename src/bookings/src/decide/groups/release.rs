@@ -1,5 +1,6 @@
-//! When a Resource that is being deleted may go: its locks are removed, its machines left as they are
-//! or stopped, and a cloud that does not answer holds it up for a stated time only.
+//! Decides what is done for a Resource that is being deleted, and when its finalizer is removed. Its locks are
+//! removed first, and its machines are stopped if the spec asks for that. If the cloud does not answer, the deletion
+//! waits only for a limited time.
 
 use crate::api::{OnDelete, Resource};
 use jiff::Timestamp;
@@ -22,7 +23,7 @@ use booking_calendar::instant::after;
 use booking_decision::EventType;
 
 impl DecisionBuilder<'_> {
-    /// A Resource that is being deleted.
+    /// Decides for a Resource that is being deleted.
     pub(crate) fn release(&mut self, resource: &Resource, group: &Group) {
         let now = self.input.now;
         let old = resource.status.clone().unwrap_or_default();
@@ -62,18 +63,18 @@ impl DecisionBuilder<'_> {
     }
 }
 
-/// Whether the finalizer may go.
+/// Whether the finalizer may be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Release {
-    /// Something is left to do; try until this time.
+    /// Something is left to do. Try until this time.
     NotYet(Timestamp),
-    /// All done; that many machines run on.
+    /// Everything is done. This many machines keep running.
     Done { running: usize },
-    /// Time is up.
+    /// The time limit has passed.
     GivenUp,
 }
 
-/// Decides on the finalizer of a Resource that acts on its group and is being deleted.
+/// Decides about the finalizer of a Resource that acts on its group and is being deleted.
 fn may_go(
     resource: &Resource,
     on_delete: OnDelete,
@@ -87,7 +88,7 @@ fn may_go(
     if let Observation::Seen(instances) = observation
         && !instances.iter().any(|instance| is_left(instance, on_delete, lock_history, now))
     {
-        // A lock or a start that appears after the Resource has gone would stay for ever.
+        // A lock or a start that appears after the Resource is gone would stay forever.
         if let Some(until) = lock_history.may_show_until(now).filter(|_| now < deadline) {
             return Release::NotYet(until.min(deadline));
         }
@@ -97,7 +98,7 @@ fn may_go(
     if now >= deadline { Release::GivenUp } else { Release::NotYet(deadline) }
 }
 
-/// Whether something of ours is left on a machine.
+/// Whether a machine still has something to undo.
 fn is_left(instance: &Machine, on_delete: OnDelete, lock_history: &LockHistory, now: Timestamp) -> bool {
     if instance.state == MachineState::Terminated {
         return false;

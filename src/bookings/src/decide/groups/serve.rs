@@ -1,4 +1,4 @@
-//! A Resource that acts on its group.
+//! What is decided for a Resource that acts on its group.
 
 use crate::api::{Resource, ResourceStatus, WhenIdle};
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use crate::decide::{
 };
 use booking_calendar::{instant::after, window::Window};
 
-/// Who holds the group, and who may when.
+/// Who holds the group, and which windows are granted.
 struct Tenure {
     manual: ManualHold,
     grants: Vec<Grant>,
@@ -31,14 +31,14 @@ struct Tenure {
 struct Plan {
     goal: Goal,
     lock_history: LockHistory,
-    /// Whose locks are written before the window.
+    /// The next holder, if its locks are written before its window.
     prelock: Option<Next>,
     /// When the adoption grace ends, if the goal rests on it.
     grace_end: Option<Timestamp>,
 }
 
 impl DecisionBuilder<'_> {
-    /// A Resource that acts on its group.
+    /// Decides for a Resource that acts on its group.
     pub(crate) fn serve(&mut self, resource: &Resource, group: &Group) {
         let old = resource.status.clone().unwrap_or_default();
         let tenure = self.tenure(resource, &old);
@@ -57,7 +57,7 @@ impl DecisionBuilder<'_> {
         self.observe_later();
     }
 
-    /// Who holds the group now: a person, or whose granted window it is.
+    /// Who holds the group now: a manual hold, or the Booking whose granted window it is.
     fn tenure(&self, resource: &Resource, old: &ResourceStatus) -> Tenure {
         let now = self.input.now;
         let manual = manual_hold(resource, self.input.bookings, now);
@@ -73,7 +73,7 @@ impl DecisionBuilder<'_> {
         Tenure { manual, grants, hold }
     }
 
-    /// What the group should be; in the two minutes before a window perhaps locked already.
+    /// What the group should be. In the two minutes before a window it may already be prelocked.
     fn plan(&mut self, group: &Group, old: &ResourceStatus, tenure: &Tenure) -> Plan {
         let (now, Tenure { manual, grants, hold }) = (self.input.now, tenure);
         let lock_history = LockHistory::next(old, hold.as_ref(), manual, now);
@@ -92,7 +92,7 @@ impl DecisionBuilder<'_> {
         }
     }
 
-    /// The status of a Resource that acts on its group.
+    /// Publishes the status of a Resource that acts on its group.
     fn publish_served(
         &mut self,
         resource: &Resource,
@@ -103,7 +103,7 @@ impl DecisionBuilder<'_> {
     ) {
         let more = self.more_conditions(old, actions, &plan.goal, plan.grace_end);
         let shown = match &tenure.manual {
-            // The Resource's trouble; Bookings see how far the group is.
+            // This is a problem of the Resource. Bookings see the progress of the group.
             ManualHold::Malformed(problem) => {
                 Progress::new(false, reason::MANUAL_HOLD_MALFORMED, problem.clone())
             }
@@ -111,15 +111,15 @@ impl DecisionBuilder<'_> {
         };
         let summary = actions.map(|actions| &actions.summary);
         self.publish_resource(resource, &shown, summary, &plan.lock_history, more);
-        // Earlier locks are dropped if the status is written anyway. Remembered for longer they harm nobody, but a
-        // write of its own for each booking would.
+        // Earlier locks are dropped only if the status is written anyway. It is harmless to remember them for longer,
+        // but one more write per Booking would be costly.
         let forgets = self.decision.hints.forgets_locks;
         if let Some(status) = self.decision.resource_status.as_mut().filter(|_| forgets) {
             status.released_locks.clear();
         }
     }
 
-    /// What helps the dispatcher and the observer, but is no effect.
+    /// Adds hints for the dispatcher and the observer.
     fn hint(&mut self, old: &ResourceStatus, tenure: &Tenure, plan: &Plan, actions: &MachineActions) {
         let (now, Tenure { grants, hold, .. }) = (self.input.now, tenure);
         let begins_soon = self.begins_soon(grants);
@@ -134,7 +134,7 @@ impl DecisionBuilder<'_> {
         (hints.starts_first, hints.priority) = (starts_first, priority);
     }
 
-    /// Whether earlier locks need not be remembered: nobody holds the group, and no machine shows one.
+    /// Whether earlier locks can be forgotten: nobody holds the group, and no machine shows such a lock.
     fn forgets_locks(&mut self, tenure: &Tenure, plan: &Plan, actions: Option<&MachineActions>) -> bool {
         let remembers = plan.lock_history.released.iter().any(|lock| is_unexpired(lock, self.input.now));
         tenure.hold.is_none()
@@ -142,16 +142,16 @@ impl DecisionBuilder<'_> {
             && actions.is_some_and(|actions| self.shows_no_lock_of(&plan.lock_history, actions))
     }
 
-    /// Whether somebody's window is about to begin.
+    /// Whether a window is about to begin.
     fn begins_soon(&self, grants: &[Grant]) -> bool {
         let (now, soon) = (self.input.now, after(self.input.now, OBSERVE_AHEAD));
         let begins = |window: Window| now < window.from && window.from <= soon;
         grants.iter().filter_map(|grant| grant.window).any(begins)
     }
 
-    /// Whether the hold of now rests on what is stored: a manual hold stands in the spec, a granted window in its
-    /// Booking's status. Then a start need not wait for the statuses that tell of it: cut off in between, the next pass
-    /// decides the same.
+    /// Whether the present hold rests on stored objects: a manual hold is in the spec, and a granted window is in its
+    /// Booking's status. If it does, a start need not wait for status writes. If the process dies in between, the
+    /// next pass decides the same.
     fn rests_on_stored(&self, grants: &[Grant], hold: Option<&Hold>) -> bool {
         let Some(hold) = hold else { return false };
         let Some((uid, _)) = &hold.booking else { return true };
@@ -163,7 +163,7 @@ impl DecisionBuilder<'_> {
         })
     }
 
-    /// Whether an idle group that has come to rest shows no earlier lock of ours, nor will.
+    /// Whether an idle group at rest shows no earlier lock of ours, and cannot show one later.
     fn shows_no_lock_of(&mut self, lock_history: &LockHistory, actions: &MachineActions) -> bool {
         let Observation::Seen(instances) = self.input.observation else {
             return false;
@@ -174,13 +174,13 @@ impl DecisionBuilder<'_> {
         if !at_rest || instances.iter().any(|instance| instance.lock.is_one_of(&lock_history.released)) {
             return false;
         }
-        // One that shows late is removed then, not at the next routine look.
+        // Wakes then, so that a lock that shows late is removed at once and not after the next poll.
         let may_show_until = lock_history.may_show_until(self.input.now);
         self.wake.at_some(may_show_until);
         may_show_until.is_none()
     }
 
-    /// What the group should be, and when that changes because the adoption grace ends.
+    /// The goal for the group, and when the adoption grace ends if the goal rests on it.
     fn goal(
         &self,
         old: &ResourceStatus,
@@ -196,7 +196,7 @@ impl DecisionBuilder<'_> {
         match (manual, group.when_idle) {
             (ManualHold::Malformed(_), _) | (_, Some(WhenIdle::Keep)) => stop(false),
             (_, Some(WhenIdle::Stop)) => stop(true),
-            // The end of a hold never waits for the grace.
+            // The adoption grace never delays the stop after a hold has ended.
             (_, None) if lock_history.idle_since.is_some() => stop(true),
             (_, None) => {
                 let grace_end = after(first_seen(old, self.input.now), self.settings.adoption_grace);

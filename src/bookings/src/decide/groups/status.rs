@@ -1,4 +1,4 @@
-//! The statuses of Bookings and Resources, built from what was decided.
+//! The statuses of Bookings and Resources, built from the decision.
 
 use crate::api::{Booking, BookingStatus, Resource, ResourceStatus, booking_state, group_state};
 use jiff::Timestamp;
@@ -16,20 +16,20 @@ use booking_decision::{
     condition::{Draft, settle},
 };
 
-/// How a Booking stands.
+/// The standing of a Booking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing<'a> {
-    /// Its spec makes no sense.
+    /// Its spec is invalid.
     Invalid(&'a InvalidSpec),
     /// Its Resource cannot act.
     Blocked(Progress),
-    /// It holds its group, which is that far.
+    /// It holds its group, which has made this progress.
     Holding(&'a Progress),
     /// It does not hold its group.
     NotHolding { grant: &'a Grant, holder: Option<&'a Hold> },
 }
 
-/// The status of a Booking. `valid` is absent exactly if it is invalid.
+/// The status of a Booking. `valid` is None exactly if the Booking is invalid.
 pub(crate) fn booking_status(
     booking: &Booking,
     valid: Option<&ValidBooking>,
@@ -84,8 +84,8 @@ fn holder(
     }
 }
 
-/// How long it took, the first time that it is ready, since it could be: since its start, or its creation if that is
-/// later. What was ready when it was first seen says nothing.
+/// How long it took until the Booking was first ready, from its start or from its creation if that is later. None if
+/// it was already ready when it was first seen.
 fn ready_after(
     old: &BookingStatus,
     standing: &Standing<'_>,
@@ -98,7 +98,7 @@ fn ready_after(
     i64::try_from(instant::elapsed(since, now).as_secs()).ok()
 }
 
-/// A Booking whose Resource cannot act keeps what it was granted.
+/// If a Booking's Resource cannot act, the Booking keeps its grant.
 fn kept_grant(old: &BookingStatus, valid: Option<&ValidBooking>) -> Option<Window> {
     old.granted_from.as_ref().and(valid).and_then(|valid| valid.granted)
 }
@@ -107,7 +107,7 @@ fn ready_reason(status: &BookingStatus) -> Option<&str> {
     booking_decision::condition::reason_of(&status.conditions, "Ready")
 }
 
-/// A state never goes back unless the spec was changed.
+/// The Booking's state. It never goes back unless the spec was changed.
 fn state(booking: &Booking, valid: &ValidBooking, standing: &Standing<'_>, now: Timestamp) -> &'static str {
     let old = booking.status.as_ref();
     let unchanged = old.is_some_and(|old| {
@@ -125,8 +125,8 @@ fn state(booking: &Booking, valid: &ValidBooking, standing: &Standing<'_>, now: 
     }
 }
 
-/// Whether a Booking is over: its end has passed, or it was finished and its spec is as it was then
-/// (the clock may have gone back).
+/// Whether a Booking is over: its end has passed, or it was finished and its spec has not changed since. The second
+/// case matters if the clock went back.
 pub(crate) fn is_finished(booking: &Booking, valid: &ValidBooking, now: Timestamp) -> bool {
     let finished_as_it_is = booking.status.as_ref().is_some_and(|status| {
         status.status.as_deref() == Some(booking_state::FINISHED)
@@ -137,7 +137,7 @@ pub(crate) fn is_finished(booking: &Booking, valid: &ValidBooking, now: Timestam
     valid.window.until <= now || finished_as_it_is
 }
 
-/// A booking that is over has no grant, and is granted nothing in part.
+/// The condition Accepted. A Booking that is over has no grant, so it is never granted in part.
 fn accepted(valid: Option<&ValidBooking>, grant: Option<&Grant>) -> Draft {
     let cut = valid.zip(grant).and_then(|(valid, grant)| {
         let (window, waiting) = (grant.window?, grant.waiting.as_ref()?);
@@ -182,7 +182,7 @@ fn ready(
     }
 }
 
-/// Waiting, for a window that is in the way or for the hold of now; else scheduled.
+/// Waiting, if another window or the present hold is in the way. Otherwise scheduled.
 fn not_holding(valid: Option<&ValidBooking>, grant: &Grant, holder: Option<&Hold>, now: Timestamp) -> Draft {
     if let Some((_, message)) = waits_for(grant, holder, now) {
         return Draft::new("Ready", false, reason::WAITING, message);
@@ -192,7 +192,7 @@ fn not_holding(valid: Option<&ValidBooking>, grant: &Grant, holder: Option<&Hold
     Draft::new("Ready", false, reason::SCHEDULED, message)
 }
 
-/// Whom a Booking waits for, and what to tell people of it.
+/// The user for whom a Booking waits, and the message about it.
 fn waits_for<'a>(grant: &'a Grant, holder: Option<&'a Hold>, now: Timestamp) -> Option<(&'a str, String)> {
     let due = grant.window.is_some_and(|window| window.contains(now));
     if let Some(Hold { user, until, .. }) = holder.filter(|_| due) {
@@ -207,15 +207,15 @@ fn waits_for<'a>(grant: &'a Grant, holder: Option<&'a Hold>, now: Timestamp) -> 
     Some((user, format!("waits for {user} until {until}; place {place} in the queue")))
 }
 
-/// What a Resource's status is built from.
+/// The facts from which a Resource's status is built.
 pub(crate) struct ResourceFacts<'a> {
-    /// Ready.
+    /// The content of the Ready condition.
     pub(crate) progress: &'a Progress,
-    /// Counts; absent where the group was not observed.
+    /// The counts. None if the group was not observed.
     pub(crate) summary: Option<&'a GroupSummary>,
     /// Holder and locks.
     pub(crate) lock_history: &'a LockHistory,
-    /// Conditions beside Ready.
+    /// The conditions in addition to Ready.
     pub(crate) more: Vec<Draft>,
 }
 
@@ -235,7 +235,7 @@ pub(crate) fn resource_status(
     let (locked_by, locked_until) =
         holder.or(foreign.map(|lock| (lock.user, lock.until))).unwrap_or_default();
     let seen = first_seen(&old, now);
-    // A group that could not be looked at has not been seen: its grace has not begun.
+    // If the group could not be observed, the Resource does not count as seen, and its adoption grace has not begun.
     let first_seen_at = match (old.first_seen_at, facts.summary) {
         (None, None) => None,
         (Some(text), _) if instant::parse(&text) == Ok(seen) => Some(text),
@@ -267,7 +267,8 @@ pub(crate) fn resource_status(
     }
 }
 
-/// When a Resource was first seen. What is no instant, or not yet, would put off its idle stop for ever.
+/// When the Resource was first seen. A recorded value that is invalid or in the future is ignored, because it would
+/// delay the idle stop forever.
 pub(crate) fn first_seen(status: &ResourceStatus, now: Timestamp) -> Timestamp {
     let recorded = status.first_seen_at.as_deref().and_then(|text| instant::parse(text).ok());
     recorded.filter(|seen| *seen <= now).unwrap_or_else(|| instant::floor(now))

@@ -28,27 +28,27 @@ use booking_decision::{
     names,
 };
 
-/// Most groups of which it is remembered that they had a Resource; the API's own bound.
+/// The most groups of which the monitor remembers that they had a Resource. The API has the same limit.
 const KNOWN_MAX: usize = 20_000;
-/// Most groups of which it is remembered that a person deleted their Resource.
+/// The most groups of which the monitor remembers that a user deleted their Resource.
 const DISMISSED_MAX: usize = 1000;
 
-/// Shortest time between two looks.
+/// The shortest time between two discovery scans.
 const SOONEST: Duration = Duration::from_secs(1);
 
-/// What came of a creation.
+/// The result of a creation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Creation {
     /// It was created.
     New,
-    /// It was there: the cache had not shown it yet.
+    /// It existed already, but the store did not show it yet.
     Exists,
-    /// It was refused, or its name is taken.
+    /// The API server refused it, or its name is taken.
     Failed(String),
 }
 
 impl MonitorDecision {
-    /// The status to write once it is known what came of the creations, by tag.
+    /// The status to write after the results of the creations are known, by tag.
     #[must_use]
     pub fn status_after(&self, creations: &BTreeMap<String, Creation>) -> Option<ResourceMonitorStatus> {
         let mut status = self.status.clone()?;
@@ -82,35 +82,35 @@ pub fn is_same_group(one: &Resource, two: &Resource, locations: &Locations) -> b
     key(one).is_some() && key(one) == key(two)
 }
 
-/// What a decision is made from.
+/// The input of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct MonitorInput<'a> {
     /// The ResourceMonitor.
     pub monitor: &'a ResourceMonitor,
     /// All Resources of its namespace.
     pub resources: &'a [&'a Resource],
-    /// What came of the sweep, if one was due.
+    /// The result of the discovery scan, if one was due.
     pub sweep: &'a Scan,
-    /// Which accounts and regions there are.
+    /// The accounts and regions that namespaces may use.
     pub locations: &'a Locations,
-    /// The present.
+    /// The time.
     pub now: Timestamp,
 }
 
-/// What is to be done, in this order.
+/// What to do, in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MonitorDecision {
-    /// To be created; one that exists is as good.
+    /// Resources to create. If one exists already, that is as good.
     pub create: Vec<Resource>,
-    /// To be written once these exist, if it says anything new.
+    /// The status to write after these exist, if it changes.
     pub status: Option<ResourceMonitorStatus>,
-    /// To tell people.
+    /// Events to publish.
     pub events: Vec<Note>,
-    /// When to decide again if nothing happens before.
+    /// When to decide again, if nothing happens before.
     pub wake_at: Option<Timestamp>,
 }
 
-/// Which machines are to be looked for now, and where, if any are.
+/// Which machines to scan for now, and where. None if no scan is due.
 pub fn scan_due<'a>(
     monitor: &'a ResourceMonitor,
     locations: &Locations,
@@ -120,12 +120,12 @@ pub fn scan_due<'a>(
     let location = spec::location(monitor, locations).ok()?;
     let is_going = monitor.metadata.deletion_timestamp.is_some();
     let seen = monitor.status.as_ref().and_then(|status| status.observed_generation);
-    // A spec that was mended has its conditions mended.
+    // If the spec was repaired, the conditions are updated at once.
     let is_due = seen != monitor.metadata.generation || next_sweep(monitor, valid.interval, now) <= now;
     (!is_going && is_due).then_some((valid, location))
 }
 
-/// A `last_sweep` that is no instant, or not yet, counts for none.
+/// When the next scan is due. A `last_sweep` that is invalid or in the future is ignored.
 fn next_sweep(monitor: &ResourceMonitor, interval: Duration, now: Timestamp) -> Timestamp {
     let last = monitor.status.as_ref().and_then(|status| instant::parse(status.last_sweep.as_deref()?).ok());
     last.filter(|last| *last <= now).map_or(now, |last| instant::after(last, interval))
@@ -175,13 +175,13 @@ fn take_in(
 ) -> MonitorDecision {
     let mut old = world.monitor.status.clone().unwrap_or_default();
     if old.type_.as_deref().is_some_and(|type_| type_ != valid.type_) {
-        // Groups of other machines are other groups.
+        // The type was changed, so the recorded groups are groups of other machines.
         old = ResourceMonitorStatus { conditions: old.conditions, ..ResourceMonitorStatus::default() };
     }
     let there = resources_by_tag(world, valid.type_, location);
     let was_known: BTreeSet<&String> = old.known.iter().collect();
     let mut dismissed: Vec<DismissedGroup> = old.dismissed.clone();
-    // A group that changed is another group.
+    // If its machines changed, the group is a new one.
     dismissed.retain(|entry| {
         let as_it_was = groups.get(&entry.tag).is_none_or(|machines| digest(machines) == entry.machines);
         as_it_was && !there.contains_key(entry.tag.as_str())
@@ -192,7 +192,7 @@ fn take_in(
         if dismissed.iter().any(|entry| entry.tag == *tag) {
             continue;
         }
-        // Known, and not dismissed, and its machines as they were: a person has deleted it since.
+        // The group is known, is not dismissed, and has no Resource: a user has deleted it since.
         if was_known.contains(tag) {
             let since = instant::seconds(world.now);
             dismissed.push(DismissedGroup { tag: tag.clone(), machines: digest(machines), since });
@@ -202,7 +202,8 @@ fn take_in(
         }
     }
     let surplus = dismissed.len().saturating_sub(DISMISSED_MAX);
-    // What has vanished would be discovered anew anyway, if it came back with other machines.
+    // Entries of vanished groups go first. Such a group would be discovered again anyway, if it came back with other
+    // machines.
     let mut gone = surplus;
     dismissed.retain(|entry| {
         let goes = gone > 0 && !groups.contains_key(&entry.tag);
@@ -229,7 +230,8 @@ fn take_in(
     let mut decision = publish(world, status, vec![found(groups, &vanished)]);
     decision.events.extend(events);
     decision.create = create;
-    // A sweep that others made may be older; never at once, for the same one would serve again.
+    // The scan may be another monitor's and some time ago. Never decide again at once, because the same scan would be
+    // used again.
     decision.wake_at = Some(instant::after(at, valid.interval).max(instant::after(world.now, SOONEST)));
     decision
 }
@@ -255,7 +257,7 @@ fn told_of_dismissal(tag: &str) -> Note {
     Note { subject: Subject::Monitor, type_: EventType::Normal, reason: "Dismissed", message }
 }
 
-/// The Resources for machines of a kind in a location.
+/// The Resources for machines of a type in a location, by tag.
 fn resources_by_tag<'a>(
     world: &MonitorInput<'a>,
     type_: &str,

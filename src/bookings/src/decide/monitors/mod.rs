@@ -1,14 +1,14 @@
-//! ResourceMonitors: which Resources a sweep over the cloud asks for.
+//! ResourceMonitors: which Resources a discovery scan of the cloud asks for.
 //!
-//! A *sweep* finds the groups of machines that may be discovered. A group without a Resource gets one, unless a
-//! person deleted it: that is remembered ([`ResourceMonitorStatus::dismissed`]) until its machines change, or
-//! until the entry is removed. A person deleted it if it had one at the sweep before
-//! ([`ResourceMonitorStatus::known`]).
+//! A discovery scan finds the groups of machines that may be discovered. A group without a Resource gets one, unless
+//! a user deleted it. The deletion is remembered ([`ResourceMonitorStatus::dismissed`]) until the group's machines
+//! change or the entry is removed. If a group had a Resource at the previous scan ([`ResourceMonitorStatus::known`])
+//! and has none now, a user deleted it.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`spec`] | what a stored ResourceMonitor means, or what is wrong with it |
-//! | [`decide`](mod@decide) | Resources to create, status, Events, the next sweep |
+//! | [`decide`](mod@decide) | Resources to create, status, Events, the next scan |
 //! | [`name`] | the name of a discovered Resource |
 //!
 //! [`ResourceMonitorStatus::dismissed`]: crate::api::ResourceMonitorStatus::dismissed
@@ -24,25 +24,25 @@ use jiff::Timestamp;
 
 pub use decide::{Creation, MonitorDecision, MonitorInput, decide_monitor, is_same_group, scan_due};
 
-/// The groups that a sweep found: the ids of their machines by the value of the group tag. Terminated machines are
-/// not among them.
+/// The groups that a scan found: the ids of their machines by the value of the group tag, without terminated
+/// machines.
 pub type Groups = BTreeMap<String, BTreeSet<String>>;
 
-/// What came of a sweep.
+/// The result of a discovery scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan {
     /// None was due.
     NotDue,
     /// It found these groups.
     Found {
-        /// When.
+        /// When it was made.
         at: Timestamp,
-        /// What.
+        /// The groups.
         groups: Groups,
     },
-    /// The cloud refused.
+    /// The cloud refused the scan.
     Failed {
-        /// Its words.
+        /// The cloud's error message.
         message: String,
         /// When to try again.
         retry_at: Timestamp,

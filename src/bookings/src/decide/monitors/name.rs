@@ -1,18 +1,18 @@
-//! The name of a discovered Resource: `<type>.<tag>`, as people know it from the original operator, where that
-//! is a name and the group is in the operator's own account and region. Any other is made into one, and told
-//! apart by a digest. Names must stay: the tests pin them.
+//! The name of a discovered Resource. If `<type>.<tag>` is a valid name and the group is in the operator's own
+//! account and region, that is the name, as the predecessor made it. Otherwise the text is turned into a valid name
+//! with a digest. Names must not change between versions: tests pin them.
 
 use crate::decide::locations::Location;
 use booking_decision::names::{NAME_MAX, cut_to, digest};
 
-/// The name of the Resource for a group. `abroad` is its location, unless that is the operator's own.
+/// The name of the Resource for a group. `abroad` is the group's location, or None if that is the operator's own.
 pub fn resource_name(type_: &str, tag: &str, abroad: Option<&Location>) -> String {
     let plain = format!("{type_}.{tag}");
     if abroad.is_none() && is_name(&plain) && !looks_made(tag) {
         return plain;
     }
     let told = abroad.map_or_else(|| tag.to_owned(), |location| format!("{tag}.{}", location.region));
-    // A space is in neither account nor region: no other tag and location make the same text.
+    // Neither account nor region has a space, so no other tag and location give the same text.
     let apart = abroad.map_or_else(|| tag.to_owned(), |it| format!("{} {} {tag}", it.account, it.region));
     let made: String = told.chars().map(|c| if is_plain(c) { c } else { to_plain(c) }).collect();
     let tail = format!("{MARK}{}", digest(&apart));
@@ -22,12 +22,12 @@ pub fn resource_name(type_: &str, tag: &str, abroad: Option<&Location>) -> Strin
     format!("{type_}.{body}{tail}")
 }
 
-/// Stands before the digest.
+/// The mark before the digest.
 const MARK: &str = "-x";
-/// Length of a digest.
+/// The length of a digest.
 const DIGEST_CHARS: usize = 12;
 
-/// A tag that ends as a made name does could be the name that another tag is made into.
+/// Whether a tag ends like a made name. Such a tag could equal the name that is made for another tag.
 fn looks_made(tag: &str) -> bool {
     tag.rsplit_once(MARK).is_some_and(|(_, tail)| {
         tail.len() == DIGEST_CHARS

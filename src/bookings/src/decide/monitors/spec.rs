@@ -7,21 +7,21 @@ use crate::api::{RESOURCE_TYPES, ResourceMonitor};
 use crate::decide::locations::{Location, Locations, NotAllowed};
 use booking_decision::{InvalidSpec, text::cut};
 
-/// Seconds between two sweeps.
+/// Seconds between two discovery scans.
 const INTERVAL: i64 = 60;
 const INTERVAL_MIN: i64 = 10;
 const INTERVAL_MAX: i64 = 86_400;
 
-/// A ResourceMonitor whose spec makes sense.
+/// A ResourceMonitor with a valid spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValidMonitor<'a> {
     /// Kind of machines.
     pub type_: &'a str,
-    /// Time between two sweeps.
+    /// Time between two discovery scans.
     pub interval: Duration,
 }
 
-/// Where a ResourceMonitor is to look.
+/// The location in which a ResourceMonitor scans.
 ///
 /// # Errors
 /// [`NotAllowed`] names the field.
@@ -30,10 +30,10 @@ pub fn location(monitor: &ResourceMonitor, locations: &Locations) -> Result<Loca
     locations.find(namespace, monitor.spec.role_arn.as_deref(), monitor.spec.region.as_deref())
 }
 
-/// Reads a ResourceMonitor.
+/// Validates a ResourceMonitor.
 ///
 /// # Errors
-/// [`InvalidSpec`] names the first field that makes no sense.
+/// [`InvalidSpec`] names the first invalid field.
 pub fn validate(monitor: &ResourceMonitor) -> Result<ValidMonitor<'_>, InvalidSpec> {
     let type_ = monitor.spec.type_.as_deref().unwrap_or_default();
     if !RESOURCE_TYPES.contains(&type_) {

@@ -60,7 +60,7 @@ impl World {
         })
     }
 
-    /// A pass, cut off after so many writes. Gives the names of what it created.
+    /// Runs a pass that is cut off after `most` writes. Returns the names of the Resources that it created.
     fn pass_until(&mut self, most: usize) -> Vec<String> {
         let found = || Scan::Found { at: self.now, groups: self.groups.clone() };
         let sweep = scan_due(&self.monitor, &locations(), self.now).map_or(Scan::NotDue, |_| found());
@@ -89,7 +89,7 @@ impl World {
         created
     }
 
-    /// A minute passes, and a pass.
+    /// Lets a minute pass, then runs a pass.
     fn sweep(&mut self) -> Vec<String> {
         self.now += SignedDuration::from_mins(1);
         self.pass_until(usize::MAX)
@@ -135,7 +135,7 @@ fn a_group_that_has_a_resource_of_whatever_name_gets_no_other() {
         ResourceSpec { type_: Some("ec2".into()), tag: Some("analytics".into()), ..Default::default() };
     world.resources.insert("mine".into(), Resource::new("mine", spec.clone()));
     assert!(world.sweep().is_empty());
-    // but one of another region or kind of machines is another group's
+    // but a Resource of another region or type is another group's
     for other in [
         ResourceSpec { region: Some("eu-west-1".into()), ..spec.clone() },
         ResourceSpec { type_: Some("rds".into()), ..spec.clone() },
@@ -159,12 +159,12 @@ fn a_deleted_resource_stays_deleted_until_its_machines_change() {
     }
     assert_eq!(world.status().dismissed[0].tag, "analytics");
     assert_eq!(world.told, ["Dismissed"]);
-    // when the group is gone for a while and then as it was, then it stays deleted
+    // when the group vanishes and comes back unchanged, then its Resource stays deleted
     world.machines("analytics", &[]);
     world.sweep();
     world.machines("analytics", &["i-1"]);
     assert!(world.sweep().is_empty());
-    // when a machine comes, then it is created anew
+    // when a machine is added, then the Resource is created again
     world.machines("analytics", &["i-1", "i-2"]);
     assert_eq!(world.sweep(), ["ec2.analytics"]);
     assert!(world.status().dismissed.is_empty());
@@ -180,7 +180,7 @@ fn a_deleted_resource_comes_back_when_its_entry_is_removed_or_somebody_creates_i
     world.sweep();
     world.monitor.status.as_mut().unwrap().dismissed.clear();
     assert_eq!(world.sweep(), ["ec2.analytics"]);
-    // given it is deleted once more, when a person creates it, then it is known again
+    // given it is deleted once more, when a user creates it, then it is known again
     world.resources.clear();
     world.sweep();
     world.resources.insert("ec2.analytics".into(), made);

@@ -21,29 +21,29 @@ use booking_decision::{
     text::cut,
 };
 
-/// What a decision is made from.
+/// The input of a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct ScheduleInput<'a> {
     /// The BookingScheduler.
     pub scheduler: &'a BookingScheduler,
     /// The Bookings that it owns.
     pub bookings: &'a [&'a Booking],
-    /// The present.
+    /// The time.
     pub now: Timestamp,
 }
 
-/// What is to be done, in this order.
+/// What to do, in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SchedulerDecision {
-    /// To be created; one that exists is as good.
+    /// Bookings to create. If one exists already, that is as good.
     pub create: Vec<Booking>,
-    /// To be written once these exist, if it says anything new.
+    /// The status to write after these exist, if it changes.
     pub status: Option<BookingSchedulerStatus>,
-    /// Names of finished Bookings to be removed, by uid and version. Only where nothing is to be created.
+    /// Names of finished Bookings to delete, by uid and version. Empty if Bookings are to be created.
     pub remove: Vec<String>,
-    /// To tell people.
+    /// Events to publish.
     pub events: Vec<Note>,
-    /// When to decide again if nothing happens before.
+    /// When to decide again, if nothing happens before.
     pub wake_at: Option<Timestamp>,
 }
 
@@ -59,8 +59,8 @@ pub fn decide_scheduler(world: &ScheduleInput<'_>) -> SchedulerDecision {
 }
 
 impl SchedulerDecision {
-    /// The status to write where the API server refused some of the Bookings, the first of which is to begin at
-    /// `start`: they are tried again while their windows last.
+    /// The status to write if the API server refused some of the Bookings. `start` is the start of the first of them.
+    /// They are tried again while their windows last.
     #[must_use]
     pub fn refused(
         &self,
@@ -98,7 +98,7 @@ fn refuse(world: &ScheduleInput<'_>, error: &InvalidSpec) -> SchedulerDecision {
     publish(world, at_rest(world), drafts)
 }
 
-/// A status that books nothing, and loses nothing of what it was to begin with.
+/// A status without a next occurrence. It keeps the instant up to which the scheduler has come.
 fn at_rest(world: &ScheduleInput<'_>) -> BookingSchedulerStatus {
     let old = world.scheduler.status.clone().unwrap_or_default();
     let to = caught_up(world).recorded(world.now).unwrap_or(world.now);
@@ -150,8 +150,8 @@ fn follow(world: &ScheduleInput<'_>, valid: &ValidScheduler<'_>) -> SchedulerDec
     decision
 }
 
-/// What fell into a time of suspension is not made up for. That is written before anything is booked again: cut
-/// off in between, more would be passed over.
+/// Occurrences during a suspension are not booked afterwards. The status that says so is written before anything is
+/// booked again. Otherwise, if the process dies in between, more occurrences would be passed over.
 fn resume(world: &ScheduleInput<'_>, valid: &ValidScheduler<'_>, caught_up: CaughtUp) -> SchedulerDecision {
     let to = valid.schedule.passed_over(world.now, caught_up.anchor).max(caught_up.to);
     let status = BookingSchedulerStatus { caught_up_to: Some(to.to_string()), ..at_rest(world) };
@@ -194,7 +194,7 @@ fn readiness(
     vec![Draft::new("Ready", true, if each_minute { FIRES_EACH_MINUTE } else { SCHEDULED }, message)]
 }
 
-/// What was promised and was not booked in time.
+/// The Event about occurrences that the status promised and that were not booked in time.
 fn missed(
     world: &ScheduleInput<'_>,
     valid: &ValidScheduler<'_>,
@@ -203,7 +203,7 @@ fn missed(
 ) -> Option<Note> {
     let promised = world.scheduler.status.as_ref()?.next.as_deref()?;
     let promised = instant::parse(promised).ok().filter(|promised| *promised > caught_up.to)?;
-    // A schedule that was edited since promises something else.
+    // If the schedule was edited since, it promises other occurrences.
     let still = valid.schedule.next_after(caught_up.to, caught_up.anchor)? <= promised;
     let booked_from = due.to_book.front().map(|window| window.from).or(due.wake_for)?;
     (still && promised < booked_from).then(|| {
@@ -250,8 +250,8 @@ fn booking(scheduler: &BookingScheduler, valid: &ValidScheduler<'_>, window: Win
     booking
 }
 
-/// The name of an occurrence's Booking: the scheduler's and the second of its start. A name too long for that
-/// is cut, and told apart by a hash.
+/// The name of an occurrence's Booking: the scheduler's name and the second of its start. If that is too long, the
+/// name is cut and a hash is added.
 pub fn booking_name(scheduler: &str, start: Timestamp) -> String {
     let second = start.as_second();
     let whole = format!("{scheduler}-{second}");
@@ -263,9 +263,9 @@ pub fn booking_name(scheduler: &str, start: Timestamp) -> String {
     cut.trim_end_matches(['.', '-']).to_owned() + &tail
 }
 
-/// The finished Bookings beyond those that are kept: the ones that began first.
+/// The finished Bookings beyond the limit: those that began first.
 fn outdated(world: &ScheduleInput<'_>, kept: usize) -> Vec<String> {
-    // One that was extended since it finished is finished no more, though its status does not say so yet.
+    // If a finished Booking was extended, it is not finished any more, although its status may not say so yet.
     let is_finished = |booking: &&&Booking| {
         let end = booking.spec.end_at.as_deref().and_then(|end| instant::parse(end).ok());
         let says = |status: &crate::api::BookingStatus| {

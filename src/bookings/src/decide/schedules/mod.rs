@@ -1,12 +1,12 @@
 //! BookingSchedulers: which Bookings a schedule asks for.
 //!
-//! An *occurrence* is an instant at which the schedule fires. It is dealt with once: booked, a minute ahead
-//! ([`occurrences::LEAD`]), or left out (suspended, an exclusion, too late). `status.caught_up_to` says up to
-//! where that has been done.
+//! An *occurrence* is an instant at which the schedule fires. Each occurrence is dealt with once. It is booked a
+//! minute ahead ([`occurrences::LEAD`]), or it is left out (suspended, an exclusion, too late). `status.caught_up_to`
+//! says up to which instant that has been done.
 //!
-//! Whatever is cut off in between, each occurrence has one Booking: its name is made of the scheduler's name
-//! and the occurrence's start, so whoever creates it again finds that it exists. `caught_up_to` is written once all
-//! Bookings before it exist; so one that somebody deletes afterwards is not created anew.
+//! Each occurrence has one Booking, even if a process dies at any point. The Booking's name consists of the
+//! scheduler's name and the occurrence's start, so a second creation finds that it exists. `caught_up_to` is written
+//! after all Bookings before it exist, so a Booking that a user deletes later is not created again.
 //!
 //! | module | what |
 //! |---|---|

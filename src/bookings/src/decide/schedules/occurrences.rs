@@ -8,52 +8,54 @@ use jiff::Timestamp;
 use super::spec::ValidScheduler;
 use booking_calendar::{instant, window::Window};
 
-/// How long before its start an occurrence is booked: its machines are to start to the second, and a slow
-/// API server must not make them late.
+/// How long before its start an occurrence is booked. Its machines should start on the second, and a slow API server
+/// must not delay them.
 pub const LEAD: Duration = Duration::from_mins(1);
-/// Most occurrences that are made up for, the newest: what Kubernetes allows a CronJob to have missed.
+/// The most missed occurrences that are booked later (the newest ones). Kubernetes has the same limit for a CronJob.
 pub const CATCH_UP_MAX: usize = 100;
-/// Most occurrences that one decision looks at. It books none before it has seen them all.
+/// The most occurrences that one decision looks at. It books none before it has seen them all.
 const STEPS_MAX: usize = 10_000;
-/// Most excluded occurrences that are skipped to find the next.
+/// The most excluded occurrences that are skipped to find the next one.
 const EXCLUDED_MAX: usize = 10_000;
-/// A `caught_up_to` further ahead than this was written by somebody else, or by a clock that was wrong.
+/// A `caught_up_to` further in the future than this was written by another program, or by a process with a wrong
+/// clock.
 const AHEAD_MAX: Duration = Duration::from_mins(6);
-/// A `next` further ahead than this, too: what fires has an occurrence in five years.
+/// The same limit for `next`: a schedule that fires at all has an occurrence within five years.
 const NEXT_MAX: Duration = Duration::from_hours(5 * 366 * 24);
 
-/// Up to where a scheduler has come.
+/// The instant up to which a scheduler has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaughtUp {
-    /// All occurrences up to here are dealt with.
+    /// All occurrences up to this instant are dealt with.
     pub to: Timestamp,
-    /// One of the multiples of an `@every`: the whole second at `to`, or right after it.
+    /// An instant from which the multiples of an `@every` are counted: the whole second at `to` or directly after it.
     pub anchor: Timestamp,
 }
 
-/// What is due.
+/// The occurrences that are due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     /// The windows to book, in order.
     pub to_book: VecDeque<Window>,
-    /// All occurrences up to here are dealt with once these are booked.
+    /// After these are booked, all occurrences up to this instant are dealt with.
     pub caught_up_to: Timestamp,
     /// The next occurrence to look at, excluded or not.
     pub wake_for: Option<Timestamp>,
     /// The next occurrence that will be booked.
     pub next: Option<Timestamp>,
-    /// There are more of them that are due already.
+    /// Whether more occurrences are due already.
     pub more: bool,
 }
 
 impl CaughtUp {
-    /// From what stands in status. One that the original operator wrote has `next` alone, which it was
-    /// going to book; a new scheduler books from its creation on.
+    /// Reads the status. A status that the predecessor wrote has only `next`, which the predecessor was going to
+    /// book. A new scheduler books from its creation on.
     pub fn of(status: Option<&BookingSchedulerStatus>, created: Timestamp, now: Timestamp) -> Self {
         let read = |text: Option<&String>| instant::parse(text?).ok();
         let own = status.and_then(|status| status.caught_up_to.as_ref());
         if own.is_some() {
-            // What is no instant, or far ahead, would book everything anew, or nothing for years.
+            // If the value is invalid, everything would be booked again. If it is far ahead, nothing would be booked
+            // for years.
             let to = read(own).unwrap_or(now);
             let sane = if to <= instant::after(now, AHEAD_MAX) { to } else { now };
             return Self { to: sane, anchor: instant::ceil(to) };
@@ -65,12 +67,13 @@ impl CaughtUp {
         }
     }
 
-    /// What may be recorded of it: what lies far ahead would look like somebody else's.
+    /// What may be recorded of it. None if it is far ahead, because the next pass would take it for another program's
+    /// value.
     pub(super) fn recorded(self, now: Timestamp) -> Option<Timestamp> {
         Some(self.to).filter(|to| *to <= instant::after(now, AHEAD_MAX))
     }
 
-    /// Up to an occurrence, or right before one.
+    /// Caught up to an occurrence, or to the instant before one.
     pub(super) fn to(to: Timestamp) -> Self {
         Self { to, anchor: instant::ceil(to) }
     }
@@ -80,13 +83,13 @@ pub(super) fn just_before(instant: Timestamp) -> Timestamp {
     instant.checked_sub(jiff::SignedDuration::from_nanos(1)).unwrap_or(instant)
 }
 
-/// What is due at `now`.
+/// The occurrences that are due at `now`.
 pub fn due(valid: &ValidScheduler<'_>, caught_up: CaughtUp, now: Timestamp) -> Due {
     let horizon = instant::after(now, LEAD);
     let mut steps = 0;
     let mut due =
         Due { to_book: VecDeque::new(), caught_up_to: caught_up.to, wake_for: None, next: None, more: false };
-    // What is too late for all that stands before it is not walked through.
+    // Occurrences that are too late are skipped without looking at each.
     let mut cursor = caught_up.to.max(too_late(valid, now));
     while let Some(start) = valid.schedule.next_after(cursor, caught_up.anchor) {
         if start > horizon {
@@ -107,7 +110,7 @@ pub fn due(valid: &ValidScheduler<'_>, caught_up: CaughtUp, now: Timestamp) -> D
         }
     }
     if due.more {
-        // The newest are found by going on from here.
+        // The next decision goes on from here and finds the newest ones.
         due.caught_up_to = due.to_book.front().map_or(due.caught_up_to, |window| just_before(window.from));
         due.to_book.clear();
     }
@@ -118,12 +121,12 @@ pub fn due(valid: &ValidScheduler<'_>, caught_up: CaughtUp, now: Timestamp) -> D
 /// The newest instant at which an occurrence would be over by now, or past its deadline.
 fn too_late(valid: &ValidScheduler<'_>, now: Timestamp) -> Timestamp {
     let before = |duration: Duration| now.checked_sub(duration).unwrap_or(Timestamp::MIN);
-    // An occurrence right at its deadline is not too late, one that is just over is.
+    // An occurrence exactly at its deadline is not too late. An occurrence whose window has just ended is.
     let past_deadline = valid.deadline.map_or(Timestamp::MIN, |deadline| just_before(before(deadline)));
     before(valid.length).max(past_deadline)
 }
 
-/// The first occurrence from `first` on that is no exclusion.
+/// The first occurrence from `first` on that is not excluded.
 fn next_booked(valid: &ValidScheduler<'_>, first: Timestamp, anchor: Timestamp) -> Option<Timestamp> {
     let all = std::iter::successors(Some(first), |last| valid.schedule.next_after(*last, anchor));
     all.take(EXCLUDED_MAX).find(|start| !is_excluded(valid, *start))
@@ -133,8 +136,8 @@ fn is_excluded(valid: &ValidScheduler<'_>, start: Timestamp) -> bool {
     valid.exclusions.contains(&valid.schedule.date_at(start))
 }
 
-/// The times between a few occurrences that follow `after`. A schedule that fires each minute of an hour
-/// has two such gaps in a row among any five.
+/// The times between the next six occurrences after `after`. A schedule that fires each minute of one hour has two
+/// such gaps in a row among any five.
 pub fn gaps(valid: &ValidScheduler<'_>, after: Timestamp, anchor: Timestamp) -> Vec<Duration> {
     let next = |after: &Timestamp| valid.schedule.next_after(*after, anchor);
     let starts: Vec<Timestamp> = std::iter::successors(next(&after), next).take(6).collect();

@@ -9,17 +9,16 @@ use crate::decide::groups::booking::validate_template;
 use booking_calendar::cron::{Schedule, ScheduleError};
 use booking_decision::{InvalidSpec, text::cut};
 
-/// Longest Booking, and longest deadline: 366 days, in minutes.
+/// The longest Booking, and the longest deadline: 366 days, in minutes.
 const MINUTES_MAX: i64 = 527_040;
-/// Most exclusions.
+/// The most exclusions.
 const EXCLUSIONS_MAX: usize = 366;
-/// How many finished Bookings are kept where the spec does not say: enough to look back on two weeks of
-/// working days.
+/// How many finished Bookings are kept if the spec does not say: enough to look back on two weeks of working days.
 const FINISHED_KEPT: usize = 10;
-/// How many may be kept.
+/// The most finished Bookings that may be kept.
 const FINISHED_KEPT_MAX: i64 = 1000;
 
-/// A BookingScheduler whose spec makes sense.
+/// A BookingScheduler with a valid spec.
 #[derive(Clone, Debug)]
 pub struct ValidScheduler<'a> {
     /// When.
@@ -28,7 +27,7 @@ pub struct ValidScheduler<'a> {
     pub length: Duration,
     /// What.
     pub template: &'a BookingTemplate,
-    /// Nothing is booked.
+    /// Whether nothing is booked.
     pub suspended: bool,
     /// How late an occurrence may be booked.
     pub deadline: Option<Duration>,
@@ -38,10 +37,10 @@ pub struct ValidScheduler<'a> {
     pub finished_kept: usize,
 }
 
-/// Reads a BookingScheduler.
+/// Validates a BookingScheduler.
 ///
 /// # Errors
-/// [`InvalidSpec`] names the first field that makes no sense.
+/// [`InvalidSpec`] names the first invalid field.
 pub fn validate(scheduler: &BookingScheduler) -> Result<ValidScheduler<'_>, InvalidSpec> {
     let spec = &scheduler.spec;
     let text = spec.schedule.as_deref().unwrap_or_default();
@@ -86,7 +85,7 @@ fn no_date(text: &str) -> InvalidSpec {
     InvalidSpec::new("exclusions", format!("{:?} is no date, such as 2027-12-25", cut(text)))
 }
 
-/// As admission takes it: `jiff` alone would also take a date with a time.
+/// Accepts the same dates as admission. `jiff` alone would also accept a date with a time.
 fn date(text: &str) -> Option<Date> {
     (text.len() == "2027-12-25".len()).then(|| text.parse().ok())?
 }

@@ -17,7 +17,7 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// Every day at eight for an hour.
+/// A spec that books every day at eight for an hour.
 fn spec() -> BookingSchedulerSpec {
     BookingSchedulerSpec {
         schedule: Some("0 8 * * *".into()),
@@ -45,7 +45,7 @@ struct World {
 }
 
 impl World {
-    /// Of a scheduler created at that time.
+    /// A world with a scheduler that was created at `created`.
     fn new(created: &str, spec: BookingSchedulerSpec) -> Self {
         let mut scheduler = BookingScheduler::new("daily", spec);
         scheduler.metadata.namespace = Some("team".into());
@@ -60,7 +60,7 @@ impl World {
         decide_scheduler(&ScheduleInput { scheduler: &self.scheduler, bookings: &bookings, now: self.now })
     }
 
-    /// Carries out a pass that is cut off after so many writes. Gives the number of writes.
+    /// Carries out a pass that is cut off after `most` writes. Returns the number of writes.
     fn pass(&mut self, most: usize) -> usize {
         let decision = self.decide();
         let mut writes = 0;
@@ -68,7 +68,7 @@ impl World {
             if writes == most {
                 return writes;
             }
-            // What exists is found to exist: no write.
+            // If it exists, the creation is not a write.
             let name = booking.metadata.name.clone().unwrap();
             writes += usize::from(self.bookings.insert(name.clone(), booking.clone()).is_none());
         }
@@ -88,12 +88,12 @@ impl World {
         writes
     }
 
-    /// Passes until all is done.
+    /// Runs passes until there is nothing to do.
     fn settle(&mut self) {
         while self.pass(usize::MAX) > 0 {}
     }
 
-    /// Goes on to an instant, with a pass each time one is due.
+    /// Advances the time to an instant, with a pass whenever one is due.
     fn run(&mut self, until: &str) {
         let until = at(until);
         self.settle();
@@ -191,7 +191,7 @@ fn each_occurrence_has_one_booking_though_its_scheduler_is_killed_after_each_wri
             );
             let until = at(span.1);
             loop {
-                // when whoever works on it is killed after each write, then somebody else begins anew
+                // when the process is killed after each write, then another process takes over
                 let mut killed = 0;
                 while world.pass(1) > 0 {
                     killed += 1;
@@ -239,7 +239,7 @@ fn what_was_missed_is_booked_with_its_own_window_while_that_lasts() {
     // when it is down until the window of another one is over
     world.now = at("2027-03-03T09:00:00Z");
     world.settle();
-    // then that is not booked, which people are told once
+    // then that one is not booked, and users are told once
     assert_eq!(world.bookings.len(), 1);
     let missed = "occurrences from 2027-03-03T08:00:00Z on were not booked: it was too late for them";
     assert_eq!(world.notes, [(EventType::Warning, missed.to_owned())]);
@@ -331,7 +331,7 @@ fn an_every_is_anchored_at_what_the_original_operator_was_going_to_book() {
     let mut world = World::new("2027-03-01T00:00:10Z", every.clone());
     world.run("2027-03-01T04:00:00Z");
     assert_eq!(world.starts(), ["2027-03-01T01:30:10Z", "2027-03-01T03:00:10Z"]);
-    // given one that the original looked after
+    // given a scheduler that the predecessor has worked on
     let mut world = World::new("2026-03-01T00:00:10Z", every);
     world.scheduler.status =
         Some(BookingSchedulerStatus { next: Some("2027-03-01T00:20:00Z".into()), ..Default::default() });

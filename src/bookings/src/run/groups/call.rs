@@ -1,4 +1,4 @@
-//! Mutations: a decision's calls, sent to the cloud with a permit.
+//! Sends the calls of a decision to the cloud, with a permit.
 
 use std::sync::Arc;
 
@@ -20,16 +20,16 @@ use crate::{
     run::{lateness, observe::backoff},
 };
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Debug)]
 pub struct CallReport {
-    /// What was done to each machine.
+    /// What was sent to each machine.
     action: Action,
     /// One result per machine.
     results: Results,
 }
 
-/// Sends one call, with those of others.
+/// Sends one call. The dispatcher joins it with calls of other keys.
 pub async fn send(
     cloud: &Dispatcher,
     key: &Key,
@@ -42,7 +42,7 @@ pub async fn send(
         Call::Lock(lock, _) => (Action::Lock(lock.clone()), Mutation::Tag(tags(lock).into())),
         Call::Unlock(lock, _) => (Action::Unlock(lock.clone()), Mutation::Untag(tags(lock).into())),
     };
-    // A group may have locks of several kinds to remove.
+    // A group may have several different locks to remove, so the lock is part of the asker's name.
     let asker = match call {
         Call::Unlock(lock, _) => format!("{key} {} {}", lock.user, lock.until).into(),
         _ => key.to_string().into(),
@@ -63,14 +63,14 @@ pub fn tags(lock: &Lock) -> [Tag; 2] {
 }
 
 impl CallReport {
-    /// Whether it was taken, and what it does was not sent to any of the machines before.
+    /// Whether the cloud accepted the call, and had accepted this action for none of the machines before.
     fn is_first(&self, attempts: &Attempts) -> bool {
         let taken = self.results.iter().filter(|(_, result)| result.is_ok());
         let mut before = taken.map(|(id, _)| attempts.was_taken(id, &self.action)).peekable();
         before.peek().is_some() && !before.any(|before| before)
     }
 
-    /// Remembers what was sent, and logs it: one line per call, one per machine that failed.
+    /// Remembers what was sent, and logs it: one line per call, and one line per machine that failed.
     pub fn record(self, key: &Key, attempts: &mut Attempts, priority: &CallPriority, now: Timestamp) {
         let verb = verb(&self.action);
         let done = self.results.values().filter(|result| result.is_ok()).count();
@@ -83,7 +83,7 @@ impl CallReport {
         for (id, result) in self.results {
             match result {
                 Ok(()) => attempts.succeeded(&id, self.action.clone(), now),
-                // Nothing was sent: the replica that owns the group now will send it.
+                // Nothing was sent. The replica that owns the group now will send it.
                 Err(error) if error.class == ErrorClass::PermitLapsed => {
                     tracing::warn!(%key, verb, machine = id, "not sent: {error}");
                 }

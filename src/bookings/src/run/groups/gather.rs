@@ -1,4 +1,4 @@
-//! What a pass over a group works on.
+//! The snapshot that a pass over a group works on.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     run::objects::Objects,
 };
 
-/// What a pass over a group works on.
+/// The objects that a pass over a group works on.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     /// The Resource, if it exists.
@@ -29,12 +29,12 @@ pub(super) struct Snapshot {
     pub(super) standing: Option<Result<Group, Blocked>>,
     /// All Bookings that name it, in order of their names.
     pub(super) bookings: Vec<Arc<Opened<Booking>>>,
-    /// Which accounts and regions there were for that.
+    /// The accounts and regions with which the standing was decided.
     pub(super) locations: Arc<Locations>,
 }
 
 impl Snapshot {
-    /// What is known of a key at `now`.
+    /// Takes the snapshot of a key at `now`.
     pub(super) fn gather(objects: &Objects, key: &Key, now: Timestamp) -> Self {
         let locations = objects.groups.locations();
         let name = Name::new(&key.namespace, &key.name);
@@ -48,7 +48,7 @@ impl Snapshot {
         Self { bookings: objects.bookings.of_key(key), resource, standing, locations }
     }
 
-    /// Whether there is anything of that name.
+    /// Whether neither a Resource nor a Booking has that name.
     pub(super) fn is_empty(&self) -> bool {
         self.resource.is_none() && self.bookings.is_empty()
     }
@@ -59,7 +59,7 @@ impl Snapshot {
     }
 }
 
-/// Whether a Resource acts on its group, as far as is known.
+/// Whether a Resource acts on its group, as far as the store knows.
 #[cfg(test)]
 pub(in crate::run) fn claim_of(objects: &Objects, key: &Key) -> crate::decide::groups::claim::Claim {
     use crate::decide::groups::claim::Claim;

@@ -1,17 +1,26 @@
-//! The controller of groups: a Resource, existing or only named by Bookings, with all Bookings that name it.
+//! The controller of groups. A key stands for a Resource, which may not exist, and all Bookings that name it.
 //!
 //! | module | step | touches |
 //! |---|---|---|
-//! | `gather` | what is known of the key | store |
-//! | [`observe`] | what the cloud says of the group | cloud |
+//! | `gather` | what the store has for the key | store |
+//! | [`observe`] | what the cloud says about the group | cloud |
 //! | [`decide`](crate::decide::groups) | what to do | - |
 //! | `write` | statuses, finalizer, spec | API server |
 //! | `call` | starts, stops, locks | cloud |
 //! | `report` | Events | API server |
 //!
-//! A pass may be cut off between any two of its effects, so their order matters: finalizer; starts that rest on what is
-//! stored; statuses (they hold the grants and the holder); spec; other calls; statuses that only tell something;
-//! Events; end of the finalizer. A lock tag is never written before status says that it is ours.
+//! A pass may be cut off between any two of its effects, so their order matters:
+//!
+//! 1. the finalizer, if it is added
+//! 2. starts that rest on stored objects
+//! 3. statuses that other passes rely on (they hold the grants and the holder)
+//! 4. the spec
+//! 5. all other calls
+//! 6. statuses that only tell something
+//! 7. Events
+//! 8. the finalizer, if it is removed
+//!
+//! A lock tag is never written before the status says that the lock is ours.
 
 mod call;
 mod gather;
@@ -59,44 +68,44 @@ use crate::{
     },
 };
 
-/// How long until notices are offered again that there was no room for.
+/// How long until notices are offered again for which the outbox had no room.
 const OUTBOX_FULL: Duration = Duration::from_secs(5);
 
-/// Works on groups.
+/// The controller of groups.
 pub struct GroupController {
     /// The family's objects.
     pub objects: Arc<Objects>,
     /// The clouds.
     pub clouds: Arc<OpenClouds>,
-    /// Passes at accounts.
+    /// The account slots.
     pub accounts: AccountLimits,
-    /// What was last seen of each group.
+    /// The last observation of each group.
     pub observations: Arc<Observations>,
-    /// What the operator is set to; its locations as they were at the start.
+    /// The operator's settings. Their locations are those at the start of the process.
     pub settings: Settings,
-    /// Notices.
+    /// Where notices are sent from.
     pub outbox: Outbox<Notice>,
 }
 
-/// How far the last observation will do.
+/// What the last observation is young enough for.
 enum Freshness {
-    /// For all that is to be done.
+    /// For the whole decision.
     Enough(Observation, Decision),
-    /// For starts.
+    /// For starts only.
     EnoughToStart(Observation, Decision),
     /// For nothing.
     TooOld(Haste),
 }
 
-/// What a pass is about.
+/// What a pass works with.
 #[derive(Clone, Copy)]
 struct Work<'a> {
     cx: &'a Context<'a>,
     key: &'a Key,
     snapshot: &'a Snapshot,
-    /// What the operator is set to, throughout this pass.
+    /// The operator's settings, unchanged during this pass.
     settings: &'a Settings,
-    /// Where the group lives, if it is to be observed.
+    /// The cloud of the group, if it is to be observed.
     cloud: Option<&'a Arc<Dispatcher>>,
 }
 
@@ -113,7 +122,7 @@ impl Controller for GroupController {
         if snapshot.is_empty() {
             return Outcome::Nothing;
         }
-        // Claims were told by the same locations.
+        // The snapshot's claims were decided with the same locations.
         let settings = Settings { locations: snapshot.locations.clone(), ..self.settings.clone() };
         let work = Work { cx, key, snapshot: &snapshot, settings: &settings, cloud: None };
         let Some(group) = snapshot.group() else {
@@ -134,21 +143,22 @@ impl Controller for GroupController {
 
 /// The steps of a pass.
 impl GroupController {
-    /// A pass over a group that lives in a cloud.
+    /// A pass over a group that is in a cloud.
     async fn pass_at(
         &self,
         work: Work<'_>,
         (cloud, group): (&Arc<Dispatcher>, &Group),
         attempts: &mut Attempts,
     ) -> Outcome {
-        // A group that was never seen, or is to be started or stopped, is waited for.
+        // If the group was never observed, or machines are to be started or stopped, the pass waits for the
+        // observation.
         let haste = match self.by_what_was_seen(work, (cloud, &group.key.tag), attempts) {
             Freshness::Enough(observation, decision) => {
                 return self.finish(work, &observation, decision, attempts).await;
             }
             Freshness::EnoughToStart(observation, decision) => {
                 let starts: Vec<&Call> = decision.calls.iter().filter(|call| is_start(call)).collect();
-                // What cannot be sent is decided on anew below.
+                // A start that cannot be sent is decided again below.
                 let sent = self.send(work, &starts, (&decision, &observation), attempts).await;
                 if let Err(error) = sent {
                     return Outcome::CutShort { error, wake_at: decision.wake_at };
@@ -166,7 +176,7 @@ impl GroupController {
         self.finish(work, &observation, decision, attempts).await
     }
 
-    /// A decision on what was seen before, as far as that will do.
+    /// Decides from the last observation, as far as that is young enough.
     fn by_what_was_seen(
         &self,
         work: Work<'_>,
@@ -177,7 +187,7 @@ impl GroupController {
             return Freshness::TooOld(Haste::Due);
         };
         let now = work.cx.now();
-        // A poll since then tells what came of it, too.
+        // A poll after the last call also shows the effect of that call.
         if attempts.last().is_some_and(|last| last < seen.at) {
             attempts.observed(&seen.instances, now);
         }
@@ -238,7 +248,7 @@ impl GroupController {
         tell_dispatcher(work, &decision);
         let notices = decision.notices.clone();
         let result = self.carry_out(work, observation, &decision, attempts).await;
-        // A machine that is remembered is looked after; all else the polls find.
+        // A group with remembered attempts is observed by its own passes. All others are observed by polls.
         let observe_by = decision.observe_by.filter(|_| work.cloud.is_none() || !attempts.is_empty());
         let mut wake_at = decision.wake_at.into_iter().chain(observe_by).min();
         if result.is_ok() && !self.outbox.offer(work.key, notices) {
@@ -291,7 +301,7 @@ impl GroupController {
         (decision, observation): (&Decision, &Observation),
         attempts: &mut Attempts,
     ) -> Result<(), WriteError> {
-        // What was not observed is not acted on either.
+        // A group that was not observed gets no calls.
         let Some(cloud) = work.cloud else { return Ok(()) };
         for call in calls {
             let is_power = matches!(call, Call::Start(_) | Call::Stop(_));
@@ -304,8 +314,8 @@ impl GroupController {
         Ok(())
     }
 
-    /// Whether a call would be decided on once more, given what is known by now: since the pass began somebody may have
-    /// booked the group, or, if the API server is slow, a booking may have come to its end.
+    /// Whether the same call would be decided again with what the store knows now. Since the pass began, a user may
+    /// have booked the group. If the API server is slow, a Booking may also have ended.
     fn still_decided(
         &self,
         work: Work<'_>,
@@ -322,7 +332,7 @@ fn is_start(call: &Call) -> bool {
     matches!(call, Call::Start(_))
 }
 
-/// Tells the dispatcher what this key will need, and that it needs nothing any more.
+/// Tells the dispatcher what this key will need, or that it needs nothing any more.
 fn tell_dispatcher(work: Work<'_>, decision: &Decision) {
     let Some(cloud) = work.cloud else { return };
     let asker: Arc<str> = work.key.to_string().into();

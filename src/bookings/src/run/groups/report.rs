@@ -1,4 +1,4 @@
-//! What a pass over a group tells people, as Events.
+//! Publishes the Events of a pass over a group.
 
 use booking_runtime::controller::Context;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -7,7 +7,7 @@ use kube::Resource as _;
 use super::{gather::Snapshot, write::Refused};
 use crate::decide::{groups::output::Decision, subject::Subject};
 
-/// Publishes the Events of a decision, but for those about statuses that were refused.
+/// Publishes the Events of a decision, except those about statuses that the API server refused.
 pub(super) async fn report(cx: &Context<'_>, snapshot: &Snapshot, decision: &Decision, refused: &Refused) {
     let notes = decision.events.iter().filter(|note| !refused.concerns(&note.subject));
     cx.publish(notes.filter_map(|note| Some((note, reference(snapshot, &note.subject)?)))).await;

@@ -1,4 +1,4 @@
-//! What a pass over a group writes.
+//! Writes the objects of a pass over a group.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -18,8 +18,8 @@ use crate::{
 
 type Write<'a> = (&'a Booking, &'a BookingStatus);
 
-/// The Bookings' statuses: first those that others rely on (states and grants), which the calls must follow; then those
-/// that only tell people something, for which no machine should wait.
+/// The Bookings' statuses in two groups. The first are those that others rely on (states and grants): they are
+/// written before the calls. The second only tell users something, so no machine waits for them.
 pub(super) fn by_weight<'a>(
     snapshot: &'a Snapshot,
     decision: &'a Decision,
@@ -37,8 +37,8 @@ pub(super) fn by_weight<'a>(
     )
 }
 
-/// Bookings whose status the API server refused. They do not hold up the others, are not reported on, and are tried
-/// again.
+/// Bookings whose status the API server refused. They do not hold up the others. Nothing is reported about them, and
+/// they are tried again.
 #[derive(Default)]
 pub(super) struct Refused {
     uids: Vec<String>,
@@ -78,7 +78,7 @@ impl Refused {
     }
 }
 
-/// Clears `booked_by` and `booked_until`, which must still say `trace`.
+/// Clears `booked_by` and `booked_until` if they still have the values of `trace`.
 pub(super) async fn clear_trace(
     resources: &Writer<'_, Resource>,
     resource: &Resource,
@@ -94,7 +94,7 @@ pub(super) async fn clear_trace(
     resources.patch("take_over", resource, body).await
 }
 
-/// Deletes Bookings whose time to stay is over.
+/// Deletes Bookings after the time to keep them is over.
 pub(super) async fn delete_expired(
     bookings: &Writer<'_, Booking>,
     snapshot: &Snapshot,

@@ -1,4 +1,4 @@
-//! How objects are read from what the API server sends, and how much is kept of them.
+//! Tests of how objects are read from the API server's text, and of which fields are kept.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ fn an_object_is_read_as_its_type_reads_it() {
     let text = booking().to_string();
     let mut whole: Booking = serde_json::from_str(&text).unwrap();
     let read = trimmed::<Booking>(&text);
-    // but for labels and annotations, which nothing reads
+    // except labels and annotations, because nothing reads them
     (whole.metadata.labels, whole.metadata.annotations) = (None, None);
     assert_eq!(serde_json::to_value(read).unwrap(), serde_json::to_value(whole).unwrap());
 }
@@ -68,7 +68,7 @@ fn of_annotations_and_owners_only_what_the_kind_keeps_is_kept() {
     sent["spec"] = json!({ "tag": "web" });
     // when it is read
     let read = trimmed::<Resource>(&sent.to_string());
-    // then the name of the monitor is left of it
+    // then only the name of the monitor is left
     let kept = read.metadata.annotations.unwrap();
     assert_eq!(kept.into_iter().collect::<Vec<_>>(), [(DISCOVERED_BY.to_owned(), "all".to_owned())]);
     assert_eq!((read.metadata.labels, read.metadata.owner_references), (None, None));
@@ -84,7 +84,7 @@ fn a_booking_is_kept_in_a_few_hundred_bytes() {
 
 #[test]
 fn an_object_that_cannot_be_decoded_stands_as_an_empty_one_and_fails_no_other() {
-    // given three Resources, the one in the middle with a number for a tag
+    // given three Resources, of which the middle one has a number as its tag
     let resource = |name: &str, spec: Value| json!({ "metadata": { "name": name, "namespace": "n", "resourceVersion": "1" }, "spec": spec });
     let list = json!({
         "apiVersion": "manager.kotaico.de/v1", "kind": "ResourceList", "metadata": { "resourceVersion": "9" },
@@ -94,7 +94,7 @@ fn an_object_that_cannot_be_decoded_stands_as_an_empty_one_and_fails_no_other() 
     });
     // when they are listed
     let list: ObjectList<Trimmed<Resource>> = serde_json::from_str(&list.to_string()).unwrap();
-    // then all are there, the one without what it asks for
+    // then all are there, and the middle one has an empty spec
     let read = list.items.iter().map(|Trimmed(it)| (it.name_any(), it.spec.tag.clone()));
     let expected = [("a", Some("a")), ("b", None), ("c", Some("c"))];
     assert!(read.eq(expected.map(|(name, tag)| (name.to_owned(), tag.map(ToOwned::to_owned)))));

@@ -50,11 +50,11 @@ fn bookings_are_found_under_the_resource_they_name_and_a_finished_one_concerns_i
     assert_eq!(keys(objects.bookings.saw(&booking)), ["web", "daily"]);
     let (group, owner) = (Key::new(GROUP, "n", "web"), Key::new(SCHEDULER, "n", "daily"));
     assert_eq!((objects.bookings.of_key(&group).len(), objects.owned.names(&owner).len()), (1, 1));
-    // when it has finished, then its scheduler is concerned
+    // when it has finished, then its scheduler has to act
     booking.metadata.resource_version = Some("2".into());
     booking.status = Some(BookingStatus { status: Some("FINISHED".into()), ..BookingStatus::default() });
     assert_eq!(keys(objects.bookings.saw(&booking)), ["web", "daily"]);
-    // when it has gone, then nothing is left behind
+    // when it is gone, then nothing is left
     objects.bookings.lost(&booking);
     assert_eq!((objects.bookings.of_key(&group).len(), objects.owned.names(&owner).len()), (0, 0));
 }
@@ -65,14 +65,14 @@ fn the_others_on_a_group_are_asked_anew_when_a_resource_comes_holds_or_goes() {
     assert_eq!(keys(objects.resources.saw(&resource("one", "web", 1))), ["one"]);
     assert_eq!(keys(objects.resources.saw(&resource("two", "web", 2))), ["one", "two"]);
     assert_eq!(keys(objects.resources.saw(&resource("other", "db", 3))), ["other"]);
-    // when one takes the hold by a write of ours
+    // when a write of this replica gives the hold to one of them
     let mut holds = resource("two", "web", 4);
     let holder = Some(ResourceHolder::default());
     holds.status = Some(ResourceStatus { holder, ..ResourceStatus::default() });
     assert_eq!(keys(objects.resources.wrote(&holds)), ["one"]);
     let one = Key::new(GROUP, "n", "one");
     assert_eq!(claim_of(&objects, &one), Claim::Other);
-    // when it goes
+    // when that one is deleted
     assert_eq!(keys(objects.resources.lost(&holds)), ["one", "two"]);
     assert_eq!(claim_of(&objects, &one), Claim::Ours);
 }

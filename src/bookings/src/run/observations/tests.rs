@@ -1,4 +1,4 @@
-//! Which groups are looked at when, and whom a look concerns.
+//! Tests of which groups are polled when, and to which keys a poll matters.
 
 use crate::decide::groups::machine::{LockTag, MachineState};
 
@@ -98,7 +98,7 @@ async fn a_cloud_that_fails_is_told_of_the_second_time_and_once() {
     put(&observations, "a");
     let fails = || observations.failed(&cloud(), &["a".to_owned()], Instant::now());
     assert_eq!((fails(), fails(), fails()), (vec![], vec![key("a")], vec![]));
-    // and what was seen before is of no use to whoever asks why
+    // and the last observation is not given to a pass that has to find out why
     assert!(observations.get(&key("a"), &cloud(), "a").is_none());
 }
 
@@ -110,7 +110,7 @@ async fn a_group_that_nobody_works_on_is_forgotten() {
     observations.forget(&key("a"));
     assert!(observations.get(&key("b"), &cloud(), "a").is_some());
     assert!(observations.get(&key("a"), &cloud(), "a").is_none(), "it would never hear of it again");
-    // when the other one changes its group
+    // when the other key changes its group
     observations.put(&key("b"), (&cloud(), "b"), seen(vec![]), Instant::now());
     assert!(observations.get(&key("b"), &cloud(), "a").is_none());
     observations.forget(&key("b"));

@@ -50,7 +50,8 @@ pub fn attacks() -> Vec<Attack> {
     label["metadata"]["labels"] = json!({ "app.kubernetes.io/part-of": "a value\nlevel=error msg=forged" });
     let mut owned = booking("owned", &json!({}));
     owned["metadata"]["ownerReferences"] = json!([{
-        "apiVersion": "manager.kotaico.de/v1", "kind": "BookingScheduler", "name": "anns", "uid": "u", "controller": true,
+        "apiVersion": "manager.kotaico.de/v1", "kind": "BookingScheduler",
+        "name": "anns", "uid": "u", "controller": true,
     }]);
     let mut whole = booking("huge", &json!({}));
     whole["metadata"]["managedFields"] = json!([]);
@@ -179,7 +180,9 @@ pub fn attacks() -> Vec<Attack> {
             Who::Admin,
             "PATCH",
             "resources/ec2.held",
-            json!({ "metadata": { "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "x" }] } }),
+            json!({ "metadata": { "ownerReferences": [
+                { "apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "x" },
+            ] } }),
             &[BOUND, "metadata.ownerReferences"],
         ),
         attack(
@@ -345,7 +348,10 @@ pub fn attacks() -> Vec<Attack> {
             Who::Operator,
             "POST",
             "/api/v1/namespaces/booking-operator/pods",
-            json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" }, "spec": { "containers": [{ "name": "c", "image": "i" }] } }),
+            json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" },
+                "spec": { "containers": [{ "name": "c", "image": "i" }] },
+            }),
             &["is forbidden"],
         ),
         attack(

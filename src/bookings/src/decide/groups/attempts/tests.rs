@@ -54,13 +54,13 @@ fn an_effect_shows_in_the_state_or_in_the_lock_tags() {
 
 #[test]
 fn a_call_that_does_not_show_yet_is_not_repeated_at_once() {
-    // given a start that was taken
+    // given a start that the cloud accepted
     let mut attempts = Attempts::default();
     attempts.succeeded("i-1", Action::Start, at(100));
     // when the machine still shows as stopped, then it may be started again 5 s later
     assert_eq!(attempts.permission("i-1", &Action::Start, at(104)), Permission::Later(at(105)));
     assert_eq!(attempts.permission("i-1", &Action::Start, at(105)), Permission::Now { times: 1 });
-    // and the opposite, or another machine, at once
+    // and the opposite action, or an action on another machine, at once
     assert_eq!(attempts.permission("i-1", &Action::Stop, at(101)), Permission::Now { times: 0 });
     assert_eq!(attempts.permission("i-2", &Action::Start, at(101)), Permission::Now { times: 0 });
 }

@@ -1,4 +1,4 @@
-//! A notice in plain words, with the figures of the moment at which it is sent.
+//! The text of a notice, with the values of the moment at which it is sent.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use super::{Happening, Notice};
 use booking_calendar::instant::elapsed;
 
-/// A notice in words.
+/// The text of a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
     /// One line.
     pub subject: String,
-    /// Some lines, ends with a line break.
+    /// Some lines. The last one ends with a line break.
     pub body: String,
 }
 
-/// Words for a notice that is sent at `now`.
+/// The text for a notice that is sent at `now`.
 pub fn text(notice: &Notice, now: Timestamp) -> Text {
     let Notice { booking, resource, user, namespace, window, .. } = notice;
     let (from, until) = (clock(notice, window.from), clock(notice, window.until));
@@ -57,7 +57,7 @@ fn clock(notice: &Notice, at: Timestamp) -> String {
     local.strftime(&format!("%A, %-d %B %Y, %H:%M{seconds}")).to_string() + &format!(" ({zone})")
 }
 
-/// `2 hours and 5 minutes`; a minute that has begun counts.
+/// `2 hours and 5 minutes`, rounded up to whole minutes.
 fn span(left: Duration) -> String {
     let minutes = left.as_secs().div_ceil(60);
     let of = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });

@@ -1,4 +1,4 @@
-//! Schedules and specs that nobody can have meant, what is said of them, and what is left behind.
+//! Schedules and specs that nobody can have meant: what their status says, and what stays.
 
 use super::*;
 
@@ -145,12 +145,12 @@ fn a_suspension_that_ends_with_a_mended_spec_is_not_made_up_for_either() {
 
 #[test]
 fn a_crash_right_after_a_suspension_loses_no_occurrence() {
-    // given one that goes on half a minute before an occurrence
+    // given a scheduler that is resumed half a minute before an occurrence
     let mut world = World::new("2027-03-01T09:00:00Z", spec());
     world.edit(|spec| spec.suspend = Some(true));
     world.run("2027-03-02T07:59:30Z");
     world.edit(|spec| spec.suspend = None);
-    // when each pass is cut off after one write, and the last comes late
+    // when each pass is cut off after one write, and the last pass is late
     world.pass(1);
     world.now = at("2027-03-02T08:00:05Z");
     world.settle();
@@ -230,7 +230,7 @@ fn what_is_refused_is_said_and_tried_again_while_it_lasts() {
     let decision = world.decide();
     assert_eq!(decision.create.len(), 1);
     assert_eq!(decision.refused(world.scheduler.status.as_ref(), &start, "over quota"), None);
-    // when it is taken, then all is well
+    // when it is accepted, then all is well
     world.settle();
     assert_eq!((world.starts().len(), world.ready().0), (1, "Scheduled"));
 }
