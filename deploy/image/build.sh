@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds a static program and an image of it alone: build.sh PROGRAM IMAGE. Takes podman, buildah or docker, whichever is
-# there; BUILDER=docker says which. PREBUILT=file is a static program that is there already;
-# SBOM=file goes into the image.
+# Builds a static program, and an image that holds only this program: build.sh PROGRAM IMAGE. It uses the first of
+# podman, buildah and docker that it finds; BUILDER=docker chooses one. PREBUILT=file is a static program to use instead
+# of a build. SBOM=file is copied into the image.
 set -eu
 cd "$(dirname "$0")/../.."
 program=$1 image=$2
@@ -11,11 +11,11 @@ else
   target=x86_64-unknown-linux-gnu
   [ "$(uname -m)" = aarch64 ] && target=aarch64-unknown-linux-gnu
 
-  # Names are resolved without files of the C library from glibc 2.34 on: an image from scratch has none.
+  # The image has no files of the C library. From glibc 2.34 on, a static program resolves names without them.
   glibc=$(getconf GNU_LIBC_VERSION | cut -d. -f2)
   [ "$glibc" -ge 34 ] || { echo "glibc 2.$glibc cannot resolve names in a static program: 2.34 or newer is needed" >&2; exit 1; }
 
-  # Static, and without the paths of this machine: two builds of one commit with one toolchain are the same, bit for bit.
+  # The paths of this machine are removed, so that two builds of one commit with one toolchain are equal bit for bit.
   home=${CARGO_HOME:-$HOME/.cargo}
   RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=. --remap-path-prefix=$home=cargo" \
     cargo build --locked --release --target "$target" --bin "$program"
@@ -31,7 +31,7 @@ for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.cr
   [ -f "$bundle" ] && { cp "$bundle" "$root/etc/ssl/certs/ca-certificates.crt"; break; }
 done
 [ -n "${SBOM:-}" ] && cp "$SBOM" "$root/sbom.cdx.json"
-# Nothing of the day or the machine it was built on.
+# The image depends neither on the day nor on the machine of the build.
 find "$root" -exec touch -d @0 {} +
 chmod -R a+rX "$root"
 set -- --target prebuilt --build-arg VERSION="${image##*:}" --build-arg TITLE="$program" \

@@ -1,4 +1,4 @@
-//! The budget of one action at one cloud: which requests go now, in which calls, and when the others may.
+//! The budget of one action at one cloud. It says which requests go now, in which calls, and when the others may go.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +29,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// A request for tokens.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The one who asks. A second request of the same asker replaces the first.
+    /// The requester. A second request of the same asker replaces the first.
     pub asker: Arc<str>,
     /// Where the request stands among others.
     pub priority: Priority,
@@ -59,7 +59,7 @@ pub struct ActionBudget {
     throttled: Option<Instant>,
 }
 
-/// The tokens that remain while requests are judged. Those of earlier requests that cannot go yet are reserved.
+/// The tokens that remain while requests are judged. Tokens are reserved for earlier requests that cannot go yet.
 struct Remaining {
     calls: f64,
     machines: f64,
@@ -123,7 +123,7 @@ impl ActionBudget {
         }
     }
 
-    /// Reserves tokens for a request that was told to come later, and has not come yet.
+    /// Reserves tokens for a request that was told to come later and has not come yet.
     fn reserve(&self, remaining: &mut Remaining, machines: usize) {
         if self.machines.is_some() {
             remaining.reserved_machines += count(machines);
@@ -248,8 +248,8 @@ impl ActionBudget {
         self.forecast.remove(asker);
     }
 
-    /// The machines that wait for tokens, or are announced. If machines cost nothing, the calls that wait; calls for
-    /// something that is not due yet do not count, because they can wait.
+    /// The machines that wait for tokens, or are announced. If machines cost nothing, it counts the calls that wait.
+    /// Calls for something that is not due yet do not count, because they can wait.
     pub fn demand(&mut self, now: Instant) -> usize {
         self.queue.expire(now);
         self.forecast.prune(now);

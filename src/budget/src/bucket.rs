@@ -101,8 +101,8 @@ impl Bucket {
             return Duration::ZERO;
         }
         let refill = Duration::try_from_secs_f64(tokens / self.refill()).unwrap_or(Duration::MAX);
-        // If the bucket is full and a request has to wait all the same, then others take the tokens at this moment.
-        // The refill begins when their call arrives.
+        // If the bucket is full and a request still has to wait, others take the tokens at this moment. The refill
+        // begins when their call arrives.
         let is_full = self.level + ALMOST >= self.capacity();
         let begins = if is_full { ARRIVES_WITHIN } else { self.at.saturating_duration_since(now) };
         refill.saturating_add(begins)

@@ -45,8 +45,8 @@ pub struct Limits {
     pub machines: Option<Rate>,
 }
 
-/// The calls of an action that an account can make within [`FORESEEN`], if its bucket is full to the part `fill`, from
-/// 0 to 1. If calls cost nothing, the machines.
+/// The number of calls of an action that an account can make within [`FORESEEN`], if its bucket is full to the part
+/// `fill`, from 0 to 1. If calls cost nothing, it is the number of machines.
 pub fn plenty(service: &str, action: Action, fill: f64) -> f64 {
     let limits = limits(service, action);
     let within = |rate: Rate| rate.size * fill.clamp(0.0, 1.0) + rate.refill * FORESEEN.as_secs_f64();

@@ -1,4 +1,4 @@
-//! Where a request stands among others.
+//! The priority of a request among others.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -14,13 +14,13 @@ pub enum Rank {
     Upcoming,
 }
 
-/// Where a request stands among others.
+/// The priority of a request among others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Priority {
     /// The reason of the request.
     pub rank: Rank,
     /// The time at which the request fell due, or will.
     pub due: SystemTime,
-    /// The user whom the request serves: requests that fall due in the same second alternate between users.
+    /// The user whom the request serves. Requests that fall due in the same second alternate between users.
     pub user: Arc<str>,
 }

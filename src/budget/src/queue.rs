@@ -17,7 +17,7 @@ use crate::priority::{Priority, Rank};
 /// An entry is kept this long after its time has come.
 const KEPT: Duration = Duration::from_secs(15);
 
-/// Entries are sorted by this: by the fields in the order in which they stand here.
+/// Entries are sorted by these fields, in the order in which they stand here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Order {
     rank: Rank,

@@ -1,17 +1,16 @@
 //! The part of a budget that each replica gets.
 
-/// This part of the budget is shared evenly whatever the replicas need, so that a replica that needs nothing yet can
-/// begin at once.
+/// This part of the budget is shared evenly, whatever the replicas need. So a replica that needs nothing yet can begin
+/// at once.
 const EVEN: f64 = 0.1;
 
-/// Of a budget that is enough for all, a replica that needs little still gets up to this many times its even part. If
-/// several replicas need tokens at once that nobody foresaw, then each finds fewer than it counted on, but not many
-/// fewer.
+/// If a budget is enough for all, a replica that needs little still gets up to this many times its even part. Several
+/// replicas may suddenly need tokens that nobody foresaw. Then each finds fewer than it counted on, but not many fewer.
 const LENT: f64 = 2.0;
 
 /// This replica's part of a budget, from 0 to 1, by its own demand and those of the others. If nobody needs anything,
-/// all get the same part. If all together need no more than `plenty` tokens, then each may also use what the others
-/// do not need: if the parts only added up to the whole, a replica would wait for tokens that no other replica needs.
+/// all get the same part. If all together need no more than `plenty` tokens, each may also use what the others do not
+/// need. Otherwise a replica would wait for tokens that no other replica needs.
 pub fn part(own: u64, others: &[u64], plenty: f64) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "machines are fewer than 2^52")]
     let float = |number: u64| number as f64;

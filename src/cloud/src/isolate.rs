@@ -1,5 +1,5 @@
-//! One bad id fails a whole EC2 call. [`Isolation`] separates the bad ids, so that the others succeed: it takes the ids
-//! that the error message names, or else halves the call.
+//! One bad id fails a whole EC2 call. [`Isolation`] separates the bad ids, so that the others succeed. It takes the ids
+//! that the error message names, or else it halves the call.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -118,7 +118,7 @@ mod tests {
         (0..n).map(|i| format!("i-{i:04}")).collect()
     }
 
-    /// Sends `ids` to a cloud in which `bad` fail. The results, and the number of calls.
+    /// Sends `ids` to a cloud in which `bad` fail. Returns the results and the number of calls.
     fn run(ids: &[String], bad: &[&str], error: impl Fn(&str) -> CloudError) -> (Results, usize) {
         let mut isolation = Isolation::new(ids);
         while let Some(batch) = isolation.next_call() {

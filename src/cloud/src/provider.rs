@@ -32,7 +32,7 @@ pub enum Mutation {
     /// Sets tags, and replaces the values of keys that are there already.
     Tag(Vec<Tag>),
     /// Removes tags, but only those that hold exactly these values. RDS cannot compare values, so the provider reads
-    /// them right before.
+    /// them immediately before.
     Untag(Vec<Tag>),
 }
 

@@ -1,58 +1,58 @@
-//! What a member works on, as far as other rings must know it: families of kinds, and namespaces.
+//! What a member works on, in the words that other rings need: families of kinds, and namespaces.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::record::{MemberLease, Stored};
 
-/// The family of release 0.1.0, whose members name none.
+/// The family of release 0.1.0. Members of that release name no family.
 const FIRST_FAMILY: &str = "bookings";
-/// Ends the name of the ring of a dry run. Members of release 0.1.0 say by nothing else that they are one.
+/// The end of the name of a dry run's ring. Members of release 0.1.0 show only by this name that they are a dry run.
 pub const DRY_RUN_SUFFIX: &str = "-dry-run";
 
-/// A ring among all rings of a cluster. Rings are in order of namespace, then name.
+/// The name of a ring among all rings of a cluster. Rings are ordered by namespace, then by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RingName {
-    /// Namespace of its Ring object and Leases.
+    /// The namespace of its Ring object and Leases.
     pub namespace: Arc<str>,
-    /// Name of its Ring object.
+    /// The name of its Ring object.
     pub name: Arc<str>,
 }
 
 /// The namespaces that a member works for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All of them.
+    /// All namespaces.
     All,
-    /// One.
+    /// One namespace.
     Namespace(Arc<str>),
-    /// Its Lease does not say.
+    /// The Lease of the member does not say.
     Untold,
 }
 
-/// What a member works on. The ring understands neither families nor namespaces: it compares words.
+/// What a member works on. The ring does not know what families and namespaces are. It compares the words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Families of kinds.
+    /// The families of kinds.
     pub families: BTreeSet<Arc<str>>,
-    /// Namespaces.
+    /// The namespaces.
     pub scope: Scope,
-    /// It only tries what it would do: it is in nobody's way.
+    /// Whether the member is a dry run. It only shows what it would do, so no other ring gives way to it.
     pub dry_run: bool,
-    /// It sees the Leases of rings in other namespaces, too.
+    /// Whether the member also sees the Leases of rings in other namespaces.
     pub sees_all: bool,
 }
 
 /// A member of another ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbour {
-    /// Its ring.
+    /// The ring of the member.
     pub ring: RingName,
-    /// Its Lease.
+    /// The Lease of the member.
     pub lease: Stored<MemberLease>,
 }
 
 impl RingName {
-    /// The ring of a dry run of this one.
+    /// The ring that a dry run of this ring uses.
     #[must_use]
     pub fn of_dry_run(&self) -> Self {
         Self { namespace: self.namespace.clone(), name: format!("{}{DRY_RUN_SUFFIX}", self.name).into() }
@@ -60,8 +60,8 @@ impl RingName {
 }
 
 impl Scope {
-    /// Whether some namespace may be in both. If one of them is not told, only that of all namespaces is known to
-    /// overlap with it: two members of release 0.1.0 for one namespace each may be there with good reason.
+    /// Whether some namespace may be in both scopes. If one scope is not told, it is known to overlap only with all
+    /// namespaces: two members of release 0.1.0, for one namespace each, may stand beside each other for a good reason.
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::All, _) | (_, Self::All) => true,
@@ -80,14 +80,14 @@ impl Scope {
 }
 
 impl Claim {
-    /// The claim of a process: families, and one namespace or all.
+    /// The claim of a process: its families, and one namespace or all.
     pub fn new(families: &BTreeSet<String>, namespace: Option<&str>, dry_run: bool) -> Self {
         let families = families.iter().map(|family| family.as_str().into()).collect();
         let scope = namespace.map_or(Scope::All, |namespace| Scope::Namespace(namespace.into()));
         Self { families, scope, dry_run, sees_all: false }
     }
 
-    /// The families that both work on, if they do so for the same namespaces.
+    /// The families that both work on, if they work for a common namespace.
     pub fn overlap(&self, other: &Self) -> BTreeSet<Arc<str>> {
         if self.scope.overlaps(&other.scope) {
             self.families.intersection(&other.families).cloned().collect()
@@ -98,7 +98,7 @@ impl Claim {
 }
 
 impl Neighbour {
-    /// What it works on. A member of release 0.1.0 does not say.
+    /// What the member works on. A member of release 0.1.0 does not say, so its family and scope are assumed.
     pub fn claim(&self) -> Claim {
         self.lease.value.claim.as_deref().cloned().unwrap_or_else(|| Claim {
             families: BTreeSet::from([FIRST_FAMILY.into()]),
@@ -108,13 +108,13 @@ impl Neighbour {
         })
     }
 
-    /// Whether it gives way to other rings at all, and can see the members of this one.
+    /// Whether the member gives way to other rings at all, and can see the members of this ring.
     pub fn sees(&self, ring: &RingName) -> bool {
         let claim = self.lease.value.claim.as_ref();
         claim.is_some_and(|claim| claim.sees_all || self.ring.namespace == ring.namespace)
     }
 
-    /// What people are told of it.
+    /// The text that people read about the member.
     pub fn text(&self, families: &BTreeSet<Arc<str>>) -> String {
         let (who, RingName { namespace, name }) = (&self.lease.value.incarnation, &self.ring);
         let word = if families.len() == 1 { "family" } else { "families" };

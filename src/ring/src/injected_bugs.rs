@@ -1,16 +1,16 @@
-//! Bugs that are injected on purpose, one at a time, so that a checker can be seen to catch them.
+//! Injected bugs, one at a time. They show that a checker notices them.
 //!
-//! The switches exist in builds with the feature `planted` alone; in all others they are constant, and the
-//! wrong ways are not compiled in.
+//! The switches exist only in builds with the feature `planted`. In all other builds they are constant, and the wrong
+//! code is not compiled in.
 
-/// A rule of the protocol, left out or turned round.
+/// A rule of the protocol that a test build leaves out or reverses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bug {
     /// The permit counts from a renewal's reply, not from its sending.
     PermitFromReply,
     /// Any answer to a renewal extends the permit.
     AnyAnswerRenews,
-    /// The permit goes by the wall clock alone.
+    /// The permit counts by the wall clock alone.
     PermitByWallClock,
     /// Calls begin after the permit has run out.
     ActsPastTheDeadline,
@@ -18,40 +18,40 @@ pub enum Bug {
     CancelledCallIsOver,
     /// An acknowledgement does not wait for running calls.
     AckWithRunningCalls,
-    /// A slot is taken though its owner says that a call for it is running.
+    /// A member takes a slot although its owner says that a call for it is running.
     IgnoresDraining,
-    /// An acknowledgement counts for a later move, too.
+    /// An acknowledgement also counts for a later move.
     AckOfAnyEpoch,
-    /// A Lease is sealed whatever its version is by now.
+    /// A Lease is sealed whatever version it has now.
     SealWithoutCompare,
     /// A Lease is sealed before its duration is over.
     SealTooEarly,
     /// An owner without a Lease counts as dead.
     AbsenceIsDeath,
-    /// After a proof of death nobody waits for calls under way.
+    /// After a proof of death, others do not wait for calls that are under way.
     ProofWithoutCallTime,
-    /// A seal on the own Lease is renewed over.
+    /// An incarnation renews its Lease although it is sealed.
     IgnoresSeal,
-    /// A ring in the place of another is taken for it.
+    /// An incarnation takes another ring object for its own.
     IgnoresRingUid,
-    /// A state that went back is not noticed.
+    /// An incarnation does not notice that the store went back.
     GoesOnAfterRestore,
     /// The next incarnation does not wait for the calls of the one before.
     NextDoesNotWait,
-    /// A Lease that is gone is created again.
+    /// An incarnation creates its Lease again when it is gone.
     CreatesLeaseAgain,
-    /// A lower epoch is taken for news.
+    /// An incarnation applies a lower epoch.
     TakesOlderEpochs,
-    /// A Lease counts in whatever ring there is.
+    /// A Lease counts in every ring.
     LeaseOfAnyRing,
     /// A new ring opens at once.
     OpensAtOnce,
-    /// Others are sealed by a member whose own view is stale.
+    /// A member seals others although its own view is stale.
     SealsWithoutGate,
 }
 
 impl Bug {
-    /// All of them.
+    /// All bugs.
     pub const ALL: [Self; 21] = [
         Self::PermitFromReply,
         Self::AnyAnswerRenews,

@@ -1,17 +1,18 @@
-//! One incarnation's part in the protocol: events in, actions out. It does no I/O and asks no clock.
+//! The part of one incarnation in the protocol, as a state machine: events in, actions out. It does no I/O and reads no
+//! clock.
 //!
-//! Whatever happens, [`Member::handle`] first takes it in and then goes through all rules once
-//! (`step`): level-triggered, so an event that is lost costs time, not safety.
+//! For each event, [`Member::handle`] first takes the event in and then applies all rules once (`step`). The rules look
+//! at the state and not at the event. So a lost event costs time, not safety.
 //!
 //! | file | what |
 //! |---|---|
-//! | `own` | the own Lease: create once, renew, what confirms a renewal, when it is over |
-//! | `view` | the ring as this incarnation applies it: only forward, read where in doubt |
-//! | `peers` | the Leases of others: how long each has been unchanged, and sealing |
+//! | `own` | the own Lease: create it once, renew it, confirm a renewal, notice that it is over |
+//! | `view` | the ring as this incarnation applies it: only forward, and a read if there is doubt |
+//! | `peers` | the Leases of others: how long each has been unchanged, and seals |
 //! | `lead` | the leader Lease, and what a leader does |
-//! | `beside` | other rings: nothing is begun beside one that does the same work |
-//! | `lapses` | a permit that runs out before it is renewed |
-//! | `leave` | handing over, and the end |
+//! | `beside` | other rings: nothing begins beside a ring that does the same work |
+//! | `lapses` | permits that run out before they are renewed |
+//! | `leave` | the hand-over, and the end |
 
 mod beside;
 mod lapses;
@@ -44,30 +45,31 @@ use crate::{
     timing::Timing,
 };
 
-/// Who a process is.
+/// The identity of a process.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The present incarnation.
     pub incarnation: Incarnation,
-    /// The container it runs in, where that is known: of two processes in one container, the older is dead.
+    /// The container that the process runs in. None if it is not known. Of two processes in one container, the older
+    /// one is dead.
     pub container: Option<Arc<str>>,
-    /// Its release.
+    /// The release of the process.
     pub release: Arc<str>,
-    /// The highest protocol that it speaks: [`PROTOCOL`](crate::record::PROTOCOL), but where releases to
-    /// come are tried beside this one.
+    /// The highest protocol that the process speaks. It is [`PROTOCOL`](crate::record::PROTOCOL), except in tests of
+    /// future releases.
     pub protocol: u32,
 }
 
-/// See the module.
+/// One incarnation's part in the protocol, as a state machine.
 #[derive(Debug)]
 pub struct Member {
     me: Identity,
     timing: Timing,
-    /// Slots of a ring that it has to create.
+    /// The number of slots, if this member has to create the ring.
     slots: u16,
-    /// When the process began: whatever ran in its container before was dead by then.
+    /// When the process began. All processes that ran in its container before were dead by then.
     started: Duration,
-    /// Nothing is begun before: an incarnation that failed is not followed at once.
+    /// Nothing begins before this instant. So an incarnation that failed is not followed at once.
     not_before: Duration,
     permits: Permits,
     own: Own,
@@ -84,7 +86,7 @@ pub struct Member {
     wake: Option<Duration>,
 }
 
-/// What a request was for.
+/// The purpose of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Purpose {
     Join(u64),
@@ -143,20 +145,20 @@ impl Member {
         }
     }
 
-    /// The same, of a process that began earlier than this.
+    /// The same member, of a process that began before `now` of [`Self::new`].
     #[must_use]
     pub fn of_process_since(self, started: Stamp) -> Self {
         Self { started: started.mono, ..self }
     }
 
-    /// The same, of a ring that may have other rings beside it, and with what it works on.
+    /// The same member, with its ring and its work, for a ring that may have other rings beside it.
     #[must_use]
     pub fn beside_others(self, own: Claimant) -> Self {
         Self { beside: Beside::of(own), ..self }
     }
 
-    /// The process's next incarnation, after [`Action::Ended`]. Nothing that the one before knew counts
-    /// for it, so it asks for new watches.
+    /// The process's next incarnation, after [`Action::Ended`]. It does not use what the one before knew, so it asks
+    /// for new watches.
     #[must_use]
     pub fn next(self, incarnation: Incarnation, now: Stamp) -> Self {
         let me = Identity { incarnation, ..self.me };
@@ -169,10 +171,11 @@ impl Member {
         next
     }
 
-    /// Takes in what has happened; gives what is to be done about it.
+    /// Takes in an event. Returns the actions that follow from it.
     pub fn handle(&mut self, event: Event, now: Stamp) -> Vec<Action> {
         self.permits.forget_old(now);
-        // Before an answer that was long under way renews it: a lapse that nobody saw was one all the same.
+        // This comes before the event, because the event may be a late answer that renews the permit. A lapse counts
+        // even if nobody saw it.
         self.notice_lapse(now);
         self.take_in(event, now);
         self.step(now);
@@ -184,7 +187,7 @@ impl Member {
         self.wake
     }
 
-    /// The permit to work on a slot, if there is any.
+    /// The permit to work on a slot, if the member has one.
     pub fn permit(&self, slot: Slot, now: Stamp) -> Option<SlotPermit> {
         self.permits.of(slot, now)
     }
@@ -194,7 +197,7 @@ impl Member {
         self.permits.holds(permit, now)
     }
 
-    /// Begins a call that goes out now. [`Self::call_ended`] or [`Self::call_cancelled`] must follow, and
+    /// Begins a call. The caller must send it now. [`Self::call_ended`] or [`Self::call_cancelled`] must follow, and
     /// [`Event::Tick`] after either.
     ///
     /// # Errors
@@ -203,37 +206,37 @@ impl Member {
         self.permits.begin(permit, now)
     }
 
-    /// A call has been replied to, or its time-out has passed.
+    /// A call got its reply, or its time-out has passed.
     pub fn call_ended(&mut self, call: CallId) {
         self.permits.ended(call);
     }
 
-    /// A call has been given up while it may still be running.
+    /// A call was given up, and it may still be running.
     pub fn call_cancelled(&mut self, call: CallId) {
         self.permits.cancelled(call);
     }
 
-    /// Its name.
+    /// The name of the incarnation.
     pub fn incarnation(&self) -> &Incarnation {
         &self.me.incarnation
     }
 
-    /// The ring as it is applied.
+    /// The ring that the member applies.
     pub fn ring(&self) -> Option<&Stored<Ring>> {
         self.view.stored()
     }
 
-    /// How long calls may still begin.
+    /// For how long calls may still begin.
     pub fn left(&self, now: Stamp) -> Duration {
         self.permits.left(now)
     }
 
-    /// The slots that may be worked on, permit granted.
+    /// The slots that the member may work on if its permit has not run out.
     pub fn owned(&self) -> impl ExactSizeIterator<Item = Slot> + '_ {
         self.permits.owned()
     }
 
-    /// Whether it leads.
+    /// Whether it is the leader.
     pub fn leads(&self) -> bool {
         self.lead.held
     }
@@ -243,24 +246,24 @@ impl Member {
         self.own.is_held() && self.view.is_trusted() && !self.phase.is_over()
     }
 
-    /// Whether the ring names it as a member, and no other ring is in its way: a leader reckons with it from then on.
+    /// Whether the ring names it as a member and it gives way to no other ring. From then on a leader gives it slots.
     pub fn is_in_ring(&self) -> bool {
         let takes_part = self.has_joined() && self.beside.is_settled() && self.conflict().is_none();
         let ring = self.view.stored().filter(|_| takes_part);
         ring.is_some_and(|ring| ring.value.members.contains_key(&self.me.incarnation))
     }
 
-    /// Why this release cannot take part in the ring, if it cannot.
+    /// Why this release cannot take part in the ring. None if it can.
     pub fn unsupported(&self) -> Option<&str> {
         self.view.unsupported()
     }
 
-    /// Why it takes no part because of another ring, if so: who does the same work.
+    /// Why the member takes no part, if another ring does the same work: the text names that ring's member.
     pub fn conflict(&self) -> Option<&str> {
         self.beside.conflict()
     }
 
-    /// The payloads of the other members, by what their Leases show.
+    /// The payloads of the other members, as their Leases show them.
     pub fn payloads(&self) -> impl Iterator<Item = (&Incarnation, &str)> {
         self.peers.bound_to(self.view.uid()).map(|lease| (&lease.incarnation, &*lease.payload))
     }
@@ -311,7 +314,7 @@ impl Member {
         }
     }
 
-    /// All rules, once.
+    /// Applies all rules once.
     fn step(&mut self, now: Stamp) {
         self.wake = None;
         if self.phase.is_over() {
@@ -339,7 +342,7 @@ impl Member {
         }
     }
 
-    /// Whether an instant has come; if not, it is looked at again then.
+    /// Whether an instant has come. If not, the member wakes up then and looks again.
     fn is_due(&mut self, at: Duration, now: Stamp) -> bool {
         if at <= now.mono {
             return true;

@@ -1,39 +1,43 @@
 //! Rings beside each other. Two of them must never work on one family for the same namespaces.
 //!
-//! Each member's Lease says what its owner works on ([`Claim`]). Members of other rings with which this one would share
-//! work are *neighbours*. A *check* is a consistent list of them; [`Neighbours`] remembers for how long each Lease has
-//! been unchanged, by the monotonic clock, from one check to the next.
+//! Each member's Lease says what its owner works on ([`Claim`]). A *neighbour* is a member of another ring that would
+//! share work with this one. A *check* is a consistent list of the neighbours. [`Neighbours`] remembers from one check
+//! to the next for how long each Lease has been unchanged, by the monotonic clock.
 //!
 //! # Why two rings never do the same work
-//! A member works only if
-//! 1. a check that it sent while its own Lease stood in the store found no neighbour but over or silent ones, and
-//! 2. its permit has not lapsed since it sent that check. After a lapse it checks again, after the renewal.
+//! A member works only if both conditions are true:
+//! 1. It sent a check while its own Lease was in the store, and the check found no neighbour except those that are over
+//!    or silent.
+//! 2. Its permit has not lapsed since it sent that check. After a lapse, and after the renewal, it checks again.
 //!
-//! *Silent* is a neighbour whose Lease has been unchanged for the longer L of the two.
+//! A neighbour is *silent* if its Lease has been unchanged for the longer L of the two.
 //!
-//! Let X and Y of two rings both work, and let the store have served the check of X first. By 1. the Lease of X was
-//! there when it served the check of Y. So Y found X silent: it had seen version v of that Lease for L, and v still
-//! stood there. Whatever renewal of X came before v gave a permit of D from its sending, which was before Y first saw
-//! v; that permit has ended, and the calls made with it, for D + T < L. A renewal of X after v took effect after the
-//! check of Y, so the permit of X had lapsed before, and by 2. X has checked again since: its check is not the first.
+//! Let X and Y of two rings both work, and let the store have served the check of X first. By 1., the Lease of X was in
+//! the store when it served the check of Y. So Y found X silent: Y had seen version v of that Lease for L, and v was
+//! still there.
 //!
-//! A member that is not there yet checks before it creates its Lease, too. That is not needed for the above: it
-//! spares a ring that is at work the sight of members that come and go.
+//! Every renewal of X up to v gave a permit of D from its sending, which was before Y first saw v. That permit has
+//! ended, and the calls made with it are over, because D + T < L. A renewal of X after v took effect after the check of
+//! Y. So the permit of X had lapsed before, and by 2. X has checked again since then. Then the check of X is not the
+//! first one, which contradicts the assumption.
 //!
-//! # Who gives way
-//! A process does not join while there is a neighbour that is neither over nor silent: the ring that was there first
-//! stays. If two begin at one moment, both may have joined before they see each other. Then the larger one, by
-//! namespace and name, goes at once. The smaller one waits, without working. If the larger one stays, it is at work,
-//! and the smaller one goes.
+//! A member also checks before it creates its Lease. The argument above does not need this check. It avoids that
+//! members come and go beside a ring that is at work.
 //!
-//! A member at work meets neighbours that do not give way: those of release 0.1.0, which know nothing of this, and
-//! those that cannot see Leases in other namespaces. It hands over and goes once it has seen such a one renew. If both
-//! see each other, the larger one goes.
+//! # Which ring gives way
+//! A process does not join while there is a neighbour that is neither over nor silent. So the ring that was there first
+//! stays. If two rings begin at one moment, members of both may have joined before they see each other. Then the larger
+//! ring, by namespace and name, goes at once. The smaller one waits and does not work. If the larger one stays all the
+//! same, it is at work, and the smaller one goes.
+//!
+//! A member at work may meet neighbours that do not give way: those of release 0.1.0, which do not know this rule, and
+//! those that cannot see Leases in other namespaces. The member hands over and goes when it has seen such a neighbour
+//! renew. If both see each other, the larger one goes.
 //!
 //! # What is not promised
-//! A member does not see neighbours in other namespaces if it may not list Leases there. A member whose Lease somebody
-//! deletes works on until it finds out, at its next renewal. Two members of release 0.1.0 and of this one that
-//! work for one namespace each are not told apart from two that work for the same one.
+//! A member does not see neighbours in other namespaces if it may not list Leases there. If somebody deletes the Lease
+//! of a member, the member works on until its next renewal, which shows that the Lease is gone. If a member of release
+//! 0.1.0 and one of this release work for one namespace each, they do not know whether it is the same namespace.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -42,35 +46,35 @@ use crate::{
     record::{Incarnation, Standing},
 };
 
-/// Who looks at its neighbours.
+/// The member that looks at its neighbours.
 #[derive(Clone, Debug)]
 pub struct Claimant {
-    /// Its ring.
+    /// The ring of the member.
     pub ring: RingName,
-    /// What it works on.
+    /// What the member works on.
     pub claim: Claim,
 }
 
-/// How far a member is.
+/// How far a member has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It is no member.
+    /// It is not a member.
     Outside,
-    /// It may not work: no check has allowed it to since it joined, or since its permit lapsed.
+    /// It may not work: since it joined, or since its permit lapsed, no check has allowed it.
     Unproved,
     /// It may work.
     Proved,
 }
 
-/// A neighbour, and how its Lease was seen to change.
+/// A neighbour, and the changes of its Lease that were seen.
 #[derive(Clone, Debug)]
 pub struct Seen {
     neighbour: Neighbour,
-    /// Since when its Lease has been seen as it is.
+    /// Since when its Lease has been unchanged.
     since: Duration,
-    /// It has been seen to renew.
+    /// Whether it has been seen to renew.
     renewed: bool,
-    /// It is silent, and will be until its Lease changes.
+    /// Whether it is silent. It stays silent until its Lease changes.
     silent: bool,
 }
 
@@ -79,7 +83,7 @@ impl Seen {
         Self { neighbour, since: now, renewed: false, silent: false }
     }
 
-    /// It is seen again.
+    /// The state after the neighbour was seen again.
     fn again(self, neighbour: Neighbour, now: Duration) -> Self {
         let (known, lease) = (&self.neighbour.lease, &neighbour.lease);
         if known.uid != lease.uid {
@@ -97,18 +101,18 @@ impl Seen {
         self.renewed
     }
 
-    /// After so long without a change it is silent: each waits as long as the more patient of the two says.
+    /// The neighbour is silent after this time without a change. It is the longer L of the two.
     fn patience(&self, lease: Duration) -> Duration {
         lease.max(self.neighbour.lease.value.duration)
     }
 }
 
-/// The neighbours, as of the last check.
+/// The neighbours at the last check.
 #[derive(Debug, Default)]
 pub struct Neighbours(BTreeMap<(Arc<str>, Incarnation), Seen>);
 
 impl Neighbours {
-    /// Takes in a check: all members of all rings that can be seen. `lease` is the own L.
+    /// Takes in a check: all members of all rings that can be seen. `lease` is this member's own L.
     pub fn take_in(&mut self, own: &Claimant, listed: Vec<Neighbour>, lease: Duration, now: Duration) {
         let mut before = std::mem::take(&mut self.0);
         for neighbour in listed.into_iter().filter(|neighbour| own.shares_work_with(neighbour)) {
@@ -122,24 +126,24 @@ impl Neighbours {
         }
     }
 
-    /// A check has failed: what seems silent may just not have been heard.
+    /// A check has failed. Neighbours that seem silent may only not have been heard, so counting begins anew.
     pub fn begin_anew(&mut self, now: Duration) {
         self.0.values_mut().filter(|seen| !seen.silent).for_each(|seen| seen.since = now);
     }
 
-    /// Whether any of them may be alive.
+    /// Whether any neighbour may be alive.
     pub fn any_alive(&self) -> bool {
         self.0.values().any(|seen| !seen.silent)
     }
 
-    /// Those of them to whom a member gives way.
+    /// The neighbours to which a member gives way.
     pub fn in_the_way<'a>(&'a self, own: &'a Claimant, stage: Stage) -> impl Iterator<Item = &'a Seen> {
         self.0.values().filter(move |seen| own.gives_way_to(seen, stage))
     }
 }
 
 impl Claimant {
-    /// Whether a member of any ring is a neighbour: of another ring, and its work is partly the own one.
+    /// Whether a member of any ring is a neighbour: it is of another ring and shares work with this one.
     fn shares_work_with(&self, other: &Neighbour) -> bool {
         let claim = other.claim();
         other.ring != self.ring
@@ -148,14 +152,14 @@ impl Claimant {
             && !self.claim.overlap(&claim).is_empty()
     }
 
-    /// See the module.
+    /// Whether this member gives way to a neighbour (see "Which ring gives way" above).
     pub fn gives_way_to(&self, seen: &Seen, stage: Stage) -> bool {
         let Seen { neighbour, renewed, silent, .. } = seen;
         if *silent {
             return false;
         }
         let is_first = neighbour.sees(&self.ring) && self.ring < neighbour.ring;
-        // One that gives way itself is seen for a moment, or hands over.
+        // A neighbour that gives way itself is seen only for a moment, or it hands over.
         let stays = *renewed && neighbour.lease.value.standing == Standing::Active;
         match stage {
             _ if self.claim.dry_run => true,
@@ -165,7 +169,7 @@ impl Claimant {
         }
     }
 
-    /// What people are told.
+    /// The text that people read about a neighbour.
     pub fn text(&self, seen: &Seen) -> String {
         let shared = self.claim.overlap(&seen.neighbour.claim());
         seen.neighbour.text(&shared)

@@ -1,9 +1,9 @@
-//! Permits to begin calls: values with a deadline, checked at the moment of each call.
+//! Permits to begin calls. A permit has a deadline, and each call checks it at its beginning.
 //!
-//! Two things must hold when a call begins: the incarnation's last renewal known to have succeeded was
-//! *sent* less than D ago, by the clock that ran most since; and the slot is still owned as it was when
-//! the work began. What was begun is counted until its reply. A call that was cancelled is out of sight
-//! but not over: it counts until it must have ended, its start + T.
+//! Two conditions must be true when a call begins. First, the incarnation *sent* its last renewal that is known to have
+//! succeeded less than D ago, by the clock that has run most since. Second, the incarnation has owned the slot without
+//! a break since the work began. A call counts until its reply. A cancelled call may still run, so it counts until it
+//! must have ended, that is its begin + T.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,8 +18,8 @@ use crate::{
     timing::Timing,
 };
 
-/// A permit to work on a slot, as it was owned at one time. Worth nothing once the slot was lost, even if
-/// it came back.
+/// A permit to work on a slot, for one period of owning it. If the slot is lost, the permit ends. If the slot comes
+/// back, it needs a new permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotPermit {
     /// The slot.
@@ -43,11 +43,11 @@ struct Call {
     cancelled: bool,
 }
 
-/// The permits of a process, and the calls that it has begun. It outlives incarnations, for calls do.
+/// The permits of a process, and the calls that it has begun. They outlive incarnations, because calls do.
 #[derive(Debug)]
 pub struct Permits {
     timing: Timing,
-    /// When the last renewal known to have succeeded was sent.
+    /// When the last renewal that is known to have succeeded was sent.
     renewed: Option<Stamp>,
     owned: BTreeMap<Slot, u64>,
     grants: u64,
@@ -56,25 +56,25 @@ pub struct Permits {
 }
 
 impl Permits {
-    /// None at first.
+    /// A process without permits and calls.
     pub fn new(timing: Timing) -> Self {
         Self { timing, renewed: None, owned: BTreeMap::new(), grants: 0, calls: HashMap::new(), last_call: 0 }
     }
 
-    /// A renewal sent at `sent` is known to have succeeded.
+    /// A renewal that was sent at `sent` is known to have succeeded.
     pub fn renew(&mut self, sent: Stamp) {
         if self.renewed.is_none_or(|renewed| renewed.mono < sent.mono) {
             self.renewed = Some(sent);
         }
     }
 
-    /// The incarnation has ended.
+    /// The incarnation has ended. All permits end.
     pub fn revoke(&mut self) {
         self.renewed = None;
         self.owned.clear();
     }
 
-    /// The same, and says what is lost by it.
+    /// The same as [`Self::revoke`], and it also reports the slots that are lost.
     pub(crate) fn revoke_with_notice(&mut self, actions: &mut Vec<Action>) {
         let lost: Vec<Slot> = self.owned().collect();
         if !lost.is_empty() {
@@ -83,7 +83,7 @@ impl Permits {
         self.revoke();
     }
 
-    /// What is owned from now on. Gives what was gained and what was lost.
+    /// Sets the slots that are owned from now on. Returns the slots that were gained and those that were lost.
     pub fn own(&mut self, slots: &BTreeSet<Slot>) -> (Vec<Slot>, Vec<Slot>) {
         let lost: Vec<Slot> = self.owned.keys().filter(|slot| !slots.contains(slot)).copied().collect();
         let gained: Vec<Slot> = slots.iter().filter(|slot| !self.owned.contains_key(slot)).copied().collect();
@@ -97,12 +97,12 @@ impl Permits {
         (gained, lost)
     }
 
-    /// The slots owned.
+    /// The slots that are owned.
     pub fn owned(&self) -> impl ExactSizeIterator<Item = Slot> + '_ {
         self.owned.keys().copied()
     }
 
-    /// How long calls may still begin; zero if not at all.
+    /// For how long calls may still begin. It is zero if they may not.
     pub fn left(&self, now: Stamp) -> Duration {
         let spent = |sent: Stamp| {
             if planted(Bug::PermitByWallClock) {
@@ -115,7 +115,7 @@ impl Permits {
         self.renewed.map_or(Duration::ZERO, |sent| lasts.saturating_sub(spent(sent)))
     }
 
-    /// The permit to work on a slot, if there is any.
+    /// The permit to work on a slot, if the incarnation owns the slot and its permit has not run out.
     pub fn of(&self, slot: Slot, now: Stamp) -> Option<SlotPermit> {
         let grant = *self.owned.get(&slot)?;
         (!self.left(now).is_zero()).then_some(SlotPermit { slot, grant })
@@ -126,7 +126,7 @@ impl Permits {
         self.owned.get(&permit.slot) == Some(&permit.grant) && !self.left(now).is_zero()
     }
 
-    /// Begins a call; it must go out now. [`Self::ended`] or [`Self::cancelled`] must follow.
+    /// Begins a call. The caller must send it now. [`Self::ended`] or [`Self::cancelled`] must follow.
     ///
     /// # Errors
     /// [`Lapsed`]: the call must not go out.
@@ -140,12 +140,12 @@ impl Permits {
         Ok(id)
     }
 
-    /// A call has been replied to: it is over.
+    /// A call got its reply, so it is over.
     pub fn ended(&mut self, call: CallId) {
         self.calls.remove(&call);
     }
 
-    /// A call has been given up without a reply: it counts until it must be over.
+    /// A call was given up without a reply. It counts until it must be over.
     pub fn cancelled(&mut self, call: CallId) {
         if planted(Bug::CancelledCallIsOver) {
             self.calls.remove(&call);
@@ -154,11 +154,11 @@ impl Permits {
         }
     }
 
-    /// Forgets cancelled calls that must be over by now. Those that were not cancelled end themselves:
-    /// each is bounded by T, and says so.
+    /// Forgets cancelled calls that must be over by now. A call that was not cancelled lasts at most T and reports its
+    /// own end.
     pub fn forget_old(&mut self, now: Stamp) {
         let longest = self.timing.call();
-        // A sealer's clock: a call is not over because the wall clock was set.
+        // The monotonic clock counts, as it does for a sealer: a wall clock that is set ends no call.
         self.calls.retain(|_, call| !call.cancelled || now.since(call.begun) < longest);
     }
 

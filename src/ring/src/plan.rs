@@ -1,20 +1,21 @@
-//! The assignment: who owns which slot, who gets it next, and when. Pure functions of what is known.
+//! The assignment: which member owns which slot, which member gets it next, and when. The functions are pure.
 //!
 //! # Why two members never get one slot
-//! A slot changes its owner for one of three reasons, and each says that the old owner works on it no more:
+//! A slot changes its owner for one of three reasons. Each of them says that the old owner does not work on it any
+//! more:
 //!
-//! 1. It has no owner.
-//! 2. Its owner's Lease, bound to this ring, is over: sealed, or released by the owner itself.
-//! 3. It is on its way, and its owner's Lease, bound to this ring, acknowledges the epoch that began the
-//!    move and does not list the slot as draining: from that epoch on the owner did not work on it, and its
-//!    calls for it had ended.
+//! 1. The slot has no owner.
+//! 2. The owner's Lease, bound to this ring, is over: another member sealed it, or the owner released it.
+//! 3. The slot has a move, and the owner's Lease, bound to this ring, acknowledges the epoch that began the move and
+//!    does not list the slot as draining. So the owner has not worked on the slot since that epoch, and its calls for
+//!    it have ended.
 //!
-//! That a Lease is missing is no reason, and a Lease of another ring is taken for a missing one. A move that
-//! is begun anew, to whomever, begins with the epoch that is written with it: an older acknowledgement is
-//! worth nothing to it, for in between the owner may have worked again. Whoever is wrong about the ring he
-//! starts from fails when he writes, for every write is a compare-and-swap.
+//! A missing Lease is no reason. A Lease of another ring counts as a missing one. If a move begins anew, to any member,
+//! it begins with the epoch that is written with it. An older acknowledgement does not count for it, because the owner
+//! may have worked again in between. If a writer is wrong about the ring that it starts from, its write fails, because
+//! every write is a compare-and-swap.
 //!
-//! All else here is about calm: few moves, none twice, and no load left uneven.
+//! All other rules here are for calm: few moves, none twice, and an even load.
 
 mod changes;
 #[cfg(test)]
@@ -35,31 +36,31 @@ use crate::{
     timing::Timing,
 };
 
-/// A member as its Lease shows it.
+/// A member, as its Lease shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer<'a> {
-    /// Whose Lease it is.
+    /// The owner of the Lease.
     pub incarnation: &'a Incarnation,
-    /// Where it stands.
+    /// Whether it takes part, leaves, or is over.
     pub standing: Standing,
-    /// It is to go: it gets nothing new, and what it has goes to others.
+    /// It shall leave: it gets nothing new, and its slots go to others.
     pub told_to_leave: bool,
-    /// What moves begun up to this epoch take from it is drained, but for `draining`.
+    /// The slots that moves up to this epoch take from it are drained, except for `draining`.
     pub acked: u64,
-    /// Slots for which a call of its may still be running.
+    /// Slots for which one of its calls may still be running.
     pub draining: &'a BTreeSet<Slot>,
-    /// Its release.
+    /// The release of the member.
     pub release: &'a Arc<str>,
-    /// When its Lease was created, seconds by the API server's clock; 0 if that is not known yet.
+    /// When its Lease was created, in seconds by the API server's clock. It is 0 if that is not known yet.
     pub created: i64,
-    /// Its Lease is bound to this very ring. If not, it counts as nothing.
+    /// Whether its Lease is bound to exactly this ring. If not, the Lease does not count.
     pub bound: bool,
     /// The highest protocol that it speaks.
     pub protocol: u32,
 }
 
 impl<'a> Peer<'a> {
-    /// A member's Lease, as seen from the ring object of this uid.
+    /// The owner of a Lease, as seen from the ring object with this uid.
     pub fn of(lease: &'a MemberLease, ring_uid: &str) -> Self {
         Self {
             incarnation: &lease.incarnation,
@@ -79,19 +80,19 @@ impl<'a> Peer<'a> {
     }
 }
 
-/// What is to be done about a ring.
+/// The result of planning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// What is to be written, its epoch one higher. None if the ring is as it should be for now.
+    /// The ring to write, with the next epoch. None if the ring needs no change now.
     pub ring: Option<Ring>,
-    /// How many moves begin with it.
+    /// The number of moves that begin with it.
     pub begun: usize,
-    /// When to plan again if nothing changes before, by the monotonic clock.
+    /// When to plan again if nothing changes before that, by the monotonic clock.
     pub again_at: Option<Duration>,
 }
 
-/// The next ring, as its leader `me` should write it. [`Changes::note`] comes first, with the same facts.
-/// `now` is by the monotonic clock.
+/// The next ring, as its leader `me` should write it. Call [`Changes::note`] before, with the same facts. `now` is by
+/// the monotonic clock.
 pub fn plan(
     ring: &Ring,
     peers: &[Peer<'_>],
@@ -110,8 +111,8 @@ pub fn plan(
     draft.end(ring)
 }
 
-/// What a member `me` may write by itself: it takes the slots on their way to it that it may have now.
-/// None if there are none.
+/// What the member `me` may write by itself: it takes the slots of moves to it if it may have them now. None if there
+/// are no such slots.
 pub fn complete(ring: &Ring, peers: &[Peer<'_>], me: &Incarnation) -> Option<Ring> {
     let known = Known::of(peers);
     if !ring.open || !known.is_active(me) {
@@ -135,7 +136,7 @@ pub fn complete(ring: &Ring, peers: &[Peer<'_>], me: &Incarnation) -> Option<Rin
     Some(next)
 }
 
-/// The members whose Leases are bound to this ring. All others are as good as unknown.
+/// The members whose Leases are bound to this ring. All others count as unknown.
 struct Known<'a>(BTreeMap<&'a Incarnation, &'a Peer<'a>>);
 
 impl<'a> Known<'a> {
@@ -144,7 +145,7 @@ impl<'a> Known<'a> {
         Self(bound.map(|peer| (peer.incarnation, peer)).collect())
     }
 
-    /// Reason 2: nobody works in its name any more. Its absence would not show that.
+    /// Reason 2: no process works in its name any more. A missing Lease does not show that.
     fn is_over(&self, who: &Incarnation) -> bool {
         self.0.get(who).map_or(planted(Bug::AbsenceIsDeath), |peer| peer.standing.is_over())
     }
@@ -160,7 +161,7 @@ impl<'a> Known<'a> {
         self.0.get(who).is_some_and(|peer| peer.is_active())
     }
 
-    /// It keeps what it has until somebody else is ready for it.
+    /// Whether it leaves, and keeps its slots until another member is ready for them.
     fn is_leaving(&self, who: &Incarnation) -> bool {
         self.0.get(who).is_some_and(|peer| !peer.standing.is_over() && !peer.is_active())
     }
@@ -173,12 +174,12 @@ impl<'a> Known<'a> {
         self.members().filter(|peer| peer.is_active())
     }
 
-    /// The newest release that an active member has. A release is as old as the oldest member of it: one
-    /// that was started anew does not make its release the newest.
+    /// The newest release that an active member has. The age of a release is the age of its oldest member, so a
+    /// restarted member does not make its release the newest.
     fn newest_release(&self) -> Option<&'a Arc<str>> {
         let mut oldest: BTreeMap<&Arc<str>, i64> = BTreeMap::new();
         for peer in self.members() {
-            // What the API server has not dated yet was created last.
+            // If the API server has not said when a Lease was created, the Lease counts as the newest.
             let created = if peer.created == 0 { i64::MAX } else { peer.created };
             let entry = oldest.entry(peer.release).or_insert(created);
             *entry = created.min(*entry);
@@ -188,11 +189,11 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Members by their planned loads, the least loaded first, then by name.
+/// Members by their planned loads: the least loaded first, then by name.
 struct Loads(BTreeSet<(usize, Incarnation)>);
 
 impl Loads {
-    /// Adds a slot to the least loaded. None if there is nobody.
+    /// Adds a slot to the least loaded member. None if there is no member.
     fn pick(&mut self) -> Option<Incarnation> {
         let (load, least) = self.0.pop_first()?;
         self.0.insert((load + 1, least.clone()));
@@ -200,7 +201,7 @@ impl Loads {
     }
 }
 
-/// A ring that is being planned.
+/// A ring during planning.
 struct Draft<'a> {
     ring: Ring,
     known: Known<'a>,
@@ -242,7 +243,7 @@ impl<'a> Draft<'a> {
         self.begun += 1;
     }
 
-    /// How many slots each member is to have once all moves are complete.
+    /// How many slots each member will have when all moves are complete.
     fn loads(&self, of: impl Fn(&Peer<'_>) -> bool) -> Loads {
         self.loads_of(self.known.active().filter(|peer| of(peer)))
     }
@@ -259,20 +260,21 @@ impl<'a> Draft<'a> {
         Loads(loads.into_iter().map(|(who, load)| (load, who.clone())).collect())
     }
 
-    /// Ends the moves whose owners are members: those to active members when they are acknowledged and it
-    /// is time to stand in for the next owner; those from active members to others at once, without effect.
+    /// Ends moves whose owners are members. A move to an active member ends when it is acknowledged and the leader must
+    /// stand in for the next owner. A move from an active member to another one that is not active ends at once,
+    /// without effect.
     fn end_moves(&mut self, me: &Incarnation, changes: &Changes, timing: &Timing, now: Duration) {
         for (slot, moving) in self.ring.moves.clone() {
             let owner = self.ring.owners.get(&slot).filter(|owner| !self.known.is_over(owner)).cloned();
             let Some(owner) = owner else { continue };
             if !self.known.is_active(&moving.to) {
                 if self.known.is_active(&owner) {
-                    // It drained for nothing, and works on when it sees that the move is gone.
+                    // The owner drained in vain. It works on when it sees that the move is gone.
                     self.ring.moves.remove(&slot);
                 }
             } else if self.known.has_drained(&owner, slot, &moving) {
                 let seen = changes.drained_at(slot, &moving).unwrap_or(now);
-                // The next owner does it itself, sooner. The leader stands in where it does not.
+                // The next owner does this itself, and sooner. If it does not, the leader stands in.
                 let at = if &moving.to == me { now } else { seen.saturating_add(timing.retry()) };
                 if at <= now {
                     self.give(slot, moving.to);
@@ -283,7 +285,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Names successors for what leaving members have, of the newest release: others may be about to go.
+    /// Names successors for the slots of leaving members. They have the newest release, because others may leave soon.
     fn free_leavers(&mut self) {
         let newest = self.known.newest_release();
         let mut loads = self.loads(|peer| Some(peer.release) == newest);
@@ -299,17 +301,17 @@ impl<'a> Draft<'a> {
             match loads.pick() {
                 Some(to) if is_drained => self.give(slot, to),
                 Some(to) => self.begin_move(slot, to),
-                // Nobody is there: its owner works on while it can.
+                // There is no successor. The owner works on while it can.
                 None => drop(self.ring.moves.remove(&slot)),
             }
         }
     }
 
-    /// Gives away what nobody owns, or somebody who is over.
+    /// Gives away the slots that have no owner, or whose owner is over.
     fn place_orphans(&mut self) {
         let mut loads = self.loads(|_| true);
         if loads.0.is_empty() {
-            // Those that would rather have nothing are better than nobody.
+            // Members that rest or leave are better than no owner.
             loads = self.loads_of(self.known.members().filter(|peer| !peer.told_to_leave));
         }
         for slot in self.ring.all_slots() {
@@ -324,9 +326,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Begins the fewest moves that bring all active members within one slot, when members have been quiet.
+    /// Begins the fewest moves that bring all active members within one slot, if members have been unchanged long
+    /// enough.
     fn balance(&mut self, changes: &Changes, timing: &Timing, now: Duration) {
-        // What an unknown owner has will be free soon, and goes to the least loaded without a move.
+        // The slots of an unknown owner will be free soon. They then go to the least loaded members without a move.
         let is_unknown = |owner: &Incarnation| !self.known.0.contains_key(owner);
         if !self.ring.moves.is_empty() || self.ring.owners.values().any(is_unknown) {
             return;
@@ -358,7 +361,7 @@ impl<'a> Draft<'a> {
         let each = total.checked_div(owned.len()).unwrap_or_default();
         let extra = total.checked_rem(owned.len()).unwrap_or_default();
         let mut owned: Vec<(&Incarnation, Vec<Slot>)> = owned.into_iter().collect();
-        // Those with most keep the one that is over: it would be a move more if others had it.
+        // The members with the most slots keep the remainder. For other members it would take one more move.
         owned.sort_by_key(|(who, slots)| (Reverse(slots.len()), *who));
         let (mut surplus, mut takers) = (Vec::new(), Vec::new());
         for (place, (who, slots)) in owned.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What goes into the state machine and what comes out of it.
+//! Events that go into the state machine, and actions that come out of it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,110 +8,109 @@ use crate::{
     slot::Slot,
 };
 
-/// Something that has happened.
+/// An event.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Time has passed, or a call has ended.
     Tick,
-    /// The watch on Leases shows a member's.
+    /// The watch on Leases shows a member's Lease.
     MemberSeen(Stored<MemberLease>),
-    /// The watch on Leases shows that a member's is gone.
+    /// The watch on Leases shows that a member's Lease is gone.
     MemberGone(Incarnation),
-    /// The watch on Leases shows the leader's.
+    /// The watch on Leases shows the leader's Lease.
     LeaderSeen(Stored<LeaderLease>),
-    /// The watch on Leases shows that the leader's is gone.
+    /// The watch on Leases shows that the leader's Lease is gone.
     LeaderGone,
-    /// The watch on Leases has shown everything that was there when it began, or began anew.
+    /// The watch on Leases has shown everything that existed when it began, or when it began anew.
     LeasesListed,
-    /// The watch on the ring object shows it.
+    /// The watch on the ring object shows the ring.
     RingSeen(Stored<Ring>),
-    /// The watch on the ring object shows that there is none.
+    /// The watch on the ring object shows that there is no ring.
     RingGone,
-    /// A request has come to its end.
+    /// A request has ended.
     Answered {
-        /// Which one.
+        /// The request.
         request: RequestId,
-        /// What came of it.
+        /// Its result.
         answer: Answer,
     },
-    /// Somebody who knows (the kubelet, in the Pod's status) says that an incarnation's process is dead.
+    /// A reliable source (the kubelet, in the Pod's status) says that an incarnation's process is dead.
     ProcessDead(Incarnation),
-    /// The process is to end.
+    /// The process shall end.
     Stop,
     /// The payload for the next renewals.
     Payload(Arc<str>),
 }
 
-/// Tells requests of one incarnation apart.
+/// Tells the requests of one incarnation apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// A request to the API server. All are bounded by [`Timing::request`]; none may be repeated by whoever
-/// carries it out.
+/// A request to the API server. Each is bounded by [`Timing::request`]. The driver must not repeat a request.
 ///
 /// [`Timing::request`]: crate::timing::Timing::request
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Creates a member Lease: one's own, or a placeholder for an owner who has none.
+    /// Creates a member Lease: the own Lease, or a placeholder for an owner that has none.
     CreateMember(MemberLease),
-    /// Replaces a member Lease if it is still of this uid and version.
+    /// Replaces a member Lease if it still has this uid and version.
     UpdateMember {
-        /// What it was made from.
+        /// The uid of the Lease that was read.
         uid: Arc<str>,
-        /// What it was made from.
+        /// The version that was read.
         version: u64,
-        /// What it is to say.
+        /// The new content.
         lease: MemberLease,
     },
     /// Reads a member Lease consistently.
     ReadMember(Incarnation),
-    /// Sets `told_to_leave`, whatever the version: takes nothing from anybody.
+    /// Sets `told_to_leave`, whatever the version is. It takes nothing from anybody.
     MarkToLeave(Incarnation),
-    /// Deletes a member Lease if it is still of this uid and version.
+    /// Deletes a member Lease if it still has this uid and version.
     DeleteMember {
-        /// Whose.
+        /// The owner of the Lease.
         incarnation: Incarnation,
-        /// What is to be deleted.
+        /// The uid of the Lease to delete.
         uid: Arc<str>,
-        /// What is to be deleted.
+        /// The version to delete.
         version: u64,
     },
-    /// Lists all member Leases of this ring's name consistently, those of other uids included.
+    /// Lists all member Leases of this ring's name consistently. Leases that are bound to other uids are included.
     ListMembers,
     /// Lists the members of other rings consistently, in all namespaces if that is permitted.
     ListNeighbours,
     /// Creates the leader Lease.
     CreateLeader(LeaderLease),
-    /// Replaces the leader Lease if it is still of this uid and version.
+    /// Replaces the leader Lease if it still has this uid and version.
     UpdateLeader {
-        /// What it was made from.
+        /// The uid of the Lease that was read.
         uid: Arc<str>,
-        /// What it was made from.
+        /// The version that was read.
         version: u64,
-        /// What it is to say.
+        /// The new content.
         lease: LeaderLease,
     },
     /// Reads the leader Lease consistently.
     ReadLeader,
-    /// Creates the ring object; its status is written later.
+    /// Creates the ring object. Its status is written later.
     CreateRing(Ring),
-    /// Replaces the ring's status if it is still of this uid and version.
+    /// Replaces the ring's status if the ring still has this uid and version.
     UpdateRing {
-        /// What it was made from.
+        /// The uid of the ring that was read.
         uid: Arc<str>,
-        /// What it was made from.
+        /// The version that was read.
         version: u64,
-        /// What it is to say.
+        /// The new content.
         ring: Ring,
     },
     /// Reads the ring object consistently.
     ReadRing,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// The member Lease as it stands now.
+    /// The member Lease, as it is now.
     Member(Stored<MemberLease>),
     /// All member Leases.
     Members(Vec<Stored<MemberLease>>),
@@ -119,104 +118,105 @@ pub enum Answer {
     Neighbours {
         /// Their Leases.
         members: Vec<Neighbour>,
-        /// Whether those of all namespaces are among them.
+        /// Whether the members of all namespaces are included.
         sees_all: bool,
     },
-    /// The leader Lease as it stands now.
+    /// The leader Lease, as it is now.
     Leader(Stored<LeaderLease>),
-    /// The ring as it stands now.
+    /// The ring, as it is now.
     Ring(Stored<Ring>),
-    /// It is deleted.
+    /// The object is deleted.
     Deleted,
     /// There is no such object.
     NotFound,
-    /// It is not of that uid and version any more.
+    /// The object has another uid or version now.
     Conflict,
-    /// There is such an object already.
+    /// Such an object exists already.
     Exists,
-    /// No answer in time, or an error: it may have taken effect, or may yet.
+    /// No answer in time, or an error. The request may have taken effect, or may still take effect.
     Failed,
 }
 
-/// What is to be done.
+/// An action for the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send a request and answer it with [`Event::Answered`].
     Request {
         /// Its number.
         id: RequestId,
-        /// What it is.
+        /// The request.
         op: Op,
     },
-    /// These slots may be worked on from now on. Somebody else worked on them: read consistently before
-    /// anything is decided.
+    /// This incarnation may work on these slots from now on. Another one worked on them before, so read consistently
+    /// before anything is decided.
     Gained(Vec<Slot>),
-    /// These slots may be worked on no more: cancel what runs.
+    /// This incarnation may not work on these slots any more. Cancel the calls that run.
     Lost(Vec<Slot>),
-    /// A watch seems to stand still: begin both anew.
+    /// A watch seems to stand still. Begin both watches anew.
     RestartWatches,
-    /// Something to tell people.
+    /// Something that people should know.
     Tell(Story),
-    /// This incarnation is over, its calls have ended. If the process is not to end, the next one may begin.
+    /// This incarnation is over, and its calls have ended. The next one may begin unless the process shall end.
     Ended(End),
 }
 
 /// Why an incarnation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It handed over what it had, as it was told to.
+    /// It handed over its slots, as it was told to.
     Left,
-    /// Somebody has sealed its Lease.
+    /// Another member has sealed its Lease.
     Sealed,
-    /// Its Lease is gone, or another one stands in its place.
+    /// Its Lease is gone, or another Lease has taken its place.
     LeaseGone,
-    /// Nobody knows whether its Lease was ever created.
+    /// It is not known whether its Lease was ever created.
     NeverJoined,
-    /// The ring object is gone, or another one stands in its place.
+    /// The ring object is gone, or another one has taken its place.
     RingGone,
-    /// A consistent read showed an older state than was known: the store was restored.
+    /// A consistent read showed an older state than the incarnation knew. The store was restored.
     WentBack,
-    /// The ring cannot be understood by this release.
+    /// This release does not understand the ring.
     Unsupported,
-    /// It handed over what it had, because another ring does its work.
+    /// It handed over its slots, because another ring does its work.
     GaveWay,
 }
 
-/// What people want to know of a ring.
+/// An event of a ring that people want to know of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Story {
     /// This incarnation has become a member.
     Joined,
-    /// This incarnation hands over what it has.
+    /// This incarnation hands over its slots.
     Leaving,
-    /// This incarnation leads.
+    /// This incarnation is now the leader.
     Leads,
-    /// This incarnation leads no more.
+    /// This incarnation is no longer the leader.
     LeadsNoMore,
-    /// This incarnation's permit has run out before it was renewed.
+    /// The permit of this incarnation has run out before it was renewed.
     Lapsed,
-    /// It has been renewed, so long after.
+    /// The permit has been renewed, this long after it ran out.
     Renewed(Duration),
-    /// This incarnation has sealed another's Lease, which had been silent so long.
+    /// This incarnation has sealed the Lease of another one, which had been silent for this long.
     Sealed(Incarnation, Duration),
     /// This incarnation has told another one to leave.
     ToldToLeave(Incarnation),
-    /// This incarnation has begun that many moves.
+    /// This incarnation has begun this number of moves.
     Planned(usize),
-    /// Slots have come here that another incarnation drained, so long after this one saw the move begin.
+    /// This number of slots has come here, drained by their owners. The time counts from when this incarnation saw the
+    /// first of these moves begin.
     HandedOver(usize, Duration),
-    /// A write met somebody else's.
+    /// A write failed because somebody else had written before.
     Conflict,
-    /// The ring is as new: nobody of another one is left.
+    /// The new ring may have owners now: no member of another ring is left.
     Opened,
-    /// The ring cannot be taken part in.
+    /// This release cannot take part in the ring, for this reason.
     Unsupported(String),
-    /// Another ring does the work of this one: who, and what it works on.
+    /// Another ring does the work of this one. The text names its member and the work.
     GivesWay(String),
 }
 
 impl End {
-    /// A stable word, for metrics and logs.
+    /// A stable word for metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Left => "left",

@@ -1,7 +1,7 @@
-//! What stands at the API server, as this crate understands it: Leases and the ring object.
+//! The objects at the API server, as this crate understands them: Leases and the ring object.
 //!
-//! A driver turns them into Kubernetes objects and back. Every write of these is a compare-and-swap on
-//! the version that it was made from, but for the one mark that [`Op::MarkToLeave`] sets.
+//! A driver turns them into Kubernetes objects and back. Every write of them is a compare-and-swap on the version that
+//! it was made from, except for the mark that [`Op::MarkToLeave`] sets.
 //!
 //! [`Op::MarkToLeave`]: crate::protocol::Op::MarkToLeave
 
@@ -14,22 +14,22 @@ use std::{
 
 use crate::{claim::Claim, slot::Slot};
 
-/// The protocol that this release speaks. A ring or member of a higher one is left to newer releases.
+/// The protocol that this release speaks. A ring or a member with a higher one is for newer releases.
 pub const PROTOCOL: u32 = 1;
 
-/// A running process that takes part in a ring, from one start to one end: the name of its Pod and an id
-/// drawn at random at its start. Also the name of its member Lease. A process that has to begin anew
-/// becomes another incarnation.
+/// A running process that takes part in a ring, from its start to its end. Its name is the name of its Pod and an id
+/// that is drawn at random at its start. The member Lease has the same name. If a process has to begin anew, it becomes
+/// another incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(Arc<str>);
 
 impl Incarnation {
-    /// An incarnation by its full name.
+    /// The incarnation with this full name.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
     }
 
-    /// Its name.
+    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -41,33 +41,33 @@ impl fmt::Display for Incarnation {
     }
 }
 
-/// An object as it was stored when it was read.
+/// An object as it was stored at the moment of the read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored<T> {
-    /// Set by the API server when it was created; another object of the same name has another.
+    /// The API server sets it when it creates the object. Another object of the same name has another uid.
     pub uid: Arc<str>,
-    /// `resourceVersion`, as the number it is: grows with every write.
+    /// `resourceVersion` as a number. It grows with every write.
     pub version: u64,
-    /// What it says.
+    /// The content.
     pub value: Arc<T>,
 }
 
-/// Where a member stands.
+/// Whether a member takes part, leaves, or is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Standing {
     /// It takes slots.
     #[default]
     Active,
-    /// It keeps what it has until somebody else is named, and takes nothing new.
+    /// It keeps its slots until another member is named, and it takes no new slots.
     Leaving,
-    /// It has ended and said so itself: no call of its is running or will be.
+    /// It has ended and said so itself. None of its calls runs or will run.
     Released,
-    /// Somebody else saw its Lease unchanged for its duration, and marked it. It can renew no more.
+    /// Another member saw its Lease unchanged for its duration, and marked it. It can never renew again.
     Sealed,
 }
 
 impl Standing {
-    /// Whether what it owned may be given to others at once.
+    /// Whether its slots may be given to others at once.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Released | Self::Sealed)
     }
@@ -76,81 +76,81 @@ impl Standing {
 /// A member's Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberLease {
-    /// Whose it is.
+    /// The owner of the Lease.
     pub incarnation: Incarnation,
-    /// Uid of the ring object that it is bound to: its epochs mean nothing in another ring.
+    /// The uid of the ring object that the Lease is bound to. Its epochs mean nothing in another ring.
     pub ring: Arc<str>,
-    /// L of its owner.
+    /// The owner's L.
     pub duration: Duration,
-    /// T of its owner, where it is told.
+    /// The owner's T. None if the Lease does not say.
     pub call: Option<Duration>,
-    /// Grows with each attempt to renew.
+    /// It grows with each attempt to renew.
     pub counter: u64,
-    /// The newest epoch that its owner acts by.
+    /// The newest epoch that the owner has applied.
     pub applied: u64,
-    /// All slots that moves begun up to this epoch take from its owner are drained, but for `draining`:
-    /// it works on them no more, and its calls for them have ended.
+    /// Moves up to this epoch are drained: the owner does not work on the slots that they take from it, and its calls
+    /// for them have ended. The slots in `draining` are the exception.
     pub acked: u64,
-    /// Slots on their way from its owner for which a call of its may still be running.
+    /// Slots that a move takes from the owner, and for which one of the owner's calls may still be running.
     pub draining: BTreeSet<Slot>,
-    /// Where it stands.
+    /// Whether the owner takes part, leaves, or is over.
     pub standing: Standing,
-    /// The leader wants it to go, for it does not apply what the ring says. Permits nobody anything.
+    /// The leader wants the owner to leave, because the owner does not apply the ring. It permits nothing to anybody.
     pub told_to_leave: bool,
-    /// The container that its owner runs in: uid of the Pod and name of the container, where it is known.
+    /// The container that the owner runs in: uid of the Pod and name of the container. None if it is not known.
     pub container: Option<Arc<str>>,
-    /// The highest protocol that its owner speaks.
+    /// The highest protocol that the owner speaks.
     pub protocol: u32,
-    /// Release of its owner: slots of a leaver go to the newest.
+    /// The owner's release. Slots of leaving members go to the newest release.
     pub release: Arc<str>,
-    /// When it was created, seconds by the API server's clock; 0 until the API server has said it.
+    /// When the Lease was created, in seconds by the API server's clock. It is 0 until the API server has said it.
     pub created: i64,
-    /// Carried for the user of the ring; means nothing to it.
+    /// Text for the users of the ring. It means nothing to the ring.
     pub payload: Arc<str>,
-    /// What its owner works on; none if it does not say. Means nothing within the ring.
+    /// What the owner works on. None if the Lease does not say. It means nothing within the ring.
     pub claim: Option<Arc<Claim>>,
 }
 
 /// The leader's Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaderLease {
-    /// The leader; none if the last one gave it up.
+    /// The leader. None if the last leader gave up the lead.
     pub holder: Option<Incarnation>,
-    /// L of its holder.
+    /// The holder's L.
     pub duration: Duration,
-    /// Grows with each attempt to renew.
+    /// It grows with each attempt to renew.
     pub counter: u64,
 }
 
-/// A slot on its way from its owner to another member.
+/// A move of a slot from its owner to another member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Move {
-    /// Who gets it.
+    /// The member that gets the slot.
     pub to: Incarnation,
-    /// The epoch that began the move: its owner's acknowledgement must be of this epoch or a later one.
+    /// The epoch that began the move. The owner must acknowledge this epoch or a later one.
     pub since: u64,
 }
 
 /// The ring object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ring {
-    /// Number of slots; never changes.
+    /// The number of slots. It never changes.
     pub slots: u16,
-    /// Name of the hash from keys to slots; never changes.
+    /// The name of the hash from keys to slots. It never changes.
     pub hash: Arc<str>,
     /// The protocol that its members speak to each other.
     pub protocol: u32,
-    /// Grows with every write.
+    /// It grows with every write.
     pub epoch: u64,
-    /// Whether slots may have owners: a new ring first waits until no owner of another one can be left.
+    /// Whether slots may have owners. A new ring first waits until no owner of another ring can be left.
     pub open: bool,
-    /// Who planned last.
+    /// The member that planned last.
     pub leader: Option<Incarnation>,
     /// Members by name, with their releases.
     pub members: BTreeMap<Incarnation, Arc<str>>,
-    /// Who owns each slot. A slot that is missing has no owner.
+    /// The owner of each slot. A slot that is missing has no owner.
     pub owners: BTreeMap<Slot, Incarnation>,
-    /// Slots under way. Their owners still own them, but take no new work.
+    /// The moves under way. The owners still own these slots, but they begin nothing more for them.
     pub moves: BTreeMap<Slot, Move>,
 }
 
@@ -160,23 +160,23 @@ impl Ring {
         Self { slots, hash: crate::slot::HASH.into(), protocol: PROTOCOL, ..Self::default() }
     }
 
-    /// All its slots.
+    /// All slots of the ring.
     pub fn all_slots(&self) -> impl Iterator<Item = Slot> + use<> {
         (0..self.slots).map(Slot)
     }
 
-    /// Whether it names an incarnation anywhere that matters to who owns what.
+    /// Whether the ring names an incarnation as an owner or as the next owner of a slot.
     pub fn names(&self, incarnation: &Incarnation) -> bool {
         self.owners.values().any(|owner| owner == incarnation)
             || self.moves.values().any(|moving| &moving.to == incarnation)
     }
 
-    /// How many slots an incarnation owns.
+    /// The number of slots that an incarnation owns.
     pub fn count(&self, incarnation: &Incarnation) -> usize {
         self.owners.values().filter(|owner| *owner == incarnation).count()
     }
 
-    /// The slots that an incarnation may work on, permit granted: owned, and not on their way.
+    /// The slots that an incarnation may work on if it has a permit: it owns them, and no move takes them away.
     pub fn workable<'a>(&'a self, incarnation: &'a Incarnation) -> impl Iterator<Item = Slot> + 'a {
         self.owners
             .iter()

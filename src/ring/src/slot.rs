@@ -1,4 +1,4 @@
-//! From a key to its slot.
+//! The hash from a key to its slot.
 
 use std::fmt;
 
@@ -12,25 +12,25 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Slots of a ring that nobody has asked for another number. Of n members the fullest has at most
-/// (n - 1) / slots more than the mean: 3.7 % with 20 members.
+/// The number of slots of a ring if nobody asks for another number. Of n members the fullest has at most (n - 1) /
+/// slots more than the mean: 3.7 % with 20 members.
 pub const SLOTS_DEFAULT: u16 = 512;
-/// Most slots of a ring.
+/// The largest number of slots of a ring.
 pub const SLOTS_MAX: u16 = 4096;
 
-/// Name of the hash function, written into the ring: replicas that know another one stay out.
+/// The name of the hash function. It is written into the ring, and replicas that know another one stay out.
 pub const HASH: &str = "fnv1a-64";
 
-// FNV-1a of 64 bits, by its authors' page.
+// FNV-1a of 64 bits, from its authors' page.
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
-/// The slot of a key. Two releases must agree on it for ever: the tests pin it.
+/// The slot of a key. All releases must agree on it for ever, so the tests fix its values.
 pub fn slot_of(namespace: &str, name: &str, slots: u16) -> Slot {
     let bytes = namespace.bytes().chain([b'/']).chain(name.bytes());
     let hash = bytes.fold(FNV_OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
     let slot = hash.checked_rem(u64::from(slots)).unwrap_or_default();
-    // Less than `slots`, which is a u16.
+    // The value is less than `slots`, which is a u16.
     Slot(u16::try_from(slot).unwrap_or_default())
 }
 

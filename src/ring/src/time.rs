@@ -1,34 +1,34 @@
-//! Time as a process sees it, without asking for it.
+//! Readings of a process's clocks. This module itself reads no clock.
 
 use std::time::Duration;
 
-/// Readings of a process's three clocks at one instant, each since an arbitrary point that stays the
-/// same for the life of the process.
+/// Readings of a process's three clocks at one instant. Each counts from an arbitrary point, which stays the same for
+/// the life of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp {
-    /// The monotonic clock: stands still while the machine sleeps.
+    /// The monotonic clock. It stands still while the machine sleeps.
     pub mono: Duration,
-    /// The boot-time clock: runs on while the machine sleeps.
+    /// The boot-time clock. It runs on while the machine sleeps.
     pub boot: Duration,
-    /// The wall clock: may be set.
+    /// The wall clock. It may be set.
     pub wall: Duration,
 }
 
 impl Stamp {
-    /// All three clocks at the same reading.
+    /// A stamp in which all three clocks have the same reading.
     pub fn all(reading: Duration) -> Self {
         Self { mono: reading, boot: reading, wall: reading }
     }
 
-    /// How long ago `earlier` was by the monotonic clock. For whoever waits for another's permit to run
-    /// out: of the three it never runs ahead of time itself.
+    /// How long ago `earlier` was, by the monotonic clock. A process uses this to wait until another's permit has run
+    /// out, because of the three clocks this one never runs ahead of real time.
     pub fn since(self, earlier: Self) -> Duration {
         self.mono.saturating_sub(earlier.mono)
     }
 
-    /// How long ago `earlier` may have been at most: the largest of the three. For whoever acts on a
-    /// permit of its own. A wall clock that is set forward costs the permit until the next renewal;
-    /// one that is set back changes nothing.
+    /// How long ago `earlier` may have been at most: the largest of the three readings. A process uses this for its own
+    /// permit. If the wall clock is set forward, the permit is lost until the next renewal. If it is set back, nothing
+    /// changes.
     pub fn longest_since(self, earlier: Self) -> Duration {
         self.since(earlier)
             .max(self.boot.saturating_sub(earlier.boot))

@@ -1,14 +1,14 @@
-//! How long things last: the four durations that safety rests on, checked together, and those derived
-//! from them that only calm and speed rest on.
+//! Durations: the four that safety depends on, checked together, and those derived from them. Only calm and speed
+//! depend on the derived ones.
 
 use std::time::Duration;
 
 /// Four durations that fit together.
 ///
-/// `lease > permit + call + slack`: whoever has seen a Lease unchanged for `lease` knows that its
-/// owner's last permit and the last call made with it are over. The slack, a tenth of `lease`, covers
-/// clocks that run at different speeds (a hundred times what crystals differ by) and the time between a
-/// call's check and its packet.
+/// `lease > permit + call + slack`. So if a process has seen a Lease unchanged for `lease`, the owner's last permit has
+/// run out, and the last call made with it is over. The slack is a tenth of `lease`. It covers clocks that run at
+/// different speeds (a hundred times the difference between crystals), and the time between a call's check and its
+/// packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     lease: Duration,
@@ -17,20 +17,20 @@ pub struct Timing {
     call: Duration,
 }
 
-/// Why durations do not fit together.
+/// Why the durations do not fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TimingError {
-    /// The sealer could act before the owner's last call is over.
+    /// A sealer could act before the owner's last call is over.
     #[error(
         "lease duration {lease:?} is too short: permit duration {permit:?} and call time-out {call:?} together \
          may be at most nine tenths of it"
     )]
     Overlap {
-        /// As given.
+        /// The lease duration that was given.
         lease: Duration,
-        /// As given.
+        /// The permit duration that was given.
         permit: Duration,
-        /// As given.
+        /// The call time-out that was given.
         call: Duration,
     },
     /// One lost renewal would cost the permit.
@@ -38,15 +38,15 @@ pub enum TimingError {
         "permit duration {permit:?} is too short: it must be longer than two renew intervals of {renew:?}"
     )]
     Hasty {
-        /// As given.
+        /// The permit duration that was given.
         permit: Duration,
-        /// As given.
+        /// The renew interval that was given.
         renew: Duration,
     },
-    /// Nothing can be done in no time.
+    /// A duration is too short for any work.
     #[error("{0} is less than 10 ms")]
     TooShort(&'static str),
-    /// Seconds in a Lease are an integer of 32 bits; a lone replica that dies is missed this long.
+    /// The seconds in a Lease are an integer of 32 bits, and others wait this long for a lone replica that died.
     #[error("lease duration {0:?} is more than an hour")]
     TooLong(Duration),
 }
@@ -66,7 +66,7 @@ impl Timing {
     /// Checks four durations together.
     ///
     /// # Errors
-    /// [`TimingError`], with the values and what is allowed.
+    /// [`TimingError`] names the values and what is allowed.
     pub fn new(
         lease: Duration,
         renew: Duration,
@@ -91,78 +91,78 @@ impl Timing {
         Ok(Self { lease, renew, permit, call })
     }
 
-    /// L: a Lease unchanged for this long may be sealed.
+    /// L: if a Lease is unchanged for this long, it may be sealed.
     pub fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// P: time between two renewals.
+    /// P: the time between two renewals.
     pub fn renew(&self) -> Duration {
         self.renew
     }
 
-    /// D: how long a renewal lets its sender start calls, from its sending.
+    /// D: how long after it sends a renewal a process may begin calls.
     pub fn permit(&self) -> Duration {
         self.permit
     }
 
-    /// T: longest time that a call may take, all its attempts together.
+    /// T: the longest time of a call, all its attempts together.
     pub fn call(&self) -> Duration {
         self.call
     }
 
-    /// Time-out of one request to the API server.
+    /// The time-out of one request to the API server.
     pub fn request(&self) -> Duration {
         self.renew * 2 / 3
     }
 
-    /// Wait before what failed is tried again.
+    /// The wait before a failed request is sent again.
     pub fn retry(&self) -> Duration {
         self.renew / 3
     }
 
-    /// Shortest time between two renewals, however much there is to say.
+    /// The shortest time between two renewals, even if there is much to report.
     pub fn renew_gap(&self) -> Duration {
         self.renew / 30
     }
 
-    /// How long a joined member waits for others that join with it.
+    /// How long the leader waits after a join for others that join at the same time.
     pub fn settle(&self) -> Duration {
         self.renew
     }
 
-    /// How long it waits at most, while more and more join.
+    /// The longest such wait if more and more members join.
     pub fn settle_max(&self) -> Duration {
         self.renew * 5 / 3
     }
 
-    /// How long members of two releases must stay as they are before slots are balanced: in a rolling
-    /// update balancing would move slots to replicas that are about to go.
+    /// How long members of two releases must stay unchanged before slots are balanced. Balancing during a rolling
+    /// update would move slots to replicas that are about to leave.
     pub fn update_quiet(&self) -> Duration {
         self.renew * 10
     }
 
-    /// How long a watch may show an older epoch than the leader's before the ring is read.
+    /// How long a watch may show an older epoch than the leader's before the member reads the ring.
     pub fn behind(&self) -> Duration {
         self.renew * 2 / 3
     }
 
-    /// How long a member's own renewal may be missing on its watch before the watch counts as stalled.
+    /// How long the watch may not show a member's own renewal before the watch counts as stalled.
     pub fn echo(&self) -> Duration {
         self.renew
     }
 
-    /// How long a leader's own renewals may be missing before it gives up the lead.
+    /// How long the watch may not show a leader's own renewals before the leader gives up the lead.
     pub fn echo_max(&self) -> Duration {
         self.renew * 3
     }
 
-    /// In this time [`Self::LAPSES_MAX`] lapses make a member hand over its slots.
+    /// If [`Self::LAPSES_MAX`] lapses happen in this time, the member hands over its slots.
     pub fn lapse_window(&self) -> Duration {
         self.renew * 100
     }
 
-    /// See [`Self::lapse_window`].
+    /// The number of lapses in [`Self::lapse_window`] after which a member hands over its slots.
     pub const LAPSES_MAX: usize = 3;
 }
 

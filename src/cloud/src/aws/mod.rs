@@ -1,4 +1,4 @@
-//! What all services of AWS have in common: accounts, credentials, time-outs.
+//! The common part of all services of AWS: accounts, credentials, time-outs.
 //!
 //! The SDK's own retries are off, because they would repeat writes unseen. The operator decides elsewhere whether to
 //! retry. Every call is bounded in time: connect, attempt, operation.
@@ -55,7 +55,7 @@ pub struct Cloud {
 /// Opens clouds.
 #[async_trait]
 pub trait Clouds: Send + Sync {
-    /// The region of a cloud if none is named.
+    /// The region of a cloud that names none.
     fn region(&self) -> &str;
 
     /// The cloud of a role, region and service. This sends nothing, so bad credentials show only at the first call.
@@ -79,7 +79,7 @@ impl Aws {
     /// [`SetupError`].
     pub async fn from_env(group_tag: &str, app_name: &str) -> Result<Self, SetupError> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        // An invalid name is left out, because it only helps people who read the account's access log.
+        // An invalid name is ignored, because it only helps people who read the account's access log.
         if let (Err(_), Ok(name)) = (std::env::var("AWS_SDK_UA_APP_ID"), AppName::new(app_name.to_owned())) {
             loader = loader.app_name(name);
         }

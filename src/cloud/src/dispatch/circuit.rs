@@ -1,4 +1,4 @@
-//! A cloud that does not work is asked seldom. Callers meanwhile get its last error at once, so that they hold up no
+//! If a cloud does not work, it is called seldom. Meanwhile callers get its last error at once, so that they delay no
 //! callers of other clouds.
 
 use std::time::Duration;
@@ -9,14 +9,14 @@ use crate::error::{CloudError, ErrorClass};
 
 /// This many failures in a row open the circuit, whatever calls failed.
 const FAILURES: u32 = 5;
-/// Failures within a time as short as this do not open it, however many they are.
+/// Failures within this short time do not open the circuit, however many there are.
 const NO_BLIP: Duration = Duration::from_millis(500);
 /// How long the circuit stays open. The time doubles with each try that fails.
 const FIRST: Duration = Duration::from_secs(2);
 /// The longest time for which the circuit stays open.
 const LONGEST: Duration = Duration::from_secs(30);
-/// How long a circuit counts as open after its next try was due. A cloud that has groups to work on is asked each
-/// minute, so a circuit without a try for this long tells nothing about the cloud.
+/// How long a circuit counts as open after its next try was due. A cloud with groups to work on is called each minute.
+/// So a circuit without a try for this long says nothing about the cloud.
 const UNASKED: Duration = Duration::from_mins(5);
 
 /// The circuit of one cloud. Pure: `now` is an argument.

@@ -1,13 +1,13 @@
-//! Stands between the passes and a provider: merges the requests of many passes into few calls, within the account's
-//! budget.
+//! The dispatcher stands between the passes and a provider. It merges the requests of many passes into few calls,
+//! within the account's budget.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `request` | what callers ask for, and what they learn |
+//! | `request` | what callers ask for, and what they get |
 //! | `describes` | describes that are asked for at the same time share a call |
 //! | `mutations` | requests of one action go out together, in the order of their priorities |
 //! | `joint_permit` | several permits as one |
-//! | `circuit` | a cloud that does not work is asked seldom |
+//! | `circuit` | a cloud that does not work is called seldom |
 
 mod circuit;
 mod describes;
@@ -34,7 +34,7 @@ pub use self::{
     request::{Haste, Request, Standing},
 };
 
-/// Stands in front of a provider, see the module.
+/// Merges the requests of many passes to one provider into few calls, within the account's budget.
 pub struct Dispatcher {
     provider: Arc<dyn Provider>,
     circuit: Arc<Mutex<Circuit>>,
@@ -112,8 +112,8 @@ impl Dispatcher {
         mutations.request(request).await
     }
 
-    /// Announces that `asker` will start this many machines within a while. Replicas share the budget by what each of
-    /// them announces.
+    /// Announces that `asker` will start this number of machines within a while. Replicas share the budget by these
+    /// announcements.
     pub fn expect(&self, asker: &Arc<str>, machines: usize, within: Duration) {
         let until = (Instant::now() + within).into_std();
         self.start.expect(asker, Expected { machines, kind: Arc::from(""), until });
@@ -131,12 +131,12 @@ impl Dispatcher {
         self.tag.unexpect(asker);
     }
 
-    /// Whether the announced tags are so many different ones that their calls will take a while.
+    /// Whether so many different tags are announced that their calls will take a while.
     pub fn expects_many_locks(&self) -> bool {
         self.tag.expects_many()
     }
 
-    /// `asker` has nothing to start or stop any more, so no request waits behind its requests.
+    /// `asker` has nothing to start or stop any more. So no request waits behind its requests.
     pub fn withdraw(&self, asker: &str) {
         self.start.withdraw(asker);
         self.stop.withdraw(asker);
@@ -154,12 +154,12 @@ impl Dispatcher {
         }
     }
 
-    /// Whether the cloud has failed so often that it is asked seldom.
+    /// Whether the cloud has failed so often that it is called seldom.
     pub fn is_broken(&self) -> bool {
         self.circuit().is_open(Instant::now())
     }
 
-    /// How this replica's share of an action's budget stands.
+    /// The state of this replica's share of an action's budget.
     pub fn standing(&self, action: Action) -> Standing {
         match action {
             Action::Describe => self.describes.standing(),

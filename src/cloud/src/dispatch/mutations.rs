@@ -1,11 +1,11 @@
-//! Mutations of one action: requests that come together go out together, in the order of their priorities, as many as
+//! Mutations of one action. Requests that come together go out together, in the order of their priorities, as many as
 //! the budget has tokens for.
 //!
 //! ```text
 //! request -> pending -> (a moment) -> ActionBudget: which go, which wait -> a call for each kind -> results
 //! ```
 //!
-//! A request that has to wait for a moment only is sent then. Others are told when to come again, and the queue keeps
+//! If a request has to wait for only a moment, it is sent then. Others are told when to come again, and the queue keeps
 //! their entries.
 
 use std::{
@@ -70,7 +70,7 @@ struct Pending {
     reply: oneshot::Sender<Results>,
 }
 
-/// If the sending task panics, which is a bug, then the next request starts a new one.
+/// Starts a new sending task at the next request if the present one panics, which is a bug.
 struct Restarts<'a>(&'a Mutations);
 
 impl Drop for Restarts<'_> {
@@ -145,7 +145,7 @@ impl Mutations {
             }
         }
         answer.await.unwrap_or_else(|_| {
-            // Only a task that panicked gives no answer. Then nobody knows what became of the call.
+            // Only a task that panicked gives no answer. Then the result of the call is not known.
             impossible("mutations.no_answer");
             ids.into_iter().map(|id| (id, Err(CloudError::timeout()))).collect()
         })

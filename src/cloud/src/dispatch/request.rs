@@ -23,15 +23,15 @@ pub struct Request {
     pub mutation: Mutation,
     /// The machines.
     pub ids: Vec<String>,
-    /// The one who asks. A request that comes again after it was told to wait has the same asker.
+    /// The requester. A request that comes again after it was told to wait has the same asker.
     pub asker: Arc<str>,
-    /// Where the request stands among others.
+    /// The priority of the request among others.
     pub priority: Priority,
     /// The permit, asked when the call goes out.
     pub permit: Arc<dyn Permit>,
 }
 
-/// How this replica's share of a budget stands.
+/// The state of this replica's share of a budget.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Standing {
     /// The machines that wait for tokens, or are announced. If machines cost nothing, the calls that wait.

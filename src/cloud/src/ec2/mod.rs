@@ -78,7 +78,7 @@ impl Ec2 {
         Err(CloudError::bad_response("DescribeInstances does not come to an end", None))
     }
 
-    /// Looks up the zone and type of machines, unless they are known: EC2 has room for all machines of a zone and type,
+    /// Looks up the zone and type of machines, unless they are known. EC2 has room for all machines of a zone and type,
     /// or for none. If the lookup fails, they stay empty, and the call is halved instead.
     async fn learn_zones_and_types(&self, known: &mut HashMap<String, String>, ids: &[String]) {
         if ids.iter().all(|id| known.contains_key(id)) {

@@ -1,4 +1,4 @@
-//! Whether workers are there beside whom a dry run must not begin.
+//! A dry run must not begin beside workers. This module finds out whether there are any.
 
 use std::time::Duration;
 
@@ -15,21 +15,22 @@ use crate::{
     timing::Timing,
 };
 
-/// Time between two lists.
+/// The time between two lists.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A Lease counts as one of a worker if it is not known after this time whether its owner is alive.
+/// If it is not known after this time whether an owner is alive, the owner counts as a worker.
 const WAIT_MAX: Duration = Duration::from_mins(2);
 
-/// It cannot be found out.
+/// It is not possible to find out.
 #[derive(Debug, thiserror::Error)]
 #[error("Leases of replicas cannot be listed: {0}")]
 pub struct AtWorkError(#[from] ListError);
 
-/// A worker of `ring` or of another one that works on what a dry run would, if there is one. Waits until each Lease
-/// has been seen to change, or unchanged for its duration; not at all if there are none.
+/// A worker that does the work of this dry run, if there is one. It may be a member of `ring` or of another ring. The
+/// function waits until each Lease has changed, or has been unchanged for its duration. If there are no Leases, it does
+/// not wait.
 ///
 /// # Errors
-/// When the Leases cannot be listed.
+/// If the Leases cannot be listed.
 pub async fn at_work(
     client: Client,
     ring: &RingName,
@@ -59,7 +60,8 @@ pub async fn at_work(
     }
 }
 
-/// A member of release 0.1.0 in the ring of that name is of the same installation, and works for the same namespaces.
+/// Gives a member of release 0.1.0 in the ring of that name the scope of this process, because it belongs to the same
+/// installation.
 fn assume_scope(member: &mut Neighbour, ring: &RingName, own: &Claim) {
     if member.ring == *ring && member.lease.value.claim.is_none() {
         let claim = Claim { scope: own.scope.clone(), ..member.claim() };

@@ -1,4 +1,4 @@
-//! The clocks of this process. Nothing else in this crate asks for the time that decisions go by.
+//! The clocks of this process. No other code in this crate reads the time for decisions.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,9 +6,10 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::time::Stamp;
 
-/// All three clocks now.
+/// The readings of all three clocks now.
 pub fn now() -> Stamp {
-    // The monotonic one first: what happens between the readings may only make an owner give up early.
+    // The monotonic clock is read first. So if the process is halted between the readings, an owner only gives up
+    // earlier.
     let mono = reading(clock_gettime(ClockId::Monotonic));
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Stamp { mono, boot: boot(mono), wall }
@@ -19,14 +20,14 @@ fn boot(_: Duration) -> Duration {
     reading(clock_gettime(ClockId::Boottime))
 }
 
-/// Elsewhere the wall clock alone notices that the machine slept.
+/// On other systems, only the wall clock notices that the machine slept.
 #[cfg(not(target_os = "linux"))]
 fn boot(mono: Duration) -> Duration {
     mono
 }
 
 fn reading(time: Timespec) -> Duration {
-    // Neither is ever negative for these clocks.
+    // These clocks never return negative values.
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
@@ -41,7 +42,7 @@ mod tests {
         let later = now();
         assert!(later.mono >= earlier.mono && later.boot >= earlier.boot);
         assert!(!later.mono.is_zero() && later.boot >= later.mono);
-        // The wall clock counts from 1970: it is past 2020.
+        // The wall clock counts from 1970, and the year is after 2020.
         assert!(later.wall > Duration::from_hours(50 * 365 * 24));
     }
 }

@@ -1,4 +1,4 @@
-//! The kind `Ring`, and the policy that keeps rings from being deleted by mistake.
+//! The kind `Ring`, and the policy that prevents a deletion of rings by mistake.
 
 #![allow(clippy::duplicated_attributes, reason = "printer columns repeat the keys of their attributes")]
 
@@ -20,11 +20,11 @@ use super::ranges;
 
 /// The API group.
 pub const GROUP: &str = "manager.kotaico.de";
-/// Most members that a ring lists: each adds about 100 bytes to an object that may have 1.5 MB.
+/// The largest number of members that a ring lists. Each adds about 100 bytes to an object that may have 1.5 MB.
 pub const MEMBERS_MAX: usize = 1000;
-/// The annotation that lets a ring be deleted, if it says `true`.
+/// The annotation that allows the deletion of a ring, if its value is `true`.
 pub const ALLOW_DELETION: &str = "manager.kotaico.de/allow-deletion";
-/// Name of the policy and of its binding.
+/// The name of the policy and of its binding.
 const POLICY: &str = "ring-deletion.manager.kotaico.de";
 
 const FORWARD_ONLY: [(&str, &str); 2] = [
@@ -186,7 +186,8 @@ fn forward_only((rule, message): (&str, &str)) -> ValidationRule {
     }
 }
 
-/// No field is nullable or has a default; the formats of unsigned numbers are none of Kubernetes'.
+/// Tidies a schema: no field is nullable or has a default, and Kubernetes has no formats of
+/// unsigned numbers.
 fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     schema.default = None;
@@ -206,8 +207,8 @@ fn tidy(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// The policy that refuses to delete a ring, and its binding to the whole cluster. A ring that carries
-/// the annotation [`ALLOW_DELETION`] may go, and so may one whose namespace is being deleted.
+/// The policy that refuses the deletion of a ring, and its binding for the whole cluster. A ring with the annotation
+/// [`ALLOW_DELETION`] may be deleted. A ring whose namespace is being deleted may be deleted, too.
 pub fn deletion_policy() -> (ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding) {
     let metadata = ObjectMeta { name: Some(POLICY.to_owned()), ..ObjectMeta::default() };
     let policy = ValidatingAdmissionPolicy {

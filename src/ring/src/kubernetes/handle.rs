@@ -1,4 +1,4 @@
-//! What the rest of the process sees of its part in the ring.
+//! The part of this process in the ring, as the rest of the process sees it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,14 +17,14 @@ use crate::{
     slot::{Slot, slot_of},
 };
 
-/// A process's part in the ring. Clones are the same.
+/// A process's part in the ring. All clones stand for the same part.
 #[derive(Clone, Debug)]
 pub struct RingHandle(Arc<Shared>);
 
 /// What the handle and the loop share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// Always there, but for the moment in which one incarnation becomes the next, under the lock.
+    /// It is None only for the moment in which one incarnation becomes the next, under the lock.
     member: Mutex<Option<Member>>,
     wishes: Mutex<Wishes>,
     wished: Notify,
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     ended: watch::Sender<Loop>,
 }
 
-/// How the loop stands.
+/// The state of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loop {
     Runs,
@@ -40,7 +40,7 @@ enum Loop {
     Ended(End),
 }
 
-/// What the loop is to tell the state machine; equal wishes are one.
+/// Events that the handle wants the loop to tell the state machine. Equal wishes are one.
 #[derive(Debug, Default)]
 struct Wishes {
     tick: bool,
@@ -69,13 +69,13 @@ impl RingHandle {
         &self.0
     }
 
-    /// The slot of a key; none while the ring is not known.
+    /// The slot of a key. None while the ring is not known.
     pub fn slot_of(&self, namespace: &str, name: &str) -> Option<Slot> {
         let slots = self.0.with(|member| member.ring().map(|ring| ring.value.slots)).flatten()?;
         Some(slot_of(namespace, name, slots))
     }
 
-    /// The permit to work on a slot, if there is any.
+    /// The permit to work on a slot, if this process has one.
     pub fn permit(&self, slot: Slot) -> Option<SlotPermit> {
         self.0.with(|member| member.permit(slot, clocks::now())).flatten()
     }
@@ -85,7 +85,8 @@ impl RingHandle {
         self.0.with(|member| member.holds(permit, clocks::now())).unwrap_or_default()
     }
 
-    /// Begins a call: it must go out now, and end within [`Timing::call`]. The guard says how it ended.
+    /// Begins a call. The caller must send it now, and it must end within [`Timing::call`]. The caller tells the guard
+    /// how it ended.
     ///
     /// # Errors
     /// [`Lapsed`]: the call must not go out.
@@ -97,17 +98,17 @@ impl RingHandle {
         Ok(CallGuard { shared: self.0.clone(), call: Some(call) })
     }
 
-    /// The slots that may be worked on, permit granted.
+    /// The slots that this process may work on if its permit has not run out.
     pub fn owned(&self) -> BTreeSet<Slot> {
         self.0.with(|member| member.owned().collect()).unwrap_or_default()
     }
 
-    /// How long calls may still begin.
+    /// For how long calls may still begin.
     pub fn left(&self) -> Duration {
         self.0.with(|member| member.left(clocks::now())).unwrap_or_default()
     }
 
-    /// Whether this process leads.
+    /// Whether this process is the leader.
     pub fn leads(&self) -> bool {
         self.0.with(|member| member.leads()).unwrap_or_default()
     }
@@ -117,13 +118,13 @@ impl RingHandle {
         self.0.with(|member| member.is_in_ring()).unwrap_or_default()
     }
 
-    /// Why this release cannot take part in the ring, if it cannot.
+    /// Why this release cannot take part in the ring. None if it can.
     pub fn unsupported(&self) -> Option<String> {
         self.0.with(|member| member.unsupported().map(str::to_owned)).flatten()
     }
 
-    /// Why this process takes no part because of another ring, if so: who does the same work. It goes on by itself
-    /// when that one has gone.
+    /// Why this process takes no part, if another ring does the same work: the text names that ring's member. The
+    /// process joins by itself when that ring has gone.
     pub fn conflict(&self) -> Option<String> {
         self.0.with(|member| member.conflict().map(str::to_owned)).flatten()
     }
@@ -133,25 +134,25 @@ impl RingHandle {
         self.0.with(|member| member.has_joined()).unwrap_or_default()
     }
 
-    /// The payloads of the ring's other members, as far as their Leases have been seen.
+    /// The payloads of the ring's other members whose Leases have been seen.
     pub fn payloads(&self) -> BTreeMap<Incarnation, String> {
         let owned = |(name, payload): (&Incarnation, &str)| (name.clone(), payload.to_owned());
         self.0.with(|member| member.payloads().map(owned).collect()).unwrap_or_default()
     }
 
-    /// Has the next renewals carry a payload. It stands in an annotation of the Lease: a few kilobytes
-    /// at most.
+    /// Sets the payload of the next renewals. It is in an annotation of the Lease, so it may have a few kilobytes at
+    /// most.
     pub fn set_payload(&self, payload: impl Into<Arc<str>>) {
         self.0.wish(|wishes| wishes.payload = Some(payload.into()));
     }
 
-    /// Hands over what this process has, lets calls end, and then leaves. Nobody to hand over to is no
-    /// hindrance.
+    /// Makes this process hand over its slots, let its calls end, and leave. It also leaves if no other member is
+    /// there.
     pub fn stop(&self) {
         self.0.wish(|wishes| wishes.stop = true);
     }
 
-    /// Waits until this process has left, and gives why; none if the loop was dropped before.
+    /// Waits until this process has left. Returns the reason, or None if the loop was dropped before.
     pub async fn wait_ended(&self) -> Option<End> {
         let mut ended = self.0.ended.subscribe();
         match ended.wait_for(|ended| *ended != Loop::Runs).await.as_deref() {
@@ -160,7 +161,7 @@ impl RingHandle {
         }
     }
 
-    /// Which slots come and go from now on; those owned already come first.
+    /// The slots that are gained and lost from now on. The slots that are owned already come first.
     pub fn changes(&self) -> Changes {
         let subscriber = Arc::new(Subscriber::default());
         let mut subscribers = self.0.subscribers();
@@ -169,25 +170,25 @@ impl RingHandle {
         }
         subscribers.all.retain(|other| other.strong_count() > 0);
         subscribers.all.push(Arc::downgrade(&subscriber));
-        // Under the lock of the subscribers: a change from now on is told, one before is in here.
+        // The lock of the subscribers is held here. So a later change is told, and an earlier one is included here.
         subscriber.tell(&[], &self.owned().into_iter().collect::<Vec<_>>());
         Changes(subscriber)
     }
 }
 
 impl Shared {
-    /// Looks at the state machine. None only if a thread panicked while it had it.
+    /// Runs a function on the state machine. None only if a thread panicked while it held the lock.
     pub(super) fn with<T>(&self, look: impl FnOnce(&mut Member) -> T) -> Option<T> {
         self.lock().as_mut().map(look)
     }
 
-    /// Puts the next incarnation in place of this one.
+    /// Replaces this incarnation by the next one.
     pub(super) fn replace(&self, next: impl FnOnce(Member) -> Member) {
         let mut member = self.lock();
         *member = member.take().map(next);
     }
 
-    /// What the handle has wished, as soon as there is something. May be dropped while waiting.
+    /// Waits for wishes of the handle and returns them. The future may be dropped while it waits.
     pub(super) async fn wishes(&self) -> Vec<Event> {
         self.wished.notified().await;
         let wishes = std::mem::take(&mut *self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
@@ -196,14 +197,14 @@ impl Shared {
         payload.into_iter().chain(stop).chain(wishes.tick.then_some(Event::Tick)).collect()
     }
 
-    /// Tells subscribers what was lost, then what was gained.
+    /// Tells subscribers which slots were lost, then which were gained.
     pub(super) fn tell(&self, lost: &[Slot], gained: &[Slot]) {
         for subscriber in self.subscribers().all.iter().filter_map(Weak::upgrade) {
             subscriber.tell(lost, gained);
         }
     }
 
-    /// Everything is over.
+    /// The process has left the ring.
     pub(super) fn close(&self, end: Option<End>) {
         let mut subscribers = self.subscribers();
         subscribers.closed = true;
@@ -233,8 +234,8 @@ impl Shared {
     }
 }
 
-/// A call that has begun. Dropped without a word it counts as given up, and so as running until it must
-/// have ended.
+/// A call that has begun. If the guard is dropped without [`Self::replied`], the call counts as given up. It then
+/// counts as running until it must have ended.
 #[derive(Debug)]
 #[must_use = "dropped at once, the call counts as given up"]
 pub struct CallGuard {
@@ -243,7 +244,7 @@ pub struct CallGuard {
 }
 
 impl CallGuard {
-    /// The call has been replied to.
+    /// The call got its reply.
     pub fn replied(mut self) {
         if let Some(call) = self.call.take() {
             self.shared.with(|member| member.call_ended(call));
@@ -261,21 +262,21 @@ impl Drop for CallGuard {
     }
 }
 
-/// Slots that have come or gone, in ascending order.
+/// Slots that were gained or lost, in ascending order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Gone: what runs for them is to be cancelled. Comes before `gained`: a slot may be in both.
+    /// Lost slots. Cancel what runs for them. This list comes before `gained`, because a slot may be in both.
     pub lost: Vec<Slot>,
-    /// Come: somebody else may have worked on them until now.
+    /// Gained slots. Another member may have worked on them until now.
     pub gained: Vec<Slot>,
 }
 
-/// Tells which slots come and go. Changes that nobody asked for yet add up to one.
+/// Tells which slots are gained and lost. Changes that were not fetched yet add up to one.
 #[derive(Debug)]
 pub struct Changes(Arc<Subscriber>);
 
 impl Changes {
-    /// Waits for the next change; none when the process has left. May be dropped while waiting.
+    /// Waits for the next change. None when the process has left. The future may be dropped while it waits.
     pub async fn next(&mut self) -> Option<Change> {
         loop {
             let told = self.0.told.notified();
@@ -317,7 +318,7 @@ impl Subscriber {
     }
 }
 
-/// Changes that add up: as many entries as there are slots, at most.
+/// Changes that add up. There are at most as many entries as slots.
 #[derive(Debug, Default)]
 struct Coalesced {
     lost: BTreeSet<Slot>,
@@ -327,7 +328,7 @@ struct Coalesced {
 impl Coalesced {
     fn add(&mut self, lost: &[Slot], gained: &[Slot]) {
         for slot in lost {
-            // Also if it came unnoticed: whoever hears of a loss too many loses nothing.
+            // The slot is also told as lost if its gain was never fetched. One loss too many does no harm.
             self.gained.remove(slot);
             self.lost.insert(*slot);
         }

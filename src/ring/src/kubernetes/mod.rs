@@ -1,17 +1,17 @@
-//! The ring on a real cluster: member and leader are Leases, the ring is an object of kind `Ring`
+//! The ring on a real cluster. Members and the leader have Leases, and the ring is an object of the kind `Ring`
 //! ([`crd`]).
 //!
 //! | module | what it does | asks the cluster |
 //! |---|---|---|
-//! | [`at_work()`] | whether workers are there, for a dry run | yes |
+//! | [`at_work()`] | for a dry run: whether there are workers | yes |
 //! | `neighbours` | lists members of other rings | yes |
-//! | [`crd`] | the kind and the policy that guards it | no |
-//! | [`convert`] | objects to records and back | no |
+//! | [`crd`] | the kind `Ring`, and the policy that protects it | no |
+//! | [`convert`] | turns objects into records and back | no |
 //! | [`requests`] | carries out each request once | yes |
 //! | [`watch`] | turns watches into events | yes |
 //! | [`clocks`] | reads the clocks | no |
-//! | [`run`] | the loop that hosts the state machine | through the others |
-//! | [`handle`] | what the rest of the process sees of it | no |
+//! | [`run`] | the loop that runs the state machine | through the others |
+//! | [`handle`] | the ring as the rest of the process sees it | no |
 //! | [`telemetry`] | metrics, log lines, Events | Events only |
 
 pub mod at_work;

@@ -1,18 +1,19 @@
-//! Names of objects: what is allowed, and how they hang together.
+//! Names of objects: which are allowed, and how they follow from each other.
 
 use std::sync::Arc;
 
 use crate::record::Incarnation;
 
-/// Longest value of a label, and longest DNS label.
+/// The longest value of a label, and the longest DNS label.
 const LABEL_MAX: usize = 63;
-/// Ends the name of the leader's Lease.
+/// The end of the name of the leader's Lease.
 const LEADER_SUFFIX: &str = "-leader";
-/// Random characters in an incarnation's name: 8 of 36 are 41 bits, drawn anew for each start of a Pod.
+/// The number of random characters in an incarnation's name. 8 characters out of 36 are 41 bits. They are drawn anew
+/// for each start of a Pod.
 const RANDOM_LENGTH: usize = 8;
 const RANDOM_ALPHABET: [u8; 36] = *b"abcdefghijklmnopqrstuvwxyz0123456789";
 
-/// A ring's name cannot be one.
+/// A text cannot be the name of a ring.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "ring name {0:?} is not usable: it must be lower-case letters, digits and hyphens, begin and end with a letter or \
@@ -23,9 +24,9 @@ pub struct NameError(pub String);
 /// The names that belong to one ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// The ring object's, and the value of the label on its Leases.
+    /// The name of the ring object. It is also the value of the label on the ring's Leases.
     pub ring: Arc<str>,
-    /// The leader Lease's.
+    /// The name of the leader Lease.
     pub leader: Arc<str>,
 }
 
@@ -33,7 +34,7 @@ impl Names {
     /// The names of a ring.
     ///
     /// # Errors
-    /// When Kubernetes would not take them.
+    /// If Kubernetes does not accept them.
     pub fn new(ring: &str) -> Result<Self, NameError> {
         if !is_dns_label(ring) || ring.len() + LEADER_SUFFIX.len() > LABEL_MAX {
             return Err(NameError(ring.to_owned()));
@@ -42,7 +43,7 @@ impl Names {
     }
 }
 
-/// Whether a text is a DNS label as Kubernetes wants it (RFC 1123).
+/// Whether a text is a DNS label by Kubernetes' rules (RFC 1123).
 pub fn is_dns_label(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     text.len() <= LABEL_MAX
@@ -51,16 +52,16 @@ pub fn is_dns_label(text: &str) -> bool {
         && text.bytes().next_back().is_some_and(plain)
 }
 
-/// A name for a new incarnation in a Pod: never given before.
+/// A new name for an incarnation in a Pod.
 ///
 /// # Errors
-/// When the system has no random numbers.
+/// If the system has no random numbers.
 pub fn new_incarnation(pod: &str) -> Result<Incarnation, getrandom::Error> {
     let mut random = String::new();
     while random.len() < RANDOM_LENGTH {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;
-        // 252 is the largest multiple of 36 in a byte: what is above it would favour some letters.
+        // 252 is the largest multiple of 36 in a byte. Larger bytes would make some characters more frequent.
         let drawn = bytes.iter().filter(|byte| **byte < 252);
         let letters = drawn.filter_map(|byte| RANDOM_ALPHABET.get(usize::from(*byte) % 36));
         random.extend(letters.take(RANDOM_LENGTH - random.len()).map(|letter| char::from(*letter)));
@@ -68,7 +69,7 @@ pub fn new_incarnation(pod: &str) -> Result<Incarnation, getrandom::Error> {
     Ok(Incarnation::new(format!("{}{random}", prefix(pod))))
 }
 
-/// Whether an incarnation's name was given in a Pod of this name.
+/// Whether an incarnation of a Pod of this name has this name.
 pub fn is_of_pod(incarnation: &str, pod: &str) -> bool {
     let random = incarnation.strip_prefix(&prefix(pod));
     random.is_some_and(|random| {
@@ -76,8 +77,8 @@ pub fn is_of_pod(incarnation: &str, pod: &str) -> bool {
     })
 }
 
-/// What a Pod's incarnations are called before the random part: the Pod's name as a DNS label, which has
-/// no dots and is shorter, and a hyphen.
+/// The beginning of the names of a Pod's incarnations: the Pod's name as a DNS label, which has no dots and is shorter,
+/// and a hyphen.
 fn prefix(pod: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' };
     let name: String = pod.chars().take(LABEL_MAX - RANDOM_LENGTH - 1).map(plain).collect();

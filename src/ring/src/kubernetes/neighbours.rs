@@ -1,4 +1,5 @@
-//! The members of other rings, by their Leases' metadata: in all namespaces if that is permitted, else in the ring's.
+//! Lists the members of other rings by the metadata of their Leases: in all namespaces if that is permitted, else in
+//! the ring's namespace.
 
 use std::sync::Arc;
 
@@ -32,14 +33,14 @@ pub(super) enum ListError {
     TooMany,
 }
 
-/// Lists members of all rings.
+/// Lists the members of all rings.
 pub(super) struct AllMembers {
     everywhere: Api<Lease>,
     nearby: Api<Lease>,
     namespace: Arc<str>,
     reviews: Api<SelfSubjectAccessReview>,
-    /// Whether those of all namespaces may be listed, asked once: a right that is given later counts from the next
-    /// start on.
+    /// Whether this process may list Leases in all namespaces. It is asked once, so a right that is given later counts
+    /// only after the next start.
     may_list_all: OnceCell<bool>,
 }
 
@@ -54,11 +55,11 @@ impl AllMembers {
         }
     }
 
-    /// Lists them consistently; also says whether these are those of all namespaces.
+    /// Lists the members consistently. Also returns whether the list covers all namespaces.
     pub(super) async fn list(&self) -> Result<(Vec<Neighbour>, bool), ListError> {
         if *self.may_list_all.get_or_try_init(|| self.ask_for_right()).await? {
             match self.pages(&self.everywhere).await {
-                // The right was taken away since.
+                // The right has been taken away since.
                 Err(ListError::Api(error)) if is_forbidden(&error) => {}
                 listed => return Ok((listed?, true)),
             }
@@ -66,7 +67,7 @@ impl AllMembers {
         Ok((self.pages(&self.nearby).await?, false))
     }
 
-    /// Asks before it tries: a request that is refused would look like an attack in the audit log.
+    /// Asks for the right before the first list, because a refused request would look like an attack in the audit log.
     async fn ask_for_right(&self) -> Result<bool, kube::Error> {
         let list = ResourceAttributes {
             group: Some("coordination.k8s.io".to_owned()),
@@ -83,7 +84,7 @@ impl AllMembers {
         }
     }
 
-    /// No version is asked for, so all pages show the state of one instant, which is not before the request.
+    /// The list asks for no version. So all pages show the state of one instant, which is not before the request.
     async fn pages(&self, api: &Api<Lease>) -> Result<Vec<Neighbour>, ListError> {
         let selector = format!("{LABEL_RING},{LABEL_ROLE}={ROLE_MEMBER}");
         let mut page = ListParams::default().labels(&selector).limit(PAGE);
@@ -106,7 +107,7 @@ impl AllMembers {
         let namespace = metadata.namespace.as_deref().map_or_else(|| self.namespace.clone(), Arc::from);
         let name = metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_RING));
         let ring = RingName { namespace, name: name.map(String::as_str).unwrap_or_default().into() };
-        // What the spec says stands in annotations, too.
+        // The annotations repeat what the spec says.
         let lease = lease::member(&Lease { metadata, spec: None })?;
         Ok(Neighbour { ring, lease })
     }

@@ -1,4 +1,4 @@
-//! What the kubelet says of the ends of processes.
+//! The ends of processes, as the kubelet reports them.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::{core::DeserializeGuard, runtime::watcher::Event as Watched};
@@ -6,10 +6,9 @@ use kube::{core::DeserializeGuard, runtime::watcher::Event as Watched};
 use super::names::is_of_pod;
 use crate::{protocol::Event, record::Incarnation};
 
-/// The incarnations whose containers have terminated, by a Pod's status. A process writes its name to
-/// its termination log at its start, and the kubelet copies it when the container has ended. A name counts
-/// for the Pod that it was given in alone: a container can say what it likes. A Pod that is gone says
-/// nothing.
+/// The incarnations whose containers have terminated, by a Pod's status. At its start a process writes its name to its
+/// termination log, and the kubelet copies it when the container has ended. A container can write anything, so a name
+/// counts only for the Pod that it belongs to. A Pod that is gone proves nothing.
 pub fn ends(watched: Watched<DeserializeGuard<Pod>>) -> Vec<Event> {
     let (Watched::Apply(DeserializeGuard(Ok(pod))) | Watched::InitApply(DeserializeGuard(Ok(pod)))) = watched
     else {
@@ -69,7 +68,7 @@ mod tests {
     fn nothing_else_proves_anything() {
         assert_eq!(ended(status(json!({ "running": {} }), json!({}))), [""; 0]);
         assert_eq!(ended(status(json!({ "terminated": { "exitCode": 0 } }), Value::Null)), [""; 0]);
-        // Another Pod's incarnation, and no incarnation.
+        // A name of another Pod's incarnation, and a text that is no incarnation.
         assert_eq!(ended(status(terminated("operator-b-k3j5x9q1"), terminated("panicked"))), [""; 0]);
         let pod = json!({ "metadata": { "name": "operator-a" } });
         assert!(ends(Watched::Delete(serde_json::from_value(pod).unwrap())).is_empty());

@@ -1,25 +1,25 @@
-//! Slots as people read them: `0-63,128,130-191`.
+//! Slots as a text for people: `0-63,128,130-191`.
 
 use std::fmt::Write as _;
 
 use crate::slot::{SLOTS_MAX, Slot};
 
-/// Longest text: every second slot of the largest ring alone, four digits and a comma each.
+/// The length of the longest text: every second slot of the largest ring, with four digits and a comma each.
 pub const TEXT_MAX: usize = SLOTS_MAX as usize / 2 * 5;
 
-/// A text is no list of slots.
+/// A text is not a list of slots.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
     /// It is longer than any list can be.
     #[error("more than {TEXT_MAX} characters")]
     TooLong,
-    /// A part is neither a number nor two with a hyphen between.
+    /// A part is neither a number nor two numbers with a hyphen between them.
     #[error("{0:?} is no slot, nor a range of slots")]
     NoRange(String),
-    /// A part begins before the one before it ends, or ends before it begins.
+    /// A part begins before the end of the one before it, or ends before it begins.
     #[error("{0:?} is out of order")]
     Order(String),
-    /// A part ends beyond the ring.
+    /// A part ends after the ring's last slot.
     #[error("{0:?} is beyond the last of {1} slots")]
     Beyond(String, u16),
 }
@@ -46,14 +46,14 @@ fn push(text: &mut String, range: Option<(u16, u16)>) {
         return;
     };
     let comma = if text.is_empty() { "" } else { "," };
-    // Writing to a String cannot fail.
+    // A write to a String cannot fail.
     let _ = if from == to { write!(text, "{comma}{from}") } else { write!(text, "{comma}{from}-{to}") };
 }
 
-/// Reads what [`write()`] wrote, for a ring of `slots` slots. Gives at most that many.
+/// Reads what [`write()`] wrote, for a ring of `slots` slots. Returns at most that number of slots.
 ///
 /// # Errors
-/// See [`RangeError`].
+/// A [`RangeError`] if the text is not such a list.
 pub fn read(text: &str, slots: u16) -> Result<Vec<Slot>, RangeError> {
     if text.len() > TEXT_MAX {
         return Err(RangeError::TooLong);
@@ -75,7 +75,7 @@ pub fn read(text: &str, slots: u16) -> Result<Vec<Slot>, RangeError> {
     Ok(read)
 }
 
-/// Digits alone: `parse` would take a plus sign, too.
+/// Reads digits only, because `parse` would also take a plus sign.
 fn number(text: &str) -> Option<u16> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }

@@ -1,4 +1,5 @@
-//! Requests to the API server. Each is sent once and bounded as a whole; what came of it is told as it is.
+//! Requests to the API server. Each is sent once and has a time limit. The answer says exactly what is known of the
+//! result.
 
 use std::{
     collections::VecDeque,
@@ -36,36 +37,35 @@ use crate::{
     timing::Timing,
 };
 
-/// Who writes, in managedFields and Events.
+/// The name of the writer in managedFields and Events.
 pub const FIELD_MANAGER: &str = "booking-operator";
-/// Leases per page of a list.
+/// The number of Leases on a page of a list.
 pub(super) const PAGE: u32 = 500;
-/// Most pages of a list: ten times the members that a ring can have.
+/// The largest number of pages of a list. They hold ten times the members that a ring can have.
 pub(super) const PAGES_MAX: usize = 20;
-/// How many ring objects are remembered: the present one and those that watch and writes are apart.
+/// How many ring objects are remembered: the present one, and those by which the watch and the writes differ.
 const REMEMBERED: usize = 4;
 
-/// A client that sends each request once. The usual one repeats what was answered 429, 503 or 504, though
-/// the first may have taken effect.
+/// A client that sends each request once. The usual client repeats requests that were answered with 429, 503 or 504,
+/// although the first one may have taken effect.
 ///
 /// # Errors
-/// When the configuration cannot be used.
+/// If the configuration cannot be used.
 pub fn client(mut config: kube::Config, timing: &Timing) -> Result<Client, kube::Error> {
     config.default_retry = false;
     config.connect_timeout = Some(timing.request());
     Client::try_from(config)
 }
 
-/// Ring objects as they were read, for the fields that this release does not know: a write has to hand
-/// them back.
+/// Ring objects as they were read. A write must return their fields that this release does not know.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered(Arc<Mutex<VecDeque<Arc<DynamicObject>>>>);
 
 impl Remembered {
-    /// Takes in an object that was read; gives it as a record.
+    /// Remembers an object that was read, and returns it as a record.
     ///
     /// # Errors
-    /// When it cannot be understood.
+    /// If the object cannot be understood.
     pub fn take_in(&self, mut object: DynamicObject) -> Result<Stored<Ring>, Odd> {
         object.metadata.managed_fields = None;
         let record = ring::ring(&object)?;
@@ -120,7 +120,7 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// For one ring. The client must be of [`client`].
+    /// The requests of one ring. The client must come from [`client`].
     pub fn new(client: Client, namespace: &str, names: Names, timing: &Timing) -> Self {
         Self {
             leases: Api::namespaced(client.clone(), namespace),
@@ -135,12 +135,12 @@ impl Requests {
         }
     }
 
-    /// What the watch of the ring is to take its objects in with.
+    /// The memory of ring objects, which the watch of the ring must also fill.
     pub fn remembered(&self) -> &Remembered {
         &self.remembered
     }
 
-    /// Sends a request, once. Ends within [`Timing::request`].
+    /// Sends a request once. It ends within [`Timing::request`].
     pub async fn carry_out(&self, op: Op) -> Answer {
         let what = word(&op);
         let sent = tokio::time::timeout(self.limit, self.send(op)).await;
@@ -210,7 +210,7 @@ impl Requests {
         Ok(Answer::Deleted)
     }
 
-    /// Consistent, for no version is asked for: all pages show the state of one instant, which is not
+    /// The list is consistent, because it asks for no version. So all pages show the state of one instant, which is not
     /// before the request.
     async fn list_members(&self) -> Result<Vec<Stored<MemberLease>>, Failure> {
         let selector = format!("{LABEL_RING}={},{LABEL_ROLE}={ROLE_MEMBER}", self.names.ring);
@@ -236,9 +236,9 @@ impl Requests {
         Ok(Answer::Neighbours { members, sees_all })
     }
 
-    /// Puts the whole object back, as it was read but for what the record says: uid and version are
-    /// preconditions of that, and what this release does not know stays. (A patch of a custom resource's
-    /// status is not held back by another uid.)
+    /// Replaces the whole object by the object that was read, with the fields of the record changed. Its uid and
+    /// version are preconditions, and fields that this release does not know stay. (A patch of a custom resource's
+    /// status would ignore another uid.)
     async fn update_ring(
         &self,
         post: &PostParams,
@@ -267,7 +267,7 @@ impl Requests {
         Ok(Answer::Ring(self.remembered.take_in(object)?))
     }
 
-    /// One line when requests begin to fail and one when they succeed again: an outage fails many.
+    /// Logs one line when requests begin to fail and one when they succeed again, because many fail in an outage.
     fn failed(&self, what: &'static str, failure: &Failure) {
         if self.failing.swap(true, Ordering::Relaxed) {
             tracing::debug!(request = what, error = %failure, "request of the ring failed");
@@ -295,13 +295,13 @@ fn params() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
-/// What the API server's refusal says of the object. All else says nothing.
+/// What a refusal of the API server says about the object. Other failures say nothing about it.
 fn meaning(failure: &Failure) -> Answer {
     let Failure::Api(kube::Error::Api(status)) = failure else {
         return Answer::Failed;
     };
     let details = status.details.as_ref();
-    // Of a missing kind or namespace it says 404 as well: neither proves that an object is gone.
+    // The API server also answers 404 if the kind or the namespace is missing. Neither proves that an object is gone.
     let of_our_kind = details.is_some_and(|details| matches!(details.kind.as_str(), "leases" | "rings"));
     let other_uid =
         || details.is_some_and(|details| details.causes.iter().any(|cause| cause.field == "metadata.uid"));
@@ -309,7 +309,7 @@ fn meaning(failure: &Failure) -> Answer {
         404 if of_our_kind => Answer::NotFound,
         409 if status.reason == "AlreadyExists" => Answer::Exists,
         409 => Answer::Conflict,
-        // Where a patch names another uid, the API server takes it for an attempt to change it.
+        // If a patch names another uid, the API server takes that for a change of the uid.
         422 if other_uid() => Answer::Conflict,
         _ => Answer::Failed,
     }

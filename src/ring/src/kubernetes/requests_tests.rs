@@ -36,8 +36,8 @@ fn only_an_answer_about_the_object_itself_says_something_of_it() {
     assert!(matches!(meaning(&Failure::Timeout(Duration::ZERO)), Answer::Failed));
 }
 
-/// An API server that answers every request alike, or never, and counts them. Its threads end with the
-/// connections of the client.
+/// An API server that gives every request the same answer, or none, and counts them. Its threads end with the client's
+/// connections.
 fn server(response: Option<&'static str>) -> (kube::Config, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -58,7 +58,7 @@ fn server(response: Option<&'static str>) -> (kube::Config, Arc<AtomicUsize>) {
     (kube::Config::new(format!("http://{address}").parse().unwrap()), count)
 }
 
-/// Slower on a busy machine, so that each request gets there in its time.
+/// Longer times on a busy machine, so that each request arrives in time.
 fn quick() -> Timing {
     let ms = |ms| testbed::patience::patient(Duration::from_millis(ms));
     Timing::new(ms(1500), ms(300), ms(800), ms(400)).unwrap()

@@ -1,4 +1,4 @@
-//! The loop that hosts the state machine: it carries events in and actions out, and decides nothing.
+//! The loop that runs the state machine. It brings events in and carries actions out. It decides nothing.
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
@@ -24,69 +24,69 @@ use crate::{
     timing::Timing,
 };
 
-/// Shortest time between two ticks of the timer: the resolution of the runtime's timers.
+/// The shortest time between two ticks of the timer. It is the resolution of the runtime's timers.
 const TICK_MIN: Duration = Duration::from_millis(1);
-/// Where the kubelet looks for the last words of a container, by default.
+/// The file in which the kubelet looks for the last words of a container, by default.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 
 /// How a process takes part in a ring.
 #[derive(Clone, Debug)]
 pub struct RingConfig {
-    /// Name of the ring object.
+    /// The name of the ring object.
     pub name: String,
-    /// Namespace of the ring object and of the Leases.
+    /// The namespace of the ring object and of the Leases.
     pub namespace: String,
-    /// Durations.
+    /// The durations.
     pub timing: Timing,
-    /// Number of slots, if the ring has to be created.
+    /// The number of slots, if this process has to create the ring.
     pub slots: u16,
-    /// Name of the Pod; outside a cluster of the host.
+    /// The name of the Pod. Outside of a cluster it is the name of the host.
     pub pod: String,
-    /// Uid of the Pod and name of the container, where they are known: of two processes in one container
-    /// the older is dead. No two processes that may run at once may give the same.
+    /// The uid of the Pod and the name of the container, if they are known. Of two processes in one container the older
+    /// one is dead. So two processes that may run at the same time must not give the same value.
     pub container: Option<String>,
-    /// When this process began: what ran in its container before was dead by then.
+    /// When this process began. All processes that ran in its container before were dead by then.
     pub started: Stamp,
-    /// Release of this program.
+    /// The release of this program.
     pub release: String,
-    /// Labels of the Pods whose containers' ends are looked at; none without.
+    /// Labels that select Pods. The ring watches the ends of their containers. If it is None, the ring watches no Pods.
     pub pod_labels: Option<String>,
-    /// What this process works on: families of kinds. No other ring works on one of them for the same namespaces.
+    /// The families of kinds that this process works on. No other ring works on one of them for the same namespaces.
     pub families: BTreeSet<String>,
-    /// The namespace that it works for; none means all.
+    /// The namespace that this process works for. None means all.
     pub scope: Option<String>,
-    /// Whether it only tries what it would do. Other rings do not give way to it.
+    /// Whether this process is a dry run. Other rings do not give way to it.
     pub dry_run: bool,
-    /// Where this process writes its incarnation's name for the kubelet, if there is such a file.
+    /// The file into which this process writes its incarnation's name for the kubelet. None if there is no such file.
     pub termination_log: Option<PathBuf>,
 }
 
 /// Why a process cannot take part in a ring.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The ring's name.
+    /// The ring's name is not usable.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// The number of slots.
+    /// The number of slots is not possible.
     #[error("{0} slots are not possible: 1 to {SLOTS_MAX} are")]
     Slots(u16),
-    /// The families.
+    /// A family's name is not usable.
     #[error("family {0:?} is not usable: families are named by lower-case letters, digits and hyphens")]
     Family(String),
-    /// No family.
+    /// No family is named.
     #[error("a replica must work on a family")]
     NoFamily,
-    /// No random numbers.
+    /// The system has no random numbers.
     #[error("no random numbers: {0}")]
     Random(#[from] getrandom::Error),
 }
 
-/// Makes this process a member. The future does the work: it must be polled until it ends, which it does
-/// some time after [`RingHandle::stop`]. It needs the runtime's timers and network. The client must send each
-/// request once, as [`client`](super::requests::client) makes them.
+/// Makes this process a member. The future does the work. Poll it until it ends, some time after [`RingHandle::stop`].
+/// It needs the runtime's timers and network. The client must send each request once, as clients from
+/// [`client`](super::requests::client) do.
 ///
 /// # Errors
-/// See [`ConfigError`]; nothing is sent before the future is polled.
+/// A [`ConfigError`] if the configuration is not usable. Nothing is sent before the future is polled.
 pub fn start(
     client: Client,
     config: RingConfig,
@@ -131,7 +131,7 @@ pub fn start(
         };
         let end = host.run(incarnation).await;
         closes.0.close(Some(end));
-        // What is left to publish may be published, for a bounded time.
+        // Events that wait may still be published, for a limited time.
         let _ = tokio::time::timeout(telemetry::PUBLISH_TIMEOUT, publisher).await;
     };
     Ok((handle, run))
@@ -148,7 +148,7 @@ fn claimant(config: &RingConfig) -> Result<Claimant, ConfigError> {
     Ok(Claimant { ring, claim: Claim::new(&config.families, config.scope.as_deref(), config.dry_run) })
 }
 
-/// Tells subscribers of the end, also if the loop is dropped.
+/// Tells subscribers of the end, even if the loop is dropped.
 struct ClosesAtEnd(Arc<Shared>);
 
 impl Drop for ClosesAtEnd {
@@ -161,7 +161,7 @@ struct Host {
     shared: Arc<Shared>,
     requests: Arc<Requests>,
     watches: Watches,
-    /// Requests under way: each is bounded, and the state machine has few at a time.
+    /// Requests under way. Each has a time limit, and the state machine has few at the same time.
     answers: FuturesUnordered<BoxFuture<'static, Event>>,
     telemetry: Telemetry,
     config: RingConfig,
@@ -173,7 +173,7 @@ impl Host {
         self.begin(&incarnation);
         let mut events = vec![Event::Tick];
         loop {
-            // An end that comes first must not hide the wish to stop.
+            // If the incarnation ends at the same time, the wish to stop must not be lost.
             self.stopping |= events.iter().any(|event| matches!(event, Event::Stop));
             for event in std::mem::take(&mut events) {
                 if let Some(end) = self.deliver(event) {
@@ -192,7 +192,7 @@ impl Host {
         }
     }
 
-    /// Waits for what happens next.
+    /// Waits for the next events.
     async fn happens(&mut self) -> Vec<Event> {
         let wake = self.shared.with(|member| member.next_wake()).flatten();
         let wait = wake.map(|wake| wake.saturating_sub(clocks::now().mono).max(TICK_MIN));
@@ -210,8 +210,8 @@ impl Host {
         }
     }
 
-    /// Hands an event to the state machine and does what it asks for. Gives why the incarnation has ended,
-    /// if it has.
+    /// Hands an event to the state machine and carries its actions out. Returns the reason if the incarnation has
+    /// ended.
     fn deliver(&mut self, event: Event) -> Option<End> {
         let handled = self.shared.with(|member| {
             let actions = member.handle(event, clocks::now());
@@ -239,7 +239,7 @@ impl Host {
     }
 
     async fn next_incarnation(&mut self) {
-        // Answers to requests of the one that ended are nobody's.
+        // The answers belong to requests of the incarnation that ended. Nobody needs them.
         self.answers.clear();
         let incarnation = loop {
             match new_incarnation(&self.config.pod) {
@@ -252,14 +252,14 @@ impl Host {
         self.shared.replace(|member| member.next(incarnation, clocks::now()));
     }
 
-    /// Before an incarnation does anything: from its end on its name is to be found where the kubelet
-    /// looks, and not the name of one before.
+    /// Writes the incarnation's name to the file that the kubelet reads. It happens before the incarnation does
+    /// anything, so the kubelet never finds the name of an earlier one.
     fn begin(&mut self, incarnation: &Incarnation) {
         self.telemetry.begin(incarnation);
         let Some(path) = &self.config.termination_log else {
             return;
         };
-        // It is not created where there is none: outside a cluster.
+        // The file is not created if it does not exist, as it does not outside of a cluster.
         let file = std::fs::OpenOptions::new().write(true).truncate(true).open(path);
         let written =
             file.and_then(|mut file| std::io::Write::write_all(&mut file, incarnation.as_str().as_bytes()));

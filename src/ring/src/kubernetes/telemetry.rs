@@ -1,5 +1,5 @@
-//! What the ring tells people: metrics, log lines that tell the story of a failover, and Events on the
-//! ring object. Events are best effort: one that cannot be published is forgotten.
+//! What the ring tells people: metrics, log lines about each step of a fail-over, and Events on the ring object. If an
+//! Event cannot be published, it is dropped.
 
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ use crate::{
     time::Stamp,
 };
 
-/// Longest time that publishing one Event may take.
+/// The longest time to publish one Event.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(2);
-/// Events that may wait to be published.
+/// The largest number of Events that wait to be published.
 const WAITING_MAX: usize = 32;
-/// Longest name of an Event's instance: the API server's limit.
+/// The longest name of an Event's instance. It is the API server's limit.
 const INSTANCE_MAX: usize = 128;
 
 /// Describes the metrics to the process's recorder. The recorder must be installed.
@@ -58,7 +58,7 @@ pub fn describe() {
     );
 }
 
-/// Shows counters at zero: of a series that begins with its first event no increase is seen.
+/// Shows counters at zero. If a series begins with its first event, Prometheus sees no increase.
 pub fn begin() {
     for name in ["handoffs", "seals", "conflicts", "lapses"] {
         counter!(format!("booking_operator_ring_{name}_total")).increment(0);
@@ -77,13 +77,13 @@ pub fn measure(member: &Member, now: Stamp) {
     gauge!("booking_operator_ring_leads").set(f64::from(u8::from(member.leads())));
 }
 
-/// Exact up to 2^53.
+/// The result is exact up to 2^53.
 #[allow(clippy::cast_precision_loss, reason = "a metric is a float")]
 fn to_float(number: u64) -> f64 {
     number as f64
 }
 
-/// A ring object, for Events about it.
+/// The reference to a ring object, for Events about it.
 pub fn reference(name: &str, namespace: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("manager.kotaico.de/v1".to_owned()),
@@ -94,14 +94,15 @@ pub fn reference(name: &str, namespace: &str) -> ObjectReference {
     }
 }
 
-/// Tells the story of one process.
+/// Reports what happens to one process in the ring.
 pub struct Telemetry {
     incarnation: Incarnation,
     ring: ObjectReference,
     events: mpsc::Sender<(Event, ObjectReference)>,
 }
 
-/// The telemetry of one process, and what publishes its Events until that is dropped.
+/// The telemetry of one process, and the future that publishes its Events. The future ends when the telemetry is
+/// dropped.
 pub(super) fn new(
     client: Client,
     namespace: &str,
@@ -142,7 +143,7 @@ impl Telemetry {
         }
     }
 
-    /// Something has happened; `ring` is the uid of the ring, if there is one.
+    /// Reports a story. `ring` is the uid of the ring, if there is one.
     pub fn tell(&self, story: Story, ring: Option<&str>) {
         count(&story);
         self.log(&story);
@@ -195,7 +196,7 @@ impl Telemetry {
             reason: reason.to_owned(),
             note: Some(note),
             action: "Ring".to_owned(),
-            // Events that differ in nothing else are one to the recorder.
+            // The recorder joins Events that differ in nothing else.
             secondary: Some(lease),
         };
         let ring = ObjectReference { uid: ring.map(str::to_owned), ..self.ring.clone() };
@@ -218,7 +219,7 @@ fn count(story: &Story) {
     }
 }
 
-/// The Event of a story, for those that people look for: kind, reason, whom it is about, text.
+/// The Event of a story, if people look for it: type, reason, the incarnation that it is about, text.
 fn note(me: &Incarnation, story: Story) -> Option<(EventType, &'static str, Incarnation, String)> {
     use EventType::{Normal, Warning};
     let mine = |type_, reason, what: &str| Some((type_, reason, me.clone(), format!("{me} {what}")));

@@ -1,5 +1,5 @@
-//! Watches as events. They never end: what goes wrong is reported and begun again, and a watch that
-//! cannot be taken up where it was begins with a new list.
+//! Watches as events. A watch never ends: if it fails, the failure is reported and the watch begins again. If it cannot
+//! continue where it was, it begins with a new list.
 
 use std::{
     collections::BTreeSet,
@@ -26,15 +26,15 @@ use super::{
 };
 use crate::{protocol::Event, record::Incarnation, timing::Timing};
 
-/// Consecutive failures after which a watch begins with a new list: the version that it would go on from
+/// After this number of consecutive failures a watch begins with a new list. The version from which it would continue
 /// may be one that the API server will never have, after a restore.
 const FAILURES_BEFORE_LIST: u32 = 2;
-/// One in so many consecutive failures is reported, beside the first.
+/// The first of several consecutive failures is reported, and then one in this number.
 const FAILURES_PER_REPORT: u32 = 20;
-/// How long one watch lasts of what may not change for days: on a connection that has died without a word
-/// nothing is heard for as long. Of Leases each member's own renewals tell whether they still come.
+/// How long one watch lasts on objects that may not change for days. If its connection has died silently, nothing is
+/// heard for that time. For Leases, each member's own renewals show whether the watch still works.
 const WATCH_SECONDS: u32 = 60;
-/// Longest wait before the watch of Pods is tried again: without the right to it, it always fails.
+/// The longest wait before the watch of Pods is tried again. If the right is missing, this watch always fails.
 const PODS_WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// The watches of one ring.
@@ -44,8 +44,8 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// Begins to watch. `pods` selects by labels the Pods of the namespace whose containers' ends are
-    /// told; none are watched without.
+    /// Begins to watch. `pods` are labels that select Pods of the namespace, and the ends of their containers are told.
+    /// If it is None, no Pods are watched.
     pub fn new(
         client: Client,
         namespace: &str,
@@ -67,17 +67,17 @@ impl Watches {
         Self { source, events }
     }
 
-    /// Begins anew, with new lists. What was seen but not given yet is dropped.
+    /// Begins anew, with new lists. Events that were not fetched yet are dropped.
     pub fn restart(&mut self) {
         self.events = self.source.begin();
     }
 
-    /// The next event. May be dropped while waiting: nothing is lost.
+    /// The next event. The future may be dropped while it waits, and nothing is lost.
     pub async fn next(&mut self) -> Event {
         loop {
             match self.events.next().await {
                 Some(event) => return event,
-                // It never ends.
+                // The stream never ends.
                 None => self.restart(),
             }
         }
@@ -139,7 +139,7 @@ impl Source {
 struct Pace {
     wait: Duration,
     wait_max: Duration,
-    /// Longest wait for a part of a list.
+    /// The longest wait for a part of a list.
     list: Duration,
 }
 
@@ -156,7 +156,7 @@ impl Pace {
 
 type Steps<K> = BoxStream<'static, watcher::Result<Watched<K>>>;
 
-/// A watch that goes on whatever happens.
+/// A watch that goes on after every failure.
 struct Watch<K: 'static> {
     what: &'static str,
     api: Api<K>,
@@ -280,7 +280,7 @@ impl Leases {
 
     fn seen(&mut self, names: &Names, lease: &Lease) -> Vec<Event> {
         let Some(shown) = shown(names, lease) else {
-            // It may have been a member's before somebody changed its labels.
+            // It may have been a member's Lease before somebody changed its labels.
             let member = Shown::Member(Incarnation::new(lease.metadata.name.clone().unwrap_or_default()));
             return self.gone(&member).into_iter().collect();
         };

@@ -22,7 +22,7 @@ fn ring(data: Value) -> DynamicObject {
     serde_json::from_value(object).unwrap()
 }
 
-/// Events in short.
+/// Events as short texts.
 fn short(events: impl IntoIterator<Item = Event>) -> Vec<String> {
     let word = |event: Event| match event {
         Event::MemberSeen(lease) => format!("+{}", lease.value.incarnation),

@@ -1,6 +1,6 @@
-//! Other rings beside this one: when they are checked, and what comes of it ([`neighbours`](crate::neighbours)).
+//! Other rings beside this one: when the member checks them, and what follows ([`neighbours`](crate::neighbours)).
 //!
-//! A member of which it is not known what it works on checks nothing: it is alone.
+//! A member without a claim does not check. It is alone.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,33 +12,33 @@ use crate::{
     time::Stamp,
 };
 
-/// Shortest time between two checks if nobody is in the way. By then no new ring begins beside this one: these checks
-/// find those that cannot see it, and members of release 0.1.0.
+/// The shortest time between two checks if the member gives way to nobody. At that time no new ring begins beside this
+/// one. The checks find rings that cannot see this one, and members of release 0.1.0.
 const INTERVAL: Duration = Duration::from_mins(1);
 
-/// See the module.
+/// What the member knows of other rings, and when it checks them next.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     own: Option<Claimant>,
     neighbours: Neighbours,
-    /// Counts the occasions from which on only a newer check tells.
+    /// Grows whenever only a newer check counts from then on.
     doubts: u64,
-    /// The doubt that has been checked away.
+    /// The value of `doubts` when the last check that allowed work was sent.
     settled: Option<u64>,
-    /// The last check before joining found nobody in the way.
+    /// The last check before joining found no neighbour to give way to.
     may_join: bool,
     next_at: Duration,
-    /// Who is in the way.
+    /// The neighbour to which the member gives way, as a text.
     conflict: Option<String>,
-    /// This incarnation goes because of that.
+    /// This incarnation leaves because of that neighbour.
     gives_way: bool,
 }
 
-/// What was known when a check was sent.
+/// What the member knew when it sent a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     doubts: u64,
-    /// The own Lease was there.
+    /// The own Lease existed.
     held: bool,
 }
 
@@ -47,7 +47,7 @@ impl Beside {
         Self { own: Some(own), ..Self::default() }
     }
 
-    /// For the next incarnation: what was seen stays seen.
+    /// The state for the next incarnation. It keeps the neighbours that were seen.
     pub(super) fn next(self) -> Self {
         let Self { own, neighbours, conflict, .. } = self;
         Self { own, neighbours, conflict, ..Self::default() }
@@ -61,12 +61,12 @@ impl Beside {
         self.own.is_none() || self.may_join
     }
 
-    /// Whether a check allows to work.
+    /// Whether a check allows the member to work.
     pub(super) fn is_settled(&self) -> bool {
         self.own.is_none() || self.settled == Some(self.doubts)
     }
 
-    /// From now on only a newer check tells.
+    /// From now on only a newer check counts.
     pub(super) fn distrust(&mut self, now: Stamp) {
         self.doubts += 1;
         self.next_at = now.mono;
@@ -82,10 +82,10 @@ impl Beside {
 }
 
 impl Member {
-    /// Asks for the members of other rings, if that is due.
+    /// Lists the members of other rings, if that is due.
     pub(super) fn check_beside(&mut self, now: Stamp) {
         let held = self.own.is_held();
-        // Nobody is to join before the ring is there.
+        // Before the ring exists, nobody can join, so no check is needed.
         let concerns = self.beside.own.is_some() && (held || self.view.is_trusted());
         let is_asking = self.is_asking(|purpose| matches!(purpose, Purpose::CheckBeside(_)));
         if !concerns || is_asking || !self.phase.works() || self.beside.gives_way {
@@ -132,7 +132,7 @@ impl Member {
         self.check_beside_after(self.until_next_check(), asked, now);
     }
 
-    /// Not if a newer check is wanted at once.
+    /// Sets the time of the next check, unless a newer check is due at once.
     fn check_beside_after(&mut self, wait: Duration, asked: Asked, now: Stamp) {
         if asked.doubts == self.beside.doubts {
             self.beside.next_at = now.mono + wait;
@@ -152,14 +152,14 @@ impl Member {
         if !self.own.is_held() {
             renew
         } else if self.beside.neighbours.any_alive() {
-            // Longer than one takes that gives way.
+            // This is longer than a neighbour takes to give way.
             renew * 2
         } else {
             INTERVAL.max(renew * 2)
         }
     }
 
-    /// Does not join; or hands over what there is, and goes.
+    /// Makes the member give way: it does not join, or it hands over its slots and leaves.
     fn give_way(&mut self, text: String, now: Stamp) {
         self.beside.may_join = false;
         if self.beside.conflict.is_none() {

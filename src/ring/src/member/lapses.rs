@@ -1,23 +1,24 @@
-//! A permit that runs out before it is renewed. A member whose permit lapses again and again hands over what it has.
+//! A permit lapses if it runs out before it is renewed. If the permit of a member lapses again and again, the member
+//! hands over its slots.
 
 use std::time::Duration;
 
 use super::Member;
 use crate::{protocol::Story, time::Stamp, timing::Timing};
 
-/// See the module.
+/// The lapses of this member's permit.
 #[derive(Debug, Default)]
 pub(super) struct Lapses {
-    /// When the present one began.
+    /// When the present lapse began.
     pub(super) since: Option<Duration>,
-    /// When the last ones began.
+    /// When the last lapses began.
     lately: Vec<Duration>,
-    /// The member takes nothing until then.
+    /// Until then the member takes no slots.
     rests_until: Option<Duration>,
 }
 
 impl Member {
-    /// The permit has run out, or is back.
+    /// Notices that the permit has run out, or that it was renewed after a lapse.
     pub(super) fn notice_lapse(&mut self, now: Stamp) {
         if !self.own.is_held() || self.phase.is_over() {
             return;
@@ -33,11 +34,12 @@ impl Member {
             }
             Some(since) if !left.is_zero() => {
                 self.lapses.since = None;
-                // The store may have been restored meanwhile: nothing is owned until the ring is read anew.
+                // The store may have been restored meanwhile. So the member owns nothing until it has read the ring
+                // anew.
                 self.view.distrust();
-                // Another ring may have begun, for this one was silent.
+                // Another ring may have begun, because this member was silent.
                 self.beside.distrust(now);
-                // Others looked silent because nothing could be heard.
+                // Others may have looked silent only because nothing could be heard.
                 self.peers.begin_anew(now);
                 self.lead.begin_anew(now);
                 self.leave_lead_to_others(now);
@@ -59,8 +61,8 @@ impl Member {
         }
     }
 
-    /// Where most would rest, nobody does: an API server that comes and goes is no member's own trouble, and
-    /// what nobody owns must go to somebody.
+    /// If most members would rest, none does. Then the trouble is an API server that comes and goes, not a member, and
+    /// each slot needs an owner.
     pub(super) fn rest_only_beside_others(&mut self, now: Stamp) {
         if self.rests(now) && self.may_judge(now) {
             let (working, resting) = self.working_and_leaving();
@@ -70,7 +72,7 @@ impl Member {
         }
     }
 
-    /// Whether it takes nothing for a while, for its permit lapsed too often.
+    /// Whether the member takes no slots for a while, because its permit lapsed too often.
     pub(super) fn rests(&self, now: Stamp) -> bool {
         self.lapses.rests_until.is_some_and(|until| now.mono < until)
     }

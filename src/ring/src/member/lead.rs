@@ -1,8 +1,8 @@
-//! The leader Lease, and what a leader does: open a new ring, plan, seal the silent, tell laggards to
-//! leave, collect Leases that are over.
+//! The leader Lease, and the work of a leader: open a new ring, plan, seal silent members, tell laggards to leave, and
+//! collect Leases that are over.
 //!
-//! Safety does not rest on leadership: whatever a leader writes is a compare-and-swap, and right by what
-//! it is made from. Two leaders only cost conflicts.
+//! Safety does not depend on leadership. Whatever a leader writes is a compare-and-swap, and it is right for the state
+//! that it was made from. If there are two leaders, they only get conflicts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,30 +15,30 @@ use crate::{
     time::Stamp,
 };
 
-/// See the module.
+/// What the member knows of the lead, and its own part in it.
 #[derive(Debug, Default)]
 pub(super) struct Lead {
     lease: Option<Stored<LeaderLease>>,
-    /// Since when the Lease has been seen as it is.
+    /// Since when the Lease has been unchanged.
     since: Duration,
-    /// Whether this member leads.
+    /// Whether this member is the leader.
     pub(super) held: bool,
     counter: u64,
     next_at: Duration,
     reads: bool,
-    /// It lapsed while it led, and others are there: it gives up what still stands in its name,
+    /// Its permit lapsed while it was the leader, and others are there. So it gives up the Lease that still names it.
     gives_up: bool,
-    /// and campaigns from then on again.
+    /// From then on it may become the leader again.
     campaigns_from: Duration,
     changes: Option<Changes>,
     opening: Opening,
 }
 
-/// How far the opening of a new ring is.
+/// How far the opening of a new ring has come.
 #[derive(Debug, Default)]
 struct Opening {
     next_list_at: Duration,
-    /// When a consistent list first showed that nobody of another ring is left.
+    /// When a consistent list first showed no living member of another ring.
     clean_since: Option<Duration>,
 }
 
@@ -69,7 +69,7 @@ impl Lead {
 }
 
 impl Member {
-    /// Gives up the lead without a word at the API server: others will see it silent.
+    /// Gives up the lead without a write. Others will see that the leader is silent.
     pub(super) fn give_up_lead_silently(&mut self) {
         self.lead.changes = None;
         self.lead.opening = Opening::default();
@@ -78,8 +78,8 @@ impl Member {
         }
     }
 
-    /// A leader whose permit comes and goes never sees others be silent for long enough, and would be
-    /// in the way of one who does.
+    /// Gives the lead to others after a lapse. A leader whose permit comes and goes never sees others silent for long
+    /// enough, and it would block a member that does.
     pub(super) fn leave_lead_to_others(&mut self, now: Stamp) {
         if self.lead.is_of(&self.me.incarnation) && self.has_successors() {
             self.lead.gives_up = true;
@@ -97,7 +97,8 @@ impl Member {
     }
 
     pub(super) fn lead(&mut self, now: Stamp) {
-        // A renewal over another's claim would be answered in kind, for ever.
+        // If two members wrote over each other's claim, they would do so for ever. So a leader that sees another name
+        // gives up.
         let taken = !self.lead.is_of(&self.me.incarnation);
         if self.lead.held && (taken || self.own.silent_for(now) >= self.timing.echo_max()) {
             self.give_up_lead_silently();
@@ -129,7 +130,7 @@ impl Member {
         }
     }
 
-    /// Also who rests may: where all others are dead nobody else would find that out.
+    /// A member that rests may become the leader, too. If all others are dead, nobody else would notice that.
     fn may_campaign(&mut self, now: Stamp) -> bool {
         self.may_judge(now) && !self.phase.leaves_for_good() && self.is_due(self.lead.campaigns_from, now)
     }
@@ -187,7 +188,8 @@ impl Member {
         }
     }
 
-    /// The last thing a leaver does with the lead. Whether there is nothing left to do about it.
+    /// Gives the lead back. It is the last write of a leaving member about the lead. Returns whether nothing is left to
+    /// do.
     pub(super) fn hand_back_lead(&mut self, now: Stamp) -> bool {
         if self.asks_for_lead() {
             return false;
@@ -200,15 +202,15 @@ impl Member {
         false
     }
 
-    /// The members as their Leases show them, this one as it is.
+    /// The members as their Leases show them, and this one as it is.
     fn bound_leases(&self, now: Stamp) -> Vec<Arc<MemberLease>> {
         let me = self.own_lease_as_planned(now);
-        // A placeholder stands for somebody who is not there.
+        // A placeholder stands for a member that is not there.
         let others = self.peers.all().filter(|lease| lease.counter > 0 || lease.standing.is_over());
         others.cloned().chain([Arc::new(me)]).collect()
     }
 
-    /// Writes what a plan says, if anything.
+    /// Writes the ring that a plan returns, if any.
     fn write_plan(&mut self, now: Stamp) {
         let Some(ring) = self.view.stored().cloned().filter(|_| !self.asks_for_ring()) else {
             return;
@@ -240,7 +242,7 @@ impl Member {
         self.request(Purpose::WriteRing, op);
     }
 
-    /// Writes that slots on their way here have arrived, when their owners have let go.
+    /// Completes moves to this member whose owners have drained the slots.
     pub(super) fn complete_moves(&mut self, now: Stamp) {
         let Some(ring) = self.view.stored().cloned() else {
             return;
@@ -259,8 +261,8 @@ impl Member {
         }
     }
 
-    /// Whether a new ring may open: a consistent list showed that no owner of another ring is left that
-    /// anybody could still see, and L has passed since, for those whose Leases had vanished.
+    /// Whether a new ring may open. A consistent list must show no living owner of another ring. Then L must pass,
+    /// because some Leases may have been deleted before the list.
     fn may_open(&mut self, now: Stamp) -> bool {
         if planted(Bug::OpensAtOnce) {
             return true;

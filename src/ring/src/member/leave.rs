@@ -1,8 +1,8 @@
-//! Handing over, and the end of an incarnation.
+//! The hand-over, and the end of an incarnation.
 //!
-//! A leaver works on until its successors are named, drains, and marks its Lease released when the ring
-//! names it no more. Where nobody is there to take over, or nobody plans, it stops working, lets its calls
-//! end and is released with its slots: what is released may be given away at once.
+//! A leaving member works on until its successors are named. Then it drains, and it marks its Lease released when the
+//! ring does not name it any more. If there is no successor, or nobody plans, it stops working, lets its calls end, and
+//! releases its Lease with its slots. The slots of a released Lease may be given away at once.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use crate::{
     time::Stamp,
 };
 
-/// Where an incarnation is between its begin and its end.
+/// The phase of an incarnation between its begin and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// It takes part.
     Running,
     /// It works on until others are named.
     Leaving(Duration),
-    /// It works no more, and ends when its calls have.
+    /// It does not work any more. It ends when its calls have ended.
     Parting(Duration),
-    /// It is over, but its calls may be not.
+    /// It is over, but its calls may still run.
     Over(End),
-    /// It has said that it is over.
+    /// It has reported that it is over.
     Ended,
 }
 
@@ -49,7 +49,7 @@ impl Phase {
 }
 
 impl Member {
-    /// The process is to end.
+    /// The process shall end.
     pub(super) fn stop(&mut self, now: Stamp) {
         if self.phase != Phase::Running {
             return;
@@ -77,7 +77,7 @@ impl Member {
         match self.phase {
             Phase::Running if self.own.told_to_leave => self.begin_to_leave(now),
             Phase::Leaving(since) => {
-                // Nobody is there, or nobody plans.
+                // No other member is there, or nobody plans.
                 let alone = self.peers.listed && !self.has_successors();
                 let named = self.is_named();
                 if alone || !named || self.is_due(since + self.timing.lease(), now) {
@@ -96,7 +96,7 @@ impl Member {
         self.working_and_leaving().0 > 0
     }
 
-    /// How many others take slots, and how many keep theirs only until somebody else is named.
+    /// How many others take slots, and how many keep theirs only until another member is named.
     pub(super) fn working_and_leaving(&self) -> (usize, usize) {
         let others = self.peers.bound_to(self.view.uid()).filter(|lease| lease.counter > 0);
         let others = others.filter(|lease| !lease.standing.is_over());
@@ -110,9 +110,9 @@ impl Member {
         ring.is_some_and(|ring| ring.value.names(&self.me.incarnation))
     }
 
-    /// Lets calls end, then hands back the lead, then marks the Lease released.
+    /// Lets the calls end, then gives the lead back, then marks the Lease released.
     fn part(&mut self, since: Duration, now: Stamp) {
-        // A member that cannot say so is taken for silent, and sealed.
+        // A member that cannot write this looks silent to others, and they seal its Lease.
         if self.is_due(since + self.timing.lease(), now) {
             self.is_over(self.end_in_order());
             return;
@@ -140,17 +140,18 @@ impl Member {
     pub(super) fn released(&mut self, answer: &Answer) {
         match answer {
             Answer::Conflict if !self.phase.is_over() => self.own.must_read(),
-            // Done; or gone; or nobody knows, and a Lease that is silent will be sealed.
+            // The Lease is released, or it is gone, or the result is not known. Then others seal it when it has been
+            // silent.
             _ => self.is_over(self.end_in_order()),
         }
     }
 
-    /// Why it ends if it ends in order.
+    /// The reason of an orderly end.
     fn end_in_order(&self) -> End {
         if self.beside.gives_way() { End::GaveWay } else { End::Left }
     }
 
-    /// Ends when the last call has.
+    /// Ends the incarnation when its last call has ended.
     pub(super) fn end(&mut self, now: Stamp) {
         let Phase::Over(end) = self.phase else {
             return;
@@ -164,8 +165,8 @@ impl Member {
         if self.asks_about_itself() {
             return;
         }
-        // The Lease of a ring that is gone keeps a new one closed until it is over; one that still looks
-        // alive in a ring that cannot be taken part in is given slots.
+        // The Lease of a ring that is gone keeps a new ring closed until it is over. A Lease that looks alive in a ring
+        // that this release does not understand would be given slots. So both are released.
         if matches!(end, End::RingGone | End::Unsupported) && self.own.give_away_release() {
             self.release();
             return;
@@ -174,8 +175,9 @@ impl Member {
         self.actions.push(Action::Ended(end));
     }
 
-    /// The own Lease as a plan is to see it. It may be ahead of what stands at the API server: in what it takes
-    /// from others, and in what it has drained, which is true before it is told; never in being over.
+    /// The own Lease for a plan. It may be ahead of the Lease at the API server in two things: in what this member
+    /// takes from others, and in what it has drained, which is true before the Lease says it. It is never ahead in
+    /// being over.
     pub(super) fn own_lease_as_planned(&self, now: Stamp) -> MemberLease {
         let standing = self.standing(now);
         MemberLease { created: self.own.created(), ..self.own_lease(self.own.last_counter(), standing) }

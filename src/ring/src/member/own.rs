@@ -1,9 +1,9 @@
 //! The own Lease.
 //!
-//! It is created once. It is renewed by compare-and-swap, each attempt with a counter of its own. Only
-//! what shows a counter proves that the attempt with it succeeded: its reply, a read, the watch. The
-//! permit then counts from when that attempt was *sent*: the store took it in later, so whoever sees the
-//! Lease unchanged for L began to look later than that.
+//! It is created once. It is renewed by compare-and-swap, and each attempt has a counter of its own. An attempt is
+//! known to have succeeded only if its reply, a read, or the watch shows its counter. The permit then counts from when
+//! that attempt was *sent*. The store took it in later. So if another process sees the Lease unchanged for L, it began
+//! to look after that sending.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -20,18 +20,18 @@ use crate::{
     time::Stamp,
 };
 
-/// Attempts whose fate is not known, at most: older ones no longer give a permit anyway.
+/// The largest number of attempts that are remembered. Older ones give no permit any more.
 const SENT_MAX: usize = 16;
 
-/// See the module.
+/// The own Lease, and the attempts to renew it.
 #[derive(Debug, Default)]
 pub(super) struct Own {
-    /// What the Lease was created as; none before.
+    /// The uid and version of the Lease. None before it was created.
     held: Option<Held>,
     counter: u64,
     /// When each attempt was sent.
     sent: BTreeMap<u64, Stamp>,
-    /// The newest attempt known to have succeeded.
+    /// The newest attempt that is known to have succeeded.
     confirmed: u64,
     /// Confirmed attempts that the watch has not shown, and when each was confirmed.
     unechoed: VecDeque<(u64, Duration)>,
@@ -41,19 +41,19 @@ pub(super) struct Own {
     next_at: Duration,
     last_sent_at: Duration,
     reads: bool,
-    /// The leader wants this incarnation to go.
+    /// The leader wants this incarnation to leave.
     pub(super) told_to_leave: bool,
     created: i64,
     release_tried: bool,
-    /// See [`MemberLease::acked`].
+    /// The value of [`MemberLease::acked`].
     pub(super) acked: u64,
-    /// See [`MemberLease::draining`].
+    /// The value of [`MemberLease::draining`].
     pub(super) draining: BTreeSet<Slot>,
-    /// What the last attempt said.
+    /// What the last attempt told others.
     said: Option<Said>,
 }
 
-/// What others wait for: a Lease that says something else is renewed at once.
+/// The parts of a Lease that others wait for. If they change, the Lease is renewed at once.
 #[derive(Debug, PartialEq, Eq)]
 struct Said {
     acked: u64,
@@ -74,16 +74,16 @@ impl Own {
     }
 
     pub(super) fn must_read(&mut self) {
-        // Where the creation's own fate is not known, a read is wanted already.
+        // If the result of the creation is not known, a read is due already.
         self.reads |= self.held.is_some();
     }
 
-    /// The Lease as the next write must find it.
+    /// The uid and version that the next write must find.
     pub(super) fn found(&self) -> Option<(Arc<str>, u64)> {
         self.held.as_ref().map(|held| (held.uid.clone(), held.version))
     }
 
-    /// How long the watch has shown nothing though it should have. One that lags steadily is not silent.
+    /// How long the watch has shown nothing although it should have. A watch that lags steadily is not silent.
     pub(super) fn silent_for(&self, now: Stamp) -> Duration {
         let since = self.unechoed.front().map(|(_, at)| self.echoed_at.max(*at));
         since.map_or(Duration::ZERO, |since| now.mono.saturating_sub(since))
@@ -98,7 +98,7 @@ impl Own {
         }
     }
 
-    /// Whether a read must tell before the next write.
+    /// Whether a read must come before the next write.
     pub(super) fn has_doubts(&self) -> bool {
         self.reads
     }
@@ -112,7 +112,7 @@ impl Own {
         self.created
     }
 
-    /// Whether a Lease is there that has not been tried to be released: once true, then false.
+    /// Whether there is a Lease that was not tried to be released before. It returns true at most once.
     pub(super) fn give_away_release(&mut self) -> bool {
         self.is_held() && !std::mem::replace(&mut self.release_tried, true)
     }
@@ -125,7 +125,7 @@ impl Own {
 }
 
 impl Member {
-    /// What the own Lease is to say.
+    /// What the own Lease shall say.
     pub(super) fn own_lease(&self, counter: u64, standing: Standing) -> MemberLease {
         MemberLease {
             incarnation: self.me.incarnation.clone(),
@@ -147,14 +147,14 @@ impl Member {
         }
     }
 
-    /// Whether a request for the own Lease is under way: they go one at a time.
+    /// Whether a request for the own Lease is under way. There is one at a time.
     pub(super) fn asks_about_itself(&self) -> bool {
         self.is_asking(|purpose| {
             matches!(purpose, Purpose::Join(_) | Purpose::Renew(_) | Purpose::ReadOwn(_) | Purpose::Release)
         })
     }
 
-    /// Creates the Lease, or renews it where that is due.
+    /// Creates the Lease, or renews it if that is due.
     pub(super) fn join_or_renew(&mut self, now: Stamp) {
         if self.phase.is_over() || self.asks_about_itself() || !self.is_due(self.own.next_at, now) {
             return;
@@ -211,8 +211,8 @@ impl Member {
     pub(super) fn join_answered(&mut self, counter: u64, answer: Answer, now: Stamp) {
         match answer {
             Answer::Member(lease) => self.joined(counter, &lease, now),
-            // It may have been created, or may yet be. Creating it again could bring back an owner whose
-            // death somebody has proved by creating it: only a read may tell.
+            // The Lease may have been created, or may still be. Another creation could bring an owner back whose death
+            // somebody has proved by creating the Lease. So only a read tells.
             Answer::Failed => {
                 self.own.reads = true;
                 self.own.next_at = now.mono + self.timing.request();
@@ -227,7 +227,7 @@ impl Member {
         self.confirm(counter, now);
         if first {
             self.own.said = Some(self.to_say(Standing::Active));
-            // What was watched until now may have been silent because nothing could be heard.
+            // Others may have looked silent until now only because nothing could be heard.
             self.peers.begin_anew(now);
             self.lead.begin_anew(now);
             self.beside.distrust(now);
@@ -256,14 +256,15 @@ impl Member {
                     self.confirm(counter, now);
                 }
                 self.own.said = None;
-                // From its sending: what timed out is tried again at once, what was refused is not.
+                // The wait counts from the sending. So a request that timed out is sent again at once, and one that was
+                // refused is not.
                 self.own.next_at = self.own.last_sent_at + self.timing.retry();
             }
         }
     }
 
-    /// A consistent read of the own Lease, sent when `confirmed` was the newest attempt known to have
-    /// succeeded.
+    /// Takes in a consistent read of the own Lease. `confirmed` was the newest attempt known to have succeeded when the
+    /// read was sent.
     pub(super) fn own_read(&mut self, confirmed: u64, answer: Answer, now: Stamp) {
         let lease = match answer {
             Answer::Member(lease) => lease,
@@ -298,7 +299,7 @@ impl Member {
         }
     }
 
-    /// The watch shows the own Lease. It may lag: what it shows was true once.
+    /// The watch shows the own Lease. It may lag, but what it shows was true once.
     pub(super) fn see_own(&mut self, lease: &Stored<MemberLease>, now: Stamp) {
         let Some(held) = &self.own.held else {
             return;
@@ -327,7 +328,7 @@ impl Member {
         self.permits.renew(if planted(Bug::PermitFromReply) { now } else { sent });
         if counter > self.own.confirmed {
             self.own.confirmed = counter;
-            // The first is the one that counts; more of them need not be kept.
+            // The first one decides how long the watch is silent, so later ones need not all be kept.
             if self.own.unechoed.len() < SENT_MAX {
                 self.own.unechoed.push_back((counter, now.mono));
             }

@@ -1,8 +1,8 @@
-//! The Leases of others: how long each has been unchanged on this member's monotonic clock, and sealing.
+//! The Leases of others: how long each has been unchanged on this member's monotonic clock, and seals.
 //!
-//! A seal is a compare-and-swap on the very version that was seen unchanged for L. If a renewal slipped
-//! in, it fails, however slow the watch. Before anything is concluded from silence, this member must know
-//! that it is not itself the one who hears nothing (`may_judge`).
+//! A seal is a compare-and-swap on exactly the version that was seen unchanged for L. If the owner renewed in between,
+//! the seal fails, even if the watch is slow. Before a member concludes anything from silence, it must know that its
+//! own connection works (`may_judge`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,17 +18,17 @@ use crate::{
     time::Stamp,
 };
 
-/// See the module.
+/// The Leases of others, and what this member knows of their owners.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     known: BTreeMap<Incarnation, Peer>,
     /// Whether a complete list has been seen.
     pub(super) listed: bool,
-    /// Owners without a Lease, and since when each has been missed.
+    /// Owners without a Lease, and since when each has been missing.
     missing: BTreeMap<Incarnation, Duration>,
     /// Incarnations whose processes are dead, and since when that is known.
     dead: BTreeMap<Incarnation, Duration>,
-    /// Those about whom a request failed: not before then again.
+    /// Members about which a request failed. The next request about them waits until then.
     held_back: BTreeMap<Incarnation, Duration>,
 }
 
@@ -41,7 +41,7 @@ struct Peer {
     lags: Option<(u64, Duration)>,
 }
 
-/// Proofs of death that are remembered at most: more Pods than this do not die before the dead are collected.
+/// The largest number of proofs of death that are remembered. Fewer Pods die before the leader collects their Leases.
 const DEAD_MAX: usize = 1024;
 
 impl Peers {
@@ -49,7 +49,7 @@ impl Peers {
         self.known.get(incarnation).map(|peer| &peer.lease.value)
     }
 
-    /// The Leases bound to a ring.
+    /// The Leases that are bound to a ring.
     pub(super) fn bound_to<'a>(
         &'a self,
         ring: Option<&'a Arc<str>>,
@@ -72,7 +72,7 @@ impl Peers {
         }
     }
 
-    /// Whether an incarnation can act no more, or has been proved dead.
+    /// Whether an incarnation cannot act any more, or is proved dead.
     pub(super) fn is_gone(&self, incarnation: &Incarnation) -> bool {
         self.dead.contains_key(incarnation)
             || self.known.get(incarnation).is_some_and(|peer| peer.lease.value.standing.is_over())
@@ -105,7 +105,7 @@ impl Member {
     pub(super) fn see_peer(&mut self, lease: Stored<MemberLease>, now: Stamp) {
         let same_container = self.me.container.is_some() && lease.value.container == self.me.container;
         if same_container && !lease.value.standing.is_over() {
-            // A container runs one process at a time, and this is the one.
+            // A container runs one process at a time, and that is this process. So the other one is dead.
             self.peers.is_dead(&lease.value.incarnation, self.started);
         }
         self.peers.see(lease, now);
@@ -115,7 +115,7 @@ impl Member {
         match answer {
             Answer::Member(lease) => self.see_peer(lease, now),
             Answer::NotFound => self.peers.lost(incarnation),
-            // A placeholder was not needed: a Lease is there, and the watch will show it or a read.
+            // No placeholder is needed, because there is a Lease. The watch or a read will show it.
             Answer::Exists => self.read_peer(incarnation),
             _ => self.hold_back(incarnation, now),
         }
@@ -125,7 +125,7 @@ impl Member {
         self.request(Purpose::ReadPeer(incarnation.clone()), Op::ReadMember(incarnation.clone()));
     }
 
-    /// Whether something about a peer is due, and nothing about it is under way or has just failed.
+    /// Whether something about a peer is due, and no request about it is under way or has just failed.
     fn is_due_about(&mut self, peer: &Incarnation, at: Duration, now: Stamp) -> bool {
         let at = self.peers.held_back.get(peer).map_or(at, |held_back| at.max(*held_back));
         let asks = self.is_asking(|purpose| match purpose {
@@ -145,8 +145,8 @@ impl Member {
         self.peers.held_back.insert(peer.clone(), now.mono + self.timing.retry());
     }
 
-    /// Whether silence of others may be taken for theirs: this member's renewals get through, and come
-    /// back on its watch. Calm rests on it, not safety: without it an outage ends in mutual sealing.
+    /// Whether silence means that others are silent. This is so if this member's renewals succeed and its watch shows
+    /// them. The rule is for calm, not for safety: without it, members would seal each other after an outage.
     pub(super) fn may_judge(&self, now: Stamp) -> bool {
         let hears = !self.permits.left(now).is_zero() && self.own.silent_for(now) < self.timing.echo();
         (hears || planted(Bug::SealsWithoutGate)) && self.peers.listed && self.has_joined()
@@ -167,7 +167,7 @@ impl Member {
         self.seal(&predecessors, now);
     }
 
-    /// Seals all who have been silent for too long.
+    /// Seals all members that have been silent for too long.
     pub(super) fn seal_the_silent(&mut self, now: Stamp) {
         let all: Vec<Incarnation> = self.peers.known.keys().cloned().collect();
         self.seal(&all, now);
@@ -193,14 +193,14 @@ impl Member {
 
     /// When a Lease may be sealed if nothing changes.
     fn seal_due(&self, incarnation: &Incarnation, peer: &Peer) -> Duration {
-        // Each waits as long as the more patient of the two says.
+        // The sealer waits for the longer L of the two.
         let wait = self.timing.lease().max(peer.lease.value.duration);
         let silence =
             peer.since + if planted(Bug::SealTooEarly) { self.timing.renew() * 3 / 2 } else { wait };
         let after_death = match peer.lease.value.call {
             _ if planted(Bug::ProofWithoutCallTime) => Duration::ZERO,
             Some(call) => call.min(wait),
-            // A T that is not told is less than this all the same: durations are checked together.
+            // If the Lease does not say T, T is still less than this, because durations are checked together.
             None => wait * 9 / 10,
         };
         self.peers.dead.get(incarnation).map_or(silence, |dead| silence.min(*dead + after_death))
@@ -221,7 +221,7 @@ impl Member {
             }
             Answer::NotFound => self.peers.lost(incarnation),
             Answer::Conflict if planted(Bug::SealWithoutCompare) => {
-                // What is read next is sealed at once, as if it had been silent.
+                // The bug: the version that is read next is sealed at once, as if it had been silent.
                 self.peers.dead.insert(incarnation.clone(), Duration::ZERO);
                 self.read_peer(incarnation);
             }
@@ -230,8 +230,8 @@ impl Member {
         }
     }
 
-    /// For owners without a Lease: absence proves nothing, for a Lease may have been deleted under its
-    /// owner. Creating one of that name ends the owner's renewals; then it is sealed as any other.
+    /// Creates Leases for owners that have none. Absence proves nothing, because somebody may have deleted the Lease of
+    /// a living owner. A new Lease of that name ends the owner's renewals, and it is then sealed as any other.
     pub(super) fn place_holders(&mut self, now: Stamp) {
         let Some(ring) = self.view.stored().cloned() else {
             return;
@@ -246,7 +246,7 @@ impl Member {
         self.peers.missing.retain(|owner, _| absent.contains(owner));
         for owner in absent {
             let since = *self.peers.missing.entry(owner.clone()).or_insert(now.mono);
-            // A watch may show a new owner later than the ring.
+            // The watch on Leases may show a new owner later than the watch on the ring.
             if self.is_due_about(&owner, since + self.timing.renew(), now) {
                 self.peers.missing.insert(owner.clone(), now.mono);
                 let lease = self.placeholder(&owner, ring.uid.clone());
@@ -272,12 +272,13 @@ impl Member {
             release: Arc::default(),
             created: 0,
             payload: Arc::default(),
-            // It stands for a member of this ring, and other rings must not take it for one of less.
+            // The placeholder stands for a member of this ring, so it has the same claim. Other rings must not think
+            // that it works on less.
             claim: self.beside.claim(),
         }
     }
 
-    /// Tells members to leave that renew but do not apply what the ring says.
+    /// Tells members to leave if they renew but do not apply the ring.
     pub(super) fn mark_laggards(&mut self, now: Stamp) {
         let Some((uid, epoch)) = self.view.stored().map(|ring| (ring.uid.clone(), ring.value.epoch)) else {
             return;
@@ -313,7 +314,7 @@ impl Member {
         }
     }
 
-    /// Deletes Leases that are over, were so for a while, and mean nothing to the ring.
+    /// Deletes Leases that have been over for a while and that the ring does not name.
     pub(super) fn collect(&mut self, now: Stamp) {
         let Some(ring) = self.view.stored().map(|ring| ring.value.clone()).filter(|ring| ring.open) else {
             return;

@@ -1,9 +1,9 @@
 //! The ring as this incarnation applies it.
 //!
-//! Its epochs only go forward: a watch may show an older one, which is ignored. Where a watch cannot be
-//! trusted to tell (another ring, none, after a lapse, behind the leader), a consistent read decides. If
-//! that shows less than what was applied when it was sent, the store was restored, and the incarnation
-//! is over: others may be told something else than it was.
+//! Its epochs only go forward. If a watch shows an older one, it is ignored. A consistent read decides if the watch
+//! cannot be trusted: it shows another ring or none, the permit has lapsed, or it is behind the leader. If the read
+//! shows less than the incarnation had applied when it sent the read, the store was restored. Then the incarnation is
+//! over, because others may read something else than it did.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,21 +20,21 @@ use crate::{
     time::Stamp,
 };
 
-/// See the module.
+/// The ring as this incarnation applies it, and its doubts.
 #[derive(Debug)]
 pub(super) struct View {
     ring: Option<Stored<Ring>>,
-    /// Uid of the ring that the own Lease is bound to.
+    /// The uid of the ring that the own Lease is bound to.
     bound: Option<Arc<str>>,
-    /// Counts the occasions from which on only a newer read tells.
+    /// Grows whenever only a newer read counts from then on.
     doubts: u64,
-    /// The doubt that has been read away.
+    /// The value of `doubts` when the last successful read was sent.
     settled: Option<u64>,
     reads: bool,
     next_read_at: Duration,
-    /// Not written before: a write that is refused would be refused at once again.
+    /// No write goes out before this instant. A write that was refused would at once be refused again.
     pub(super) next_write_at: Duration,
-    /// What to tell when the write under way has succeeded.
+    /// What to report when the write under way has succeeded.
     pub(super) to_tell: Vec<Story>,
     next_stalled_read_at: Duration,
     watches_restarted_at: Duration,
@@ -44,7 +44,7 @@ pub(super) struct View {
     unsupported: Option<String>,
 }
 
-/// What was known when a read was sent.
+/// What the member knew when it sent a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     epoch: u64,
@@ -85,7 +85,7 @@ impl View {
         self.ring.as_ref().map_or(0, |ring| ring.value.epoch)
     }
 
-    /// Whether what is applied may be acted by.
+    /// Whether the member may act on the ring that it applies.
     pub(super) fn is_trusted(&self) -> bool {
         self.ring.is_some() && self.settled == Some(self.doubts) && self.unsupported.is_none()
     }
@@ -115,8 +115,8 @@ impl View {
         self.bound.as_ref().is_some_and(|bound| *bound != ring.uid) && !planted(Bug::IgnoresRingUid)
     }
 
-    /// Takes over what a consistent read showed, unless something newer came meanwhile. Of the same epoch
-    /// the version counts that was read: a restore brings versions back, too.
+    /// Applies what a consistent read showed, unless the member knows a newer epoch. If the epochs are equal, the
+    /// version of the read counts, because a restore brings versions back, too.
     fn adopt(&mut self, ring: Stored<Ring>) {
         let newer = self.ring.as_ref().filter(|known| known.uid == ring.uid);
         if newer.is_none_or(|known| known.value.epoch <= ring.value.epoch) {
@@ -124,7 +124,7 @@ impl View {
         }
     }
 
-    /// Applies a ring if it is news.
+    /// Applies a ring if it is newer.
     fn apply(&mut self, ring: Stored<Ring>) {
         let known = self.ring.as_ref().filter(|known| known.uid == ring.uid);
         let news = known.is_none_or(|known| {
@@ -158,8 +158,8 @@ impl Member {
                     self.view.settled = Some(asked.doubts);
                     self.check_support(&ring.value);
                     if self.view.bound.is_none() && ring.value.epoch < asked.epoch {
-                        // The store was restored before this incarnation joined: what it had seen is
-                        // no ring of this store's, and nothing was done by it.
+                        // The store was restored before this incarnation joined. The ring that it had seen does not
+                        // exist in this store, and it has done nothing by it.
                         self.view.ring = None;
                     }
                     self.view.adopt(ring);
@@ -173,7 +173,7 @@ impl Member {
         }
     }
 
-    /// Whether a consistent read shows less than what was applied when it was sent, or something else.
+    /// Whether a consistent read shows less than was applied when it was sent, or something else of the same epoch.
     fn has_gone_back(&self, asked: Asked, read: &Stored<Ring>) -> bool {
         let known = self.view.ring.as_ref().filter(|_| self.view.bound.is_some());
         known.is_some_and(|known| {
@@ -189,7 +189,7 @@ impl Member {
 
     pub(super) fn ring_created(&mut self, answer: &Answer, now: Stamp) {
         match answer {
-            // Somebody may have been quicker: a read tells, and tells all that a creation would.
+            // Another replica may have been quicker. A read shows the same as a creation.
             Answer::Ring(_) | Answer::Exists => self.view.must_read(),
             _ => self.read_ring_later(now),
         }
@@ -238,7 +238,7 @@ impl Member {
         }
     }
 
-    /// Whether a request for the ring is under way: they go one at a time.
+    /// Whether a request for the ring is under way. There is one at a time.
     pub(super) fn asks_for_ring(&self) -> bool {
         self.is_asking(|purpose| {
             matches!(purpose, Purpose::ReadRing(_) | Purpose::CreateRing | Purpose::WriteRing)
@@ -254,7 +254,8 @@ impl Member {
         }
     }
 
-    /// A watch that keeps back the own renewals, or the ring that the leader acts by, is not waited for.
+    /// Reads the ring, or restarts the watches, if the watch does not show the own renewals or the ring that the leader
+    /// has applied.
     fn notice_stalled_watch(&mut self, now: Stamp) {
         let ahead = self.lead.holder().and_then(|leader| self.peers.lease(leader)).is_some_and(|leader| {
             Some(&leader.ring) != self.view.uid() || leader.applied > self.view.epoch()
@@ -278,7 +279,7 @@ impl Member {
         }
     }
 
-    /// Owns exactly what the ring says, as far as it may be acted by.
+    /// Owns exactly the slots that the ring names, as far as the member may act on the ring.
     pub(super) fn own_what_the_ring_says(&mut self) {
         let me = &self.me.incarnation;
         let workable = match self.view.stored() {
@@ -298,7 +299,7 @@ impl Member {
         self.has_joined() && self.beside.is_settled() && self.phase.works() && self.lapses.since.is_none()
     }
 
-    /// Tells how long slots took to come here.
+    /// Reports how long slots took to come here.
     pub(super) fn notice_handoffs(&mut self, now: Stamp) {
         let Some(ring) = self.view.ring.as_ref().map(|ring| ring.value.clone()) else {
             return;
@@ -321,18 +322,18 @@ impl Member {
             coming.map(|slot| (slot, known.get(&slot).copied().unwrap_or(now.mono))).collect();
     }
 
-    /// Of what was given up nobody tells the end.
+    /// Wakes up when cancelled calls must be over. Nothing else tells their end.
     pub(super) fn wake_when_calls_are_over(&mut self, now: Stamp) {
         if let Some(over) = self.permits.next_over() {
             self.is_due(over, now);
         }
     }
 
-    /// Acknowledges moves that take slots away, and says for which of these a call may still be running.
-    /// None is worked on any more by then: they are given up when the ring is applied.
+    /// Acknowledges moves that take slots away, and lists those for which a call may still be running. The member works
+    /// on none of them any more, because it gave them up when it applied the ring.
     pub(super) fn acknowledge(&mut self, now: Stamp) {
         let Some(ring) = self.view.stored().filter(|_| self.has_joined()) else {
-            // What is in doubt takes nothing back: the list goes with the epoch that was acknowledged.
+            // If the ring is in doubt, the list stays, because it belongs to the epoch that was acknowledged.
             return;
         };
         let me = &self.me.incarnation;

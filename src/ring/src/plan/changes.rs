@@ -1,5 +1,5 @@
-//! What a leader remembers of the changes that it saw, to plan at the right time. Lost with the lead: the
-//! next leader counts from the beginning of its own.
+//! The changes that a leader has seen. They tell it when to plan. They are lost with the lead: the next leader starts
+//! to count when its own lead begins.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,29 +10,29 @@ use crate::{
     timing::Timing,
 };
 
-/// When members came and went, and when slots on their way were first seen drained, by the monotonic clock.
+/// When members came and went, and when the slots of moves were first seen drained, by the monotonic clock.
 #[derive(Clone, Debug)]
 pub struct Changes {
-    /// Members, and whether they are active.
+    /// The members, and whether they are active.
     members: BTreeMap<Incarnation, bool>,
     joins: Option<Joins>,
     last_change: Duration,
-    /// By slot and epoch that began its move.
+    /// By slot, and by the epoch that began its move.
     drained: BTreeMap<(Slot, u64), Duration>,
 }
 
-/// Joins that settle together.
+/// Joins that are planned together.
 #[derive(Clone, Copy, Debug)]
 struct Joins {
     first: Duration,
     last: Duration,
-    /// Moves have begun since: the next join settles apart. Without this, joins that never end would put
-    /// off balancing for ever.
+    /// Moves have begun since. So the next join is planned separately. Otherwise joins that never end would delay
+    /// balancing for ever.
     served: bool,
 }
 
 impl Changes {
-    /// At the beginning of a lead, or of a ring.
+    /// The state at the beginning of a lead, or of a ring.
     pub fn new(ring: &Ring, now: Duration) -> Self {
         Self {
             members: ring.members.keys().map(|member| (member.clone(), true)).collect(),
@@ -42,7 +42,7 @@ impl Changes {
         }
     }
 
-    /// Takes note of what is new. To be called with the facts of each plan, before it.
+    /// Records what is new. Call it before each plan, with the same facts.
     pub fn note(&mut self, ring: &Ring, peers: &[Peer<'_>], timing: &Timing, now: Duration) {
         let known = Known::of(peers);
         let members: BTreeMap<Incarnation, bool> =
@@ -77,7 +77,7 @@ impl Changes {
         self.drained.get(&(slot, moving.since)).copied()
     }
 
-    /// When members may be balanced, if all are of one release or if they are not.
+    /// When members may be balanced. The time depends on whether all members have one release.
     pub(super) fn quiet_at(&self, one_release: bool, timing: &Timing) -> Duration {
         if one_release {
             self.settled_at(timing)

@@ -1,8 +1,8 @@
-//! Leases. What people look for stands in the spec; the protocol reads annotations, one per field.
+//! Leases. The spec shows what people look for. The protocol reads annotations, one for each field.
 //!
-//! `renewTime` is written for people and never read: it is another machine's wall clock. A member's
-//! Lease in which everything is null or odd is unsealed, has the counter 0, acknowledges nothing and
-//! belongs to no ring. One whose list of draining slots cannot be read acknowledges nothing, either.
+//! `renewTime` is written for people and never read, because it is the wall clock of another machine. If everything in
+//! a member's Lease is missing or odd, the Lease reads as not sealed, with the counter 0, with no acknowledgement, and
+//! of no ring. If its list of draining slots cannot be read, it acknowledges nothing, either.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +28,7 @@ use crate::{
 
 /// Label: the name of the ring that a Lease belongs to.
 pub const LABEL_RING: &str = "manager.kotaico.de/ring";
-/// Label: what a Lease is for, [`ROLE_MEMBER`] or [`ROLE_LEADER`].
+/// Label: the role of a Lease, [`ROLE_MEMBER`] or [`ROLE_LEADER`].
 pub const LABEL_ROLE: &str = "manager.kotaico.de/role";
 /// A member's Lease.
 pub const ROLE_MEMBER: &str = "member";
@@ -48,30 +48,30 @@ const CONTAINER: &str = "manager.kotaico.de/container";
 const PROTOCOL: &str = "manager.kotaico.de/protocol";
 const RELEASE: &str = "manager.kotaico.de/release";
 const PAYLOAD: &str = "manager.kotaico.de/payload";
-/// What the owner works on: words in order, with commas between them. Absent in release 0.1.0.
+/// The families that the owner works on, in order and separated by commas. It is absent in release 0.1.0.
 const FAMILIES: &str = "manager.kotaico.de/families";
-/// One namespace; empty for all.
+/// The namespace that the owner works for. It is empty for all.
 const SCOPE: &str = "manager.kotaico.de/scope";
 const DRY_RUN: &str = "manager.kotaico.de/dry-run";
 /// `true` if the owner sees the members of rings in all namespaces.
 const SEES_ALL: &str = "manager.kotaico.de/sees-all-namespaces";
 
-/// Longest L that is believed, the longest that a release may be configured with: no Lease keeps its slots
-/// for ever.
+/// The longest L that is accepted. No release can be configured with a longer one. So no Lease keeps its slots for
+/// ever.
 const DURATION_MAX: Duration = Duration::from_hours(1);
-/// The lowest protocol that there is.
+/// The lowest protocol.
 const PROTOCOL_MIN: u32 = 1;
 
 /// Which Lease of a ring an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A member's.
+    /// The Lease of a member.
     Member(Incarnation),
-    /// The leader's.
+    /// The Lease of the leader.
     Leader,
 }
 
-/// Which Lease of the ring this is; none if it only carries the ring's label.
+/// Which Lease of the ring this is. None if it only carries the ring's label.
 pub fn role(names: &Names, metadata: &ObjectMeta) -> Option<Role> {
     let name = metadata.name.as_deref()?;
     if name == &*names.leader {
@@ -81,7 +81,7 @@ pub fn role(names: &Names, metadata: &ObjectMeta) -> Option<Role> {
     (role == ROLE_MEMBER).then(|| Role::Member(Incarnation::new(name)))
 }
 
-/// A Lease, as far as it can be decoded: of one that cannot, the metadata.
+/// A Lease as far as it can be decoded. If it cannot, it has only its metadata.
 pub fn decoded(guard: DeserializeGuard<Lease>) -> Lease {
     guard.0.unwrap_or_else(|invalid| {
         tracing::warn!(lease = invalid.metadata.name, error = invalid.error, "Lease cannot be decoded");
@@ -118,8 +118,8 @@ pub fn member(lease: &Lease) -> Result<Stored<MemberLease>, Odd> {
     stored(metadata, record)
 }
 
-/// The leader's Lease as a record. A holder of an odd name is a holder all the same: only an empty one
-/// has given up.
+/// The leader's Lease as a record. A holder with an odd name is still a holder. Only an empty name means that the lead
+/// was given up.
 ///
 /// # Errors
 /// [`Odd::Metadata`].
@@ -143,18 +143,18 @@ pub fn new_leader(names: &Names, record: &LeaderLease) -> Lease {
     new(names, &names.leader, ROLE_LEADER, leader_annotations(record), leader_spec(record))
 }
 
-/// The merge patch that makes a member Lease of this uid and version say what the record says. What
-/// this release does not know stays.
+/// The merge patch that writes the record into a member Lease of this uid and version. Fields that this release does
+/// not know stay.
 pub fn member_patch(uid: &str, version: u64, record: &MemberLease) -> Value {
     patch(uid, version, &member_annotations(record), &member_spec(record))
 }
 
-/// The same for the leader Lease.
+/// The same patch for the leader Lease.
 pub fn leader_patch(uid: &str, version: u64, record: &LeaderLease) -> Value {
     patch(uid, version, &leader_annotations(record), &leader_spec(record))
 }
 
-/// The merge patch that tells a member to leave, whatever its version.
+/// The merge patch that tells a member to leave, whatever its version is.
 pub fn leave_patch() -> Value {
     json!({ "metadata": { "annotations": { TOLD_TO_LEAVE: "true" } } })
 }
@@ -215,7 +215,7 @@ fn leader_spec(record: &LeaderLease) -> LeaseSpec {
 fn spec(holder: Option<&Incarnation>, duration: Duration) -> LeaseSpec {
     LeaseSpec {
         holder_identity: holder.map(ToString::to_string),
-        // Rounded up; zero is refused.
+        // The seconds are rounded up, because Kubernetes refuses zero.
         lease_duration_seconds: i32::try_from(duration.as_millis().div_ceil(1000).max(1)).ok(),
         renew_time: Some(MicroTime(Timestamp::now())),
         ..LeaseSpec::default()
@@ -257,7 +257,7 @@ fn number(lease: &Lease, key: &str) -> u64 {
     annotation(lease, key).and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
-/// None of a Lease that names no family: only release 0.1.0 has such ones.
+/// None if the Lease names no family. Only release 0.1.0 writes such Leases.
 fn claim(lease: &Lease) -> Option<Arc<Claim>> {
     let families: BTreeSet<Arc<str>> = annotation(lease, FAMILIES)?
         .split(',')
@@ -275,8 +275,8 @@ fn claim(lease: &Lease) -> Option<Arc<Claim>> {
     (!claim.families.is_empty()).then(|| claim.into())
 }
 
-/// The exact duration, else the one in whole seconds, else zero: whoever waits for it to pass waits for
-/// its own, which is longer.
+/// The exact duration, else the one in whole seconds, else zero. With zero, a process waits for its own duration, which
+/// is longer.
 fn duration(lease: &Lease) -> Duration {
     let seconds = || lease.spec.as_ref()?.lease_duration_seconds?.try_into().ok().map(Duration::from_secs);
     milliseconds(lease, DURATION).or_else(seconds).unwrap_or_default().min(DURATION_MAX)
@@ -291,7 +291,7 @@ fn standing(lease: &Lease) -> Standing {
         Some("Leaving") => Standing::Leaving,
         Some("Released") => Standing::Released,
         Some("Sealed") => Standing::Sealed,
-        // A word that only a newer release knows says nothing of an end.
+        // A word that only a newer release knows does not mean that the member is over.
         _ => Standing::Active,
     }
 }

@@ -8,11 +8,11 @@ fn names() -> Names {
     Names::new("ring").unwrap()
 }
 
-/// A Lease as the API server gives it back.
+/// A Lease as the API server returns it.
 fn as_stored(mut lease: Lease) -> Lease {
     lease.metadata.uid = Some("uid-1".to_owned());
     lease.metadata.resource_version = Some("7".to_owned());
-    // Whatever it is, it went over the wire.
+    // It goes through JSON, as on the wire.
     serde_json::from_value(serde_json::to_value(lease).unwrap()).unwrap()
 }
 

@@ -1,7 +1,7 @@
-//! Objects of Kubernetes to records of the protocol and back.
+//! Converts objects of Kubernetes to records of the protocol and back.
 //!
-//! Whatever stands in an object, reading it never fails loudly and never proves anything that was not
-//! written by a member: what is absent or odd reads as the value that permits least.
+//! Reading an object never panics, whatever the object contains, and it never proves anything that no member wrote. A
+//! field that is absent or odd reads as the value that permits least.
 
 pub mod lease;
 pub mod ring;
@@ -15,10 +15,10 @@ use crate::record::Stored;
 /// An object cannot be understood at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Odd {
-    /// It has no uid, or a version that is no number: no API server gives such a one.
+    /// The object has no uid, or its version is not a number. No API server returns such an object.
     #[error("no uid, or a resourceVersion that is no number")]
     Metadata,
-    /// A field of a ring that says otherwise than its schema.
+    /// A field of a ring breaks the schema.
     #[error("{0}")]
     Ring(String),
 }

@@ -16,22 +16,22 @@ use crate::{
     slot::Slot,
 };
 
-/// Members that the summary names; of the others it gives the number.
+/// The number of members that the summary names. It only counts the others.
 const SUMMARY_MEMBERS: usize = 10;
-/// Longest name in the summary.
+/// The longest name in the summary.
 const SUMMARY_NAME: usize = 24;
 
-/// Fields that this release writes, and so removes where they are absent. All others are kept.
+/// The fields that this release writes, and removes if they are absent. All other fields stay.
 const STATUS_FIELDS: [&str; 9] =
     ["protocol", "epoch", "open", "leader", "size", "distribution", "moving", "members", "moves"];
 const MEMBER_FIELDS: [&str; 4] = ["name", "release", "slots", "owns"];
 const MOVE_FIELDS: [&str; 4] = ["slots", "from", "to", "since"];
 
-/// A ring object as a record. Of a ring with a protocol that this release does not speak, and whose
-/// status it cannot read, only protocol and epoch are given.
+/// A ring object as a record. If this release does not speak the ring's protocol and cannot read its status, the record
+/// has only protocol and epoch.
 ///
 /// # Errors
-/// See [`Odd`]: nothing may be concluded from such a ring.
+/// [`Odd`]. Nothing may be concluded from such a ring.
 pub fn ring(object: &DynamicObject) -> Result<Stored<Ring>, Odd> {
     let spec: RingSpec = parse("spec", object.data.get("spec").unwrap_or(&Value::Null))?;
     let ring = Ring { slots: spec.slots, hash: spec.hash.as_str().into(), ..Ring::new(spec.slots) };
@@ -43,12 +43,12 @@ pub fn ring(object: &DynamicObject) -> Result<Stored<Ring>, Odd> {
 }
 
 fn with_status(ring: Ring, value: &Value) -> Result<Ring, Odd> {
-    // A list would be taken for the fields in their order.
+    // serde would take a list for the fields in their order.
     if !value.is_object() {
         return Err(Odd::Ring("status: no object".to_owned()));
     }
     let head = |field| value.get(field).and_then(Value::as_u64).unwrap_or_default();
-    // Before its first epoch nothing has been agreed on.
+    // Before the first epoch nothing has been agreed.
     let protocol = match (head("protocol"), head("epoch")) {
         (0, 0) => PROTOCOL,
         (protocol, _) => u32::try_from(protocol).unwrap_or(u32::MAX),
@@ -95,12 +95,12 @@ fn parse<T: DeserializeOwned>(what: &str, value: &Value) -> Result<T, Odd> {
     T::deserialize(value).map_err(|error| Odd::Ring(format!("{what}: {error}")))
 }
 
-/// A new ring object, which is its spec alone.
+/// A new ring object. It has only a spec.
 pub fn new_ring(ring: &Ring) -> Value {
     json!({ "spec": RingSpec { slots: ring.slots, hash: ring.hash.to_string() } })
 }
 
-/// The status that a ring object is to have, made from the one that it has.
+/// The new status of a ring object, made from its present one.
 pub fn status(old: Option<&Value>, ring: &Ring) -> Value {
     let null = Value::Null;
     let old = old.unwrap_or(&null);
@@ -111,7 +111,7 @@ pub fn status(old: Option<&Value>, ring: &Ring) -> Value {
     new
 }
 
-/// Adds to `new` what `old` has beside the fields that this release knows.
+/// Adds to `new` the fields of `old` that this release does not know.
 fn keep(new: &mut Value, old: &Value, known: &[&str]) {
     if let (Value::Object(new), Value::Object(old)) = (new, old) {
         let unknown = old.iter().filter(|(field, _)| !known.contains(&field.as_str()));
@@ -119,7 +119,7 @@ fn keep(new: &mut Value, old: &Value, known: &[&str]) {
     }
 }
 
-/// The same for each item of a list that has equal values in the fields of `key`.
+/// Does the same for each item of a list that has equal values in the fields of `key`.
 fn keep_in_list(new: &mut Value, old: &Value, list: &str, known: &[&str], key: &[&str]) {
     let key_of = |item: &Value| key.iter().map(|field| item.get(field).cloned()).collect::<Vec<_>>();
     let olds = old.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -176,7 +176,8 @@ fn moves(ring: &Ring) -> Vec<RingMove> {
     alike.into_iter().map(moving).collect()
 }
 
-/// `x2b4d-k3j5x9q1:86 …`: the end of each name tells members apart, the beginning is the same for all.
+/// For example `x2b4d-k3j5x9q1:86 …`. The end of each name tells members apart, because the beginning is the same for
+/// all.
 fn distribution(members: &[RingMember]) -> String {
     let short = |name: &str| {
         let end = name.rmatch_indices('-').nth(1).map_or(0, |(at, _)| at + 1);
