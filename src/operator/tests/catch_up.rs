@@ -8,9 +8,13 @@ use std::sync::Arc;
 
 use booking_runtime::{
     Key,
+    ownership::AllKeys,
     queue::WorkQueue,
     store::version::number,
-    watch::catch_up::{CatchUp, Way},
+    watch::{
+        KeyGate,
+        catch_up::{CatchUp, Way},
+    },
 };
 use bookings::{
     decide::locations::Locations,
@@ -23,13 +27,17 @@ use kube::ResourceExt;
 struct Known {
     world: World,
     objects: Objects,
-    queue: WorkQueue,
+    queue: Arc<WorkQueue>,
+    gate: KeyGate,
 }
 
 impl Known {
     async fn new(name: &str) -> Self {
         let (world, locations) = (World::without_operator(name).await, Arc::new(Locations::default()));
-        let known = Self { world, objects: Objects::new(locations), queue: WorkQueue::default() };
+        let queue = Arc::new(WorkQueue::default());
+        let gate = KeyGate::new(Arc::new(AllKeys), queue.clone());
+        gate.open();
+        let known = Self { world, objects: Objects::new(locations), queue, gate };
         for booking in ["changes", "goes"] {
             let booking = known.world.book(booking, "web", "ann", the_hour()).await;
             known.objects.bookings.has_watched(0, number(booking.resource_version().as_deref()));
@@ -39,8 +47,8 @@ impl Known {
     }
 
     async fn catch_up(&self) -> Way {
-        let Self { objects, queue, world } = self;
-        let by = CatchUp { client: &world.client, namespace: None, queue, list_max: 0 };
+        let Self { objects, gate, world, .. } = self;
+        let by = CatchUp { client: &world.client, namespace: None, gate, list_max: 0 };
         by.table(&objects.bookings).await.unwrap()
     }
 

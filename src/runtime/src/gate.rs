@@ -95,6 +95,10 @@ impl PartGate {
     ) -> Result<T, WriteError> {
         let within = async {
             let _slot = self.slots.acquire().await;
+            // A time-out polls once before it looks at the clock.
+            if Instant::now() >= self.until {
+                return Err(WriteError::Timeout);
+            }
             classified(write.await)
         };
         let answer = tokio::time::timeout_at(self.until, within).await.unwrap_or(Err(WriteError::Timeout));

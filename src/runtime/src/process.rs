@@ -24,7 +24,7 @@ use crate::{
     ownership::{RingOwnership, opener::Opener},
     probes::Readiness,
     run::{AnyController, Controllers, run_passes},
-    watch::{KeyGate, Watches},
+    watch::{KeyGate, Watches, runtime_kinds::Begun},
 };
 
 /// The process's part in the ring, before it has begun.
@@ -177,6 +177,8 @@ impl Process {
         let watch_for_predecessor = family.clone();
         self.spawn_until(halt.clone(), follow_predecessor(watch_for_predecessor));
         let spawn = Spawner { services: services.clone() };
+        // A family that does not begin, because of a panic, ends the process.
+        let stops = stop.clone().drop_guard();
         self.services.tasks.spawn(async move {
             let begin = async {
                 family.wait_for_crds(&services).await;
@@ -190,8 +192,9 @@ impl Process {
                 for kind in family.watches.kinds() {
                     kind.health().synced().await;
                 }
-                let (client, namespace) = (&services.client, services.namespace.as_deref());
-                family.watches.begin_runtime_kinds(client, namespace, &family.gate);
+                let (client, namespace) = (services.client.clone(), services.namespace.clone());
+                let (gate, stop) = (family.gate.clone(), stop.clone());
+                family.watches.begin_runtime_kinds(&Begun { client, namespace, gate, stop });
                 family.gate.open();
                 family.gate.pass(family.keys());
                 family.stands(Stage::Ready);
@@ -204,6 +207,7 @@ impl Process {
                 }
             };
             starting.run_until_cancelled(begin).await;
+            stops.disarm();
         });
     }
 

@@ -95,7 +95,7 @@ impl MonitorController {
     fn gather(&self, key: &Key) -> Option<Snapshot> {
         let monitor = self.objects.monitors.get(&Name::new(&key.namespace, &key.name))?;
         let resources = self.objects.resources.in_namespace(&key.namespace);
-        Some(Snapshot { monitor, resources, locations: self.objects.groups.locations() })
+        Some(Snapshot { monitor, resources, locations: self.objects.groups.now().locations.clone() })
     }
 
     /// Scans the cloud. None if another monitor's scan is under way or the account has no slot: the pass does not

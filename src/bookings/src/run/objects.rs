@@ -198,60 +198,32 @@ fn is_finished(booking: &Booking) -> bool {
     state == Some(booking_state::FINISHED)
 }
 
-/// Resources by their group. If one of them changes, the others with the same machines decide their claim again.
+/// Resources by what makes their machines the same. If one of them changes, the others on its group ask again which of
+/// them acts.
 #[derive(Debug)]
-pub struct Groups {
-    locations: RwLock<Arc<Locations>>,
+pub struct Groups(RwLock<Arc<GroupIndex>>);
+
+/// The groups that Resources stand for, by the accounts and regions that there are. A pass reads both as of one moment.
+#[derive(Debug)]
+pub struct GroupIndex {
+    /// Which accounts and regions there are.
+    pub locations: Arc<Locations>,
     names: Index<GroupKey>,
 }
 
-impl Groups {
+impl GroupIndex {
     fn new(locations: Arc<Locations>) -> Self {
-        Self { locations: RwLock::new(locations), names: Index::default() }
+        Self { locations, names: Index::default() }
     }
 
-    /// The accounts and regions that namespaces may use.
-    pub fn locations(&self) -> Arc<Locations> {
-        self.locations.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Changes the allowed accounts and regions. Resources may then stand for other groups, or for none.
-    pub fn change_locations(&self, locations: Arc<Locations>, resources: &Table<Resource>) {
-        resources.read_anew(|all| {
-            *self.locations.write().unwrap_or_else(PoisonError::into_inner) = locations;
-            self.names.clear();
-            for (name, resource) in all {
-                self.names.replace(name, None, self.key(resource));
-            }
-        });
-    }
-
-    /// The names of all Resources with the same group as this one, which is included.
+    /// The names of all Resources on the group of one, itself included.
     pub fn same_as(&self, resource: &Resource) -> Vec<Name> {
         self.key(resource).map(|key| self.names.names(&key)).unwrap_or_default()
     }
 
-    /// The group of a Resource. None if its spec is invalid.
-    fn key(&self, resource: &Resource) -> Option<GroupKey> {
-        group::validate(resource, &self.locations()).ok().map(|group| group.key)
-    }
-
-    fn replaced(
-        &self,
-        name: &Name,
-        old: Option<&Resource>,
-        new: Option<&Resource>,
-        concerned: &mut BTreeSet<Key>,
-    ) {
-        let (before, after) = (old.map(|it| self.standing(it)), new.map(|it| self.standing(it)));
-        if before == after {
-            return;
-        }
-        let group = |standing: Option<Standing>| standing.and_then(|standing| standing.group);
-        let (from, to) = (group(before), group(after));
-        self.names.replace(name, from.clone(), to.clone());
-        let others = from.iter().chain(&to).flat_map(|group| self.names.names(group));
-        concerned.extend(others.filter(|other| other != name).map(|other| key_of(&other)));
+    /// The group of a Resource; none if its spec makes no sense.
+    pub fn key(&self, resource: &Resource) -> Option<GroupKey> {
+        group::validate(resource, &self.locations).ok().map(|group| group.key)
     }
 
     fn standing(&self, resource: &Resource) -> Standing {
@@ -264,6 +236,48 @@ impl Groups {
             is_deleting: resource.metadata.deletion_timestamp.is_some(),
             finalizers: resource.metadata.finalizers.clone(),
         }
+    }
+}
+
+impl Groups {
+    fn new(locations: Arc<Locations>) -> Self {
+        Self(RwLock::new(Arc::new(GroupIndex::new(locations))))
+    }
+
+    /// The groups as of now.
+    pub fn now(&self) -> Arc<GroupIndex> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Other accounts and regions are allowed from now on: Resources may stand for other groups, or for none. Passes see
+    /// the old groups or the new ones, never a part.
+    pub fn change_locations(&self, locations: Arc<Locations>, resources: &Table<Resource>) {
+        resources.read_anew(|all| {
+            let index = GroupIndex::new(locations);
+            for (name, resource) in all {
+                index.names.replace(name, None, index.key(resource));
+            }
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
+        });
+    }
+
+    fn replaced(
+        &self,
+        name: &Name,
+        old: Option<&Resource>,
+        new: Option<&Resource>,
+        concerned: &mut BTreeSet<Key>,
+    ) {
+        let index = self.now();
+        let (before, after) = (old.map(|it| index.standing(it)), new.map(|it| index.standing(it)));
+        if before == after {
+            return;
+        }
+        let group = |standing: Option<Standing>| standing.and_then(|standing| standing.group);
+        let (from, to) = (group(before), group(after));
+        index.names.replace(name, from.clone(), to.clone());
+        let others = from.iter().chain(&to).flat_map(|group| index.names.names(group));
+        concerned.extend(others.filter(|other| other != name).map(|other| key_of(&other)));
     }
 }
 

@@ -262,8 +262,14 @@ impl<N: Notice> Outbox<N> {
         }
         // If a pass runs after all, it records the same delivery, so it is recorded only once.
         let gate = PartGate::new(services.write_slots.clone(), last_moment);
-        if let Err(error) = self.0.recorder.record(&gate, key, notice, &delivery).await {
-            tracing::warn!(%key, %error, "a notification that was sent is not recorded yet");
+        let recorded = self.0.recorder.record(&gate, key, notice, &delivery);
+        // The key is somebody else's after the last moment: nothing of this may be under way then.
+        match tokio::time::timeout_at(last_moment, recorded).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%key, %error, "a notification that was sent is not recorded yet")
+            }
+            Err(_) => tracing::warn!(%key, "a notification that was sent is not recorded in time"),
         }
     }
 

@@ -23,15 +23,25 @@ use crate::{
     Key,
     queue::WorkQueue,
     watch::{
-        ReadError, WatchedKind,
+        KeyGate, ReadError, WatchedKind,
         catch_up::{CatchUp, LIST_MAX},
     },
 };
 
+/// A kind that is watched now.
+pub struct Watched {
+    /// The kind.
+    pub kind: Arc<dyn WatchedKind>,
+    /// The gate of its family.
+    pub gate: Arc<KeyGate>,
+    /// Whether a user's object names it. Then it may not be served, or not be readable.
+    pub is_runtime: bool,
+}
+
 /// The kinds of all families that have started.
 pub trait Kinds: Send + Sync {
     /// The kinds that are watched now. All of them catch up.
-    fn watched(&self) -> Vec<Arc<dyn WatchedKind>>;
+    fn watched(&self) -> Vec<Watched>;
 
     /// The keys of all families whose kinds are all synced.
     fn keys(&self) -> Vec<Key>;
@@ -124,10 +134,21 @@ impl Opener {
 
     /// Lets all tables catch up.
     async fn read(&self) -> Result<(), ReadError> {
-        let (client, namespace, queue) = (&self.client, self.namespace.as_deref(), &*self.queue);
-        let by = CatchUp { client, namespace, queue, list_max: LIST_MAX };
         let kinds = self.kinds.watched();
-        futures::future::try_join_all(kinds.iter().map(|kind| kind.catch_up(by))).await.map(drop)
+        futures::future::try_join_all(kinds.iter().map(|watched| self.catch_up(watched))).await.map(drop)
+    }
+
+    async fn catch_up(&self, Watched { kind, gate, is_runtime }: &Watched) -> Result<(), ReadError> {
+        let (client, namespace) = (&self.client, self.namespace.as_deref());
+        match kind.catch_up(CatchUp { client, namespace, gate, list_max: LIST_MAX }).await {
+            Ok(_) => Ok(()),
+            // Its health says so to passes that need it. It must not hold up all others.
+            Err(error) if *is_runtime && !kind.health().is_current() => {
+                tracing::warn!(kind = kind.plural(), %error, "a kind of run time cannot be read");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -8,9 +8,12 @@ use tokio::sync::watch;
 use crate::{
     Key,
     controller::{FollowedPredecessor, Services},
-    ownership::{Predecessor, opener::Kinds},
+    ownership::{
+        Predecessor,
+        opener::{Kinds, Watched},
+    },
     probes::Check,
-    watch::{KeyGate, WatchedKind, Watches},
+    watch::{KeyGate, Watches},
 };
 
 /// The stage of a family.
@@ -49,6 +52,12 @@ impl RunningFamily {
         self.watches.present().iter().flat_map(|kind| kind.keys()).collect()
     }
 
+    fn watched(&self) -> Vec<Watched> {
+        let of = |kind, is_runtime| Watched { kind, gate: self.gate.clone(), is_runtime };
+        let runtime = self.watches.present_at_runtime().into_iter().map(|kind| of(kind, true));
+        self.watches.kinds().iter().cloned().map(|kind| of(kind, false)).chain(runtime).collect()
+    }
+
     /// Waits until the API server serves all its kinds. Missing CRDs are reported. If the process ended because of
     /// them, Kubernetes would restart it in a loop.
     pub(super) async fn wait_for_crds(&self, services: &Services) {
@@ -73,7 +82,7 @@ impl RunningFamily {
 
     pub(super) fn checks(&self) -> Vec<Check> {
         let mut checks = Vec::new();
-        for kind in self.watches.present().iter().filter(|_| self.is_listing()) {
+        for kind in self.watches.kinds().iter().filter(|_| self.is_listing()) {
             let state = match (kind.health().is_synced(), kind.health().is_failing()) {
                 (false, _) => Err("not synced yet".to_owned()),
                 (true, true) => Err("interrupted".to_owned()),
@@ -81,7 +90,10 @@ impl RunningFamily {
             };
             checks.push((format!("watch-{}", kind.plural()), state));
         }
-        if let Some(FollowedPredecessor { check, state }) = &self.predecessor {
+        // It is looked for once the family begins.
+        if let Some(FollowedPredecessor { check, state }) =
+            self.predecessor.as_ref().filter(|_| self.is_listing())
+        {
             let state = match &*state.borrow() {
                 Predecessor::Absent => Ok(()),
                 Predecessor::Unknown => Err("not looked for yet".to_owned()),
@@ -97,12 +109,8 @@ impl RunningFamily {
 pub(super) struct Families(pub(super) Vec<Arc<RunningFamily>>);
 
 impl Kinds for Families {
-    fn watched(&self) -> Vec<Arc<dyn WatchedKind>> {
-        self.0
-            .iter()
-            .filter(|family| family.is_listing())
-            .flat_map(|family| family.watches.present())
-            .collect()
+    fn watched(&self) -> Vec<Watched> {
+        self.0.iter().filter(|family| family.is_listing()).flat_map(|family| family.watched()).collect()
     }
 
     fn keys(&self) -> Vec<Key> {

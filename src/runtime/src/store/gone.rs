@@ -16,8 +16,12 @@ pub(super) struct Gone {
 impl Gone {
     /// Records that the object with this uid was gone as of a version.
     pub(super) fn add(&mut self, uid: String, version: u64) {
-        if self.went_at.insert(uid.clone(), version).is_none() {
-            self.order.push_back(uid);
+        match self.went_at.get_mut(&uid) {
+            Some(known) => *known = version.max(*known),
+            None => {
+                self.went_at.insert(uid.clone(), version);
+                self.order.push_back(uid);
+            }
         }
         let oldest = if self.order.len() > GONE_MAX { self.order.pop_front() } else { None };
         if let Some(oldest) = oldest {

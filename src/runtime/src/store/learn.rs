@@ -58,12 +58,14 @@ impl<K: Object> Table<K> {
     fn gone_at(&self, object: &K, gone_at: u64) -> BTreeSet<Key> {
         let mut state = self.lock();
         let (name, uid) = (Name::of(object.meta()), uid(object));
-        state.gone.add(uid.to_owned(), gone_at);
-        let known = state.objects.get(&name).and_then(Packed::open);
-        if known.is_none_or(|known| known.meta().uid != object.meta().uid) {
+        let known = state.objects.get(&name).and_then(|packed| Some((packed.version(), packed.open()?)));
+        let known = known.filter(|(_, known)| known.meta().uid == object.meta().uid);
+        // It has come back to the selection since, and another read has shown it already.
+        if known.as_ref().is_some_and(|(version, _)| *version > gone_at) {
             return BTreeSet::new();
         }
-        self.remove(&mut state, &name, gone_at)
+        state.gone.add(uid.to_owned(), gone_at);
+        if known.is_some() { self.remove(&mut state, &name, gone_at) } else { BTreeSet::new() }
     }
 
     /// Ends a consistent list, which showed the store as of version `read_at` or later. Objects that it did not show

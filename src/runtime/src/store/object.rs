@@ -2,10 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Debug};
 
-use kube::{
-    api::{ApiResource, ObjectMeta},
-    core::DynamicObject,
-};
+use kube::api::{ApiResource, ObjectMeta};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -153,6 +150,7 @@ impl Object for RuntimeObject {
         for name in fields.names() {
             let value: serde_json::Value = fields.get(name)?;
             match name {
+                // A list may leave them out, a watch does not.
                 "apiVersion" | "kind" => {}
                 "status" => object.status = Some(value),
                 _ => drop(object.data.insert(name.to_owned(), value)),
@@ -191,14 +189,4 @@ pub struct RuntimeObject {
     /// Its status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<serde_json::Value>,
-}
-
-impl RuntimeObject {
-    /// The object as kube's own type, for requests.
-    pub fn to_dynamic(&self, resource: &ApiResource) -> DynamicObject {
-        let mut object = DynamicObject::new("", resource);
-        object.metadata = self.metadata.clone();
-        object.data = serde_json::Value::Object(self.data.clone());
-        object
-    }
 }

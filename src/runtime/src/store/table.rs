@@ -203,7 +203,12 @@ impl<K: Object> Table<K> {
         match &self.keyed_by {
             KeyedBy::Nothing => Vec::new(),
             KeyedBy::OwnName(_) => self.get(&Name::new(&key.namespace, &key.name)).into_iter().collect(),
-            KeyedBy::Keys(_, index) => self.get_all(index.names(key)),
+            KeyedBy::Keys(of, index) => {
+                let mut objects = self.get_all(index.names(key));
+                // Between the two reads an object may have come to belong to another key.
+                objects.retain(|object| of(object).contains(key));
+                objects
+            }
         }
     }
 

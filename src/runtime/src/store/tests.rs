@@ -212,6 +212,22 @@ fn an_object_that_left_a_selection_comes_back_when_it_is_selected_again() {
 }
 
 #[test]
+fn an_object_that_came_back_to_a_selection_is_not_lost_to_a_watch_that_tells_late_of_its_leaving() {
+    // given an object that left the selection at version 10, is back at version 12, and a list that shows it so
+    let table = table();
+    table.saw(&thing("a", "web", 2));
+    table.saw(&thing("a", "web", 12));
+    // when a slower watch tells that it left, then it stays, and what comes next is taken in
+    assert!(keys(table.lost(&thing("a", "web", 10))).is_empty());
+    assert_eq!(table.count(), 1);
+    assert_eq!(keys(table.saw(&thing("a", "web", 13))), ["web"]);
+    // and what a slower watch says of an end before does not undo what is known of a later one
+    table.lost(&thing("b", "db", 20));
+    table.lost(&thing("b", "db", 15));
+    assert!(keys(table.saw(&thing("b", "db", 18))).is_empty());
+}
+
+#[test]
 fn an_open_object_is_read_once_per_version_and_one_that_is_over_is_not_kept_open() {
     let table = table();
     let key = Key::new("thing", "n", "web");

@@ -15,13 +15,10 @@ use futures::{StreamExt, TryStreamExt};
 use kube::Client;
 
 use super::{
-    follow,
+    KeyGate, follow,
     list::{self, ReadError, Source},
 };
-use crate::{
-    queue::WorkQueue,
-    store::{Object, Table},
-};
+use crate::store::{Object, Table};
 
 /// Up to this many objects, a list is as fast as the bookmark of a watch: a tenth of a millisecond per object if the
 /// API server is not busy.
@@ -47,8 +44,8 @@ pub struct CatchUp<'a> {
     pub client: &'a Client,
     /// The namespace to read. None means all.
     pub namespace: Option<&'a str>,
-    /// The queue for keys for which something changed.
-    pub queue: &'a WorkQueue,
+    /// The gate of the table's family: keys for which something changed go through it.
+    pub gate: &'a KeyGate,
     /// Tables with more objects are not listed. See [`LIST_MAX`].
     pub list_max: usize,
 }
@@ -70,7 +67,7 @@ impl CatchUp<'_> {
                 return Ok(Way::Watched);
             }
         }
-        list::take_in(source, table, |key| self.queue.add(key)).await?;
+        list::take_in(source, table, |key| self.gate.pass([key])).await?;
         Ok(Way::Listed)
     }
 
@@ -92,7 +89,7 @@ impl CatchUp<'_> {
                         return Ok(false);
                     }
                 };
-                self.queue.add_all(keys);
+                self.gate.pass(keys);
                 if version >= until {
                     return Ok(true);
                 }

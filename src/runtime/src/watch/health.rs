@@ -40,6 +40,11 @@ impl WatchHealth {
         last.is_some_and(|at| at.elapsed() < ERROR_COUNTS_FOR)
     }
 
+    /// Whether the table shows what there is: a complete list was read, and the watch has not failed since.
+    pub fn is_current(&self) -> bool {
+        self.is_synced() && !self.is_failing()
+    }
+
     pub(super) fn is_listed(&self) {
         self.synced.send_replace(true);
     }

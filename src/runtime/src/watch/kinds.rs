@@ -9,6 +9,7 @@ use super::{
     KeyGate, ReadError, RuntimeKinds, WatchHealth, api,
     catch_up::{CatchUp, Way},
     follow,
+    runtime_kinds::Begun,
 };
 use crate::{
     Key,
@@ -98,7 +99,9 @@ impl Watches {
 
     /// Registers kinds that are known only at run time.
     pub fn runtime_kinds(&mut self, kinds: &Arc<RuntimeKinds>) -> &mut Self {
-        self.runtime_kinds.push(kinds.clone());
+        if !self.runtime_kinds.iter().any(|known| Arc::ptr_eq(known, kinds)) {
+            self.runtime_kinds.push(kinds.clone());
+        }
         self
     }
 
@@ -109,14 +112,18 @@ impl Watches {
 
     /// All kinds that are watched now, including those known only at run time.
     pub fn present(&self) -> Vec<Arc<dyn WatchedKind>> {
-        let found = self.runtime_kinds.iter().flat_map(|kinds| kinds.present());
-        self.kinds.iter().cloned().chain(found).collect()
+        self.kinds.iter().cloned().chain(self.present_at_runtime()).collect()
+    }
+
+    /// The kinds known only at run time that are watched now.
+    pub(crate) fn present_at_runtime(&self) -> Vec<Arc<dyn WatchedKind>> {
+        self.runtime_kinds.iter().flat_map(|kinds| kinds.present()).collect()
     }
 
     /// Starts the watches of the run-time kinds that are needed. Called when the family begins.
-    pub(crate) fn begin_runtime_kinds(&self, client: &Client, namespace: Option<&str>, gate: &Arc<KeyGate>) {
+    pub(crate) fn begin_runtime_kinds(&self, begun: &Begun) {
         for kinds in &self.runtime_kinds {
-            kinds.begin(client, namespace, gate);
+            kinds.begin(begun);
         }
     }
 }

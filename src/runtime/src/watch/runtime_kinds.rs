@@ -6,11 +6,13 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures::FutureExt;
 use kube::{Client, api::ApiResource};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{KeyGate, WatchedKind};
 use crate::{
@@ -43,17 +45,22 @@ struct State {
     watched: HashMap<ApiResource, Watched>,
 }
 
-/// What a watch needs, after the family has begun.
+/// What a watch needs. A family has it once it has begun.
 #[derive(Clone)]
-struct Begun {
-    client: Client,
-    namespace: Option<String>,
-    gate: Arc<KeyGate>,
+pub(crate) struct Begun {
+    pub(crate) client: Client,
+    pub(crate) namespace: Option<String>,
+    pub(crate) gate: Arc<KeyGate>,
+    /// Ends the process.
+    pub(crate) stop: CancellationToken,
 }
+
+/// The keys that need a kind.
+type NeededBy = Arc<Mutex<BTreeSet<Key>>>;
 
 struct Watched {
     table: Arc<Table<RuntimeObject>>,
-    needed_by: BTreeSet<Key>,
+    needed_by: NeededBy,
     /// Its watch, which ends when this is dropped.
     task: Option<AbortOnDropHandle<()>>,
 }
@@ -69,7 +76,7 @@ impl RuntimeKinds {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Registers that a key needs a kind, and returns the kind's table. The table is empty until its watch has listed
@@ -85,7 +92,7 @@ impl RuntimeKinds {
     ) -> Result<Arc<Table<RuntimeObject>>, TooManyKinds> {
         let mut state = self.lock();
         if let Some(known) = state.watched.get_mut(resource) {
-            known.needed_by.insert(key.clone());
+            lock(&known.needed_by).insert(key.clone());
             return Ok(known.table.clone());
         }
         if state.watched.len() >= KINDS_MAX {
@@ -94,8 +101,8 @@ impl RuntimeKinds {
         let served = Served { labels: self.labels.clone(), ..Served::of(resource.clone(), namespaced) };
         let keys_of = self.keys_of.clone();
         let table = Arc::new(Table::new(served).keyed_by(move |object| keys_of(object)));
-        let task = state.begun.as_ref().map(|begun| begun.watch(&table));
-        let needed_by = BTreeSet::from([key.clone()]);
+        let needed_by = Arc::new(Mutex::new(BTreeSet::from([key.clone()])));
+        let task = state.begun.as_ref().map(|begun| begun.watch(&table, &needed_by));
         state.watched.insert(resource.clone(), Watched { table: table.clone(), needed_by, task });
         Ok(table)
     }
@@ -103,10 +110,11 @@ impl RuntimeKinds {
     /// Registers that a key needs only these kinds from now on.
     pub fn keep_only(&self, key: &Key, needed: &[ApiResource]) {
         self.lock().watched.retain(|resource, watched| {
+            let mut needed_by = lock(&watched.needed_by);
             if !needed.contains(resource) {
-                watched.needed_by.remove(key);
+                needed_by.remove(key);
             }
-            !watched.needed_by.is_empty()
+            !needed_by.is_empty()
         });
     }
 
@@ -116,22 +124,35 @@ impl RuntimeKinds {
         state.watched.values().map(|watched| watched.table.clone() as Arc<dyn WatchedKind>).collect()
     }
 
-    pub(super) fn begin(&self, client: &Client, namespace: Option<&str>, gate: &Arc<KeyGate>) {
-        let begun =
-            Begun { client: client.clone(), namespace: namespace.map(ToOwned::to_owned), gate: gate.clone() };
+    pub(super) fn begin(&self, begun: &Begun) {
         let mut state = self.lock();
         for watched in state.watched.values_mut() {
-            watched.task = Some(begun.watch(&watched.table));
+            watched.task = Some(begun.watch(&watched.table, &watched.needed_by));
         }
-        state.begun = Some(begun);
+        state.begun = Some(begun.clone());
     }
 }
 
 impl Begun {
-    fn watch(&self, table: &Arc<Table<RuntimeObject>>) -> AbortOnDropHandle<()> {
-        let (begun, table) = (self.clone(), table.clone());
+    fn watch(&self, table: &Arc<Table<RuntimeObject>>, needed_by: &NeededBy) -> AbortOnDropHandle<()> {
+        let (begun, table, needed_by) = (self.clone(), table.clone(), needed_by.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
-            table.follow(&begun.client, begun.namespace.as_deref(), &begun.gate).await;
+            let follows = table.follow(&begun.client, begun.namespace.as_deref(), &begun.gate);
+            let first = async {
+                table.health().synced().await;
+                // Keys that found it empty are due again, even if it has no object of theirs.
+                let keys = lock(&needed_by).clone();
+                begun.gate.pass(keys);
+            };
+            let both = AssertUnwindSafe(async { tokio::join!(follows, first) });
+            if both.catch_unwind().await.is_err() {
+                // A table that nobody keeps current would be believed.
+                begun.stop.cancel();
+            }
         }))
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -36,16 +36,24 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Takes the snapshot of a key at `now`.
     pub(super) fn gather(objects: &Objects, key: &Key, now: Timestamp) -> Self {
-        let locations = objects.groups.locations();
+        let groups = objects.groups.now();
         let name = Name::new(&key.namespace, &key.name);
         let resource = objects.resources.get(&name);
         let standing = resource.as_ref().map(|resource| {
-            let others = objects.groups.same_as(resource).into_iter().filter(|other| *other != name);
-            let others = objects.resources.get_all(others);
+            let others = groups.same_as(resource).into_iter().filter(|other| *other != name);
+            let mut others = objects.resources.get_all(others);
+            // Between the two reads a Resource may have left the group.
+            let group = groups.key(resource);
+            others.retain(|other| groups.key(other) == group);
             let all = others.iter().chain([resource]).map(|resource| &***resource);
-            standing(resource, claim(resource, all, now), &locations)
+            standing(resource, claim(resource, all, now), &groups.locations)
         });
-        Self { bookings: objects.bookings.of_key(key), resource, standing, locations }
+        Self {
+            bookings: objects.bookings.of_key(key),
+            resource,
+            standing,
+            locations: groups.locations.clone(),
+        }
     }
 
     /// Whether neither a Resource nor a Booking has that name.
