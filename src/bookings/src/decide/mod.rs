@@ -8,7 +8,7 @@
 //! | [`locations`] | Which accounts and regions may a namespace use? |
 //! | [`settings`] | What is the operator set to? |
 //! | [`subject`] | Which object is an Event about? |
-//! | [`injected_bugs`] | Which bugs can a test of the checkers put in? |
+//! | [`injected_bugs`] | Which bugs can a test build inject? |
 //!
 //! Each answer is a value. The family's controllers carry it out.
 
