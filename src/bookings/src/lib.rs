@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | [`api`] | the four kinds, admission rules, CRDs | - |
 //! | [`decide`] | every decision, as pure functions of objects, machines and time | - |
-//! | `run` | watches, passes, and what goes on beside them (feature `run`) | API server, cloud |
+//! | `run` | watches, passes and background tasks (feature `run`) | API server, cloud |
 
 pub mod api;
 pub mod decide;

@@ -124,18 +124,27 @@ struct Run {
     #[arg(long, env = "METRICS_BIND_ADDRESS", default_value = ":8080", value_parser = parse_address, global = true)]
     metrics_bind_address: Address,
     /// Address of /livez, /readyz and /healthz, host:port or :port; 0 means none.
-    #[arg(long, env = "HEALTH_PROBE_BIND_ADDRESS", default_value = ":8081", value_parser = parse_address, global = true)]
+    #[arg(
+        long, env = "HEALTH_PROBE_BIND_ADDRESS", default_value = ":8081", value_parser = parse_address,
+        global = true,
+    )]
     health_probe_bind_address: Address,
     /// How long unbooked machines that run when their Resource is first seen may go on running if when_idle is
     /// absent, for example 30m.
     #[arg(long, env = "ADOPTION_GRACE", default_value = "30m", value_parser = parse_duration, global = true)]
     adoption_grace: Duration,
     /// Decide, report and write statuses, but send no mutation to the cloud.
-    #[arg(long, env = "DRY_RUN", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", global = true)]
+    #[arg(
+        long, env = "DRY_RUN", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", global = true,
+    )]
     dry_run: bool,
     /// Act even if the predecessor (the original operator) renews its Lease. Two operators then work on the same
     /// objects.
-    #[arg(long, env = "IGNORE_ORIGINAL", num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", global = true)]
+    #[arg(
+        long, env = "IGNORE_ORIGINAL", num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", global = true,
+    )]
     ignore_original: bool,
     /// Shortest time between two observations of machines that change state.
     #[arg(long, env = "POLL_SHORTEST", default_value = "1s", value_parser = parse_duration, global = true)]
@@ -150,7 +159,10 @@ struct Run {
     #[arg(long, env = "RELEASE_TIMEOUT", default_value = "5m", value_parser = parse_duration, global = true)]
     release_timeout: Duration,
     /// How many groups of one account are worked on at once, 1 to 4096. They share calls.
-    #[arg(long, env = "CONCURRENCY", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4096), global = true)]
+    #[arg(
+        long, env = "CONCURRENCY", default_value_t = 1024,
+        value_parser = clap::value_parser!(u16).range(1..=4096), global = true,
+    )]
     concurrency: u16,
     /// How long a shutdown waits for running calls.
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "20s", value_parser = parse_duration, global = true)]
@@ -167,7 +179,10 @@ struct Run {
     #[command(flatten)]
     ring: RingFlags,
     /// Form of log lines.
-    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "text", default_value_if("zap_encoder", ArgPredicate::Equals("json".into()), "json"), global = true)]
+    #[arg(
+        long, env = "LOG_FORMAT", value_enum, default_value = "text",
+        default_value_if("zap_encoder", ArgPredicate::Equals("json".into()), "json"), global = true,
+    )]
     log_format: LogFormat,
     /// What to log: a level, or a filter such as info,booking_operator=debug.
     #[arg(long, env = "LOG_LEVEL", global = true)]
@@ -180,10 +195,16 @@ struct Run {
 #[derive(Debug, Args)]
 struct Original {
     /// Accepted for compatibility, without effect: replicas always share the work.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide = true, global = true)]
+    #[arg(
+        long, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide = true, global = true,
+    )]
     leader_elect: bool,
     /// Accepted for compatibility: true means --log-level=debug.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", hide = true, global = true)]
+    #[arg(
+        long, num_args = 0..=1, require_equals = true, default_value = "false",
+        default_missing_value = "true", hide = true, global = true,
+    )]
     zap_devel: bool,
     /// Accepted for compatibility: json means --log-format=json.
     #[arg(long, value_parser = ["json", "console"], hide = true, global = true)]

@@ -1,4 +1,4 @@
-//! The cache is brought up to the present: by a list, or by what has happened since.
+//! A table catches up, with a list or with a watch.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, their helpers too")]
 
@@ -23,7 +23,7 @@ use bookings::{
 use common::{World, the_hour};
 use kube::ResourceExt;
 
-/// A cache that knows two Bookings, and whose watch has told of both.
+/// A table with two Bookings, whose watch has reported both.
 struct Known {
     world: World,
     objects: Objects,
@@ -52,7 +52,7 @@ impl Known {
         by.table(&objects.bookings).await.unwrap()
     }
 
-    /// What is known: names, and for whom they are.
+    /// The names and users of the Bookings in the table.
     fn names(&self) -> Vec<String> {
         let key = Key::new(GROUP, self.world.namespace.clone(), "web");
         let bookings = self.objects.bookings.of_key(&key);
@@ -67,35 +67,35 @@ const LATER: &str = "2090-01-01T00:00:00Z";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happened_since_the_last_event_is_told_by_a_watch_without_a_list() {
-    // given a cache whose watch has not told yet of a change, an end and a new Booking
+    // given a table whose watch has not yet reported a change, a deletion and a new Booking
     let known = Known::new("caught-up").await;
     known.world.edit_booking("changes", serde_json::json!({ "end_at": LATER })).await;
     known.world.delete_booking("goes").await;
     known.world.book("new", "web", "ann", the_hour()).await;
-    // nor of what happened to another kind, which moves the version of the store
+    // nor a change of another kind, which moves the version of the store
     known.world.resource("web", "web").await;
-    // when it is brought up to the present
+    // when the table catches up
     let way = known.catch_up().await;
-    // then it knows of all, and nothing was listed
+    // then it has all changes, and nothing was listed
     assert_eq!(way, Way::Watched);
     let names = known.names();
     assert_eq!(names.len(), 2, "{names:?}");
     assert_eq!(names[0], format!("changes {LATER}"));
     assert!(names[1].starts_with("new "), "{names:?}");
-    // and when nothing has happened since, then that is told, too
+    // and when nothing has happened since, then the watch reports that, too
     assert_eq!(known.catch_up().await, Way::Watched);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_nobody_knows_any_more_what_happened_since_everything_is_listed() {
-    // given a cache whose watch has told nothing for longer than the API server remembers
+    // given a table whose watch has reported nothing for longer than the API server remembers
     let known = Known::new("listed").await;
     known.objects.bookings.has_watched(0, 1);
     known.world.delete_booking("goes").await;
     known.world.book("new", "web", "ann", the_hour()).await;
-    // when it is brought up to the present
+    // when the table catches up
     let way = known.catch_up().await;
-    // then it knows of all
+    // then it has all changes
     assert_eq!(way, Way::Listed);
     let names = known.names();
     assert_eq!(names.len(), 2, "{names:?}");

@@ -1,4 +1,4 @@
-//! A crash at any point between two outside effects: the next process converges.
+//! A crash at any point between two effects: the next process reaches the goal.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, their helpers too")]
 
@@ -23,11 +23,11 @@ use serde_json::json;
 use testbed::{control_plane::ControlPlane, ec2::InstanceState};
 use tokio_util::sync::CancellationToken;
 
-/// How many lives run side by side.
+/// How many lives run at the same time.
 const SIDE_BY_SIDE: usize = 8;
 
-/// One booking's life with a crash at one effect, and a second process after it. Gives the number of
-/// effects of the first process.
+/// The life of one booking, with a crash at one effect and a second process after it. Returns the number of effects
+/// of the first process.
 async fn life_with_crash(at: Option<(usize, Side)>) -> usize {
     let world = World::without_operator("crash").await;
     let ids = world.machines("web", 2, InstanceState::Stopped);
@@ -68,10 +68,10 @@ async fn life_with_crash(at: Option<(usize, Side)>) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_crash_before_or_after_any_write_or_call_of_a_life_costs_a_repeat_never_a_loss() {
-    // given the number of outside effects in a life without a crash
+    // given the number of effects in a life without a crash
     let effects = life_with_crash(None).await;
     assert!(effects >= 12, "a life has {effects} effects");
-    // when it crashes before and after each of them, then every life comes to its end
+    // when the process crashes before or after each of them, then every life is completed
     let points = (0..effects).flat_map(|n| [(n, Side::Before), (n, Side::After)]);
     let survived = stream::iter(points)
         .map(|point| tokio::spawn(life_with_crash(Some(point))))
@@ -83,8 +83,8 @@ async fn a_crash_before_or_after_any_write_or_call_of_a_life_costs_a_repeat_neve
     assert_eq!(survived, effects * 2);
 }
 
-/// A scheduler that is behind with a dozen occurrences, and a crash at one effect of the process that makes up
-/// for them. Gives the number of effects of that process.
+/// A scheduler with a dozen missed occurrences, and a crash at one effect of the process that books them. Returns the
+/// number of effects of that process.
 async fn schedule_with_crash(at: Option<(usize, Side)>) -> usize {
     let world = World::without_operator("crash-schedule").await;
     let point = CrashPoint::new(at);
@@ -92,7 +92,7 @@ async fn schedule_with_crash(at: Option<(usize, Side)>) -> usize {
     let client = crashing_client(config, point.clone());
     let clouds = CrashingClouds { inner: aws(&world.ec2.url(), "first"), point: point.clone() };
     let stop = CancellationToken::new();
-    // given one that fires each minute, and whose next occurrence was twelve minutes ago
+    // given a schedule that fires each minute, and whose next occurrence was twelve minutes ago
     let first = Timestamp::from_second(in_ms(-12 * 60_000 - 4_000).as_second()).unwrap();
     let schedulers: Api<BookingScheduler> = Api::namespaced(world.client.clone(), &world.namespace);
     let spec = json!({

@@ -1,5 +1,5 @@
-//! Compares `/metrics` with docs/reference-metrics.md: names, types, labels. Asks a real Prometheus each query of the
-//! dashboard and the alerts.
+//! Compares `/metrics` with docs/reference-metrics.md: names, types, labels. Sends each query of the dashboard and
+//! the alerts to a real Prometheus.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,13 +31,13 @@ struct Metric {
     labels: BTreeSet<String>,
 }
 
-/// Those that only come with what this test does not bring about.
+/// Metrics that appear only in cases that this test does not cause.
 const SELDOM: [&str; 2] =
     ["booking_operator_clock_skew_seconds", "booking_operator_ring_incarnations_ended_total"];
 
 #[tokio::test]
 async fn each_metric_is_in_the_catalogue_with_its_type_and_labels_and_the_other_way_round() {
-    // given a process that has seen a booking through
+    // given a process that has served a booking
     let world = World::without_operator("metrics").await;
     let directory = tempfile::tempdir().unwrap();
     let replica = replica(&world, directory.path()).await;
@@ -49,7 +49,7 @@ async fn each_metric_is_in_the_catalogue_with_its_type_and_labels_and_the_other_
     world.settled(&ids, InstanceState::Stopped).await;
     // when it is scraped
     let text = scrape(&replica).await;
-    // then its numbers are those of what happened
+    // then its numbers match what happened
     let value = |name: &str| {
         let line = text
             .lines()
@@ -69,7 +69,7 @@ async fn each_metric_is_in_the_catalogue_with_its_type_and_labels_and_the_other_
     for (name, number) in expected {
         assert!((value(name) - number).abs() < f64::EPSILON, "{name}: {}", value(name));
     }
-    // and each metric is one of the catalogue, with its type and labels, and the other way round
+    // and each metric is in the catalogue with its type and labels, and each metric of the catalogue exists
     let (told, known) = (told(&text), catalogue());
     for (name, metric) in &told {
         assert_eq!(known.get(name), Some(metric), "{name} in the catalogue");
@@ -79,7 +79,7 @@ async fn each_metric_is_in_the_catalogue_with_its_type_and_labels_and_the_other_
     assert!(missing.is_empty(), "in the catalogue only: {missing:?}");
     let unknown: Vec<&&str> = SELDOM.iter().filter(|name| !known.contains_key(**name)).collect();
     assert!(unknown.is_empty(), "not in the catalogue: {unknown:?}");
-    // and Prometheus' own rules of naming hold
+    // and Prometheus' own naming rules are kept
     let promtool = testbed::prometheus::program("promtool").await.unwrap();
     let mut check = tokio::process::Command::new(promtool)
         .args(["check", "metrics"])
@@ -116,7 +116,7 @@ async fn every_query_of_the_dashboard_returns_data_and_every_rule_is_evaluated()
     let prometheus = Prometheus::start(directory.path(), &[target], Some(&rules_file)).await.unwrap();
     let is_scraped = async || !prometheus.query("booking_operator_build_info").await.unwrap().is_empty();
     eventually("the first scrape", is_scraped).await;
-    // when a booking has been seen through
+    // when a booking has been served
     let ids = world.machines("web", 2, InstanceState::Stopped);
     world.resource("ec2.web", "web").await;
     world.book("brief", "ec2.web", "ann", (in_ms(0), soon(6_000))).await;
@@ -135,8 +135,8 @@ async fn every_query_of_the_dashboard_returns_data_and_every_rule_is_evaluated()
         };
         eventually(query, has_numbers).await;
     }
-    // and each alert is understood; a replica with so short permits may let one lapse on a busy machine, nothing else
-    // fires
+    // and each alert is understood. With such short permits, a permit may lapse on a busy machine. No other alert
+    // fires.
     let evaluated = prometheus.rules().await.unwrap();
     let alerts = read("rules.yaml").matches("- alert: ").count();
     assert_eq!(evaluated.len(), alerts);
@@ -148,7 +148,7 @@ async fn every_query_of_the_dashboard_returns_data_and_every_rule_is_evaluated()
     replica.stop().await;
 }
 
-/// What Grafana makes of a query, over a time that is longer than any run of this test.
+/// A query as Grafana sends it, over a time that is longer than any run of this test.
 fn asked(expression: &str) -> String {
     let asked = expression.replace("$namespace", "booking-operator").replace("$__rate_interval", "1h");
     assert!(!asked.contains('$'), "{asked}");
@@ -172,7 +172,7 @@ async fn replica(world: &World, directory: &std::path::Path) -> Replica {
 }
 
 async fn scrape(replica: &Replica) -> String {
-    // The last status is on its way to the cache: a scrape that comes before it is early, not wrong.
+    // The last status may not be in the store yet. A scrape before that is too early, not wrong.
     let deadline = tokio::time::Instant::now() + patience();
     loop {
         let text = reqwest::get(replica.metrics_url()).await.unwrap().text().await.unwrap();
@@ -222,7 +222,7 @@ fn catalogue() -> BTreeMap<String, Metric> {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let (name, unit, labels) =
             (words(cells[1]).remove(0), cells[3], words(cells[4]).into_iter().collect());
-        // Prometheus' rules: the unit is a suffix of the name, but for things that are counted.
+        // Prometheus' rules: the unit is a suffix of the name, except for things that are counted.
         assert_eq!(unit == "seconds", name.ends_with("_seconds"), "unit of {name} in the catalogue");
         assert!(!unit.is_empty(), "{name} has no unit in the catalogue");
         (name, Metric { type_: cells[2].to_owned(), labels })

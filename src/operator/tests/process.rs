@@ -23,7 +23,7 @@ use testbed::{
     replica::{Replica, ReplicaConfig, ReplicaError, quick_ring},
 };
 
-/// A replica for a world, in the world's namespace.
+/// How to start a replica for a world, in the world's namespace.
 struct Process {
     directory: TempDir,
     namespaces: [String; 2],
@@ -64,17 +64,17 @@ impl Process {
 
 #[tokio::test]
 async fn a_dry_run_begins_only_where_nobody_is_at_work_and_takes_nothing_from_those_who_come() {
-    // given a process at work
+    // given a working process
     let control_plane = ControlPlane::shared().await.unwrap();
     let world = World::without_operator("dryrun").await;
     let process = Process::of(&world, control_plane);
     let worker = process.start(&[]).await;
-    // when somebody wants a dry run beside it, then it is told why not
+    // when somebody starts a dry run at the same time, then it is refused and told why
     let dry = process.spawn(&["--dry-run"]).unwrap();
     assert_eq!(dry.process().wait().await, Some(1));
     let told = dry.process().log_tail(20);
     assert!(told.contains("--dry-run writes statuses") && told.contains("booking-operator"), "{told}");
-    // and once the worker has gone it runs, in a ring of its own
+    // and after the worker has stopped, it runs in a ring of its own
     worker.stop().await;
     let dry = process.start(&["--dry-run"]).await;
     let worker = process.start(&[]).await;
@@ -85,7 +85,7 @@ async fn a_dry_run_begins_only_where_nobody_is_at_work_and_takes_nothing_from_th
     dry.stop().await;
 }
 
-/// Bookings and the ring are in one namespace.
+/// The flags that put bookings and the ring into one namespace.
 fn namespaces(namespace: &str) -> [String; 2] {
     [format!("--namespace={namespace}"), format!("--ring-namespace={namespace}")]
 }
@@ -109,7 +109,7 @@ async fn without_crds_it_waits_says_so_and_goes_on_once_they_are_there() {
         ec2_url: ec2.url(),
         kubeconfig: control_plane.kubeconfig().to_owned(),
     };
-    // when the operator starts, then it lives, is not ready and says what it waits for
+    // when the operator starts, then it is alive but not ready, and says what it waits for
     let replica = process.spawn(&[]).unwrap();
     eventually("says what it waits for", async || {
         let (status, text) = get(&replica.readiness_url()).await;
@@ -118,7 +118,7 @@ async fn without_crds_it_waits_says_so_and_goes_on_once_they_are_there() {
     .await;
     assert_eq!(get(&replica.readiness_url().replace("readyz", "livez")).await.0, 200);
     assert_eq!(replica.process().try_wait(), None);
-    // when they are there, then it is ready
+    // when the CRDs are installed, then it is ready
     install_crds(client).await;
     eventually("ready", async || replica.is_ready().await).await;
     assert_eq!(replica.stop().await, Some(0));
@@ -127,7 +127,7 @@ async fn without_crds_it_waits_says_so_and_goes_on_once_they_are_there() {
 
 #[tokio::test]
 async fn beside_the_original_operator_it_is_not_ready_and_says_who_is_at_work() {
-    // given the original's Lease, renewed again and again
+    // given the predecessor's Lease, renewed repeatedly
     let control_plane = ControlPlane::shared().await.unwrap();
     let world = World::without_operator("beside").await;
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), &world.namespace);
@@ -147,7 +147,7 @@ async fn beside_the_original_operator_it_is_not_ready_and_says_who_is_at_work() 
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     });
-    // when a process starts, then it lives, is not ready and names who is at work
+    // when a process starts, then it is alive but not ready, and names who is at work
     let replica = Process::of(&world, control_plane).spawn(&[]).unwrap();
     eventually("says who is at work", async || {
         let (status, text) = get(&replica.readiness_url()).await;
@@ -156,7 +156,7 @@ async fn beside_the_original_operator_it_is_not_ready_and_says_who_is_at_work() 
             && text.contains("original-5d4_1 renews Lease")
     })
     .await;
-    // when the original has gone, then it is ready
+    // when the predecessor is gone, then it is ready
     renewals.abort();
     eventually("ready", async || replica.is_ready().await).await;
     replica.stop().await;
@@ -170,7 +170,7 @@ async fn all_namespaces_are_served_unless_one_is_named() {
     install_crds(client.clone()).await;
     let worlds = [World::on(client.clone(), "one").await, World::on(client, "two").await];
     for (world, tag) in worlds.iter().zip(["web", "db"]) {
-        // Both namespaces are of one account.
+        // The machines of both namespaces are in one account.
         let machines = AddInstances::count(1).tag(TAG_APPLICATION, tag).state(InstanceState::Stopped);
         let machines = AddInstances { region: common::REGION.into(), ..machines };
         worlds[0].ec2.world().add_instances(&machines).unwrap();
@@ -179,12 +179,12 @@ async fn all_namespaces_are_served_unless_one_is_named() {
     }
     let mut process = Process::of(&worlds[0], &control_plane);
     let ring = process.namespaces[1].clone();
-    // when a process is told of one of them, then the other one's booking is not seen
+    // when a process works for one of them, then it does not see the other one's booking
     let narrowed = process.start(&[]).await;
     worlds[0].booking_with_reason("b", "Held").await;
     assert!(worlds[1].bookings().get("b").await.unwrap().status.is_none());
     narrowed.stop().await;
-    // when it is told of none, then both are held
+    // when it works for all namespaces, then both groups are held
     process.namespaces = [ring.clone(), ring];
     let whole = process.start(&[]).await;
     worlds[1].booking_with_reason("b", "Held").await;
@@ -228,7 +228,7 @@ async fn a_shutdown_lets_a_running_call_end() {
     world.resource("web", "web").await;
     world.book("b", "web", "ann", common::the_hour()).await;
     world.eventually("the call is under way", || !world.calls("StartInstances").is_empty()).await;
-    // when it is told to stop, then the call ends, and it exits well
+    // when it is stopped, then the call is completed, and the process exits without an error
     assert_eq!(replica.stop().await, Some(0));
     let call = &world.calls("StartInstances")[0];
     assert_eq!(call.outcome.as_deref(), Some("OK"));
@@ -244,7 +244,7 @@ async fn killed_again_and_again_it_still_brings_a_booking_to_its_end() {
     world.resource("web", "web").await;
     let (start, end) = (soon(2_000), soon(10_000));
     world.book("b", "web", "ann", (start, end)).await;
-    // when it is killed again and again over the booking's life, five times at least, and restarted
+    // when it is killed and restarted repeatedly during the booking, at least five times
     let mut kills = 0;
     while in_ms(0) < end || kills < 5 {
         let replica = process.spawn(&[]).unwrap();
@@ -252,7 +252,7 @@ async fn killed_again_and_again_it_still_brings_a_booking_to_its_end() {
         replica.process().kill().unwrap();
         kills += 1;
     }
-    // then the last one finishes what they began
+    // then the last process finishes what the others began
     let replica = process.start(&[]).await;
     world.booking_when("b", "finished", |booking| state_word(booking) == "FINISHED").await;
     world.settled(&ids, InstanceState::Stopped).await;
@@ -275,11 +275,11 @@ async fn an_api_server_that_goes_away_for_a_while_is_waited_for() {
     world.resource("web", "web").await;
     world.book("b", "web", "ann", common::the_hour()).await;
     world.booking_with_reason("b", "Held").await;
-    // when the API server is away, then nothing is stopped, it lives and is not ready
+    // when the API server is away, then nothing is stopped, and the operator is alive but not ready
     control_plane.kill_api_server().await.unwrap();
     eventually("not ready", async || get(&replica.readiness_url()).await.0 == 503).await;
     control_plane.start_api_server().await.unwrap();
-    // when it is back, then what happens there is seen
+    // when it is back, then the operator sees what happens there
     world.delete_booking("b").await;
     world.settled(&ids, InstanceState::Stopped).await;
     replica.stop().await;

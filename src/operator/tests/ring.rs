@@ -1,4 +1,4 @@
-//! Several replicas on one API server: they share the work, hand it over, and cost little while nothing
+//! Several replicas on one API server: they share the work, hand it over, and send few requests while nothing
 //! happens.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, their helpers too")]
@@ -29,7 +29,7 @@ use testbed::{control_plane::ControlPlane, ec2::InstanceState, patience::patient
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service};
 
-/// The product's durations, shrunk to a fifth; longer on a busy machine, on which a permit would lapse.
+/// The product's durations divided by five. They are longer on a busy machine, because a permit would lapse there.
 fn ring_flags() -> [String; 4] {
     let flags = [
         ("lease-duration", 3_000),
@@ -52,7 +52,7 @@ struct Replica {
     requests: Arc<Requests>,
 }
 
-/// What a replica has asked of the API server.
+/// How many requests a replica has sent to the API server.
 #[derive(Debug, Default)]
 struct Requests {
     writes: AtomicUsize,
@@ -95,7 +95,7 @@ impl Replica {
         Self { stop, task, requests }
     }
 
-    /// Stops it gracefully and waits for its end.
+    /// Stops it in order and waits for its end.
     async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap();
@@ -112,7 +112,7 @@ async fn members(world: &World) -> BTreeMap<String, Vec<u16>> {
     let members = ring.status.unwrap_or_default().members;
     let owned = members.into_iter().map(|member| {
         let owned = ranges::read(&member.owns, slots).unwrap().into_iter().map(|slot| slot.0);
-        // The incarnation's random part is of no interest.
+        // The random part of the incarnation does not matter.
         (member.name.rsplit_once('-').unwrap().0.to_owned(), owned.collect())
     });
     owned.collect()
@@ -124,7 +124,7 @@ async fn owners(world: &World) -> BTreeMap<u16, String> {
     members.flat_map(|(pod, slots)| slots.into_iter().map(move |slot| (slot, pod.clone()))).collect()
 }
 
-/// Waits until the slots are shared as wanted.
+/// Waits until the slots are distributed as wanted.
 async fn shared(world: &World, what: &str, is: impl Fn(&BTreeMap<&str, usize>) -> bool) {
     let deadline = tokio::time::Instant::now() + common::patience();
     loop {
@@ -165,14 +165,14 @@ async fn a_settled_ring_costs_its_renewals_and_a_list_of_neighbours_a_minute() {
         world.resource_with_reason(&format!("group-{number}"), "Stopped").await;
     }
     tokio::time::sleep(5 * renewal()).await;
-    // when nothing happens for twenty renewals; what is counted happens within the time that is measured
+    // when nothing happens for twenty renewals. Everything that is counted happens within the measured time.
     let counts = || replicas.iter().map(|replica| replica.requests.counts()).collect::<Vec<_>>();
     let (begun, before) = (tokio::time::Instant::now(), counts());
     tokio::time::sleep(20 * renewal()).await;
     let after = counts();
     let intervals = begun.elapsed().as_secs_f64() / renewal().as_secs_f64();
-    // then each writes once per renewal (0.35 per s at the default of 3 s is 1.05), the leader twice, and nobody reads
-    // but for other rings, once a minute
+    // then each replica writes once per renewal (0.35 per s at the default of 3 s is 1.05), the leader twice. The
+    // only reads are lists of other rings, once a minute.
     let lists = begun.elapsed().as_secs() / 60 + 1;
     let mut writes = vec![];
     for (before, after) in before.into_iter().zip(after) {
@@ -200,26 +200,26 @@ async fn a_replica_whose_part_in_the_ring_breaks_ends() {
         RingMembership::None => share,
     };
     let replica = Replica::start_with(&world, "broken", "", breaks).await;
-    // then nobody has to tell it to stop
+    // then it ends without being told to stop
     tokio::time::timeout(common::patience(), replica.task).await.expect("it ends").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_group_is_handed_over_and_stopped_when_its_booking_ends() {
-    // given a booking that its owner has brought to hold its group
+    // given a booking whose owner has brought its group into the hold
     let world = World::without_operator("handover").await;
     let ids = world.machines("web", 2, InstanceState::Stopped);
     let first = Replica::start(&world, "first", "").await;
     world.resource("web", "web").await;
     world.book("b", "web", "ann", the_hour()).await;
     world.booking_with_reason("b", "Held").await;
-    // when another replica comes and the first one goes
+    // when another replica starts and the first one stops
     let second = Replica::start(&world, "second", "").await;
     shared_by(&world, 2).await;
     first.stop().await;
     shared_by(&world, 1).await;
     assert!(world.calls("StopInstances").is_empty(), "nobody stopped what was handed over");
-    // then the other one stops it at its end, and not before
+    // then the other replica stops the group at the booking's end, and not before
     let end = soon(1_500);
     world.edit_booking("b", json!({ "end_at": end.to_string() })).await;
     world.booking_when("b", "finished", |booking| state_word(booking) == "FINISHED").await;
@@ -241,7 +241,7 @@ async fn a_rolling_update_moves_each_slot_once() {
     shared_by(&world, 3).await;
     let mut known = owners(&world).await;
     let mut moves: BTreeMap<u16, usize> = BTreeMap::new();
-    // when each is replaced by a new one, which comes first
+    // when each is replaced by a new one, which starts first
     let mut new = vec![];
     for (number, replica) in old.into_iter().enumerate() {
         let name = format!("new-{number}");
@@ -268,7 +268,7 @@ async fn a_rolling_update_moves_each_slot_once() {
     }
 }
 
-/// Counts a client's requests, watches apart.
+/// Counts a client's requests. Watches are counted separately.
 #[derive(Clone)]
 struct Counting(Arc<Requests>);
 

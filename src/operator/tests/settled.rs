@@ -41,7 +41,7 @@ async fn thirty_seconds_in_which_nothing_is_due_cost_no_write_and_no_mutation() 
         let wanted = if matches!(n % 5, 0 | 3) { "Held" } else { "Stopped" };
         world.resource_with_reason(&format!("r-{n}"), wanted).await;
     }
-    // when nothing is due for thirty seconds, looks at the cloud apart
+    // when nothing is due for thirty seconds, apart from observations of the cloud
     came_to_rest(&writes).await;
     let (before, looks) = (writes.effects(), world.calls("DescribeInstances").len());
     tokio::time::sleep(QUIET).await;
@@ -52,7 +52,7 @@ async fn thirty_seconds_in_which_nothing_is_due_cost_no_write_and_no_mutation() 
     operator.await.unwrap();
 }
 
-/// Waits until no write follows another one within a second, more on a busy machine.
+/// Waits until no write follows another one within a second, or longer on a busy machine.
 async fn came_to_rest(writes: &CrashPoint) {
     let deadline = tokio::time::Instant::now() + patience();
     let mut known = None;

@@ -3,11 +3,11 @@
 //! Two facts shape every rule here.
 //!
 //! 1. A stored object that breaks a rule must stay editable and deletable. If a field is unchanged, Kubernetes
-//!   accepts that its rule answers *false* (ratcheting), but it does not accept that the rule raises an *error*. So a
-//!   match guards every conversion, and a length guards every match: a match on a stored mebibyte exceeds the cost
-//!   limit of a rule, which is also an error.
+//!    accepts that its rule answers *false* (ratcheting), but it does not accept that the rule raises an *error*. So a
+//!    match guards every conversion, and a length guards every match: a match on a stored mebibyte exceeds the cost
+//!    limit of a rule, which is also an error.
 //! 2. A rule must be on the field or on the spec, not on the root. The API server evaluates a rule on the root again
-//!   at each status write. The exception is `spec_stays`: it reads nothing that a status write changes.
+//!    at each status write. The exception is `spec_stays`: it reads nothing that a status write changes.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::ValidationRule;
 use kube::core::{Message, Rule};

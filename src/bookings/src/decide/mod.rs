@@ -6,9 +6,9 @@
 //! | [`schedules`] | Given a BookingScheduler: which Bookings are created now? |
 //! | [`monitors`] | Given a ResourceMonitor and what a scan found: which Resources are created now? |
 //! | [`locations`] | Which accounts and regions may a namespace use? |
-//! | [`settings`] | What is the operator set to? |
+//! | [`settings`] | What are the operator's settings? |
 //! | [`subject`] | Which object is an Event about? |
-//! | [`injected_bugs`] | Which bugs can a test of the checkers put in? |
+//! | [`injected_bugs`] | Which bugs can a test build inject? |
 //!
 //! Each answer is a value. The family's controllers carry it out.
 

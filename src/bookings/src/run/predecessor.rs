@@ -96,7 +96,7 @@ pub async fn follow(services: &Services, state: watch::Sender<Predecessor>) {
                 Ok(Some(event)) => take_in(&mut leases, event, clock),
                 Ok(None) => return,
                 Err(error) => {
-                    // If the API server forbids the watch, this replica cannot see Leases, and it does not wait for
+                    // If the API server forbids the watch, this replica cannot see the Leases, and it starts without
                     // them.
                     leases.listed |= is_forbidden(&error);
                     tracing::warn!(%error, "the Lease of the predecessor operator cannot be watched; tried again");

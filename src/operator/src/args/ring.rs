@@ -43,7 +43,10 @@ pub(super) struct RingFlags {
     #[arg(long, env = "RING_NAMESPACE", default_value = "", global = true)]
     ring_namespace: String,
     /// Number of slots into which keys are divided, 1 to 4096. All replicas must agree.
-    #[arg(long, env = "RING_SLOTS", default_value_t = slot::SLOTS_DEFAULT, value_parser = clap::value_parser!(u16).range(1..=i64::from(slot::SLOTS_MAX)), global = true)]
+    #[arg(
+        long, env = "RING_SLOTS", default_value_t = slot::SLOTS_DEFAULT,
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(slot::SLOTS_MAX)), global = true,
+    )]
     ring_slots: u16,
     /// How long a replica must be silent before others take over its work.
     #[arg(long, env = "LEASE_DURATION", default_value = "15s", value_parser = parse_duration, global = true)]

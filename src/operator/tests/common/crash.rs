@@ -1,5 +1,5 @@
-//! Crashes at a chosen outside effect: the process is cut off before or after its n-th write or call,
-//! and nothing that it still tries gets out.
+//! Crashes at a chosen effect: the process is cut off before or after its n-th write or call. Nothing that it still
+//! tries has an effect.
 
 use std::{
     future::{Future, pending},
@@ -22,11 +22,11 @@ use tower::{Layer, Service};
 pub enum Side {
     /// The effect does not happen.
     Before,
-    /// The effect happens; nobody hears of it.
+    /// The effect happens, but the process gets no answer.
     After,
 }
 
-/// Counts outside effects and crashes at one of them.
+/// Counts effects, and crashes at one of them.
 #[derive(Debug)]
 pub struct CrashPoint {
     at: Option<(usize, Side)>,

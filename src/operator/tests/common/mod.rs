@@ -1,4 +1,4 @@
-//! A world for one test: a namespace on the shared API server, a simulated EC2, an operator.
+//! The world of one test: a namespace on the shared API server, a simulated EC2, an operator.
 
 #![allow(
     dead_code,
@@ -48,7 +48,7 @@ pub fn patience() -> Duration {
     patient(Duration::from_secs(40))
 }
 
-/// The client of this test; the CRDs are there.
+/// The client of this test. The CRDs are installed.
 pub async fn client() -> Client {
     static CRDS: OnceCell<()> = OnceCell::const_new();
     let control_plane = ControlPlane::shared().await.unwrap();
@@ -73,7 +73,7 @@ pub async fn install_crds(client: Client) {
     }
 }
 
-/// The command line of a test's operator: quick looks, no listeners.
+/// The command line of a test's operator: frequent observations, no listeners.
 pub fn config(namespace: &str, more: &[&str]) -> Config {
     let namespace = format!("--namespace={namespace}");
     let fixed = [
@@ -83,7 +83,7 @@ pub fn config(namespace: &str, more: &[&str]) -> Config {
         "--health-probe-bind-address=0",
         "--poll-shortest=50ms",
         "--poll-longest=200ms",
-        // Nothing may depend on a look by chance.
+        // No test may depend on a routine observation.
         "--observe-interval=10m",
         "--concurrency=4",
     ];
@@ -187,7 +187,7 @@ impl World {
         self.machine(id).state
     }
 
-    /// What the lock tags of a machine say.
+    /// The values of a machine's lock tags.
     pub fn lock(&self, id: &str) -> Option<(String, String)> {
         let tags = self.machine(id).tags;
         Some((tags.get(TAG_LOCKED_BY)?.clone(), tags.get(TAG_LOCKED_UNTIL)?.clone()))
@@ -246,7 +246,7 @@ impl World {
         self.bookings().patch(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// Ends a booking, whatever is left of its time.
+    /// Ends a booking now.
     pub async fn release(&self, name: &str) {
         self.edit_booking(name, json!({ "end_at": in_ms(0).to_string() })).await;
     }
@@ -255,7 +255,7 @@ impl World {
         self.bookings().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// Waits until a Booking looks as wanted.
+    /// Waits until a Booking fulfils a condition.
     pub async fn booking_when(&self, name: &str, what: &str, is: impl Fn(&Booking) -> bool) -> Booking {
         let condition = |booking: Option<&Booking>| booking.is_some_and(&is);
         match tokio::time::timeout(patience(), await_condition(self.bookings(), name, condition)).await {
@@ -266,7 +266,7 @@ impl World {
         }
     }
 
-    /// Waits until a Resource looks as wanted.
+    /// Waits until a Resource fulfils a condition.
     pub async fn resource_when(&self, name: &str, what: &str, is: impl Fn(&Resource) -> bool) -> Resource {
         let condition = |resource: Option<&Resource>| resource.is_some_and(&is);
         match tokio::time::timeout(patience(), await_condition(self.resources(), name, condition)).await {
@@ -285,7 +285,7 @@ impl World {
         self.resource_when(name, wanted, |resource| resource_reason(resource) == wanted).await
     }
 
-    /// Waits until all machines are in a state and carry no lock.
+    /// Waits until all machines are in a state and have no lock.
     pub async fn settled(&self, ids: &[String], state: InstanceState) {
         self.eventually(&format!("{ids:?} {state:?} and free"), || {
             ids.iter().all(|id| self.state(id) == state && self.lock(id).is_none())
@@ -303,8 +303,8 @@ impl World {
     }
 }
 
-/// Waits until something is true that has to be asked for. A task that waits so is not `Send`, therefore
-/// [`World::eventually`] is another one.
+/// Waits until something is true that must be asked for. Such a future is not `Send`, so [`World::eventually`] is a
+/// separate method.
 pub async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
     let deadline = tokio::time::Instant::now() + patience();
     while !is().await {
@@ -339,13 +339,13 @@ pub fn state_word(booking: &Booking) -> &str {
     booking.status.as_ref().and_then(|status| status.status.as_deref()).unwrap_or_default()
 }
 
-/// An instant that many milliseconds from now, whole milliseconds.
+/// The instant `ms` milliseconds from now, in whole milliseconds.
 pub fn in_ms(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(Timestamp::now().as_millisecond() + ms).unwrap()
 }
 
-/// An instant that comes during the test: that many milliseconds from now, and more of them on a busy machine, on which
-/// what has to happen before takes longer.
+/// An instant during the test: `ms` milliseconds from now, or later on a busy machine, because there everything
+/// before it takes longer.
 pub fn soon(ms: u64) -> Timestamp {
     in_ms(patient(Duration::from_millis(ms)).as_millis().try_into().unwrap())
 }
@@ -355,12 +355,12 @@ pub fn arrived(call: &CallRecord) -> Timestamp {
     Timestamp::from_microsecond(call.arrived.wall.unix_micros()).unwrap()
 }
 
-/// From now on for that many milliseconds.
+/// From now until `ms` milliseconds from now.
 pub fn for_ms(ms: i64) -> (Timestamp, Timestamp) {
     (in_ms(0), in_ms(ms))
 }
 
-/// An hour, begun a minute ago.
+/// An hour that began a minute ago.
 pub fn the_hour() -> (Timestamp, Timestamp) {
     (in_ms(-60_000), in_ms(3_540_000))
 }

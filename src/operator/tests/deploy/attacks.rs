@@ -1,4 +1,4 @@
-//! What people try who want more than they may, and what refuses it.
+//! Attacks: what users try without the right to do it, and what refuses it.
 
 mod table;
 
@@ -21,7 +21,8 @@ use super::{
 async fn each_attack_is_refused_by_what_is_there_for_it() {
     let cluster = cluster().await;
     prepare().await;
-    // Not by a token of its own: what the operator itself asks for is held against its rights.
+    // The attacks do not use the operator's own token, because the audit log of that account is compared with its
+    // rights.
     let account = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
     let groups = ["system:serviceaccounts", "system:serviceaccounts:booking-operator"];
     let operator = client_of(cluster, &account, &groups);
@@ -52,7 +53,7 @@ async fn each_attack_is_refused_by_what_is_there_for_it() {
 
 #[tokio::test]
 async fn a_role_outside_the_allow_list_is_refused_by_the_operator_and_never_assumed() {
-    // given an operator that has been allowed no role of another account
+    // given an operator that may use no role of another account
     let cluster = cluster().await;
     kubectl(cluster, &["create", "namespace", "roles"], None).await.unwrap();
     let (ec2, directory) =
@@ -68,7 +69,7 @@ async fn a_role_outside_the_allow_list_is_refused_by_the_operator_and_never_assu
         args: &args,
     };
     let replica = Replica::start(&config).await.unwrap();
-    // when somebody who may make Resources names one
+    // when a user who may create Resources names such a role
     let admin = cluster.client().unwrap();
     let role = "arn:aws:iam::222222222222:role/administrator";
     let theirs = resource("ec2.theirs", &json!({ "role_arn": role }));
@@ -98,7 +99,7 @@ async fn what_people_may_do_goes_through() {
     prepare().await;
     let (bob, boss) = (client_of(cluster, "bob", &[]), client_of(cluster, "boss", &[]));
     let name = |path: &str| format!("{API}/{path}");
-    // Bob's own.
+    // Bob changes objects of his own.
     ask(&bob, "POST", &name("bookings"), &booking("own", &json!({}))).await.unwrap();
     ask(&bob, "PATCH", &name("bookings/own"), &json!({ "spec": { "end_at": "2080-01-01T10:00:00Z" } }))
         .await
@@ -106,10 +107,10 @@ async fn what_people_may_do_goes_through() {
     ask(&bob, "DELETE", &name("bookings/own"), &Value::Null).await.unwrap();
     ask(&bob, "POST", &name("bookingschedulers"), &scheduler("own", "bob")).await.unwrap();
     ask(&bob, "DELETE", &name("bookingschedulers/own"), &Value::Null).await.unwrap();
-    // Whoever may book for others.
+    // The boss may book for others.
     ask(&boss, "POST", &name("bookings"), &booking("for-ann", &json!({ "user_id": "ann" }))).await.unwrap();
     ask(&boss, "DELETE", &name("bookings/for-ann"), &Value::Null).await.unwrap();
-    // What is nobody's hold may be changed while somebody holds the group.
+    // Fields that are not a hold may be changed while somebody holds the group.
     let admin = client_of(cluster, "admin", &[]);
     ask(&admin, "PATCH", &name("resources/ec2.held"), &json!({ "spec": { "when_idle": "Keep" } }))
         .await
@@ -123,14 +124,14 @@ async fn what_people_may_do_goes_through() {
     .await
     .unwrap();
     ask(&admin, "DELETE", &name("resources/ec2.new"), &Value::Null).await.unwrap();
-    // What is over is nobody's any more.
+    // A hold that is over belongs to nobody.
     let no_hold = json!({ "spec": { "booked_by": null, "booked_until": null } });
     ask(&admin, "PATCH", &name("resources/ec2.over"), &no_hold).await.unwrap();
-    // What is booked may be tended.
+    // A booked Resource may be changed.
     ask(&admin, "PATCH", &name("resources/ec2.busy"), &json!({ "spec": { "when_idle": "Keep" } }))
         .await
         .unwrap();
-    // Where nobody is named it is whoever creates it.
+    // If no user is named, it is the user who creates the object.
     let mut unnamed = booking("unnamed", &json!({}));
     unnamed["spec"].as_object_mut().unwrap().remove("user_id");
     let made = ask(&bob, "POST", &name("bookings"), &unnamed).await.unwrap();

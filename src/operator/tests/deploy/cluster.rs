@@ -1,4 +1,4 @@
-//! API servers that keep an audit log, with what `deploy/` has applied as a user does it; and clients of people.
+//! API servers with an audit log on which `deploy/` is applied as a user does it, and clients of users.
 
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,9 @@ use tokio::{process::Command, sync::OnceCell};
 
 use super::families::FAMILIES;
 
-/// Where the operators of all families are.
+/// The namespace of the operators of all families.
 pub const NAMESPACE: &str = "booking-operator";
-/// Service account of that of bookings.
+/// The service account of the operator of bookings.
 pub const ACCOUNT: &str = "booking-operator";
 
 /// A directory below `deploy/`.
@@ -22,16 +22,18 @@ pub fn deploy(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(path)
 }
 
-/// The cluster on which people try what they may.
+/// The cluster on which users try what they may do.
 pub async fn cluster() -> &'static ControlPlane {
     static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
-    // The second time what the first made is there for all that needs it: kinds, and the namespace.
+    // Everything is applied twice. At the second time everything exists that other objects need: kinds and the
+    // namespace.
     CLUSTER
         .get_or_init(|| installed(&["overlays/bound-users", "overlays/bound-users", "components/own-name"]))
         .await
 }
 
-/// One on which the operators of all families work for all namespaces: what others try must not happen beside them.
+/// A cluster on which the operators of all families work for all namespaces. It is separate from the cluster of the
+/// attacks.
 pub async fn operators_cluster() -> &'static ControlPlane {
     static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
     let directories: Vec<&str> = FAMILIES.iter().flat_map(|family| family.installed).copied().collect();
@@ -49,7 +51,7 @@ async fn installed(directories: &[&str]) -> ControlPlane {
     cluster
 }
 
-/// Runs kubectl as the administrator; gives what it printed, and as an error what it complained of.
+/// Runs kubectl as the administrator. Returns what it printed, or its complaint.
 pub async fn kubectl(cluster: &ControlPlane, args: &[&str], path: Option<&Path>) -> Result<String, String> {
     let mut command = Command::new(cluster.kubectl().unwrap());
     command.args(args).env("KUBECONFIG", cluster.kubeconfig());
@@ -61,7 +63,7 @@ pub async fn kubectl(cluster: &ControlPlane, args: &[&str], path: Option<&Path>)
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// A client of somebody with these groups, as the API server knows them after they have said who they are.
+/// A client of a user with these groups, as if the API server had authenticated the user.
 pub fn client_of(cluster: &ControlPlane, user: &str, groups: &[&str]) -> Client {
     let mut config = cluster.client_config();
     config.auth_info.impersonate = Some(user.to_owned());
@@ -70,7 +72,7 @@ pub fn client_of(cluster: &ControlPlane, user: &str, groups: &[&str]) -> Client 
     Client::try_from(config).unwrap()
 }
 
-/// A kubeconfig with a token of an operator's service account, as its Pods have one.
+/// A kubeconfig with a token of an operator's service account, like the one in its Pods.
 pub async fn operators_kubeconfig(cluster: &ControlPlane, account: &str, directory: &Path) -> PathBuf {
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client().unwrap(), NAMESPACE);
     let wanted = TokenRequest { spec: TokenRequestSpec::default(), ..TokenRequest::default() };
@@ -85,7 +87,7 @@ pub async fn operators_kubeconfig(cluster: &ControlPlane, account: &str, directo
         context.context.get_or_insert_default().namespace = Some(NAMESPACE.to_owned());
     }
     let path = directory.join("kubeconfig");
-    // Serialized, a secret is hidden: the token is put in as text.
+    // Serialization hides the secret, so the token is inserted as text.
     let mut text = serde_json::to_value(&kubeconfig).unwrap();
     for user in text["users"].as_array_mut().unwrap() {
         user["user"]["token"] = token.status.as_ref().unwrap().token.clone().into();

@@ -1,4 +1,4 @@
-//! The families that `deploy/` has an operator of: what tests need to know of each.
+//! The families whose operators are in `deploy/`, and what tests need to know about each.
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::{
@@ -12,26 +12,26 @@ use super::{
     rights::{Replicas, lives},
 };
 
-/// One family's operator.
+/// The operator of one family.
 pub struct Family {
-    /// As the operator's environment names it.
+    /// The family's name in the operator's environment.
     pub name: &'static str,
-    /// Directories below `deploy/`, as they are applied.
+    /// Directories below `deploy/`, in the order in which they are applied.
     pub installed: &'static [&'static str],
-    /// Name of the Deployment, the `ConfigMap`, the Secret, the service account, the ring and the Pods' label.
+    /// The name of the Deployment, the `ConfigMap`, the Secret, the service account, the ring and the Pods' label.
     pub operator: &'static str,
-    /// What it may in the namespaces it works for.
+    /// Its roles in the namespaces for which it works.
     pub cluster_roles: &'static [&'static str],
-    /// What it may in its own namespace.
+    /// Its role in its own namespace.
     pub role: &'static str,
-    /// Lets everything happen that the operator has something to do with.
+    /// Causes everything to happen that the operator reacts to.
     pub exercise: for<'a> fn(Client, &'a Replicas) -> BoxFuture<'a, ()>,
 }
 
 /// All of them.
 pub static FAMILIES: [Family; 1] = [Family {
     name: "bookings",
-    // The second time what the first made is there for all that needs it: kinds, and the namespace.
+    // They are applied twice. At the second time everything exists that other objects need: kinds and the namespace.
     installed: &["overlays/bound-users", "overlays/bound-users"],
     operator: "booking-operator",
     cluster_roles: &["booking-operator", "booking-operator-sees-original"],
@@ -48,18 +48,18 @@ async fn each_operator_is_told_its_family_its_ring_and_which_pods_are_its_own() 
         // given the Deployment of a family as it is installed
         let spec = deployments.get(operator).await.unwrap().spec.unwrap();
         let pod = spec.template.spec.unwrap();
-        // when its Pods read their environment, then it is the family's own, the Secret too
+        // when its Pods read their environment, then it comes from the family's own ConfigMap and Secret
         let source = |from: &EnvFromSource| {
             let config = from.config_map_ref.as_ref().map(|it| it.name.clone());
             config.or_else(|| from.secret_ref.as_ref().map(|it| it.name.clone())).unwrap()
         };
         let sources: Vec<String> = pod.containers[0].env_from.iter().flatten().map(source).collect();
         assert_eq!(sources, [operator, operator], "{name}");
-        // and says which family it is
+        // and it names the family
         let told = configs.get(operator).await.unwrap().data.unwrap();
         assert_eq!(told["FAMILIES"], name);
         assert_eq!(told.get("RING_NAME").map_or("booking-operator", String::as_str), operator, "{name}");
-        // and the labels are those by which its own Pods are selected, and no others
+        // and the labels select its own Pods and no others
         let label = told["POD_LABELS"].split_once('=').unwrap();
         assert_eq!(label, ("app.kubernetes.io/name", operator));
         let selected = spec.selector.match_labels.unwrap();

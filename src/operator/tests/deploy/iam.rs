@@ -1,10 +1,10 @@
-//! What `deploy/aws/policy.json` allows, told by the rules by which IAM reads it, as far as they are used there.
+//! What `deploy/aws/policy.json` allows, evaluated with those of IAM's rules that it uses.
 
 use serde_json::Value;
 
 use super::cluster::deploy;
 
-/// A request: the tag of its target's group, if it has one, and the tag keys that it names.
+/// A request: whether its target has a group tag, and the tag keys that it names.
 struct Request {
     action: &'static str,
     target: &'static str,
@@ -33,7 +33,7 @@ fn machines_of_groups_are_started_stopped_and_locked_and_nothing_else_is_touched
         (false, request("ec2:CreateTags", MACHINE, true, Some(&["resource-booking-application"]))),
         (false, request("ec2:CreateTags", MACHINE, true, Some(&["resource-booking-locked-by", "Name"]))),
         (true, request("ec2:DeleteTags", MACHINE, true, Some(LOCK))),
-        // It would delete all.
+        // This would delete all tags.
         (false, request("ec2:DeleteTags", MACHINE, true, None)),
         (
             false,
@@ -69,7 +69,7 @@ fn each_action_that_the_operator_calls_is_allowed_and_no_other() {
         .map(|it| it.as_str().unwrap())
         .collect();
     allowed.sort_unstable();
-    // As docs/reference-rights.md and docs/databases.md tell them, which say what each is for.
+    // docs/reference-rights.md and docs/databases.md list the same actions and say what each is for.
     let told =
         [include_str!("../../../../docs/reference-rights.md"), include_str!("../../../../docs/databases.md")]
             .concat();
@@ -96,7 +96,7 @@ fn conditions(conditions: &Value, request: &Request) -> bool {
                 (wanted == "true") != request.has_group
             }
             ("Null", "aws:TagKeys") => (wanted == "true") == request.keys.is_none(),
-            // True of none.
+            // This is also true without any key.
             ("ForAllValues:StringEquals", "aws:TagKeys") => {
                 request.keys.unwrap_or_default().iter().all(|key| list(wanted).contains(key))
             }
@@ -112,7 +112,7 @@ fn list(value: &Value) -> Vec<&str> {
     )
 }
 
-/// Whether a text matches a pattern with `*`, which may stand for colons as well.
+/// Whether a text matches a pattern. A `*` may also stand for colons.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };

@@ -1,5 +1,5 @@
-//! What `deploy/` installs, on an API server of its own: whether it is taken, what the operator's rights are worth, and
-//! who may do what with them.
+//! What `deploy/` installs, on an API server of its own: whether the server accepts it, whether the operator's rights
+//! are exact, and who may do what.
 
 #![allow(
     clippy::unwrap_used,

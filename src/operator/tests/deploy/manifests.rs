@@ -1,4 +1,4 @@
-//! Whether the API server takes what is installed.
+//! Whether the API server accepts what is installed.
 
 use super::{
     cluster::{cluster, deploy, kubectl, operators_cluster},
@@ -12,7 +12,7 @@ fn all() -> Vec<String> {
     names.chain(["base".to_owned()]).collect()
 }
 
-/// Has the API server judge what is below `deploy/`, unknown fields included.
+/// Lets the API server check what is below `deploy/`, including unknown fields.
 async fn dry_run(flag: &str, path: &str) -> Result<String, String> {
     let strict =
         ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts", flag];
@@ -28,7 +28,7 @@ async fn every_overlay_is_taken_by_the_api_server_field_by_field() {
     }
     let established = ["wait", "--for=condition=Established", "crds", "--all", "--timeout=30s"];
     kubectl(cluster, &established, None).await.unwrap();
-    // when each overlay is applied, then nothing is refused, and no field unknown
+    // when each overlay is applied, then nothing is refused, and no field is unknown
     let all = all();
     assert!(all.len() >= 6, "{all:?}");
     for path in &all {
@@ -65,7 +65,7 @@ async fn the_pods_may_run_where_only_restricted_ones_may() {
         async move { client.request_text(request.unwrap()).await }
     };
     for &Family { name, operator, .. } in &FAMILIES {
-        // given the namespace's own label, when a Pod of a Deployment's template is created
+        // given the namespace's own label, when a Pod is created from a Deployment's template
         let get = ["get", "deployment", operator, "-n", "booking-operator", "-o", "json"];
         let deployment: serde_json::Value =
             serde_json::from_str(&kubectl(cluster, &get, None).await.unwrap()).unwrap();
@@ -73,9 +73,9 @@ async fn the_pods_may_run_where_only_restricted_ones_may() {
         pod["apiVersion"] = "v1".into();
         pod["kind"] = "Pod".into();
         pod["metadata"]["name"] = "as-in-the-deployment".into();
-        // then it is taken
+        // then it is accepted
         create(&pod).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-        // and one with a right more is not
+        // and a Pod with one more right is refused
         pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = true.into();
         let refused = create(&pod).await.unwrap_err().to_string();
         assert!(refused.contains("PodSecurity"), "{refused}");

@@ -1,10 +1,10 @@
-//! What alerts and the dashboard ask for is what there is.
+//! The metrics that alerts and the dashboard use exist.
 
 use std::collections::BTreeSet;
 
 use super::cluster::deploy;
 
-/// What the parts of a histogram end with.
+/// The endings of the parts of a histogram.
 const PARTS: [&str; 3] = ["_bucket", "_count", "_sum"];
 
 /// The metrics that a text names.
@@ -44,7 +44,7 @@ fn each_alert_has_its_paragraph_of_what_to_do() {
 
 #[tokio::test]
 async fn alerts_fire_when_they_should_and_not_before() {
-    // given the rules as Prometheus itself reads them
+    // given the rules as Prometheus reads them
     let promtool = testbed::prometheus::program("promtool").await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let rules = std::fs::read_to_string(deploy("components/monitoring/rules.yaml")).unwrap();

@@ -1,5 +1,4 @@
-//! People with the roles that are installed, the objects that are there before they come, and how they ask for
-//! something.
+//! Users with the installed roles, the objects that exist before they act, and how they send requests.
 
 use kube::Client;
 use serde_json::{Value, json};
@@ -9,7 +8,7 @@ use super::cluster::{client_of, cluster, kubectl};
 /// Where they book.
 pub const API: &str = "/apis/manager.kotaico.de/v1/namespaces/team";
 
-/// A Booking of bob's, but for what is said of it.
+/// A Booking of bob's, with these changes of its spec.
 pub fn booking(name: &str, spec: &Value) -> Value {
     let mut whole = json!({
         "resource_name": "ec2.web", "user_id": "bob",
@@ -25,14 +24,14 @@ fn merge(into: &mut Value, from: &Value) {
     }
 }
 
-/// A Resource of that tag, but for what is said of it.
+/// A Resource whose tag is its name, with these changes of its spec.
 pub fn resource(name: &str, spec: &Value) -> Value {
     let mut whole = json!({ "type": "ec2", "tag": name });
     merge(&mut whole, spec);
     json!({ "apiVersion": "manager.kotaico.de/v1", "kind": "Resource", "metadata": { "name": name }, "spec": whole })
 }
 
-/// A schedule that books for somebody.
+/// A scheduler that books for a user.
 pub fn scheduler(name: &str, user: &str) -> Value {
     json!({
         "apiVersion": "manager.kotaico.de/v1", "kind": "BookingScheduler", "metadata": { "name": name },
@@ -43,7 +42,7 @@ pub fn scheduler(name: &str, user: &str) -> Value {
     })
 }
 
-/// The people, and what is there before they come.
+/// Creates the users, and the objects that exist before they act.
 pub async fn prepare() {
     static ONCE: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
     let cluster = cluster().await;
@@ -72,7 +71,7 @@ pub async fn prepare() {
             ("boss", "booking-editor"),
             ("boss", "booking-admin"),
             ("boss", "booking-on-behalf"),
-            // What `admin` consists of; nobody puts it together here.
+            // The parts of the role `admin`. Nothing aggregates them here.
             ("owner", "system:aggregate-to-admin"),
             ("owner", "system:aggregate-to-edit"),
             ("owner", "booking-admin"),
@@ -92,7 +91,7 @@ pub async fn prepare() {
         create("resources", resource("ec2.held", &held)).await;
         create("resources", resource("ec2.over", &held)).await;
         create("resources", resource("ec2.busy", &json!({}))).await;
-        // As the operator would have seen them: a hold that is over, and one by a booking.
+        // Statuses as the operator would have written them: a hold that is over, and a hold by a booking.
         let seen = |name: &str, status: Value| {
             let (name, status) = (name.to_owned(), json!({ "status": status }).to_string());
             async move {
@@ -120,7 +119,7 @@ pub async fn prepare() {
     .await;
 }
 
-/// Asks the API server; what it refuses, in its words.
+/// Sends a request to the API server. The error is its refusal.
 pub async fn ask(client: &Client, method: &str, path: &str, body: &Value) -> Result<Value, String> {
     let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };

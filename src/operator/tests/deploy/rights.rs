@@ -1,5 +1,5 @@
-//! The rights of each family's operator against what it asks for, by the API server's audit log: nothing is missing,
-//! and nothing is spare.
+//! Compares the rights of each family's operator with its requests in the API server's audit log: no right is
+//! missing, and no right is unused.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
@@ -32,11 +32,11 @@ use super::{
     families::{FAMILIES, Family},
 };
 
-/// Where people book.
+/// The namespace in which users book.
 const TEAM: &str = "rights";
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A right: group, resource or resource/subresource, verb, and whether in its own namespace only.
+/// A right: group, resource or resource/subresource, verb, and whether it is only for the operator's own namespace.
 type Right = (String, String, String, bool);
 
 /// An entry of the audit log.
@@ -80,9 +80,9 @@ async fn each_operator_has_each_right_that_it_needs_and_no_other() {
     let cluster = operators_cluster().await;
     kubectl(cluster, &["create", "namespace", TEAM], None).await.unwrap();
     for family in &FAMILIES {
-        // given the roles as they are installed, and replicas with the service account's own token
+        // given the installed roles, and replicas with the service account's own token
         let granted = granted(cluster.client().unwrap(), family).await;
-        // when everything happens that an operator has something to do with
+        // when everything happens that an operator reacts to
         (family.exercise)(cluster.client().unwrap(), &operators_replicas(family).await).await;
         // then none of its requests is forbidden
         let log = std::fs::read_to_string(cluster.audit_log().await.unwrap()).unwrap();
@@ -99,7 +99,7 @@ async fn each_operator_has_each_right_that_it_needs_and_no_other() {
     }
 }
 
-/// What a family's operator has asked for, none of it in vain.
+/// The requests of a family's operator. None of them was refused.
 fn used(log: &str, family: &Family) -> BTreeSet<Right> {
     let entries = log.lines().map(|line| serde_json::from_str::<Entry>(line).unwrap());
     let own = format!("system:serviceaccount:{NAMESPACE}:{}", family.operator);
@@ -120,8 +120,8 @@ fn used(log: &str, family: &Family) -> BTreeSet<Right> {
 
 #[tokio::test]
 async fn the_docs_list_what_kubectl_says_that_the_operator_may() {
-    // Without a resource: what every account may read of the API server itself. Verbs come in the order of the
-    // bindings.
+    // Lines without a resource are what every account may read about the API server itself. The verbs come in the
+    // order of the bindings.
     let sorted = |line: &str| {
         let (start, verbs) = line.rsplit_once('[').unwrap_or((line, ""));
         let start = start.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -145,7 +145,8 @@ async fn the_docs_list_what_kubectl_says_that_the_operator_may() {
     }
 }
 
-/// Who may list may get: there is no more to see. It does so where somebody else's write came first.
+/// The right to list includes what `get` shows. The operator uses `get` only if another program's write came before
+/// its own.
 fn is_used((group, resource, verb, own): &Right, used: &BTreeSet<Right>) -> bool {
     let with = |verb: &str| used.contains(&(group.clone(), resource.clone(), verb.to_owned(), *own));
     with(verb) || (verb == "get" && with("list"))
@@ -174,7 +175,7 @@ async fn granted(client: Client, family: &Family) -> BTreeSet<Right> {
     granted
 }
 
-/// A cloud, and how a family's replicas are started on it with the service account's token.
+/// A cloud on which a family's replicas are started with the service account's token.
 pub struct Replicas {
     family: &'static Family,
     ec2: Ec2Simulator,
@@ -190,7 +191,7 @@ async fn operators_replicas(family: &'static Family) -> Replicas {
 impl Replicas {
     async fn start(&self, name: &str) -> Replica {
         let at: &Path = self.directory.path();
-        // As the family's ConfigMap says it.
+        // The same values as in the family's ConfigMap.
         let ring = format!("--ring-name={}", self.family.operator);
         let labels = format!("--pod-labels=app.kubernetes.io/name={}", self.family.operator);
         let families = format!("--families={}", self.family.name);
@@ -208,7 +209,8 @@ impl Replicas {
     }
 }
 
-/// A booking from made to deleted, a schedule's, a discovery, a group that goes, and replicas that come and go.
+/// A booking from its creation to its deletion, a schedule, a discovery, a deleted group, and replicas that start and
+/// stop.
 pub async fn lives(client: Client, replicas: &Replicas) {
     for (tag, managed) in [("web", false), ("found", true)] {
         let machines = AddInstances::count(1).tag(TAG_APPLICATION, tag).state(InstanceState::Stopped);
@@ -221,7 +223,7 @@ pub async fn lives(client: Client, replicas: &Replicas) {
     let resources: Api<Resource> = Api::namespaced(client.clone(), TEAM);
     let spec = ResourceSpec { type_: Some("ec2".into()), tag: Some("web".into()), ..ResourceSpec::default() };
     resources.create(&made, &Resource::new("ec2.web", spec)).await.unwrap();
-    // Over at once, and deleted by itself; twice, so that an Event is told a second time.
+    // Each is over at once and is deleted automatically. There are two, so that an Event is published a second time.
     let bookings: Api<Booking> = Api::namespaced(client.clone(), TEAM);
     for name in ["brief", "again"] {
         let now = Timestamp::now();
@@ -272,7 +274,7 @@ pub async fn lives(client: Client, replicas: &Replicas) {
         Ok(())
     };
     soon("the schedule has booked", is_booked()).await;
-    // A replica goes, then the other one deletes its Lease; and the group goes.
+    // A replica stops, and the other one deletes its Lease. Then the group is deleted.
     first.stop().await;
     soon("its Lease is deleted", forgotten(client, "first-")).await;
     let web = resources.get("ec2.web").await.unwrap().uid().unwrap();
@@ -281,7 +283,7 @@ pub async fn lives(client: Client, replicas: &Replicas) {
     second.stop().await;
 }
 
-/// Waits until there is no Lease whose name begins so.
+/// Waits until there is no Lease whose name begins with `begin`.
 async fn forgotten(client: Client, begin: &str) -> Result<(), kube::runtime::wait::Error> {
     let leases: Api<Lease> = Api::namespaced(client, NAMESPACE);
     let is_one = |it: &Lease| it.name_any().starts_with(begin);

@@ -1,4 +1,4 @@
-//! Databases, and accounts and regions beside the operator's own.
+//! Databases, and accounts and regions other than the operator's own.
 
 use std::{
     future::pending,
@@ -45,7 +45,7 @@ async fn databases_are_started_locked_and_stopped_as_machines_are() {
     world.ec2.world().add_db_cluster(&cluster).unwrap();
     let member = AddDbInstance { cluster: Some("web".into()), ..add("web-1") };
     world.ec2.world().add_db_instance(&member).unwrap();
-    // when nobody holds it, then it is stopped, and the restart by RDS foretold
+    // when nobody holds it, then it is stopped, and the status names the time of RDS' restart
     world.resource_with("db", rds("orders")).await;
     let stopped = world.resource_with_reason("db", "Stopped").await.status.unwrap();
     assert_eq!((stopped.instances, stopped.running), (Some(2), Some(0)));
@@ -54,7 +54,7 @@ async fn databases_are_started_locked_and_stopped_as_machines_are() {
         (status_of(&world, "orders"), status_of(&world, "web-1")),
         ("stopped".into(), "stopped".into())
     );
-    // when somebody books it, then it runs, locked
+    // when a user books it, then it runs and is locked
     world.book("b", "db", "ann", the_hour()).await;
     world.booking_with_reason("b", "Held").await;
     world.resource_with_reason("db", "Held").await;
@@ -70,7 +70,7 @@ async fn databases_are_started_locked_and_stopped_as_machines_are() {
 
 #[tokio::test]
 async fn the_restart_after_seven_days_is_undone() {
-    // given a stopped database, and a cloud whose seven days last two seconds
+    // given a stopped database, and a cloud in which the seven days last two seconds
     let world = World::without_operator("restart").await;
     world
         .ec2
@@ -87,7 +87,7 @@ async fn the_restart_after_seven_days_is_undone() {
     assert!(world.calls("StopDBInstance").len() >= 2);
 }
 
-/// The file, and the flag that names it.
+/// Writes the file, and returns the flag that names it.
 fn allow(world: &World, text: &str) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("accounts.yaml");
@@ -130,10 +130,10 @@ async fn a_role_that_is_allowed_is_assumed_with_its_external_id_and_renewed() {
     world.book("b", "far", "ann", (in_ms(0), soon(8_000))).await;
     world.booking_with_reason("b", "Held").await;
     assert_eq!(world.state(&ids[0]), InstanceState::Running);
-    // and are stopped with credentials that were had anew
+    // and they are stopped with new credentials
     world.resource_with_reason("far", "Stopped").await;
     assert!(world.calls("AssumeRole").len() >= 2, "{}", world.calls("AssumeRole").len());
-    // and a region that is not allowed is refused, with what is
+    // and a region that is not allowed is refused, and the message says which are allowed
     let spec = ResourceSpec { region: Some("eu-west-1".into()), ..abroad("web") };
     world.resource_with("farther", spec).await;
     let refused = message(&world.resource_with_reason("farther", "NotAllowed").await);
@@ -159,7 +159,7 @@ async fn a_role_and_a_region_hold_for_databases_as_they_do_for_machines() {
     world.start_operator(&[&flag]);
     let abroad = ResourceSpec { type_: Some("rds".into()), ..abroad("orders") };
     world.resource_with("far", abroad).await;
-    // when those abroad are booked, then they alone are started, as the role
+    // when the databases in the other account are booked, then only those are started, with the role
     world.book("b", "far", "ann", the_hour()).await;
     world.booking_with_reason("b", "Held").await;
     assert_eq!((status_of(&world, "far"), status_of(&world, "here")), ("available".into(), "stopped".into()));
@@ -168,7 +168,7 @@ async fn a_role_and_a_region_hold_for_databases_as_they_do_for_machines() {
     assert!(!world.calls("AssumeRole").is_empty());
 }
 
-/// AWS, whose other accounts never answer a describe.
+/// AWS in which the other accounts never answer a describe.
 struct SilentAbroad {
     aws: Aws,
     asked: Arc<AtomicUsize>,
@@ -217,7 +217,7 @@ impl Provider for Silent {
 
 #[tokio::test]
 async fn an_account_that_does_not_answer_slows_no_other() {
-    // given another account that never answers, and many more groups there than are worked on at once
+    // given another account that never answers, with many more groups than passes that may work on it at once
     let world = World::without_operator("bad-account").await;
     let (_file, flag) =
         allow(&world, &format!("- namespaces: [NAMESPACE]\n  role_arn: {ROLE}\n  regions: [us-east-1]\n"));
@@ -229,7 +229,8 @@ async fn an_account_that_does_not_answer_slows_no_other() {
     let clouds = SilentAbroad { aws: aws(&world.ec2.url(), "operator"), asked: asked.clone() };
     world.run_operator(world.client.clone(), Arc::new(clouds), &[&flag], stop.clone());
     world.eventually("the other account is asked", || asked.load(Ordering::Relaxed) > 0).await;
-    // when a group of our own comes and is booked meanwhile, then it is served: none of those others ever is
+    // when a group of our own account is created and booked meanwhile, then it is served, although none of the others
+    // ever is
     world.resource("web", "web").await;
     world.resource_with_reason("web", "Stopped").await;
     world.book("b", "web", "ann", the_hour()).await;

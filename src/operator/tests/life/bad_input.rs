@@ -1,16 +1,16 @@
-//! Bad input, as people type it: applied with kubectl to the real API server.
+//! Bad input as users write it, applied with kubectl to the real API server.
 //!
-//! Each row of the tables below is one bad input. It is refused with words that tell what is wrong, or it is
-//! accepted and a condition tells. To add one, add a line to the table of its kind (what is bad, the manifest,
-//! what comes of it) and run the test: if it comes out otherwise, the failure quotes what was said instead.
-//! The manifest is a good one with something changed, see [`row`]. What is there to book:
+//! Each row of the tables below is one bad input. Either the API server refuses it with words that say what is wrong,
+//! or it accepts the input and a condition says so. To add a row, add a line to the table of its kind (what is bad,
+//! the manifest, the expected result) and run the test. If the result differs, the failure quotes the actual one. The
+//! manifest is a good one with some changes, see [`row`]. The test creates these Resources:
 //!
 //! | Resource | its group |
 //! |---|---|
 //! | `busy` | one machine, which ann holds until the end of 2099 |
 //! | `free` | one machine |
 //! | `empty` | no machine |
-//! | `second` | that of `busy`, which therefore acts |
+//! | `second` | the group of `busy`, for which `busy` acts |
 //! | `elsewhere` | in a region that the operator does not work in |
 //! | `canary` | one machine, which good Bookings must get at any time |
 
@@ -43,11 +43,11 @@ use tokio_util::sync::CancellationToken;
 use self::row::{Expected, Manifest, Row};
 use crate::common::{World, aws, ec2, in_ms, patience, state_word, the_hour};
 
-/// How many kubectl run at once.
+/// How many kubectl processes run at once.
 const AT_ONCE: usize = 8;
 /// How long the operator may take to answer an object with its condition.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-/// How many rows there are at least.
+/// The least number of rows.
 const ROWS_MIN: usize = 200;
 
 fn rows() -> Vec<Row> {
@@ -56,7 +56,7 @@ fn rows() -> Vec<Row> {
 
 #[tokio::test]
 async fn bad_input_is_refused_or_answered_by_a_condition_and_stalls_nobody() {
-    // given an operator at work, and a group that somebody has booked
+    // given a running operator, and a booked group
     let panics = panics_on_this_thread();
     let world = World::without_operator("bad-input").await;
     let (stop, provider) = (CancellationToken::new(), aws(&world.ec2.url(), "operator"));
@@ -74,7 +74,7 @@ async fn bad_input_is_refused_or_answered_by_a_condition_and_stalls_nobody() {
         .await;
     // then it is refused, or answered
     assert!(complaints.is_empty(), "{} of {}:\n{}", complaints.len(), rows.len(), complaints.join("\n"));
-    // and a good Booking is served as ever, by an operator without a scratch
+    // and a good Booking is served as before, and the operator has not panicked
     world.delete_booking("canary").await;
     world.resource_with_reason("canary", "Stopped").await;
     world.book("canary-after", "canary", "zoe", the_hour()).await;
@@ -98,12 +98,12 @@ async fn things_to_book(world: &World) {
     for name in ["ann", "canary"] {
         world.booking_with_reason(name, "Held").await;
     }
-    // The one that holds the group keeps it.
+    // The Resource that holds the group keeps it.
     world.resource("second", "busy").await;
     world.resource_with("elsewhere", ResourceSpec { region: Some("us-east-1".into()), ..ec2("web") }).await;
 }
 
-/// Applies a row; what is wrong with what comes of it, if anything is.
+/// Applies a row. Returns what is wrong with the result, if anything is.
 async fn check(world: &World, kubectl: &Kubectl, number: usize, row: &Row) -> Option<String> {
     let (what, manifest, expected) = row;
     let name = format!("row-{number}");
@@ -118,7 +118,7 @@ async fn check(world: &World, kubectl: &Kubectl, number: usize, row: &Row) -> Op
     Some(format!("{:?}, {what}: expected {expected:?}; {wrong}", manifest.kind))
 }
 
-/// The name of what was stored, or what kubectl complains of.
+/// The name of the stored object, or kubectl's complaint.
 async fn apply(kubectl: &Kubectl, manifest: &Manifest, name: &str) -> Result<String, String> {
     if let Some(first) = &manifest.first {
         kubectl
@@ -129,7 +129,7 @@ async fn apply(kubectl: &Kubectl, manifest: &Manifest, name: &str) -> Result<Str
     kubectl.apply(&manifest.text.replace("NAME", name)).await
 }
 
-/// Waits until an object has the condition, of its spec as it is now.
+/// Waits until an object has the condition for the present version of its spec.
 async fn answered(world: &World, manifest: &Manifest, name: &str, expected: &Expected) -> Result<(), String> {
     let kind = manifest.kind.resource();
     let api: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), &world.namespace, &kind);
@@ -168,12 +168,12 @@ fn holds(message: &str, words: &str) -> bool {
 struct Kubectl {
     control_plane: &'static ControlPlane,
     namespace: String,
-    // Discovery is cached by address, and the ports of past servers come back.
+    // kubectl caches discovery by address, and a new server may have the port of an earlier one.
     cache: tempfile::TempDir,
 }
 
 impl Kubectl {
-    /// Waits until kubectl knows the kinds: discovery follows the CRDs with a delay.
+    /// Waits until kubectl knows the kinds, because discovery follows the CRDs with a delay.
     async fn new(namespace: &str) -> Self {
         let control_plane = ControlPlane::shared().await.unwrap();
         let kubectl =
@@ -186,7 +186,7 @@ impl Kubectl {
         kubectl
     }
 
-    /// Applies a manifest: the name of what was stored, or the complaint.
+    /// Applies a manifest. Returns the name of the stored object, or the complaint.
     async fn apply(&self, manifest: &str) -> Result<String, String> {
         let apply = ["apply", "--server-side=false", "--output=name", "--filename=-"];
         let printed = self.run(&apply, manifest).await?;
@@ -216,8 +216,8 @@ impl Kubectl {
     }
 }
 
-/// Counts the panics of this thread from now on: all tasks of a test run on its own thread. The operator itself
-/// survives a panic, and would hide it.
+/// Counts the panics of this thread from now on. All tasks of a test run on its own thread. The operator survives a
+/// panic and would hide it.
 fn panics_on_this_thread() -> Arc<AtomicUsize> {
     let (panics, thread) = (Arc::new(AtomicUsize::new(0)), std::thread::current().id());
     let (count, before) = (panics.clone(), std::panic::take_hook());

@@ -22,7 +22,7 @@ async fn a_booking_starts_locks_stops_and_frees_its_group_and_is_never_early() {
     world.book("b", "web", "ann", (start, end)).await;
     let scheduled = world.booking_with_reason("b", "Scheduled").await;
     assert_eq!(state_word(&scheduled), "SCHEDULED");
-    // when it begins, then it gets ready, locked for its holder until its end
+    // when it begins, then it becomes ready and is locked for its holder until its end
     let held = world.booking_with_reason("b", "Held").await;
     assert_eq!(state_word(&held), "IN PROGRESS");
     for id in &ids {
@@ -31,13 +31,13 @@ async fn a_booking_starts_locks_stops_and_frees_its_group_and_is_never_early() {
     }
     let resource = world.resource_with_reason("web", "Held").await.status.unwrap();
     assert_eq!((resource.locked_by.as_deref(), resource.running), (Some("ann"), Some(3)));
-    // when it ends, then the group is stopped and free
+    // when it ends, then the group is stopped and unlocked
     let finished = world.booking_with_reason("b", "Finished").await;
     assert_eq!(state_word(&finished), "FINISHED");
     world.settled(&ids, InstanceState::Stopped).await;
     let resource = world.resource_with_reason("web", "Stopped").await.status.unwrap();
     assert_eq!((resource.locked_by.as_deref(), resource.status.as_deref()), (Some(""), Some("STOPPED")));
-    // and the calls went out when they were due, one of each kind
+    // and the calls were sent when they were due, one of each kind
     for (action, due) in [("StartInstances", start), ("StopInstances", end)] {
         let calls = world.calls(action);
         assert_eq!(calls.len(), 1, "{action}");
@@ -104,7 +104,7 @@ async fn shortening_extending_and_early_release_take_effect_at_once() {
     world.edit_booking("b", json!({ "end_at": sooner.to_string() })).await;
     world.eventually("shortened", || locked_until(sooner.to_string())).await;
     assert!(world.calls("StopInstances").is_empty());
-    // when it is released, then the group stops at once, though its lock had minutes to go
+    // when it is released, then the group stops at once, although its lock lasts for minutes
     world.release("b").await;
     world.booking_with_reason("b", "Finished").await;
     world.settled(&ids, InstanceState::Stopped).await;
@@ -158,7 +158,7 @@ async fn an_extension_into_somebodys_window_is_granted_up_to_it() {
     world.booking_with_reason("ann", "Held").await;
     world.book("bob", "web", "bob", (border, in_ms(3_600_000))).await;
     world.booking_with_reason("bob", "Scheduled").await;
-    // when ann extends past bob's start, then she gets the time up to it and is told
+    // when ann extends past bob's start, then she gets the time up to it, and a condition says so
     world.edit_booking("ann", json!({ "end_at": in_ms(2_700_000).to_string() })).await;
     let cut = world
         .booking_when("ann", "granted in part", |booking| {

@@ -24,7 +24,7 @@ async fn a_machine_with_a_foreign_lock_is_left_alone_and_named_while_the_others_
     assert!(message(&blocked, "Ready").contains(&ids[0]) && message(&blocked, "Ready").contains("mallory"));
     world.eventually("the other runs", || world.state(&ids[1]) == InstanceState::Running).await;
     assert_eq!((world.state(&ids[0]), world.lock(&ids[0])), (InstanceState::Stopped, Some(theirs)));
-    // when the foreign lock expires, then the group gets whole
+    // when the foreign lock expires, then the whole group is ready
     world.booking_with_reason("b", "Held").await;
 }
 
@@ -33,11 +33,11 @@ async fn a_half_running_group_gets_whole_and_is_wholly_stopped() {
     let world = World::new("half").await;
     let mut ids = world.machines("web", 1, InstanceState::Running);
     ids.extend(world.machines("web", 1, InstanceState::Stopped));
-    // given nobody holds it, then what runs is stopped
+    // given that nobody holds it, then the running machines are stopped
     world.resource("web", "web").await;
     world.settled(&ids, InstanceState::Stopped).await;
     assert_eq!(world.calls("StopInstances")[0].facts.instance_ids, ids[..1]);
-    // when it is booked while one runs, then it gets whole, and is wholly stopped
+    // when it is booked while one machine runs, then all machines run, and later all are stopped
     world.ec2.world().set_state(&ids[..1], InstanceState::Running, None).unwrap();
     world.book("b", "web", "ann", the_hour()).await;
     world.booking_with_reason("b", "Held").await;
@@ -83,11 +83,11 @@ async fn of_two_resources_on_one_group_one_acts() {
         _ = world.resource_when("one", "claimed", is_claimed) => ("two", "one"),
     };
     world.resource_with_reason(acts, "Stopped").await;
-    // when the other is booked, then nothing happens but an answer
+    // when the other one is booked, then only its condition changes
     world.book("late", stands_by, "bob", the_hour()).await;
     world.booking_with_reason("late", "GroupClaimed").await;
     assert!(world.calls("StartInstances").is_empty());
-    // when the one that acts goes, then the other takes its place
+    // when the Resource that acts is deleted, then the other takes its place
     world.resources().delete(acts, &DeleteParams::default()).await.unwrap();
     world.booking_with_reason("late", "Held").await;
     assert_eq!(world.lock(&ids[0]).unwrap().0, "bob");
@@ -95,8 +95,8 @@ async fn of_two_resources_on_one_group_one_acts() {
 
 #[tokio::test]
 async fn a_held_resource_that_is_deleted_lets_go_before_another_on_its_group_acts() {
-    // given a held Resource, another on its group with a Booking that waits, and a cloud that refuses
-    // to remove tags for a while
+    // given a held Resource, another Resource on its group with a waiting Booking, and a cloud that refuses to remove
+    // tags for a while
     let world = World::new("handover").await;
     let ids = world.machines("web", 2, InstanceState::Stopped);
     world.resource("first", "web").await;
@@ -107,7 +107,7 @@ async fn a_held_resource_that_is_deleted_lets_go_before_another_on_its_group_act
     world.booking_with_reason("bob", "GroupClaimed").await;
     let refuses = FaultRule::on("DeleteTags", FaultEffect::error("InternalError", "not now")).times(2);
     world.ec2.world().add_fault(refuses);
-    // when the first is deleted, then its locks go, and only then the other takes the group
+    // when the first is deleted, then its locks are removed, and only then the other takes the group
     world.resources().delete("first", &DeleteParams::default()).await.unwrap();
     world.booking_with_reason("bob", "Held").await;
     for id in &ids {
@@ -201,7 +201,7 @@ async fn what_runs_when_first_seen_is_left_running_for_the_grace_but_not_after_a
 
 #[tokio::test]
 async fn the_trace_of_the_original_operator_becomes_a_recorded_hold_and_is_cleared() {
-    // given a booking in the middle of its time, as the original left it
+    // given a booking in the middle of its time, as the predecessor left it
     let world = World::without_operator("trace").await;
     let ids = world.machines("web", 1, InstanceState::Running);
     let window = the_hour();
@@ -219,7 +219,7 @@ async fn the_trace_of_the_original_operator_becomes_a_recorded_hold_and_is_clear
     let taken = world
         .resource_when("web", "cleared", |resource| resource.spec.booked_by.as_deref() == Some(""))
         .await;
-    // then the hold is recorded and nothing was called but a describe
+    // then the hold is recorded and the only calls are describes
     assert_eq!(taken.status.unwrap().holder.unwrap().user, "ann");
     for action in ["StartInstances", "StopInstances", "CreateTags", "DeleteTags"] {
         assert!(world.calls(action).is_empty(), "{action}");
@@ -244,8 +244,8 @@ async fn a_dry_run_decides_and_reports_but_sends_no_mutation_and_leaves_specs_al
 
 #[tokio::test]
 async fn a_group_beyond_the_accounts_budget_says_when_its_turn_comes_and_gets_it() {
-    // given an EC2 with its documented limits, a group that uses up what it starts at once, and another group that has
-    // to wait for a while, at two machines a second
+    // given an EC2 with its documented limits, a group whose start uses up all tokens, and another group that has to
+    // wait for a while, at two machines a second
     let limited = Ec2Config { admission: Arc::new(TokenBuckets::default()), ..Ec2Config::default() };
     let world = World::with_cloud(common::client().await, "budget", limited).await;
     world.start_operator(&[]);
@@ -256,12 +256,12 @@ async fn a_group_beyond_the_accounts_budget_says_when_its_turn_comes_and_gets_it
     world.resource("small", "small").await;
     world.book("first", "large", "ann", the_hour()).await;
     world.eventually("the large one is started", || !world.calls("StartInstances").is_empty()).await;
-    // when another is booked, then its Booking says why it waits, and until when
+    // when another group is booked, then its Booking says why it waits, and until when
     world.book("second", "small", "bob", the_hour()).await;
     let waits = world.booking_with_reason("second", "QueuedForCloudBudget").await;
     let says = message(&waits, "Ready");
     assert!(says.contains("its turn is expected by 20"), "{says}");
-    // and its turn comes, and not before EC2 has the tokens: it never throttles
+    // and its turn comes, but not before EC2 has the tokens, so EC2 never throttles
     world.booking_with_reason("second", "Held").await;
     let calls = world.calls("StartInstances");
     assert_eq!((calls.len(), calls[1].facts.instance_ids.len()), (2, small.len()));

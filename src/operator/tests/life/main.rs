@@ -1,4 +1,4 @@
-//! A booking's life and everything that can happen to it, on a real API server and a simulated EC2.
+//! The life of a booking and what can happen to it, on a real API server and a simulated EC2.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, their helpers too")]
 

@@ -1,4 +1,4 @@
-//! What a ResourceMonitor brings about.
+//! What ResourceMonitors do.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn monitors(world: &World) -> Api<ResourceMonitor> {
     Api::namespaced(world.client.clone(), &world.namespace)
 }
 
-/// Looks when it is made, and not again while a test runs.
+/// Creates a monitor that scans when it is created, and not again during a test.
 async fn monitor(world: &World, name: &str, type_: &str) {
     let spec = ResourceMonitorSpec {
         type_: Some(type_.into()),
@@ -34,7 +34,7 @@ async fn monitor(world: &World, name: &str, type_: &str) {
     monitors(world).create(&PostParams::default(), &ResourceMonitor::new(name, spec)).await.unwrap();
 }
 
-/// Has monitors look at once: a spec that changed is a reason to look, an interval that has passed another.
+/// Lets a monitor scan at once: removes the time of its last scan from the status.
 async fn sweep(world: &World, name: &str) -> ResourceMonitor {
     let forget = Patch::Merge(json!({ "status": { "last_sweep": null } }));
     monitors(world).patch_status(name, &PatchParams::default(), &forget).await.unwrap();
@@ -65,7 +65,7 @@ async fn groups_are_discovered_whatever_their_tags_and_looked_after_from_then_on
     let world = World::without_operator("discovery").await;
     machines(&world, "web", 2, InstanceState::Stopped);
     machines(&world, "Batch jobs/*", 1, InstanceState::Stopped);
-    // given machines that are gone, that may not be discovered, or belong to no group
+    // given machines that are gone, that may not be discovered, or that belong to no group
     let gone = machines(&world, "gone", 1, InstanceState::Stopped);
     world.ec2.world().terminate(&gone).unwrap();
     world.machines("private", 1, InstanceState::Stopped);
@@ -91,7 +91,7 @@ async fn a_discovered_group_that_runs_is_not_stopped_before_its_grace() {
     monitor(&world, "all", "ec2").await;
     let grace = patient(Duration::from_secs(3));
     world.start_operator(&[&format!("--adoption-grace={}ms", grace.as_millis())]);
-    // when it is seen, then it runs on for the grace, and is stopped
+    // when it is discovered, then it keeps running for the grace, and is stopped then
     let seen = world.resource_with_reason("ec2.web", "Idle").await;
     world.settled(&ids, InstanceState::Stopped).await;
     let stops = world.calls("StopInstances");
@@ -110,12 +110,12 @@ async fn a_deleted_resource_is_remembered_until_a_person_asks_for_it() {
     let is_gone = |resource: Option<&Resource>| resource.is_none();
     let gone = await_condition(world.resources(), "ec2.web", is_gone);
     tokio::time::timeout(patience(), gone).await.expect("it goes").unwrap();
-    // when it is swept twice, then the deletion is remembered
+    // when two scans follow, then the deletion is remembered
     sweep(&world, "all").await;
     let swept = sweep(&world, "all").await;
     assert_eq!(swept.status.unwrap().dismissed[0].tag, "web");
     assert!(world.resources().get_opt("ec2.web").await.unwrap().is_none());
-    // when a person removes the entry, then it comes back
+    // when a user removes the entry, then the Resource is created again
     let ask = Patch::Merge(json!({ "status": { "dismissed": [] } }));
     monitors(&world).patch_status("all", &PatchParams::default(), &ask).await.unwrap();
     sweep(&world, "all").await;
@@ -140,7 +140,7 @@ async fn monitors_of_one_cloud_share_a_sweep_and_another_ones_finds_its_own_grou
     world.resource_with_reason("ec2.web", "Stopped").await;
     world.resource_with_reason("rds.web", "Idle").await;
     let sweeps = world.calls("DescribeInstances").len();
-    // One sweep, and one look at the group.
+    // One scan, and one observation of the group.
     assert!(sweeps <= 3, "{sweeps} calls");
     assert_eq!(world.resources().list(&ListParams::default()).await.unwrap().items.len(), 2);
 }

@@ -1,4 +1,4 @@
-//! People are told: by a real mail server, and by a web server.
+//! Recipients are told, through a real mail server and through a web server.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ use testbed::{
 
 use crate::common::{World, for_ms, patience, the_hour};
 
-/// Told as soon as the booking holds its group: its end is nearer than that.
+/// Minutes before the end, longer than the bookings: the notice is due as soon as a booking holds its group.
 const EARLY: i64 = 90;
 
 fn to(type_: &str, recipient: &str) -> Notification {
@@ -26,7 +26,7 @@ fn to(type_: &str, recipient: &str) -> Notification {
     }
 }
 
-/// Books for an hour from now on; gives its end.
+/// Books for an hour from now on. Returns the end.
 async fn book(world: &World, name: &str, resource: &str, notifications: Vec<Notification>) -> Timestamp {
     let (start, end) = for_ms(3_600_000);
     let spec = BookingSpec {
@@ -63,7 +63,7 @@ fn start(world: &World, args: &[String]) {
 
 #[tokio::test]
 async fn a_mail_tells_of_the_end_once_with_encrypted_password_and_true_figures() {
-    // given a mail server that wants TLS and a password
+    // given a mail server that requires TLS and a password
     let login = SmtpLogin { user: "operator".into(), password: "secret".into() };
     let config = SmtpConfig { mode: SmtpMode::StarttlsRequired, auth: Some(login), ..SmtpConfig::default() };
     let server = SmtpServer::start(config).await.unwrap();
@@ -75,15 +75,15 @@ async fn a_mail_tells_of_the_end_once_with_encrypted_password_and_true_figures()
     args.push("--smtp-password=secret".into());
     args.push(format!("--smtp-ca-file={}", server.ca_pem_path().unwrap().display()));
     start(&world, &args);
-    // when a booking is to be told of
+    // when a notice of a booking is due
     let end = book(&world, "b", "web", vec![to("email", "ann@example.com")]).await;
     let booking = told(&world, "b", 1).await;
-    // then a mail has come
+    // then a mail has arrived
     let mails = server.messages();
     let mail = &mails[0];
     assert_eq!((mails.len(), mail.tls, mail.auth_user.as_deref()), (1, true, Some("operator")));
     assert_eq!(mail.recipients, ["ann@example.com"]);
-    // A minute that has begun counts, of those that were left at some time until the mail was taken.
+    // The mail rounds up to whole minutes. The time left is counted until the server accepted the mail.
     let least = (end.duration_since(mail.accepted_at).as_secs() + 59) / 60;
     let figures = (least..60).map(|left| format!("{left} minutes")).chain(["1 hour".to_owned()]);
     let mut subjects = figures.map(|left| format!("web: the booking of ann ends in {left}"));
@@ -94,7 +94,7 @@ async fn a_mail_tells_of_the_end_once_with_encrypted_password_and_true_figures()
 
 #[tokio::test]
 async fn what_cannot_be_sent_is_reported_and_not_tried_for_ever() {
-    // given a server that knows no bob, and mail that may go to one domain only
+    // given a server that does not know bob, and mail that may be sent to one domain only
     let refused = vec!["bob@example.com".to_owned()];
     let server = SmtpServer::start(SmtpConfig { refused, ..SmtpConfig::default() }).await.unwrap();
     let world = World::without_operator("mail-refused").await;
@@ -103,12 +103,12 @@ async fn what_cannot_be_sent_is_reported_and_not_tried_for_ever() {
     let mut args = args(&server);
     args.push("--mail-recipient-domains=example.com".into());
     start(&world, &args);
-    // when many are to be told, most of them in vain
+    // when many recipients are to be told, and most of them cannot be
     let recipients = ["bob@example.com", "eve@evil.org", "no address", "ann@example.com"];
     let mut notifications: Vec<_> = recipients.iter().map(|recipient| to("email", recipient)).collect();
     notifications.push(to("webhook", "https://hooks.example.com/a"));
     book(&world, "b", "web", notifications).await;
-    // then each has an answer, and the one who can be reached is told
+    // then each has a record, and the recipient who can be reached is told
     let status = told(&world, "b", 5).await.status.unwrap();
     let problems: Vec<&str> =
         status.notified.iter().map(|it| it.problem.as_deref().unwrap_or_default()).collect();
@@ -147,7 +147,7 @@ async fn a_webhook_is_called_signed_and_tried_again_but_never_redirected() {
     let other = format!("{}/other", hook.url());
     book(&world, "b", "web", vec![to("webhook", &url), to("webhook", &other)]).await;
     let status = told(&world, "b", 2).await.status.unwrap();
-    // then it was called twice, with a signature, and what is not listed not at all
+    // then it was called twice, with a signature, and a URL that is not listed was not called
     let calls = hook.requests();
     assert!(calls.len() == 2 && calls.iter().all(|call| call.path == "/team/a"), "{calls:?}");
     let body: serde_json::Value = serde_json::from_slice(&calls[1].body).unwrap();
@@ -156,7 +156,7 @@ async fn a_webhook_is_called_signed_and_tried_again_but_never_redirected() {
     assert_eq!(calls[0].header("x-booking-delivery"), calls[1].header("x-booking-delivery"));
     let refused = status.notified.iter().find(|record| record.recipient == other).unwrap();
     assert!(refused.problem.as_deref().unwrap().contains("not allowed"));
-    // and a redirection is an answer like any other refusal
+    // and a redirection counts as a refusal
     let away = Answer::of(StatusCode::FOUND)
         .header(http::header::LOCATION, format!("{}/team/b", hook.url()).parse().unwrap());
     hook.answer(away);
@@ -166,13 +166,13 @@ async fn a_webhook_is_called_signed_and_tried_again_but_never_redirected() {
     assert_eq!(hook.requests().len(), 3);
 }
 
-/// Bookings of the storm, and recipients of each.
+/// The bookings of the storm, and the recipients of each.
 const BOOKINGS: usize = 20;
 const RECIPIENTS: usize = 50;
-/// Mails on their way at once.
+/// How many mails are sent at once.
 const SENT_AT_ONCE: usize = 8;
 
-/// Has a booking hold the other group, and ends it; how long that took, to be printed.
+/// Books the other group, waits until it is held, and ends the booking. Returns how long that took.
 async fn held_within(world: &World, name: &str) -> Duration {
     let begun = tokio::time::Instant::now();
     world.book(name, "other", "ann", the_hour()).await;
@@ -185,7 +185,7 @@ async fn held_within(world: &World, name: &str) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_mails_outlast_a_server_that_is_away_and_hold_up_no_booking() {
-    // given a thousand mails due at once, one of them to nobody
+    // given a thousand mails that are due at once, one of them to an unknown recipient
     let refused = vec!["nobody@example.com".to_owned()];
     let server = SmtpServer::start(SmtpConfig { refused, ..SmtpConfig::default() }).await.unwrap();
     let world = World::without_operator("mail-storm").await;
@@ -204,17 +204,17 @@ async fn a_thousand_mails_outlast_a_server_that_is_away_and_hold_up_no_booking()
         }
         book(&world, &format!("b-{n}"), "web", all).await;
     }
-    // when the server goes away for thirty seconds in between
+    // when the server is away for thirty seconds in between
     server.wait_for(200, patience()).await.unwrap();
     server.down().await.unwrap();
     let away = tokio::time::Instant::now();
-    // then a booking is served, though none of the mails that are left can be sent
+    // then a booking is served, although the remaining mails cannot be sent
     let meanwhile = held_within(&world, "meanwhile").await;
     let wanted = BOOKINGS * RECIPIENTS - 1;
     assert!(server.messages().len() < wanted, "all mails were sent before");
     tokio::time::sleep_until(away + Duration::from_secs(30)).await;
     server.up().await.unwrap();
-    // then each is told once, and the refused one is reported
+    // then each recipient is told once, and the refused mail is reported
     server.wait_for(wanted, patient(Duration::from_secs(150))).await.unwrap();
     for n in 0..BOOKINGS {
         let status = told(&world, &format!("b-{n}"), RECIPIENTS).await.status.unwrap();
@@ -226,7 +226,7 @@ async fn a_thousand_mails_outlast_a_server_that_is_away_and_hold_up_no_booking()
     println!("{} mails, {before:?} to Held before, {meanwhile:?} while the server was away", mails.len());
 }
 
-/// How often each mail came, by recipient and Message-ID.
+/// How often each mail arrived, by recipient and Message-ID.
 fn copies(mails: &[ReceivedMail]) -> BTreeMap<(Option<&String>, Option<&str>), usize> {
     let mut copies = BTreeMap::new();
     for mail in mails {
@@ -237,7 +237,7 @@ fn copies(mails: &[ReceivedMail]) -> BTreeMap<(Option<&String>, Option<&str>), u
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mail_server_that_crashes_costs_copies_of_what_was_under_way_and_no_more() {
-    // given two hundred mails due at once
+    // given two hundred mails that are due at once
     let server = SmtpServer::start(SmtpConfig::default()).await.unwrap();
     let world = World::without_operator("mail-crash").await;
     world.machines("web", 1, InstanceState::Stopped);
@@ -251,7 +251,7 @@ async fn a_mail_server_that_crashes_costs_copies_of_what_was_under_way_and_no_mo
     server.wait_for(50, patience()).await.unwrap();
     server.cut().await.unwrap();
     server.up().await.unwrap();
-    // then everybody is told, and a mail that came twice says that it is the same
+    // then everybody is told, and a mail that arrived twice has the same Message-ID
     for n in 0..4 {
         told(&world, &format!("b-{n}"), RECIPIENTS).await;
     }
@@ -264,7 +264,7 @@ async fn a_mail_server_that_crashes_costs_copies_of_what_was_under_way_and_no_mo
 
 #[tokio::test]
 async fn a_mail_that_is_on_its_way_when_the_process_stops_is_recorded_and_not_sent_again() {
-    // given a mail that the server is about to take
+    // given a mail that the server is about to accept
     let server = SmtpServer::start(SmtpConfig { slow_ms: 1_000, ..SmtpConfig::default() }).await.unwrap();
     let world = World::without_operator("mail-stop").await;
     world.machines("web", 1, InstanceState::Stopped);
@@ -275,10 +275,10 @@ async fn a_mail_that_is_on_its_way_when_the_process_stops_is_recorded_and_not_se
     let first = world.run_operator(world.client.clone(), clouds, &args, stop.clone());
     book(&world, "b", "web", vec![to("email", "ann@example.com")]).await;
     server.wait_for(1, patience()).await.unwrap();
-    // when the process is told to stop before it has the answer
+    // when the process is stopped before it has the answer
     stop.cancel();
     first.await.unwrap();
-    // then the mail is recorded all the same, and whoever comes next sends none
+    // then the mail is recorded all the same, and the next process does not send it
     told(&world, "b", 1).await;
     world.start_operator(&args);
     book(&world, "c", "web", vec![to("email", "bob@example.com")]).await;
@@ -302,7 +302,7 @@ async fn a_process_that_takes_over_tells_nobody_what_is_recorded() {
     stop.cancel();
     first.await.unwrap();
     world.start_operator(&args);
-    // then it tells of what comes next only
+    // then it sends only new notices
     book(&world, "c", "web", vec![to("email", "bob@example.com")]).await;
     told(&world, "c", 1).await;
     let recipients: Vec<String> = server.messages().into_iter().flat_map(|mail| mail.recipients).collect();

@@ -1,4 +1,4 @@
-//! Beside the original operator.
+//! The operator together with its predecessor.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use testbed::{
 
 use crate::common::{World, arrived, ec2, in_ms, soon, the_hour};
 
-/// How many renewals last longer than a lease.
+/// A number of renewals that takes longer than a lease lasts.
 const LONG: usize = 20;
 
-/// Renews the original's Lease so many times, as its leader does.
+/// Renews the predecessor's Lease `times` times, as its leader does.
 async fn renew(world: &World, times: usize) {
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), &world.namespace);
     let lease = patient(Duration::from_secs(3));
@@ -45,7 +45,7 @@ async fn renew(world: &World, times: usize) {
 
 #[tokio::test]
 async fn nothing_is_done_while_the_original_operator_renews_its_lease_and_everything_when_it_does_no_more() {
-    // given machines that run for nobody, and the original at work
+    // given machines that run for nobody, and the predecessor at work
     let world = World::without_operator("original").await;
     let ids = world.machines("web", 1, InstanceState::Running);
     world.resource("web", "web").await;
@@ -54,9 +54,9 @@ async fn nothing_is_done_while_the_original_operator_renews_its_lease_and_everyt
     renew(&world, LONG).await;
     assert!(world.resources().get("web").await.unwrap().status.is_none());
     assert_eq!(world.calls("DescribeInstances").len(), 0);
-    // when it renews no more, then its work is taken over
+    // when it stops renewing, then the operator takes over its work
     world.settled(&ids, InstanceState::Stopped).await;
-    // when it comes back, and the operator has had the time to see that, then it is left alone again
+    // when it comes back, and the operator has had time to see that, then the operator does nothing again
     renew(&world, 5).await;
     world.book("b", "web", "ann", the_hour()).await;
     renew(&world, LONG).await;
@@ -74,7 +74,8 @@ async fn a_flag_has_the_original_ignored() {
     tokio::join!(renew(&world, 10), world.settled(&ids, InstanceState::Stopped));
 }
 
-/// A Resource as the original leaves it while somebody has it: the hold in its spec, its machines locked.
+/// A Resource as the predecessor leaves it while a user holds it: the hold is in its spec, and its machines are
+/// locked.
 async fn held_by_original(world: &World, tag: &str, user: &str, until: &str) -> Vec<String> {
     let ids = world.machines(tag, 2, InstanceState::Running);
     for id in &ids {
@@ -90,14 +91,14 @@ async fn held_by_original(world: &World, tag: &str, user: &str, until: &str) -> 
     ids
 }
 
-/// A Booking as the original leaves it in the middle of its time.
+/// A Booking as the predecessor leaves it in the middle of its time.
 async fn in_progress(world: &World, name: &str, tag: &str, user: &str, end: Timestamp) {
     world.book(name, &format!("ec2.{tag}"), user, (in_ms(-60_000), end)).await;
     let status = json!({ "status": { "status": "IN PROGRESS", "notification_sent": false } });
     world.bookings().patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
 }
 
-/// A whole second that soon, as people write them; later on a busy machine.
+/// A whole second `seconds` from now, as users write it, or later on a busy machine.
 fn in_seconds(seconds: u64) -> Timestamp {
     Timestamp::from_second(soon(seconds * 1_000).as_second()).unwrap()
 }
@@ -115,11 +116,11 @@ async fn a_booking_in_the_middle_of_its_time_is_taken_over_untouched_and_ends_wh
     in_progress(&world, "b", "web", "ann", end).await;
     renew(&world, 2).await;
     world.start_operator(&[]);
-    // when the original is away
+    // when the predecessor is away
     world.booking_with_reason("b", "Held").await;
     let resource = world.resource_with_reason("ec2.web", "Held").await;
     assert_eq!(resource.status.unwrap().holder.unwrap().user, "ann");
-    // then it is stopped and unlocked in the end; before, nothing stops, nothing restarts, nothing is locked anew
+    // then it is stopped and unlocked at the end. Before that, nothing stops, restarts or is locked again.
     world.settled(&ids, InstanceState::Stopped).await;
     let locks = [world.calls("CreateTags"), world.calls("DeleteTags")].concat();
     for call in [power(&world), locks].concat() {
@@ -150,7 +151,7 @@ async fn a_hold_that_the_original_leaked_holds_nothing_and_a_malformed_one_keeps
     let world = World::without_operator("swap-leaked").await;
     let leaked = held_by_original(&world, "leaked", "ann", "2024-01-01T00:00:00Z").await;
     let malformed = held_by_original(&world, "odd", "ann", "2024-01-01T00:00:00Z").await;
-    // Admission refuses the word today; it was stored when there was none.
+    // Admission refuses the empty word today. The object was stored before there was a rule.
     let spec = json!({ "spec": { "booked_until": "" } });
     world.resources().patch("ec2.odd", &PatchParams::default(), &Patch::Merge(spec)).await.unwrap();
     world.start_operator(&["--adoption-grace=1s"]);
@@ -162,13 +163,13 @@ async fn a_hold_that_the_original_leaked_holds_nothing_and_a_malformed_one_keeps
 #[tokio::test]
 async fn an_extension_that_the_original_did_not_write_to_the_locks_is_written() {
     let world = World::without_operator("swap-extended").await;
-    // given a hold that ends before its Booking does, as that was extended
+    // given a hold that ends before its Booking does, because the Booking was extended
     let (before, after) = (in_seconds(4), in_seconds(3_600));
     let ids = held_by_original(&world, "web", "ann", &before.to_string()).await;
     in_progress(&world, "b", "web", "ann", after).await;
     world.start_operator(&[]);
     world.booking_with_reason("b", "Held").await;
-    // when the hold ends, then the Booking goes on with it
+    // when the hold ends, then the Booking keeps the group
     let lock = Some(("ann".to_owned(), after.to_string()));
     world.eventually("locked to the new end", || ids.iter().all(|id| world.lock(id) == lock)).await;
     assert!(power(&world).is_empty());
@@ -184,7 +185,7 @@ async fn of_two_bookings_in_progress_the_holder_goes_on_and_the_other_waits() {
     world.start_operator(&[]);
     world.booking_with_reason("ann", "Held").await;
     world.booking_with_reason("bob", "Waiting").await;
-    // when the holder's time is over, then the group goes over without a stop
+    // when the holder's time is over, then the next user gets the group without a stop
     world.booking_with_reason("bob", "Held").await;
     assert!(power(&world).is_empty());
 }

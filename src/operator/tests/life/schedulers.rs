@@ -1,4 +1,4 @@
-//! What a BookingScheduler brings about.
+//! What BookingSchedulers do.
 
 use bookings::api::{Booking, BookingScheduler, BookingSchedulerSpec, BookingTemplate};
 use futures::{StreamExt, TryStreamExt};
@@ -14,7 +14,7 @@ use testbed::ec2::InstanceState;
 
 use crate::common::{World, arrived, in_ms, patience, soon};
 
-/// Every hour for half of it, of the group `web`.
+/// Books the group `web` every hour for half an hour.
 fn hourly() -> BookingSchedulerSpec {
     BookingSchedulerSpec {
         schedule: Some("@every 1h".into()),
@@ -32,7 +32,7 @@ fn schedulers(world: &World) -> Api<BookingScheduler> {
     Api::namespaced(world.client.clone(), &world.namespace)
 }
 
-/// A scheduler that another operator was going to book `next` for.
+/// A scheduler for which another operator was going to book `next`.
 async fn scheduler(
     world: &World,
     name: &str,
@@ -60,13 +60,13 @@ fn ready(scheduler: &BookingScheduler) -> &str {
         .unwrap_or_default()
 }
 
-/// Whether everything up to `instant` is dealt with.
+/// Whether all occurrences up to `instant` are dealt with.
 fn has_caught_up(scheduler: &BookingScheduler, instant: Timestamp) -> bool {
     let caught_up = scheduler.status.as_ref().and_then(|status| status.caught_up_to.as_deref());
     caught_up.is_some_and(|caught_up| caught_up.parse::<Timestamp>().unwrap() >= instant)
 }
 
-/// The second of an instant.
+/// An instant, rounded down to a whole second.
 fn second(instant: Timestamp) -> Timestamp {
     Timestamp::from_second(instant.as_second()).unwrap()
 }
@@ -102,7 +102,7 @@ async fn a_deleted_booking_of_a_schedule_stays_deleted_whatever_happens_to_the_s
     world.start_operator(&[]);
     when(&world, "hourly", |scheduler| has_caught_up(scheduler, start)).await;
     world.delete_booking(&name("hourly", start)).await;
-    // when its scheduler is looked at anew
+    // when a pass decides about its scheduler again
     let edit = Patch::Merge(json!({ "spec": { "suspend": true } }));
     schedulers(&world).patch("hourly", &PatchParams::default(), &edit).await.unwrap();
     when(&world, "hourly", |scheduler| ready(scheduler) == "Suspended").await;
@@ -152,7 +152,7 @@ async fn finished_bookings_of_a_schedule_go_when_there_are_too_many() {
     let world = World::without_operator("history").await;
     let every = SignedDuration::from_hours(1);
     let spec = BookingSchedulerSpec { duration: Some(60), finished_bookings_limit: Some(0), ..hourly() };
-    // given occurrences of an hour each, the first of which is over soon
+    // given occurrences of an hour each, of which the first is over soon
     let first = second(soon(5_000)) - every;
     scheduler(&world, "often", spec, first).await;
     world.start_operator(&[]);
@@ -163,6 +163,6 @@ async fn finished_bookings_of_a_schedule_go_when_there_are_too_many() {
     let first_name = name("often", first);
     let gone = await_condition(world.bookings(), &first_name, is_gone);
     tokio::time::timeout(patience(), gone).await.expect("the first goes").unwrap();
-    // then the one after it is there as long as it is not over
+    // then the next one exists while it is not over
     assert!(world.bookings().get_opt(&name("often", first + every)).await.unwrap().is_some());
 }

@@ -227,7 +227,10 @@ mod tests {
             texts in proptest::collection::vec(".{0,12}", 0..6), piece in 1_usize..40, metadata_first: bool,
         ) {
             // given objects that contain any text
-            let objects: Vec<Value> = texts.iter().map(|text| json!({ "metadata": { "name": text }, text: [text] })).collect();
+            let objects: Vec<Value> = texts
+                .iter()
+                .map(|text| json!({ "metadata": { "name": text }, text: [text] }))
+                .collect();
             let (items, metadata) = (json!(objects).to_string(), json!({ "resourceVersion": "7" }).to_string());
             let body = if metadata_first {
                 format!(r#"{{"metadata":{metadata},"items":{items}}}"#)

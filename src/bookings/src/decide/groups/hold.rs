@@ -25,7 +25,7 @@ use booking_decision::{
 /// The most earlier locks that a status keeps. If there are more, those that expire first are dropped.
 const RELEASED_LOCKS_MAX: usize = 16;
 
-/// After a hold ends, calls that were sent for it can stay invisible in DescribeInstances for this long: EC2's lag
+/// After a hold ends, calls that were sent for it can stay invisible in `DescribeInstances` for this long: EC2's lag
 /// (at most 5 s), plus 1 s because `idle_since` has whole seconds, plus [`CLOCKS_APART`].
 const SHOWS_WITHIN: Duration = Duration::from_secs(10);
 

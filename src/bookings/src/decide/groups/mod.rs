@@ -18,11 +18,11 @@
 //! | `conditions` | Which conditions does the Resource have in addition to Ready? |
 //! | `status` | Which statuses are written? |
 //! | `events` | Which Events are published? |
-//! | [`notices`] | Who is told what, once? |
+//! | [`notices`] | Which recipient gets which notice, once? |
 //! | `publish` | How do statuses, Events and calls become part of the decision? |
 //! | `serve` | What is done for a Resource that acts on its group? |
-//! | `blocked` | What is told if no Resource acts? |
-//! | `release` | What is done for a Resource that is being deleted, and may it go? |
+//! | `blocked` | What do statuses say if no Resource acts? |
+//! | `release` | What is done for a Resource that is being deleted, and when is its finalizer removed? |
 //! | `builder` | What do all these answers add up to? |
 //! | [`output`] | What is the answer? |
 

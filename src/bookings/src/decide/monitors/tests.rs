@@ -122,7 +122,7 @@ fn each_group_gets_one_resource_that_belongs_to_nobody_and_says_who_found_it() {
     let status = world.status();
     assert_eq!((status.found, status.created, status.vanished), (Some(2), Some(2), Some(0)));
     assert_eq!(status.last_sweep.as_deref(), Some("2027-03-01T08:01:00Z"));
-    // and the next sweep finds nothing to do
+    // and the next scan finds nothing to do
     assert!(world.sweep().is_empty());
     assert_eq!(world.status().created, Some(2));
 }

@@ -85,11 +85,17 @@ fn a_booking_is_kept_in_a_few_hundred_bytes() {
 #[test]
 fn an_object_that_cannot_be_decoded_stands_as_an_empty_one_and_fails_no_other() {
     // given three Resources, of which the middle one has a number as its tag
-    let resource = |name: &str, spec: Value| json!({ "metadata": { "name": name, "namespace": "n", "resourceVersion": "1" }, "spec": spec });
+    let resource = |name: &str, spec: Value| {
+        json!({
+            "metadata": { "name": name, "namespace": "n", "resourceVersion": "1" }, "spec": spec
+        })
+    };
     let list = json!({
         "apiVersion": "manager.kotaico.de/v1", "kind": "ResourceList", "metadata": { "resourceVersion": "9" },
         "items": [
-            resource("a", json!({ "tag": "a" })), resource("b", json!({ "tag": 7 })), resource("c", json!({ "tag": "c" })),
+            resource("a", json!({ "tag": "a" })),
+            resource("b", json!({ "tag": 7 })),
+            resource("c", json!({ "tag": "c" })),
         ],
     });
     // when they are listed

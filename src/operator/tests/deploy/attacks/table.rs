@@ -1,32 +1,32 @@
-//! Who tries what, and what refuses it.
+//! The table of attacks: who tries what, and what refuses it.
 
 use serde_json::{Value, json};
 
 use crate::people::{API, booking, resource, scheduler};
 
-/// Somebody who asks.
+/// A user who attacks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Who {
-    /// May look at everything.
+    /// May read everything.
     Viewer,
     /// May book.
     Bob,
-    /// May do what booking-admin may, and writes statuses by a role of somebody careless.
+    /// Has the rights of booking-admin, and may write statuses because of a careless role.
     Admin,
-    /// May do all in the namespace `team`, as its administrator.
+    /// May do everything in the namespace `team`, as its administrator.
     Owner,
-    /// The operator's own token, stolen.
+    /// Has stolen the operator's own token.
     Operator,
 }
 
-/// What somebody tries.
+/// An attack.
 pub struct Attack {
     pub name: &'static str,
     pub who: Who,
     pub method: &'static str,
     pub path: String,
     pub body: Value,
-    /// What the refusal must say: who refuses, and why.
+    /// What the refusal must say: which part refuses, and why.
     pub refused_by: &'static [&'static str],
 }
 

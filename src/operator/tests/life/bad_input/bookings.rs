@@ -1,4 +1,4 @@
-//! Bookings that are bad. See [`super`] for how to add one.
+//! Bad Bookings. See [`super`] for how to add one.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! ResourceMonitors that are bad. See [`super`] for how to add one.
+//! Bad ResourceMonitors. See [`super`] for how to add one.
 
 use serde_json::json;
 

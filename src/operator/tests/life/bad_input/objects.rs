@@ -1,4 +1,4 @@
-//! Objects of any kind that are bad around their spec. See [`super`] for how to add one.
+//! Objects of any kind that are bad outside of their spec. See [`super`] for how to add one.
 
 use serde_json::json;
 
@@ -8,12 +8,12 @@ use super::row::{
     Row, alone, raw, root, x,
 };
 
-/// A list in a list in a list …
+/// A list in a list in a list, and so on.
 fn deep(levels: usize) -> String {
     format!("{}{}", x("[", levels), x("]", levels))
 }
 
-/// Each of nine anchors holds nine of the one before.
+/// Anchors, each of which has nine references to the one before.
 fn laughs() -> String {
     let many = |level: u32| vec![format!("*a{level}"); 9].join(", ");
     let next = |level: u32| format!("a{}: &a{} [{}]", level + 1, level + 1, many(level));

@@ -1,4 +1,4 @@
-//! Resources that are bad. See [`super`] for how to add one.
+//! Bad Resources. See [`super`] for how to add one.
 
 use serde_json::json;
 

@@ -1,22 +1,22 @@
-//! What a row of the table is made of, and how its manifest is written down in a few words.
+//! The parts of a row, and short ways to write its manifest.
 
 use kube::core::ApiResource;
 use serde_json::{Value, json};
 
-/// What is bad, how it is put, and what comes of it.
+/// What is bad, the manifest, and the expected result.
 pub type Row = (&'static str, Manifest, Expected);
 
-/// What comes of a bad input.
+/// The expected result of a bad input.
 #[derive(Clone, Copy, Debug)]
 pub enum Expected {
-    /// `kubectl apply` fails with a message that holds these words, divided by ` | `.
+    /// `kubectl apply` fails with a message that contains these words, separated by ` | `.
     Refused(&'static str),
-    /// It is accepted, and then has a condition of this type and this reason, whose message holds these
-    /// words, divided by ` | `.
+    /// It is accepted, and then has a condition of this type and reason. Its message contains these words, separated
+    /// by ` | `.
     Condition(&'static str, &'static str, &'static str),
 }
 
-/// What kind of object.
+/// The kind of an object.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     Booking,
@@ -25,13 +25,13 @@ pub enum Kind {
     ResourceMonitor,
 }
 
-/// What is applied. `NAME` stands for a name that no other row has.
+/// What is applied. `NAME` stands for a name that only this row has.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     pub kind: Kind,
-    /// Applied first, and good: what is edited.
+    /// A good object that is applied first and is then edited.
     pub first: Option<String>,
-    /// The bad input, as kubectl reads it: JSON or YAML.
+    /// The bad input as kubectl reads it: JSON or YAML.
     pub text: String,
     object: Value,
 }
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// A spec that nothing is wrong with. The Resource that is booked does not exist.
+    /// A valid spec. The Resource that it books does not exist.
     fn good_spec(self) -> Value {
         match self {
             Self::Booking => json!({
@@ -77,38 +77,38 @@ impl Manifest {
     }
 }
 
-/// A good Booking with these changes of its spec; null removes a field.
+/// A good Booking with these changes of its spec. Null removes a field.
 pub fn booking(changes: Value) -> Manifest {
     root(Kind::Booking, of_spec(changes))
 }
 
-/// A good `BookingScheduler` with these changes of its spec; null removes a field.
+/// A good `BookingScheduler` with these changes of its spec. Null removes a field.
 pub fn scheduler(changes: Value) -> Manifest {
     root(Kind::BookingScheduler, of_spec(changes))
 }
 
-/// A good Resource with these changes of its spec; null removes a field.
+/// A good Resource with these changes of its spec. Null removes a field.
 pub fn resource(changes: Value) -> Manifest {
     root(Kind::Resource, of_spec(changes))
 }
 
-/// A good `ResourceMonitor` with these changes of its spec; null removes a field.
+/// A good `ResourceMonitor` with these changes of its spec. Null removes a field.
 pub fn monitor(changes: Value) -> Manifest {
     root(Kind::ResourceMonitor, of_spec(changes))
 }
 
-/// A good object with these changes anywhere; null removes a field.
+/// A good object with these changes anywhere. Null removes a field.
 pub fn root(kind: Kind, changes: Value) -> Manifest {
     Manifest::of(kind, merged(kind.good(), changes))
 }
 
-/// What is stored first, and then applied with these changes of its spec; null removes a field.
+/// An object that is stored first and is then applied with these changes of its spec. Null removes a field.
 pub fn edited(stored: Manifest, changes: Value) -> Manifest {
     let edited = Manifest::of(stored.kind, merged(stored.object, of_spec(changes)));
     Manifest { first: Some(stored.text), ..edited }
 }
 
-/// A good object with these fields of its spec in YAML, for what JSON cannot say.
+/// A good object with these fields of its spec in YAML, for input that JSON cannot express.
 pub fn text(kind: Kind, fields: &str) -> Manifest {
     let good = kind.good_spec();
     let kept = good.as_object().into_iter().flatten();
@@ -130,17 +130,17 @@ pub fn raw(kind: Kind, yaml: &str) -> Manifest {
     }
 }
 
-/// This text and nothing else.
+/// Only this text.
 pub fn alone(text: &str) -> Manifest {
     Manifest { kind: Kind::Booking, first: None, text: text.to_owned(), object: json!({}) }
 }
 
-/// A text so many times.
+/// A text repeated `count` times.
 pub fn x(text: &str, count: usize) -> String {
     text.repeat(count)
 }
 
-/// A list of a value so many times.
+/// A list with a value repeated `count` times.
 pub fn times(count: usize, value: &Value) -> Value {
     vec![value.clone(); count].into()
 }

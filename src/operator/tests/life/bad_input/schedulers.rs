@@ -1,4 +1,4 @@
-//! BookingSchedulers that are bad. See [`super`] for how to add one.
+//! Bad BookingSchedulers. See [`super`] for how to add one.
 
 use serde_json::json;
 

@@ -105,7 +105,7 @@ fn a_spec_that_makes_no_sense_is_refused_with_its_field_and_mended_by_an_edit() 
         let (reason, message) = world.ready();
         assert!(reason == "Invalid" && message.starts_with(says), "{message}");
         assert_eq!((world.bookings.len(), &world.status().next), (0, &None));
-        // when it is mended in the middle of a window, then that is booked
+        // when it is repaired in the middle of a window, then that window is booked
         world.edit(|spec| *spec = self::spec());
         world.run("2027-03-02T08:30:00Z");
         assert_eq!((world.bookings.len(), world.ready().0), (1, "Scheduled"));
@@ -225,7 +225,7 @@ fn what_is_refused_is_said_and_tried_again_while_it_lasts() {
     let ready = &status.conditions[0];
     assert_eq!((ready.reason.as_str(), ready.status.as_str()), ("BookingRefused", "False"));
     world.scheduler.status = Some(status);
-    // when it is refused again, then that is no news
+    // when it is refused again, then the status does not change
     world.now = at("2027-03-02T08:10:00Z");
     let decision = world.decide();
     assert_eq!(decision.create.len(), 1);
