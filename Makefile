@@ -26,7 +26,7 @@ test: ## all tests, on a real API server, the simulated EC2 and moto (BUSY=4: be
 lint: ## format, clippy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) clippy -p chaos --features planted --all-targets --locked -- -D warnings
+	$(CARGO) clippy -p chaos --features injected-bugs --all-targets --locked -- -D warnings
 
 layers: ## check which crates and files use each other: layers/allowed.yaml, no circles of files across folders
 	@$(CARGO) run -q -p layers --locked
@@ -100,7 +100,7 @@ chaos-sim: ## simulate replicas under faults: SEEDS=n runs (1000), or run SEED=k
 
 # It has a binary of its own, so that nobody takes a build with injected bugs for the product.
 chaos-planted: ## simulate each injected bug, SEEDS=n runs at most (2000); fails unless all are found
-	@$(CARGO) run -q --profile sim -p chaos --features planted --bin chaos-planted --locked -- \
+	@$(CARGO) run -q --profile sim -p chaos --features injected-bugs --bin chaos-planted --locked -- \
 		--seeds $(or $(SEEDS),2000)
 
 # Measurements need optimised code. QUICK only shows whether anything broke, so it uses the debug build of the tests.

@@ -12,7 +12,7 @@ pub fn default_path() -> PathBuf {
     PathBuf::from("target/chaos/report.json")
 }
 
-/// Sets one part of a report: `sim`, `planted`, or `live`.
+/// Sets one part of a report: `sim`, `is_injected`, or `live`.
 ///
 /// A report that cannot be read as JSON is begun anew.
 ///

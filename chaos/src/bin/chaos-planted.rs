@@ -3,13 +3,13 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
 use booking_ring::injected_bugs::Bug as RingBug;
-use bookings::decide::injected_bugs::Bug as CoreBug;
+use bookings::decide::injected_bugs::Bug as DecisionBug;
 use chaos::{
     checker::Invariant,
     report::{default_path, write_part},
     sim::{
+        injected_bugs::{Bug, ModelBug, inject},
         plan::Plan,
-        planted::{Bug, ModelBug, plant},
         runner::{Job, Outcome, run, run_many},
         shrink::{describe, shrink},
     },
@@ -17,7 +17,7 @@ use chaos::{
 use clap::Parser;
 use serde_json::json;
 
-/// Runs the simulation with each planted bug. Fails unless every one is caught.
+/// Runs the simulation with each injected bug. Fails unless every one is caught.
 #[derive(Debug, Parser)]
 struct Args {
     /// Most seeds for each bug.
@@ -56,12 +56,12 @@ fn main() -> ExitCode {
         println!("{name:<34}{how:<24}{runs:>6}{seconds:>9}");
         all_caught += usize::from(violation.is_some());
         if let Some(outcome) = found.outcome.filter(|_| args.show) {
-            plant(Some(*bug));
+            inject(Some(*bug));
             println!("{}\n", describe(&outcome, &shrink(&outcome), 40));
-            plant(None);
+            inject(None);
         }
     }
-    println!("{all_caught} of {} planted bugs are caught", bugs.len());
+    println!("{all_caught} of {} injected bugs are caught", bugs.len());
     let part = json!({ "total": bugs.len(), "caught": all_caught });
     let written = write_part(&args.report, "planted", part);
     if let Err(error) = &written {
@@ -87,9 +87,9 @@ fn look_for(bug: Bug, seeds: u64) -> Found {
 
 /// The run of a plan that fails with a bug, only with it, and for what the bug does.
 fn caught(bug: Bug, plan: &Arc<Plan>) -> Option<Outcome> {
-    plant(Some(bug));
+    inject(Some(bug));
     let outcome = run(plan, false);
-    plant(None);
+    inject(None);
     let fits = outcome.violation.as_ref().is_some_and(|violation| shows(bug, violation.invariant));
     (fits && run(plan, false).violation.is_none()).then_some(outcome)
 }
@@ -115,10 +115,10 @@ fn shows(bug: Bug, invariant: Invariant) -> bool {
             invariant == I::NotConverged || unsafe_ring.contains(&invariant)
         }
         Bug::Ring(_) => unsafe_ring.contains(&invariant),
-        Bug::Core(CoreBug::FinishedClearsHold) => {
+        Bug::Bookings(DecisionBug::FinishedClearsHold) => {
             matches!(invariant, I::HoldCleared | I::StoppedWhileBooked)
         }
-        Bug::Core(CoreBug::GrantTakenAway) => matches!(invariant, I::GrantTakenAway | I::GrantsOverlap),
+        Bug::Bookings(DecisionBug::GrantTakenAway) => matches!(invariant, I::GrantTakenAway | I::GrantsOverlap),
         Bug::Model(ModelBug::LosesWakeUp) => invariant == I::Missed,
         Bug::Model(ModelBug::GainsWithoutReading) => {
             matches!(invariant, I::HoldCleared | I::StoppedWhileBooked | I::GrantsOverlap | I::StateWentBack)

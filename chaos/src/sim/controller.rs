@@ -10,9 +10,9 @@ use bookings::decide::groups::attempts::Attempts;
 use super::{
     clock::micros,
     event::Event,
+    injected_bugs::{ModelBug, is_injected},
     keys::{Controller, Key, Reads},
     messages::{Body, Inbox, Pending, ProcessId, Reply},
-    planted::{ModelBug, planted},
     store::{Change, Kind, Object},
     world::World,
 };
@@ -34,12 +34,12 @@ impl World {
         for number in &keys {
             if let Some(key) = process.controller.keys.get_mut(*number) {
                 key.gains += 1;
-                key.fresh = planted(ModelBug::GainsWithoutReading);
+                key.fresh = is_injected(ModelBug::GainsWithoutReading);
                 key.attempts = Attempts::default();
                 key.failed = 0;
             }
         }
-        if planted(ModelBug::GainsWithoutReading) {
+        if is_injected(ModelBug::GainsWithoutReading) {
             for key in keys {
                 self.wake(id, key);
             }
@@ -141,7 +141,7 @@ impl World {
             {
                 key.fresh = true;
                 wakes.retain(|key| *key != number);
-                if !planted(ModelBug::LosesWakeUp) {
+                if !is_injected(ModelBug::LosesWakeUp) {
                     wakes.push(number);
                 }
             }

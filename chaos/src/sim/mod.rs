@@ -13,7 +13,7 @@
 //! | `budgets` | the operator's own token buckets |
 //! | [`inject`], [`users`] | faults and users |
 //! | [`audit`], [`known`], [`verdict`] | what is checked against the truth, beside the checker of calls |
-//! | [`runner`], [`shrink`], [`planted`] | many runs, a failing one made small, bugs put in on purpose |
+//! | [`runner`], [`shrink`], [`is_injected`] | many runs, a failing one made small, bugs put in on purpose |
 //!
 //! What the model promises to be no kinder than: every message may be late, lost, or doubled where the
 //! real one may; what it leaves out: objects that cannot be decoded, credentials, other namespaces.
@@ -28,12 +28,12 @@ pub mod dice;
 pub mod event;
 pub mod host;
 pub mod inject;
+pub mod injected_bugs;
 pub mod keys;
 pub mod known;
 pub mod messages;
 pub mod pass;
 pub mod plan;
-pub mod planted;
 pub mod process;
 pub mod queue;
 pub mod runner;

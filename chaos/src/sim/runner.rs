@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{plan::Plan, planted::Bug, stats::Stats, world::World};
+use super::{injected_bugs::Bug, plan::Plan, stats::Stats, world::World};
 use crate::checker::{Invariant, Violation};
 
 /// What came of a run.
@@ -51,7 +51,7 @@ pub struct Summary {
     pub wall: Duration,
 }
 
-/// How many runs go on, and what is planted in them.
+/// How many runs go on, and which bug is injected in them.
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
     /// The first seed.
@@ -97,7 +97,7 @@ fn work(
     summary: &Mutex<Summary>,
     begun: Instant,
 ) {
-    plant(job.bug);
+    inject(job.bug);
     let mut told = begun;
     while !stop.load(Ordering::Relaxed) {
         let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -127,15 +127,15 @@ fn work(
             );
         }
     }
-    plant(None);
+    inject(None);
 }
 
-#[cfg(feature = "planted")]
-pub(super) fn plant(bug: Option<Bug>) {
-    super::planted::plant(bug);
+#[cfg(feature = "injected-bugs")]
+pub(super) fn inject(bug: Option<Bug>) {
+    super::injected_bugs::inject(bug);
 }
 
-#[cfg(not(feature = "planted"))]
-pub(super) fn plant(bug: Option<Bug>) {
-    debug_assert!(bug.is_none(), "this build has no bugs to plant");
+#[cfg(not(feature = "injected-bugs"))]
+pub(super) fn inject(bug: Option<Bug>) {
+    debug_assert!(bug.is_none(), "this build has no bugs to inject");
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    injected_bugs::{Bug, planted},
+    injected_bugs::{Bug, is_injected},
     protocol::Action,
     slot::Slot,
     time::Stamp,
@@ -105,13 +105,16 @@ impl Permits {
     /// For how long calls may still begin. It is zero if they may not.
     pub fn left(&self, now: Stamp) -> Duration {
         let spent = |sent: Stamp| {
-            if planted(Bug::PermitByWallClock) {
+            if is_injected(Bug::PermitByWallClock) {
                 return now.wall.saturating_sub(sent.wall);
             }
             now.longest_since(sent)
         };
-        let lasts =
-            if planted(Bug::ActsPastTheDeadline) { self.timing.lease() * 3 } else { self.timing.permit() };
+        let lasts = if is_injected(Bug::ActsPastTheDeadline) {
+            self.timing.lease() * 3
+        } else {
+            self.timing.permit()
+        };
         self.renewed.map_or(Duration::ZERO, |sent| lasts.saturating_sub(spent(sent)))
     }
 
@@ -147,7 +150,7 @@ impl Permits {
 
     /// A call was given up without a reply. It counts until it must be over.
     pub fn cancelled(&mut self, call: CallId) {
-        if planted(Bug::CancelledCallIsOver) {
+        if is_injected(Bug::CancelledCallIsOver) {
             self.calls.remove(&call);
         } else if let Some(call) = self.calls.get_mut(&call) {
             call.cancelled = true;

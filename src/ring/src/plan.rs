@@ -30,7 +30,7 @@ use std::{
 
 pub use self::changes::Changes;
 use crate::{
-    injected_bugs::{Bug, planted},
+    injected_bugs::{Bug, is_injected},
     record::{Incarnation, MemberLease, Move, Ring, Standing},
     slot::Slot,
     timing::Timing,
@@ -141,19 +141,20 @@ struct Known<'a>(BTreeMap<&'a Incarnation, &'a Peer<'a>>);
 
 impl<'a> Known<'a> {
     fn of(peers: &'a [Peer<'a>]) -> Self {
-        let bound = peers.iter().filter(|peer| peer.bound || planted(Bug::LeaseOfAnyRing));
+        let bound = peers.iter().filter(|peer| peer.bound || is_injected(Bug::LeaseOfAnyRing));
         Self(bound.map(|peer| (peer.incarnation, peer)).collect())
     }
 
     /// Reason 2: no process works in its name any more. A missing Lease does not show that.
     fn is_over(&self, who: &Incarnation) -> bool {
-        self.0.get(who).map_or(planted(Bug::AbsenceIsDeath), |peer| peer.standing.is_over())
+        self.0.get(who).map_or(is_injected(Bug::AbsenceIsDeath), |peer| peer.standing.is_over())
     }
 
     /// Reason 3: an owner has drained a slot that a move takes from it.
     fn has_drained(&self, owner: &Incarnation, slot: Slot, moving: &Move) -> bool {
-        let enough = |acked| if planted(Bug::AckOfAnyEpoch) { acked > 0 } else { acked >= moving.since };
-        let is_draining = |peer: &Peer<'_>| peer.draining.contains(&slot) && !planted(Bug::IgnoresDraining);
+        let enough = |acked| if is_injected(Bug::AckOfAnyEpoch) { acked > 0 } else { acked >= moving.since };
+        let is_draining =
+            |peer: &Peer<'_>| peer.draining.contains(&slot) && !is_injected(Bug::IgnoresDraining);
         self.0.get(owner).is_some_and(|peer| enough(peer.acked) && !is_draining(peer))
     }
 

@@ -78,7 +78,7 @@ impl Controller for MonitorController {
         let decision = decide_monitor(&MonitorInput {
             monitor: &snapshot.monitor,
             resources: &resources,
-            sweep: &scan,
+            scan: &scan,
             locations: &snapshot.locations,
             now: cx.now(),
         });

@@ -35,7 +35,7 @@ async fn monitor(world: &World, name: &str, type_: &str) {
 }
 
 /// Lets a monitor scan at once: removes the time of its last scan from the status.
-async fn sweep(world: &World, name: &str) -> ResourceMonitor {
+async fn scan(world: &World, name: &str) -> ResourceMonitor {
     let forget = Patch::Merge(json!({ "status": { "last_sweep": null } }));
     monitors(world).patch_status(name, &PatchParams::default(), &forget).await.unwrap();
     when(world, name, |monitor| monitor.status.as_ref().is_some_and(|status| status.last_sweep.is_some()))
@@ -111,14 +111,14 @@ async fn a_deleted_resource_is_remembered_until_a_person_asks_for_it() {
     let gone = await_condition(world.resources(), "ec2.web", is_gone);
     tokio::time::timeout(patience(), gone).await.expect("it goes").unwrap();
     // when two scans follow, then the deletion is remembered
-    sweep(&world, "all").await;
-    let swept = sweep(&world, "all").await;
+    scan(&world, "all").await;
+    let swept = scan(&world, "all").await;
     assert_eq!(swept.status.unwrap().dismissed[0].tag, "web");
     assert!(world.resources().get_opt("ec2.web").await.unwrap().is_none());
     // when a user removes the entry, then the Resource is created again
     let ask = Patch::Merge(json!({ "status": { "dismissed": [] } }));
     monitors(&world).patch_status("all", &PatchParams::default(), &ask).await.unwrap();
-    sweep(&world, "all").await;
+    scan(&world, "all").await;
     world.resource_with_reason("ec2.web", "Stopped").await;
 }
 

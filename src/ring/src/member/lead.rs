@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Member, Purpose};
 use crate::{
-    injected_bugs::{Bug, planted},
+    injected_bugs::{Bug, is_injected},
     plan::{Changes, Peer, complete, plan},
     protocol::{Answer, Op, Story},
     record::{Incarnation, LeaderLease, MemberLease, Ring, Stored},
@@ -264,7 +264,7 @@ impl Member {
     /// Whether a new ring may open. A consistent list must show no living owner of another ring. Then L must pass,
     /// because some Leases may have been deleted before the list.
     fn may_open(&mut self, now: Stamp) -> bool {
-        if planted(Bug::OpensAtOnce) {
+        if is_injected(Bug::OpensAtOnce) {
             return true;
         }
         if let Some(since) = self.lead.opening.clean_since {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Member, Purpose};
 use crate::{
-    injected_bugs::{Bug, planted},
+    injected_bugs::{Bug, is_injected},
     protocol::{Action, Answer, End, Op, Story},
     record::{MemberLease, Standing},
     time::Stamp,
@@ -158,7 +158,7 @@ impl Member {
         };
         self.permits.revoke_with_notice(&mut self.actions);
         self.give_up_lead_silently();
-        if !self.permits.is_quiet() && !planted(Bug::NextDoesNotWait) {
+        if !self.permits.is_quiet() && !is_injected(Bug::NextDoesNotWait) {
             self.wake_when_calls_are_over(now);
             return;
         }

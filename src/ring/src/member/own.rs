@@ -13,7 +13,7 @@ use std::{
 
 use super::{Member, Purpose};
 use crate::{
-    injected_bugs::{Bug, planted},
+    injected_bugs::{Bug, is_injected},
     protocol::{Answer, End, Op, Story},
     record::{MemberLease, Standing, Stored},
     slot::Slot,
@@ -245,14 +245,14 @@ impl Member {
                 self.own.reads = true;
                 self.own.next_at = now.mono;
             }
-            Answer::NotFound if planted(Bug::CreatesLeaseAgain) => {
+            Answer::NotFound if is_injected(Bug::CreatesLeaseAgain) => {
                 self.own.held = None;
                 self.own.counter = 0;
                 self.own.confirmed = 0;
             }
             Answer::NotFound => self.is_over(End::LeaseGone),
             _ => {
-                if planted(Bug::AnyAnswerRenews) {
+                if is_injected(Bug::AnyAnswerRenews) {
                     self.confirm(counter, now);
                 }
                 self.own.said = None;
@@ -281,9 +281,9 @@ impl Member {
         let another = self.own.held.as_ref().is_some_and(|held| held.uid != lease.uid);
         if another || lease.value.incarnation != self.me.incarnation {
             self.is_over(End::LeaseGone);
-        } else if lease.value.standing.is_over() && !planted(Bug::IgnoresSeal) {
+        } else if lease.value.standing.is_over() && !is_injected(Bug::IgnoresSeal) {
             self.is_over(End::Sealed);
-        } else if lease.value.counter < confirmed && !planted(Bug::GoesOnAfterRestore) {
+        } else if lease.value.counter < confirmed && !is_injected(Bug::GoesOnAfterRestore) {
             self.is_over(End::WentBack);
         } else {
             self.own.reads = false;
@@ -308,7 +308,7 @@ impl Member {
             self.own.must_read();
             return;
         }
-        if lease.value.standing == Standing::Sealed && !planted(Bug::IgnoresSeal) {
+        if lease.value.standing == Standing::Sealed && !is_injected(Bug::IgnoresSeal) {
             self.is_over(End::Sealed);
             return;
         }
@@ -325,7 +325,7 @@ impl Member {
         let Some(sent) = self.own.sent.get(&counter).copied() else {
             return;
         };
-        self.permits.renew(if planted(Bug::PermitFromReply) { now } else { sent });
+        self.permits.renew(if is_injected(Bug::PermitFromReply) { now } else { sent });
         if counter > self.own.confirmed {
             self.own.confirmed = counter;
             // The first one decides how long the watch is silent, so later ones need not all be kept.

@@ -12,7 +12,7 @@ use std::{
 
 use super::{Member, Purpose};
 use crate::{
-    injected_bugs::{Bug, planted},
+    injected_bugs::{Bug, is_injected},
     protocol::{Answer, Op, Story},
     record::{Incarnation, MemberLease, Standing, Stored},
     time::Stamp,
@@ -149,7 +149,7 @@ impl Member {
     /// them. The rule is for calm, not for safety: without it, members would seal each other after an outage.
     pub(super) fn may_judge(&self, now: Stamp) -> bool {
         let hears = !self.permits.left(now).is_zero() && self.own.silent_for(now) < self.timing.echo();
-        (hears || planted(Bug::SealsWithoutGate)) && self.peers.listed && self.has_joined()
+        (hears || is_injected(Bug::SealsWithoutGate)) && self.peers.listed && self.has_joined()
     }
 
     /// Seals older incarnations of this process's own container.
@@ -196,9 +196,9 @@ impl Member {
         // The sealer waits for the longer L of the two.
         let wait = self.timing.lease().max(peer.lease.value.duration);
         let silence =
-            peer.since + if planted(Bug::SealTooEarly) { self.timing.renew() * 3 / 2 } else { wait };
+            peer.since + if is_injected(Bug::SealTooEarly) { self.timing.renew() * 3 / 2 } else { wait };
         let after_death = match peer.lease.value.call {
-            _ if planted(Bug::ProofWithoutCallTime) => Duration::ZERO,
+            _ if is_injected(Bug::ProofWithoutCallTime) => Duration::ZERO,
             Some(call) => call.min(wait),
             // If the Lease does not say T, T is still less than this, because durations are checked together.
             None => wait * 9 / 10,
@@ -220,7 +220,7 @@ impl Member {
                 self.tell(Story::Sealed(incarnation.clone(), silent));
             }
             Answer::NotFound => self.peers.lost(incarnation),
-            Answer::Conflict if planted(Bug::SealWithoutCompare) => {
+            Answer::Conflict if is_injected(Bug::SealWithoutCompare) => {
                 // The bug: the version that is read next is sealed at once, as if it had been silent.
                 self.peers.dead.insert(incarnation.clone(), Duration::ZERO);
                 self.read_peer(incarnation);

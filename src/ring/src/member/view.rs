@@ -13,7 +13,7 @@ use std::{
 
 use super::{Member, Purpose};
 use crate::{
-    injected_bugs::{Bug, planted},
+    injected_bugs::{Bug, is_injected},
     protocol::{Action, Answer, End, Op, Story},
     record::{Ring, Stored},
     slot::{HASH, SLOTS_MAX, Slot},
@@ -112,7 +112,7 @@ impl View {
     }
 
     fn is_another(&self, ring: &Stored<Ring>) -> bool {
-        self.bound.as_ref().is_some_and(|bound| *bound != ring.uid) && !planted(Bug::IgnoresRingUid)
+        self.bound.as_ref().is_some_and(|bound| *bound != ring.uid) && !is_injected(Bug::IgnoresRingUid)
     }
 
     /// Applies what a consistent read showed, unless the member knows a newer epoch. If the epochs are equal, the
@@ -129,7 +129,7 @@ impl View {
         let known = self.ring.as_ref().filter(|known| known.uid == ring.uid);
         let news = known.is_none_or(|known| {
             (known.value.epoch, known.version) < (ring.value.epoch, ring.version)
-                || planted(Bug::TakesOlderEpochs)
+                || is_injected(Bug::TakesOlderEpochs)
         });
         if news {
             self.ring = Some(ring);
@@ -152,7 +152,7 @@ impl Member {
             Answer::Ring(ring) => {
                 if self.view.is_another(&ring) {
                     self.is_over(End::RingGone);
-                } else if self.has_gone_back(asked, &ring) && !planted(Bug::GoesOnAfterRestore) {
+                } else if self.has_gone_back(asked, &ring) && !is_injected(Bug::GoesOnAfterRestore) {
                     self.is_over(End::WentBack);
                 } else {
                     self.view.settled = Some(asked.doubts);
@@ -339,7 +339,7 @@ impl Member {
         let me = &self.me.incarnation;
         let from_me = ring.value.moves.iter().filter(|(slot, _)| ring.value.owners.get(slot) == Some(me));
         let newest = from_me.clone().map(|(_, moving)| moving.since).max().unwrap_or_default();
-        let asks = newest > 0 && !planted(Bug::AckWithRunningCalls);
+        let asks = newest > 0 && !is_injected(Bug::AckWithRunningCalls);
         let busy = if asks { self.permits.busy() } else { BTreeSet::new() };
         let draining: BTreeSet<Slot> =
             from_me.map(|(slot, _)| *slot).filter(|slot| busy.contains(slot)).collect();

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::decide::{
     groups::booking::ValidBooking,
-    injected_bugs::{Bug, planted},
+    injected_bugs::{Bug, is_injected},
 };
 use booking_calendar::window::Window;
 
@@ -39,7 +39,7 @@ pub fn grant(bookings: &[ValidBooking], first: Option<&str>, now: Timestamp) -> 
     order.sort_by_key(|&i| {
         bookings.get(i).map(|b| (first != Some(b.uid.as_str()), b.created, b.uid.as_str()))
     });
-    let kept = |b: &ValidBooking| b.granted.filter(|_| !planted(Bug::GrantTakenAway));
+    let kept = |b: &ValidBooking| b.granted.filter(|_| !is_injected(Bug::GrantTakenAway));
     let mut granted: Vec<Option<Window>> = bookings.iter().map(kept).collect();
     for &i in &order {
         if let Some(booking) = bookings.get(i).filter(|booking| kept(booking) != Some(booking.window)) {

@@ -16,7 +16,7 @@ use crate::decide::{
         progress::{Progress, reason},
         status::first_seen,
     },
-    injected_bugs::{Bug, planted},
+    injected_bugs::{Bug, is_injected},
 };
 use booking_calendar::{instant::after, window::Window};
 
@@ -67,7 +67,7 @@ impl DecisionBuilder<'_> {
         };
         let grants = grant(&self.live, first, now);
         let mut hold = hold_now(&manual, &self.live, &grants, old.holder.as_ref(), now);
-        if planted(Bug::FinishedClearsHold) && self.known.iter().any(KnownBooking::is_finishing) {
+        if is_injected(Bug::FinishedClearsHold) && self.known.iter().any(KnownBooking::is_finishing) {
             hold = None;
         }
         Tenure { manual, grants, hold }

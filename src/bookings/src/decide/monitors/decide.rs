@@ -90,7 +90,7 @@ pub struct MonitorInput<'a> {
     /// All Resources of its namespace.
     pub resources: &'a [&'a Resource],
     /// The result of the discovery scan, if one was due.
-    pub sweep: &'a Scan,
+    pub scan: &'a Scan,
     /// The accounts and regions that namespaces may use.
     pub locations: &'a Locations,
     /// The time.
@@ -121,102 +121,85 @@ pub fn scan_due<'a>(
     let is_going = monitor.metadata.deletion_timestamp.is_some();
     let seen = monitor.status.as_ref().and_then(|status| status.observed_generation);
     // If the spec was repaired, the conditions are updated at once.
-    let is_due = seen != monitor.metadata.generation || next_sweep(monitor, valid.interval, now) <= now;
+    let is_due = seen != monitor.metadata.generation || next_scan(monitor, valid.interval, now) <= now;
     (!is_going && is_due).then_some((valid, location))
 }
 
 /// When the next scan is due. A `last_sweep` that is invalid or in the future is ignored.
-fn next_sweep(monitor: &ResourceMonitor, interval: Duration, now: Timestamp) -> Timestamp {
+fn next_scan(monitor: &ResourceMonitor, interval: Duration, now: Timestamp) -> Timestamp {
     let last = monitor.status.as_ref().and_then(|status| instant::parse(status.last_sweep.as_deref()?).ok());
     last.filter(|last| *last <= now).map_or(now, |last| instant::after(last, interval))
 }
 
 /// Decides about a ResourceMonitor.
-pub fn decide_monitor(world: &MonitorInput<'_>) -> MonitorDecision {
-    if world.monitor.metadata.deletion_timestamp.is_some() {
+pub fn decide_monitor(input: &MonitorInput<'_>) -> MonitorDecision {
+    if input.monitor.metadata.deletion_timestamp.is_some() {
         return MonitorDecision::default();
     }
-    let valid = match spec::validate(world.monitor) {
+    let valid = match spec::validate(input.monitor) {
         Ok(valid) => valid,
-        Err(error) => return refuse(world, &error),
+        Err(error) => return refuse(input, &error),
     };
-    let location = match spec::location(world.monitor, world.locations) {
+    let location = match spec::location(input.monitor, input.locations) {
         Ok(location) => location,
-        Err(error) => return stall(world, reason::NOT_ALLOWED, &error.to_string()),
+        Err(error) => return stall(input, reason::NOT_ALLOWED, &error.to_string()),
     };
-    match world.sweep {
+    match input.scan {
         Scan::NotDue => MonitorDecision {
-            wake_at: Some(next_sweep(world.monitor, valid.interval, world.now)),
+            wake_at: Some(next_scan(input.monitor, valid.interval, input.now)),
             ..MonitorDecision::default()
         },
         Scan::Failed { message, retry_at } => {
             let draft = Draft::new("Ready", false, reason::CLOUD_ERROR, message.clone());
-            let old = world.monitor.status.clone().unwrap_or_default();
-            MonitorDecision { wake_at: Some(*retry_at), ..publish(world, old, vec![draft]) }
+            let old = input.monitor.status.clone().unwrap_or_default();
+            MonitorDecision { wake_at: Some(*retry_at), ..publish(input, old, vec![draft]) }
         }
-        Scan::Found { at, groups } => take_in(world, &valid, &location, (*at, groups)),
+        Scan::Found { at, groups } => take_in(input, &valid, &location, (*at, groups)),
     }
 }
 
-fn refuse(world: &MonitorInput<'_>, error: &InvalidSpec) -> MonitorDecision {
-    stall(world, reason::INVALID, &error.to_string())
+fn refuse(input: &MonitorInput<'_>, error: &InvalidSpec) -> MonitorDecision {
+    stall(input, reason::INVALID, &error.to_string())
 }
 
-fn stall(world: &MonitorInput<'_>, why: &'static str, message: &str) -> MonitorDecision {
+fn stall(input: &MonitorInput<'_>, why: &'static str, message: &str) -> MonitorDecision {
     let drafts = vec![Draft::new("Ready", false, why, message), Draft::new("Stalled", true, why, message)];
-    publish(world, world.monitor.status.clone().unwrap_or_default(), drafts)
+    publish(input, input.monitor.status.clone().unwrap_or_default(), drafts)
 }
 
 fn take_in(
-    world: &MonitorInput<'_>,
+    input: &MonitorInput<'_>,
     valid: &ValidMonitor<'_>,
     location: &Location,
     (at, groups): (Timestamp, &Groups),
 ) -> MonitorDecision {
-    let mut old = world.monitor.status.clone().unwrap_or_default();
+    let mut old = input.monitor.status.clone().unwrap_or_default();
     if old.type_.as_deref().is_some_and(|type_| type_ != valid.type_) {
-        // The type was changed, so the recorded groups are groups of other machines.
+        // Groups of other machines are other groups.
         old = ResourceMonitorStatus { conditions: old.conditions, ..ResourceMonitorStatus::default() };
     }
-    let there = resources_by_tag(world, valid.type_, location);
+    let there = resources_by_tag(input, valid.type_, location);
+    let mut dismissed = still_dismissed(&old.dismissed, groups, &there);
     let was_known: BTreeSet<&String> = old.known.iter().collect();
-    let mut dismissed: Vec<DismissedGroup> = old.dismissed.clone();
-    // If its machines changed, the group is a new one.
-    dismissed.retain(|entry| {
-        let as_it_was = groups.get(&entry.tag).is_none_or(|machines| digest(machines) == entry.machines);
-        as_it_was && !there.contains_key(entry.tag.as_str())
-    });
     let (mut create, mut events) = (vec![], vec![]);
-    let known = groups.keys().filter(|tag| there.contains_key(tag.as_str())).take(KNOWN_MAX).cloned();
     for (tag, machines) in groups.iter().filter(|(tag, _)| !there.contains_key(tag.as_str())) {
         if dismissed.iter().any(|entry| entry.tag == *tag) {
             continue;
         }
-        // The group is known, is not dismissed, and has no Resource: a user has deleted it since.
+        // The group is known, nobody dismissed it, and its machines are the same: a person has deleted its Resource.
         if was_known.contains(tag) {
-            let since = instant::seconds(world.now);
+            let since = instant::seconds(input.now);
             dismissed.push(DismissedGroup { tag: tag.clone(), machines: digest(machines), since });
             events.push(told_of_dismissal(tag));
         } else {
-            create.push(resource(world, valid.type_, tag, location));
+            create.push(resource(input, valid.type_, tag, location));
         }
     }
-    let surplus = dismissed.len().saturating_sub(DISMISSED_MAX);
-    // Entries of vanished groups go first. Such a group would be discovered again anyway, if it came back with other
-    // machines.
-    let mut gone = surplus;
-    dismissed.retain(|entry| {
-        let goes = gone > 0 && !groups.contains_key(&entry.tag);
-        gone -= usize::from(goes);
-        !goes
-    });
-    dismissed.drain(..gone);
-    let vanished: Vec<&Resource> = there
-        .iter()
-        .filter(|(tag, resource)| !groups.contains_key(**tag) && is_discovered(resource))
-        .map(|(_, resource)| *resource)
-        .collect();
-    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    drop_surplus(&mut dismissed, groups);
+    let known = groups.keys().filter(|tag| there.contains_key(tag.as_str())).take(KNOWN_MAX).cloned();
+    let vanished =
+        there.iter().filter(|(tag, resource)| !groups.contains_key(**tag) && is_discovered(resource));
+    let vanished: Vec<&Resource> = vanished.map(|(_, resource)| *resource).collect();
     let status = ResourceMonitorStatus {
         type_: Some(valid.type_.to_owned()),
         last_sweep: Some(instant::seconds(at)),
@@ -227,13 +210,42 @@ fn take_in(
         dismissed,
         ..old
     };
-    let mut decision = publish(world, status, vec![found(groups, &vanished)]);
+    let mut decision = publish(input, status, vec![found(groups, &vanished)]);
     decision.events.extend(events);
     decision.create = create;
-    // The scan may be another monitor's and some time ago. Never decide again at once, because the same scan would be
-    // used again.
-    decision.wake_at = Some(instant::after(at, valid.interval).max(instant::after(world.now, SOONEST)));
+    // A scan that others made may be older; never at once, because the same one would serve again.
+    decision.wake_at = Some(instant::after(at, valid.interval).max(instant::after(input.now, SOONEST)));
     decision
+}
+
+/// The groups that stay dismissed: they have no Resource, and their machines are the same. A group whose machines
+/// changed is another group.
+fn still_dismissed(
+    dismissed: &[DismissedGroup],
+    groups: &Groups,
+    there: &BTreeMap<&str, &Resource>,
+) -> Vec<DismissedGroup> {
+    let is_same = |entry: &&DismissedGroup| {
+        let as_it_was = groups.get(&entry.tag).is_none_or(|machines| digest(machines) == entry.machines);
+        as_it_was && !there.contains_key(entry.tag.as_str())
+    };
+    dismissed.iter().filter(is_same).cloned().collect()
+}
+
+/// Keeps at most [`DISMISSED_MAX`] entries. Entries of groups that have vanished go first: if such a group came back
+/// with other machines, it would be discovered anew anyway.
+fn drop_surplus(dismissed: &mut Vec<DismissedGroup>, groups: &Groups) {
+    let mut surplus = dismissed.len().saturating_sub(DISMISSED_MAX);
+    dismissed.retain(|entry| {
+        let goes = surplus > 0 && !groups.contains_key(&entry.tag);
+        surplus -= usize::from(goes);
+        !goes
+    });
+    dismissed.drain(..surplus);
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn found(groups: &Groups, vanished: &[&Resource]) -> Draft {
@@ -259,12 +271,12 @@ fn told_of_dismissal(tag: &str) -> Note {
 
 /// The Resources for machines of a type in a location, by tag.
 fn resources_by_tag<'a>(
-    world: &MonitorInput<'a>,
+    input: &MonitorInput<'a>,
     type_: &str,
     location: &Location,
 ) -> BTreeMap<&'a str, &'a Resource> {
-    let resources = world.resources.iter().copied().filter(|resource| {
-        group::validate(resource, world.locations).is_ok_and(|group| {
+    let resources = input.resources.iter().copied().filter(|resource| {
+        group::validate(resource, input.locations).is_ok_and(|group| {
             group.key.type_ == type_
                 && group.key.region == location.region
                 && group.key.account == location.account
@@ -281,8 +293,8 @@ fn digest(machines: &BTreeSet<String>) -> String {
     names::digest(&machines.iter().map(String::as_str).collect::<Vec<_>>().join(" "))
 }
 
-fn resource(world: &MonitorInput<'_>, type_: &str, tag: &str, location: &Location) -> Resource {
-    let monitor = world.monitor;
+fn resource(input: &MonitorInput<'_>, type_: &str, tag: &str, location: &Location) -> Resource {
+    let monitor = input.monitor;
     let spec = ResourceSpec {
         type_: Some(type_.to_owned()),
         tag: Some(tag.to_owned()),
@@ -290,18 +302,18 @@ fn resource(world: &MonitorInput<'_>, type_: &str, tag: &str, location: &Locatio
         role_arn: monitor.spec.role_arn.clone(),
         ..ResourceSpec::default()
     };
-    let abroad = Some(location).filter(|location| !world.locations.is_own(location));
+    let abroad = Some(location).filter(|location| !input.locations.is_own(location));
     let mut resource = Resource::new(&resource_name(type_, tag, abroad), spec);
     resource.metadata.namespace = monitor.namespace();
     resource.annotations_mut().insert(DISCOVERED_BY.to_owned(), monitor.name_any());
     resource
 }
 
-fn publish(world: &MonitorInput<'_>, status: ResourceMonitorStatus, drafts: Vec<Draft>) -> MonitorDecision {
-    let generation = world.monitor.metadata.generation;
-    let old = world.monitor.status.as_ref();
+fn publish(input: &MonitorInput<'_>, status: ResourceMonitorStatus, drafts: Vec<Draft>) -> MonitorDecision {
+    let generation = input.monitor.metadata.generation;
+    let old = input.monitor.status.as_ref();
     let known = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
-    let conditions = settle(known, drafts, generation, world.now);
+    let conditions = settle(known, drafts, generation, input.now);
     let status = ResourceMonitorStatus { observed_generation: generation, conditions, ..status };
     let mut decision = MonitorDecision::default();
     if old == Some(&status) {

@@ -49,12 +49,12 @@ impl World {
         };
     }
 
-    fn decide(&self, sweep: &Scan) -> MonitorDecision {
+    fn decide(&self, scan: &Scan) -> MonitorDecision {
         let resources: Vec<&Resource> = self.resources.values().collect();
         decide_monitor(&MonitorInput {
             monitor: &self.monitor,
             resources: &resources,
-            sweep,
+            scan,
             locations: &locations(),
             now: self.now,
         })
@@ -63,8 +63,8 @@ impl World {
     /// Runs a pass that is cut off after `most` writes. Returns the names of the Resources that it created.
     fn pass_until(&mut self, most: usize) -> Vec<String> {
         let found = || Scan::Found { at: self.now, groups: self.groups.clone() };
-        let sweep = scan_due(&self.monitor, &locations(), self.now).map_or(Scan::NotDue, |_| found());
-        let mut decision = self.decide(&sweep);
+        let scan = scan_due(&self.monitor, &locations(), self.now).map_or(Scan::NotDue, |_| found());
+        let mut decision = self.decide(&scan);
         let (mut created, mut creations) = (vec![], BTreeMap::new());
         for resource in std::mem::take(&mut decision.create) {
             if created.len() == most {
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// Lets a minute pass, then runs a pass.
-    fn sweep(&mut self) -> Vec<String> {
+    fn scan(&mut self) -> Vec<String> {
         self.now += SignedDuration::from_mins(1);
         self.pass_until(usize::MAX)
     }
@@ -110,7 +110,7 @@ fn each_group_gets_one_resource_that_belongs_to_nobody_and_says_who_found_it() {
     let mut world = World::new();
     world.machines("analytics", &["i-1", "i-2"]);
     world.machines("Web *", &["i-3"]);
-    assert_eq!(world.sweep(), ["ec2.web-xc288d14b595f", "ec2.analytics"]);
+    assert_eq!(world.scan(), ["ec2.web-xc288d14b595f", "ec2.analytics"]);
     let resource = &world.resources["ec2.analytics"];
     let expected =
         ResourceSpec { type_: Some("ec2".into()), tag: Some("analytics".into()), ..Default::default() };
@@ -123,7 +123,7 @@ fn each_group_gets_one_resource_that_belongs_to_nobody_and_says_who_found_it() {
     assert_eq!((status.found, status.created, status.vanished), (Some(2), Some(2), Some(0)));
     assert_eq!(status.last_sweep.as_deref(), Some("2027-03-01T08:01:00Z"));
     // and the next scan finds nothing to do
-    assert!(world.sweep().is_empty());
+    assert!(world.scan().is_empty());
     assert_eq!(world.status().created, Some(2));
 }
 
@@ -134,7 +134,7 @@ fn a_group_that_has_a_resource_of_whatever_name_gets_no_other() {
     let spec =
         ResourceSpec { type_: Some("ec2".into()), tag: Some("analytics".into()), ..Default::default() };
     world.resources.insert("mine".into(), Resource::new("mine", spec.clone()));
-    assert!(world.sweep().is_empty());
+    assert!(world.scan().is_empty());
     // but a Resource of another region or type is another group's
     for other in [
         ResourceSpec { region: Some("eu-west-1".into()), ..spec.clone() },
@@ -144,7 +144,7 @@ fn a_group_that_has_a_resource_of_whatever_name_gets_no_other() {
         let mut world = World::new();
         world.machines("analytics", &["i-1"]);
         world.resources.insert("other".into(), Resource::new("other", other));
-        assert_eq!(world.sweep(), ["ec2.analytics"]);
+        assert_eq!(world.scan(), ["ec2.analytics"]);
     }
 }
 
@@ -152,39 +152,39 @@ fn a_group_that_has_a_resource_of_whatever_name_gets_no_other() {
 fn a_deleted_resource_stays_deleted_until_its_machines_change() {
     let mut world = World::new();
     world.machines("analytics", &["i-1"]);
-    world.sweep();
+    world.scan();
     world.resources.clear();
     for _ in 0..3 {
-        assert!(world.sweep().is_empty());
+        assert!(world.scan().is_empty());
     }
     assert_eq!(world.status().dismissed[0].tag, "analytics");
     assert_eq!(world.told, ["Dismissed"]);
     // when the group vanishes and comes back unchanged, then its Resource stays deleted
     world.machines("analytics", &[]);
-    world.sweep();
+    world.scan();
     world.machines("analytics", &["i-1"]);
-    assert!(world.sweep().is_empty());
+    assert!(world.scan().is_empty());
     // when a machine is added, then the Resource is created again
     world.machines("analytics", &["i-1", "i-2"]);
-    assert_eq!(world.sweep(), ["ec2.analytics"]);
+    assert_eq!(world.scan(), ["ec2.analytics"]);
     assert!(world.status().dismissed.is_empty());
-    assert!(world.sweep().is_empty());
+    assert!(world.scan().is_empty());
 }
 
 #[test]
 fn a_deleted_resource_comes_back_when_its_entry_is_removed_or_somebody_creates_it() {
     let mut world = World::new();
     world.machines("analytics", &["i-1"]);
-    world.sweep();
+    world.scan();
     let made = world.resources.remove("ec2.analytics").unwrap();
-    world.sweep();
+    world.scan();
     world.monitor.status.as_mut().unwrap().dismissed.clear();
-    assert_eq!(world.sweep(), ["ec2.analytics"]);
+    assert_eq!(world.scan(), ["ec2.analytics"]);
     // given it is deleted once more, when a user creates it, then it is known again
     world.resources.clear();
-    world.sweep();
+    world.scan();
     world.resources.insert("ec2.analytics".into(), made);
-    world.sweep();
+    world.scan();
     assert!(world.status().dismissed.is_empty());
     assert_eq!(world.status().known, ["analytics"]);
 }
@@ -193,18 +193,18 @@ fn a_deleted_resource_comes_back_when_its_entry_is_removed_or_somebody_creates_i
 fn a_group_that_vanishes_is_said_to_and_its_resource_left() {
     let mut world = World::new();
     world.machines("analytics", &["i-1"]);
-    world.sweep();
+    world.scan();
     world.machines("analytics", &[]);
     for _ in 0..2 {
-        assert!(world.sweep().is_empty());
+        assert!(world.scan().is_empty());
         assert!(world.ready().1.ends_with("the machines of ec2.analytics are gone"), "{}", world.ready().1);
     }
     assert_eq!((world.status().found, world.status().vanished), (Some(0), Some(1)));
     // when its Resource is deleted now, then nothing is remembered, and a new group of the tag is found
     world.resources.clear();
-    world.sweep();
+    world.scan();
     world.machines("analytics", &["i-9"]);
-    assert_eq!(world.sweep(), ["ec2.analytics"]);
+    assert_eq!(world.scan(), ["ec2.analytics"]);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_sweep_that_is_cut_off_after_any_write_is_made_up_for_by_the_next() {
             world.machines(tag, &["i-1"]);
         }
         world.pass_until(most);
-        world.sweep();
+        world.scan();
         assert_eq!(world.resources.len(), 3, "cut off after {most}");
         assert!(world.status().dismissed.is_empty());
         assert_eq!(world.status().known, ["a", "b", "c"]);
@@ -244,7 +244,7 @@ fn sweeps_come_once_per_interval_also_after_an_odd_time() {
 fn a_cloud_that_refuses_is_told_of_and_changes_nothing_else() {
     let mut world = World::new();
     world.machines("analytics", &["i-1"]);
-    world.sweep();
+    world.scan();
     let retry_at = world.now + SignedDuration::from_secs(7);
     let decision = world.decide(&Scan::Failed { message: "UnauthorizedOperation: no".into(), retry_at });
     assert_eq!((decision.wake_at, decision.create), (Some(retry_at), vec![]));
@@ -270,7 +270,7 @@ fn a_spec_that_makes_no_sense_or_is_not_set_up_sweeps_nothing_and_says_so() {
         let mut world = World::new();
         edit(&mut world.monitor.spec);
         world.machines("analytics", &["i-1"]);
-        assert!(world.sweep().is_empty());
+        assert!(world.scan().is_empty());
         assert_eq!(world.ready().0, reason);
         assert!(world.ready().1.starts_with(says), "{}", world.ready().1);
         assert_eq!(world.told, [reason]);
@@ -286,12 +286,12 @@ fn a_group_whose_resource_is_refused_is_named_and_neither_forgotten_nor_taken_fo
     }
     world.refused.insert("b");
     for round in 0..3 {
-        world.sweep();
+        world.scan();
         assert_eq!(world.ready(), ("Swept", "found 3 groups; without a Resource: \"b\": no"), "{round}");
         assert_eq!((world.status().created, world.status().dismissed.len()), (Some(2), 0));
     }
     world.refused.clear();
-    assert_eq!(world.sweep(), ["ec2.b"]);
+    assert_eq!(world.scan(), ["ec2.b"]);
     assert_eq!(world.ready().1, "found 3 groups");
 }
 
@@ -299,10 +299,10 @@ fn a_group_whose_resource_is_refused_is_named_and_neither_forgotten_nor_taken_fo
 fn what_is_remembered_of_one_kind_of_machines_does_not_count_for_another() {
     let mut world = World::new();
     world.machines("analytics", &["i-1"]);
-    world.sweep();
+    world.scan();
     world.resources.clear();
     world.monitor.status.as_mut().unwrap().type_ = Some("rds".into());
-    assert_eq!(world.sweep(), ["ec2.analytics"]);
+    assert_eq!(world.scan(), ["ec2.analytics"]);
     assert_eq!(world.status().type_.as_deref(), Some("ec2"));
 }
 
@@ -310,7 +310,7 @@ fn what_is_remembered_of_one_kind_of_machines_does_not_count_for_another() {
 fn a_spec_that_was_mended_is_swept_for_at_once() {
     let mut world = World::new();
     world.monitor.spec.interval_seconds = Some(86_400);
-    world.sweep();
+    world.scan();
     world.monitor.metadata.generation = Some(2);
     assert!(scan_due(&world.monitor, &locations(), world.now).is_some());
     world.pass_until(9);
@@ -335,16 +335,16 @@ fn of_very_many_dismissed_groups_the_newest_are_remembered() {
     for number in 0..1100 {
         world.machines(&format!("g{number:04}"), &["i-1"]);
     }
-    world.sweep();
+    world.scan();
     world.resources.clear();
-    world.sweep();
+    world.scan();
     assert_eq!(world.status().dismissed.len(), 1000);
     assert_eq!(world.status().dismissed.last().unwrap().tag, "g1099");
     // Those that have vanished make room first.
     world.groups.retain(|tag, _| tag.as_str() != "g0999");
     world.machines("g2000", &["i-1"]);
-    world.sweep();
+    world.scan();
     world.resources.clear();
-    world.sweep();
+    world.scan();
     assert!(world.status().dismissed.iter().all(|entry| entry.tag != "g0999"));
 }

@@ -48,13 +48,13 @@ pub struct SchedulerDecision {
 }
 
 /// Decides about a BookingScheduler.
-pub fn decide_scheduler(world: &ScheduleInput<'_>) -> SchedulerDecision {
-    if world.scheduler.metadata.deletion_timestamp.is_some() {
+pub fn decide_scheduler(input: &ScheduleInput<'_>) -> SchedulerDecision {
+    if input.scheduler.metadata.deletion_timestamp.is_some() {
         return SchedulerDecision::default();
     }
-    match spec::validate(world.scheduler) {
-        Ok(valid) => follow(world, &valid),
-        Err(error) => refuse(world, &error),
+    match spec::validate(input.scheduler) {
+        Ok(valid) => follow(input, &valid),
+        Err(error) => refuse(input, &error),
     }
 }
 
@@ -87,21 +87,21 @@ impl SchedulerDecision {
 /// Reason: the API server, a quota or a policy refuses a Booking.
 pub const BOOKING_REFUSED: &str = "BookingRefused";
 
-fn refuse(world: &ScheduleInput<'_>, error: &InvalidSpec) -> SchedulerDecision {
+fn refuse(input: &ScheduleInput<'_>, error: &InvalidSpec) -> SchedulerDecision {
     let mut drafts = vec![
         Draft::new("Ready", false, reason::INVALID, error.to_string()),
         Draft::new("Stalled", true, reason::INVALID, error.to_string()),
     ];
-    if world.scheduler.spec.suspend == Some(true) || was_suspended(world) {
+    if input.scheduler.spec.suspend == Some(true) || was_suspended(input) {
         drafts.push(suspended());
     }
-    publish(world, at_rest(world), drafts)
+    publish(input, at_rest(input), drafts)
 }
 
 /// A status without a next occurrence. It keeps the instant up to which the scheduler has come.
-fn at_rest(world: &ScheduleInput<'_>) -> BookingSchedulerStatus {
-    let old = world.scheduler.status.clone().unwrap_or_default();
-    let to = caught_up(world).recorded(world.now).unwrap_or(world.now);
+fn at_rest(input: &ScheduleInput<'_>) -> BookingSchedulerStatus {
+    let old = input.scheduler.status.clone().unwrap_or_default();
+    let to = caught_up(input).recorded(input.now).unwrap_or(input.now);
     BookingSchedulerStatus { next: None, caught_up_to: Some(to.to_string()), ..old }
 }
 
@@ -109,41 +109,41 @@ fn suspended() -> Draft {
     Draft::new(SUSPENDED, true, SUSPENDED, "what falls into this time is not made up for")
 }
 
-fn was_suspended(world: &ScheduleInput<'_>) -> bool {
-    let status = world.scheduler.status.as_ref();
+fn was_suspended(input: &ScheduleInput<'_>) -> bool {
+    let status = input.scheduler.status.as_ref();
     status.is_some_and(|status| reason_of(&status.conditions, SUSPENDED).is_some())
 }
 
-fn caught_up(world: &ScheduleInput<'_>) -> CaughtUp {
-    let born = created(world.scheduler.metadata.creation_timestamp.as_ref());
-    CaughtUp::of(world.scheduler.status.as_ref(), born, world.now)
+fn caught_up(input: &ScheduleInput<'_>) -> CaughtUp {
+    let born = created(input.scheduler.metadata.creation_timestamp.as_ref());
+    CaughtUp::of(input.scheduler.status.as_ref(), born, input.now)
 }
 
-fn follow(world: &ScheduleInput<'_>, valid: &ValidScheduler<'_>) -> SchedulerDecision {
-    let old = world.scheduler.status.clone().unwrap_or_default();
-    let caught_up = caught_up(world);
+fn follow(input: &ScheduleInput<'_>, valid: &ValidScheduler<'_>) -> SchedulerDecision {
+    let old = input.scheduler.status.clone().unwrap_or_default();
+    let caught_up = caught_up(input);
     if valid.suspended {
         let ready = Draft::new("Ready", false, SUSPENDED, "suspend is true: nothing is booked");
-        return publish(world, at_rest(world), vec![ready, suspended()]);
+        return publish(input, at_rest(input), vec![ready, suspended()]);
     }
-    if was_suspended(world) {
-        return resume(world, valid, caught_up);
+    if was_suspended(input) {
+        return resume(input, valid, caught_up);
     }
-    let due = occurrences::due(valid, caught_up, world.now);
+    let due = occurrences::due(valid, caught_up, input.now);
     let status = BookingSchedulerStatus {
         next: due.next.map(|next| next.to_string()),
         last: due.to_book.back().map(|window| window.from.to_string()).or(old.last),
-        caught_up_to: CaughtUp::to(due.caught_up_to).recorded(world.now).map(|to| to.to_string()),
+        caught_up_to: CaughtUp::to(due.caught_up_to).recorded(input.now).map(|to| to.to_string()),
         ..old
     };
-    let mut decision = publish(world, status, readiness(world, valid, caught_up, &due));
-    decision.create = due.to_book.iter().map(|window| booking(world.scheduler, valid, *window)).collect();
-    decision.events.extend(missed(world, valid, caught_up, &due));
+    let mut decision = publish(input, status, readiness(input, valid, caught_up, &due));
+    decision.create = due.to_book.iter().map(|window| booking(input.scheduler, valid, *window)).collect();
+    decision.events.extend(missed(input, valid, caught_up, &due));
     if decision.create.is_empty() {
-        decision.remove = outdated(world, valid.finished_kept);
+        decision.remove = outdated(input, valid.finished_kept);
     }
     decision.wake_at = if due.more {
-        Some(world.now)
+        Some(input.now)
     } else {
         due.wake_for.map(|start| start.checked_sub(LEAD).unwrap_or(start))
     };
@@ -152,11 +152,11 @@ fn follow(world: &ScheduleInput<'_>, valid: &ValidScheduler<'_>) -> SchedulerDec
 
 /// Occurrences during a suspension are not booked afterwards. The status that says so is written before anything is
 /// booked again. Otherwise, if the process dies in between, more occurrences would be passed over.
-fn resume(world: &ScheduleInput<'_>, valid: &ValidScheduler<'_>, caught_up: CaughtUp) -> SchedulerDecision {
-    let to = valid.schedule.passed_over(world.now, caught_up.anchor).max(caught_up.to);
-    let status = BookingSchedulerStatus { caught_up_to: Some(to.to_string()), ..at_rest(world) };
+fn resume(input: &ScheduleInput<'_>, valid: &ValidScheduler<'_>, caught_up: CaughtUp) -> SchedulerDecision {
+    let to = valid.schedule.passed_over(input.now, caught_up.anchor).max(caught_up.to);
+    let status = BookingSchedulerStatus { caught_up_to: Some(to.to_string()), ..at_rest(input) };
     let ready = Draft::new("Ready", true, SCHEDULED, "goes on");
-    SchedulerDecision { wake_at: Some(world.now), ..publish(world, status, vec![ready]) }
+    SchedulerDecision { wake_at: Some(input.now), ..publish(input, status, vec![ready]) }
 }
 
 const SUSPENDED: &str = "Suspended";
@@ -166,20 +166,20 @@ const SCHEDULED: &str = "Scheduled";
 const MINUTE: std::time::Duration = std::time::Duration::from_mins(1);
 
 fn readiness(
-    world: &ScheduleInput<'_>,
+    input: &ScheduleInput<'_>,
     valid: &ValidScheduler<'_>,
     caught_up: CaughtUp,
     due: &Due,
 ) -> Vec<Draft> {
     if due.wake_for.is_none() && !due.more {
-        let schedule = world.scheduler.spec.schedule.as_deref().map(cut).unwrap_or_default();
+        let schedule = input.scheduler.spec.schedule.as_deref().map(cut).unwrap_or_default();
         let never = format!("spec.schedule: {schedule:?} has no occurrence within five years");
         return vec![
             Draft::new("Ready", false, NEVER_FIRES, never.clone()),
             Draft::new("Stalled", true, NEVER_FIRES, never),
         ];
     }
-    let gaps = occurrences::gaps(valid, world.now, caught_up.anchor);
+    let gaps = occurrences::gaps(valid, input.now, caught_up.anchor);
     let each_minute = gaps.windows(2).any(|two| two.iter().all(|gap| *gap <= MINUTE));
     let mut message = format!("books {} minutes each time", valid.length.as_secs() / 60);
     if each_minute {
@@ -196,12 +196,12 @@ fn readiness(
 
 /// The Event about occurrences that the status promised and that were not booked in time.
 fn missed(
-    world: &ScheduleInput<'_>,
+    input: &ScheduleInput<'_>,
     valid: &ValidScheduler<'_>,
     caught_up: CaughtUp,
     due: &Due,
 ) -> Option<Note> {
-    let promised = world.scheduler.status.as_ref()?.next.as_deref()?;
+    let promised = input.scheduler.status.as_ref()?.next.as_deref()?;
     let promised = instant::parse(promised).ok().filter(|promised| *promised > caught_up.to)?;
     // If the schedule was edited since, it promises other occurrences.
     let still = valid.schedule.next_after(caught_up.to, caught_up.anchor)? <= promised;
@@ -213,14 +213,14 @@ fn missed(
 }
 
 fn publish(
-    world: &ScheduleInput<'_>,
+    input: &ScheduleInput<'_>,
     status: BookingSchedulerStatus,
     drafts: Vec<Draft>,
 ) -> SchedulerDecision {
-    let generation = world.scheduler.metadata.generation;
-    let old = world.scheduler.status.as_ref();
+    let generation = input.scheduler.metadata.generation;
+    let old = input.scheduler.status.as_ref();
     let known = old.map(|old| old.conditions.as_slice()).unwrap_or_default();
-    let conditions = settle(known, drafts, generation, world.now);
+    let conditions = settle(known, drafts, generation, input.now);
     let status = BookingSchedulerStatus { observed_generation: generation, conditions, ..status };
     let mut decision = SchedulerDecision::default();
     if old == Some(&status) {
@@ -264,7 +264,7 @@ pub fn booking_name(scheduler: &str, start: Timestamp) -> String {
 }
 
 /// The finished Bookings beyond the limit: those that began first.
-fn outdated(world: &ScheduleInput<'_>, kept: usize) -> Vec<String> {
+fn outdated(input: &ScheduleInput<'_>, kept: usize) -> Vec<String> {
     // If a finished Booking was extended, it is not finished any more, although its status may not say so yet.
     let is_finished = |booking: &&&Booking| {
         let end = booking.spec.end_at.as_deref().and_then(|end| instant::parse(end).ok());
@@ -273,10 +273,10 @@ fn outdated(world: &ScheduleInput<'_>, kept: usize) -> Vec<String> {
                 && status.observed_generation == booking.metadata.generation
         };
         booking.status.as_ref().is_some_and(says)
-            && end.is_some_and(|end| end <= world.now)
+            && end.is_some_and(|end| end <= input.now)
             && booking.metadata.deletion_timestamp.is_none()
     };
-    let mut finished: Vec<&&Booking> = world.bookings.iter().filter(is_finished).collect();
+    let mut finished: Vec<&&Booking> = input.bookings.iter().filter(is_finished).collect();
     let began = |booking: &Booking| instant::parse(booking.spec.start_at.as_deref()?).ok();
     finished.sort_by_key(|booking| (began(booking), booking.name_any()));
     let beyond = finished.len().saturating_sub(kept);

@@ -244,7 +244,7 @@ fn a_ring_that_is_as_it_should_be_is_not_written() {
     assert_eq!((ring.epoch, ring.leader), (11, Some(named("a"))));
 }
 
-#[cfg(feature = "planted")]
+#[cfg(feature = "injected-bugs")]
 #[test]
 fn injected_bugs_break_one_rule_each() {
     let bugs = [
@@ -255,10 +255,10 @@ fn injected_bugs_break_one_rule_each() {
     ];
     for (bug, slots, members) in bugs {
         assert_eq!(written(slots, members), "nothing");
-        crate::injected_bugs::plant(Some(bug));
+        crate::injected_bugs::inject(Some(bug));
         let with_bug = written(slots, members);
         let without_ack = written("a>b@5", "a b");
-        crate::injected_bugs::plant(None);
+        crate::injected_bugs::inject(None);
         assert_ne!(with_bug, "nothing", "{bug:?}");
         assert_eq!(without_ack, "nothing", "{bug:?}");
     }

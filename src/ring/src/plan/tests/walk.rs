@@ -277,17 +277,17 @@ fn no_two_work_on_one_slot_and_all_comes_to_rest() {
     assert!(result.is_ok(), "{result:?}");
 }
 
-#[cfg(feature = "planted")]
+#[cfg(feature = "injected-bugs")]
 #[test]
 fn each_injected_bug_of_the_plan_is_found_by_walking() {
     for bug in [Bug::AckOfAnyEpoch, Bug::AbsenceIsDeath, Bug::LeaseOfAnyRing] {
-        crate::injected_bugs::plant(Some(bug));
+        crate::injected_bugs::inject(Some(bug));
         let config = ProptestConfig { cases: 1000, max_shrink_iters: 0, ..ProptestConfig::default() };
         let result = runner(&config).run(&steps(), |steps| {
             walk(&steps);
             Ok(())
         });
-        crate::injected_bugs::plant(None);
+        crate::injected_bugs::inject(None);
         assert!(result.is_err(), "{bug:?}");
     }
 }

@@ -18,7 +18,7 @@ pub enum Bug {
     /// In the ring.
     Ring(booking_ring::injected_bugs::Bug),
     /// In the decisions.
-    Core(bookings::decide::injected_bugs::Bug),
+    Bookings(bookings::decide::injected_bugs::Bug),
     /// In the controller.
     Model(ModelBug),
 }
@@ -27,9 +27,9 @@ impl Bug {
     /// All of them.
     pub fn all() -> Vec<Self> {
         let ring = booking_ring::injected_bugs::Bug::ALL.map(Self::Ring);
-        let core = bookings::decide::injected_bugs::Bug::ALL.map(Self::Core);
+        let decisions = bookings::decide::injected_bugs::Bug::ALL.map(Self::Bookings);
         let model = [ModelBug::LosesWakeUp, ModelBug::GainsWithoutReading].map(Self::Model);
-        ring.into_iter().chain(core).chain(model).collect()
+        ring.into_iter().chain(decisions).chain(model).collect()
     }
 }
 
@@ -37,21 +37,21 @@ impl fmt::Display for Bug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ring(bug) => write!(f, "ring {bug:?}"),
-            Self::Core(bug) => write!(f, "core {bug:?}"),
+            Self::Bookings(bug) => write!(f, "bookings {bug:?}"),
             Self::Model(bug) => write!(f, "controller {bug:?}"),
         }
     }
 }
 
-/// Plants a bug in what this thread runs from now on, or takes it away.
-#[cfg(feature = "planted")]
-pub fn plant(bug: Option<Bug>) {
-    booking_ring::injected_bugs::plant(if let Some(Bug::Ring(bug)) = bug { Some(bug) } else { None });
-    bookings::decide::injected_bugs::plant(if let Some(Bug::Core(bug)) = bug { Some(bug) } else { None });
-    model::plant(if let Some(Bug::Model(bug)) = bug { Some(bug) } else { None });
+/// Injects a bug into what this thread runs from now on, or takes it away.
+#[cfg(feature = "injected-bugs")]
+pub fn inject(bug: Option<Bug>) {
+    booking_ring::injected_bugs::inject(if let Some(Bug::Ring(bug)) = bug { Some(bug) } else { None });
+    bookings::decide::injected_bugs::inject(if let Some(Bug::Bookings(bug)) = bug { Some(bug) } else { None });
+    model::inject(if let Some(Bug::Model(bug)) = bug { Some(bug) } else { None });
 }
 
-pub(crate) use model::planted;
+pub(crate) use model::is_injected;
 
 mod model {
     booking_decision::switch!(super::ModelBug);
