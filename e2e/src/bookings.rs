@@ -1,4 +1,4 @@
-//! Bookings that fall due, and what the simulated cloud saw of them.
+//! Bookings that fall due, and the calls that the simulated cloud saw for them.
 
 use std::collections::BTreeMap;
 
@@ -15,40 +15,41 @@ use crate::{
     names::USERS,
 };
 
-/// A booking that falls due, and the machine that it is about.
+/// A booking that falls due, and its machine.
 pub(crate) struct Due {
     pub(crate) name: String,
     pub(crate) machine: String,
     pub(crate) at: Timestamp,
 }
 
-/// What became of a machine.
+/// The result for a machine.
 pub(crate) struct Started {
     /// When the first call that started it arrived.
     pub(crate) at: Timestamp,
-    /// Who sent calls to start and to lock it that took effect: each of them one call, if all is well.
+    /// The senders of calls that took effect: to start the machine, and to lock it. There is one of each if all is
+    /// well.
     pub(crate) starts: Vec<String>,
     pub(crate) locks: Vec<String>,
 }
 
 impl Started {
-    /// Whether nobody did twice what one has done.
+    /// Whether no call was made twice.
     pub(crate) fn is_once(&self) -> bool {
         self.starts.len() == 1 && self.locks.len() == 1
     }
 }
 
-/// How bookings fall due.
+/// How many bookings fall due, and how fast.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     pub(crate) count: usize,
     pub(crate) per_second: usize,
-    /// From their creation to the first.
+    /// The time from their creation to the first start.
     pub(crate) ahead: SignedDuration,
 }
 
 impl Cluster<'_> {
-    /// Groups of a machine each, at rest, and a booking of each.
+    /// Creates groups at rest with one machine each, and a booking of each.
     pub(crate) async fn bookings(&self, prefix: &str, pace: Pace) -> Result<Vec<Due>, Failure> {
         let mut machines = Vec::new();
         let names: Vec<String> = (0..pace.count).map(|number| format!("{prefix}-{number}")).collect();
@@ -87,7 +88,7 @@ impl Cluster<'_> {
         self.until("the groups are at rest", || async { self.kubectl(&wait).await.is_ok() }).await
     }
 
-    /// Ends bookings, and removes their groups.
+    /// Ends the bookings and removes their groups.
     pub(crate) async fn over(&self, due: &[Due]) -> Result<(), Failure> {
         for kind in ["bookings", "resources"] {
             let names = due.iter().map(|due| due.name.as_str());
@@ -103,7 +104,7 @@ impl Cluster<'_> {
         self.kubectl(&["apply", "-n", USERS, "-f", &file.path().display().to_string()]).await.map(drop)
     }
 
-    /// What the cloud saw of the machines.
+    /// The calls that the cloud saw for the machines.
     pub(crate) async fn started(&self, due: &[Due]) -> Result<Vec<Started>, Failure> {
         let (starts, locks) = (self.calls("StartInstances").await?, self.calls("CreateTags").await?);
         let of = |due: &Due| {
@@ -117,7 +118,7 @@ impl Cluster<'_> {
         due.iter().map(of).collect()
     }
 
-    /// The calls of an action that took effect, by machine: when they arrived, and from whom.
+    /// The calls of an action that took effect, by machine: when they arrived, and who sent them.
     async fn calls(&self, action: &str) -> Result<BTreeMap<String, Vec<(Timestamp, String)>>, Failure> {
         let mut calls = BTreeMap::<String, Vec<(Timestamp, String)>>::new();
         let mut query = CallQuery { action: Some(action.to_owned()), ..CallQuery::default() };

@@ -21,23 +21,23 @@ const OVERLAY: &str = "deploy/overlays/simulator";
 const PATIENCE: Duration = Duration::from_mins(2);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
-/// See the module.
+/// A cluster with the installed operator.
 pub(crate) struct Cluster<'a> {
     pub(crate) site: &'a Site,
     pub(crate) cloud: Ec2AdminClient,
-    /// How long the installation took, until all replicas were ready.
+    /// How long the installation took until all replicas were ready.
     pub(crate) installed: Duration,
 }
 
-/// A replica's Pod.
+/// The Pod of a replica.
 pub(crate) struct Pod {
     pub(crate) name: String,
     pub(crate) node: String,
-    /// The id of its container, as the node's runtime has it.
+    /// The id of its container in the node's runtime.
     pub(crate) container: String,
     pub(crate) is_ready: bool,
     pub(crate) restarts: i32,
-    /// How the container before this one ended: exit code, reason, termination message.
+    /// How the previous container ended: exit code, reason, termination message.
     pub(crate) ended: Option<(i32, String, String)>,
 }
 
@@ -62,7 +62,7 @@ impl Pod {
 }
 
 impl<'a> Cluster<'a> {
-    /// `kubectl apply -k`, and waits until everything runs.
+    /// Runs `kubectl apply -k`, and waits until everything is up.
     pub(crate) async fn install(site: &'a Site) -> Result<Self, Failure> {
         println!("kubectl apply -k {OVERLAY} ...");
         let begun = Instant::now();
@@ -90,7 +90,7 @@ impl<'a> Cluster<'a> {
         self.site.kubectl(args).await
     }
 
-    /// `kubectl wait` for something of one of the users' objects.
+    /// Runs `kubectl wait` for a condition of one of the users' objects.
     pub(crate) async fn wait_for(&self, what: &str, object: &str) -> Result<(), Failure> {
         let condition = format!("--for={what}");
         self.kubectl(&["wait", &condition, object, "-n", USERS, "--timeout=90s"]).await.map(drop)
@@ -101,7 +101,7 @@ impl<'a> Cluster<'a> {
         rolled_out(self.site, DEPLOYMENT).await
     }
 
-    /// The Pod whose replica leads the ring, once one does that is not about to go.
+    /// The Pod whose replica is the leader. It waits until there is a leader whose Pod is not being deleted.
     pub(crate) async fn leader(&self) -> Result<Pod, Failure> {
         let ring = ["get", "ring", "booking-operator", "-n", NAMESPACE, "-o", "jsonpath={.status.leader}"];
         let begun = Instant::now();
@@ -118,7 +118,7 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    /// The replicas' Pods that are not about to go.
+    /// The replicas' Pods that are not being deleted.
     pub(crate) async fn pods(&self) -> Result<Vec<Pod>, Failure> {
         let list = self.kubectl(&["get", "pods", "-n", NAMESPACE, "-l", REPLICAS, "-o", "json"]).await?;
         let mut list: Value = serde_json::from_str(&list)?;
@@ -127,13 +127,13 @@ impl<'a> Cluster<'a> {
         Ok(pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).map(Pod::read).collect())
     }
 
-    /// The one of this name.
+    /// The Pod of this name.
     pub(crate) async fn pod(&self, name: &str) -> Result<Pod, Failure> {
         let pods = self.pods().await?;
         Ok(pods.into_iter().find(|pod| pod.name == name).ok_or_else(|| format!("no Pod {name}"))?)
     }
 
-    /// Asks for the eviction of a Pod, as a drain does; the answer of the API server if it refuses.
+    /// Asks for the eviction of a Pod, as a drain does. If the API server refuses, its answer is returned.
     pub(crate) async fn evict(&self, pod: &str) -> Result<(), String> {
         let eviction = json!({
             "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": pod, "namespace": NAMESPACE },
@@ -144,7 +144,7 @@ impl<'a> Cluster<'a> {
         self.kubectl(&create).await.map(drop).map_err(|error| error.to_string())
     }
 
-    /// Waits for something.
+    /// Waits until a condition is true.
     pub(crate) async fn until<F: Future<Output = bool>>(
         &self,
         what: &str,
@@ -165,7 +165,8 @@ impl<'a> Cluster<'a> {
     }
 }
 
-/// Deletes the objects, then what was installed; says what stays. Tries all of it, whatever fails.
+/// Deletes the objects, then everything that was installed, and reports what remains. It tries each step even if
+/// another one fails.
 pub(crate) async fn uninstall(site: &Site) -> Result<(), Failure> {
     println!("uninstalling ...");
     let kinds = "bookings,bookingschedulers,resourcemonitors,resources";

@@ -1,5 +1,5 @@
-//! The cluster that kubectl points at, where that is kind's or k3d's: nodes are containers of Docker, images are loaded
-//! by the tool.
+//! The cluster that kubectl points at, if it is a cluster of kind or k3d. Its nodes are containers of Docker, and the
+//! tool loads the images.
 
 use std::{process::Stdio, sync::Mutex, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     names::{NAMESPACE, is_ours},
 };
 
-/// Of our images: not that which `make image` gives.
+/// The tag of our images. It differs from the tag that `make image` gives.
 pub(crate) const TAG: &str = "e2e";
 const FORWARDED_WITHIN: Duration = Duration::from_secs(20);
 
@@ -27,9 +27,9 @@ enum Tool {
     K3d,
 }
 
-/// See the module.
+/// The current cluster.
 pub(crate) struct Current {
-    /// Somebody may make another one the current one meanwhile.
+    /// The context is kept, because somebody may make another one the current one meanwhile.
     context: String,
     tool: Tool,
     name: String,
@@ -38,7 +38,7 @@ pub(crate) struct Current {
 }
 
 impl Current {
-    /// The current cluster, if there is one of a known kind and what it takes to use it.
+    /// The current cluster, if it is of a known kind and the tools to use it are there.
     pub(crate) async fn find() -> Option<Self> {
         let context = run("kubectl", &["config", "current-context"]).await.ok()?;
         let context = context.trim().to_owned();
@@ -53,7 +53,7 @@ impl Current {
         })
     }
 
-    /// Refuses a cluster that has our kinds already: what is installed would be removed at the end, with all Bookings.
+    /// Refuses a cluster that has our kinds already, because at the end they are removed with all Bookings.
     pub(crate) async fn is_free(&self) -> Result<(), Failure> {
         let there = self.kubectl(&["get", "crds,namespaces", "-o", "name"]).await?;
         if is_ours(&there) {
@@ -80,12 +80,12 @@ impl Current {
         Ok(())
     }
 
-    /// Nodes are containers, and named like them.
+    /// Runs a script on a node. Nodes are containers with the same names.
     pub(crate) async fn shell(&self, node: &str, script: &str) -> Result<String, Failure> {
         run("docker", &["exec", node, "sh", "-c", script]).await
     }
 
-    /// The cloud's Service on a port of this machine, until this ends.
+    /// Forwards a port of this machine to the cloud's Service, until this value is dropped.
     pub(crate) async fn forward_cloud(&self) -> Result<String, Failure> {
         let port = free_port()?;
         let child = Command::new("kubectl")
@@ -114,7 +114,7 @@ impl Current {
     }
 }
 
-/// Which tool made a context, and the cluster's name.
+/// The tool that made a context, and the cluster's name.
 fn of_context(context: &str) -> Option<(Tool, &str)> {
     let kind = context.strip_prefix("kind-").map(|name| (Tool::Kind, name));
     kind.or_else(|| context.strip_prefix("k3d-").map(|name| (Tool::K3d, name)))

@@ -1,4 +1,4 @@
-//! Why the program cannot go on.
+//! Errors.
 
-/// Any error, told as it is.
+/// Any error that ends the program. It is printed unchanged.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;

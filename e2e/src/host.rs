@@ -1,4 +1,4 @@
-//! What a node takes of the machine, and that nothing of it stays but the packages that were missing.
+//! What a node uses of this machine. Afterwards nothing of it remains except the packages that were missing.
 
 use std::{
     fs::File,
@@ -9,11 +9,11 @@ use tokio::process::Command;
 
 use crate::failure::Failure;
 
-/// The node's address, on a link of its own (a bridge without ports: small kernels have no dummy devices). Pods cannot
-/// reach loopback.
+/// The node's address. It is on a link of its own (a bridge without ports, because small kernels have no dummy
+/// devices). Pods cannot reach loopback.
 pub(crate) const ADDRESS: &str = "10.245.0.1";
 pub(crate) const LINK: &str = "booking-e2e";
-/// The bridge of its Pods.
+/// The bridge of the node's Pods.
 pub(crate) const BRIDGE: &str = "booking-cni";
 const PROGRAMS: [(&str, &str); 6] = [
     ("containerd", "containerd"),
@@ -24,9 +24,9 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("/usr/lib/cni/bridge", "containernetworking-plugins"),
 ];
 
-/// There while a node of ours is, or was when it was killed: the settings of before, for whoever cleans up.
+/// This file exists while our node is up, and after it was killed. It holds the earlier settings, for the cleanup.
 const MARKER: &str = "/run/booking-e2e";
-/// What kubelet, kube-proxy and [`prepare`] change.
+/// The settings that kubelet, kube-proxy and [`prepare`] change.
 const SETTINGS: [&str; 9] = [
     "kernel/panic",
     "kernel/panic_on_oops",
@@ -38,7 +38,7 @@ const SETTINGS: [&str; 9] = [
     "net/netfilter/nf_conntrack_tcp_timeout_established",
     "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
 ];
-/// What kubelet, containerd and CNI plugins make outside of what they are told to use.
+/// What kubelet, containerd and CNI plugins make outside of the paths that they are told to use.
 const MADE: [&str; 6] = [
     "/run/containerd",
     "/usr/libexec/kubernetes",
@@ -48,7 +48,7 @@ const MADE: [&str; 6] = [
     "/var/log/pods",
 ];
 
-/// Whether this machine can have a node; if not, why.
+/// Checks that this machine can have a node. The error says why it cannot.
 pub(crate) fn can_have_a_node() -> Result<(), String> {
     if !cfg!(target_os = "linux") {
         return Err("it takes Linux".to_owned());
@@ -62,11 +62,11 @@ pub(crate) fn can_have_a_node() -> Result<(), String> {
     }
     may_have_a_link()?;
     may_have_control_groups()?;
-    // What is left of a node of ours that was killed is cleaned away; of somebody else's nothing is.
+    // Remains of our own killed node are cleaned away. Remains of other nodes are not.
     if Path::new(MARKER).exists() { Ok(()) } else { is_no_node() }
 }
 
-/// Refuses a machine on which somebody else's containers have what a node of ours would have, and remove at its end.
+/// Refuses a machine on which containers of others use what our node would use and remove at its end.
 fn is_no_node() -> Result<(), String> {
     let rules = rules();
     let namespaces = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
@@ -83,20 +83,20 @@ fn is_no_node() -> Result<(), String> {
     }
 }
 
-/// Where a kubelet of this machine keeps its Pods' control groups: not those of a node in a container.
+/// The control groups of Pods of a kubelet on this machine. A node in a container has others.
 fn pod_groups() -> impl Iterator<Item = PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let controllers = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
     std::iter::once(root.to_owned()).chain(controllers).map(|at| at.join("kubepods")).filter(|at| at.exists())
 }
 
-/// The rules for packets; none where they cannot be had.
+/// The packet rules, or none if they cannot be read.
 fn rules() -> String {
     let saved = std::process::Command::new("iptables-save").env("PATH", system_path()).output();
     saved.map(|saved| String::from_utf8_lossy(&saved.stdout).into_owned()).unwrap_or_default()
 }
 
-/// Root in a container may lack the right to make links, or rules for packets.
+/// Checks the rights to make links and packet rules. Root in a container may lack them.
 fn may_have_a_link() -> Result<(), String> {
     let probe = "booking-probe";
     let ip = |verb: &str| {
@@ -111,10 +111,10 @@ fn may_have_a_link() -> Result<(), String> {
     Err(format!("no network links may be made here: {}", String::from_utf8_lossy(&made.stderr).trim()))
 }
 
-/// Nor may it have control groups of its own, or only some that have processes already.
+/// Checks the right to make control groups. Root in a container may lack it, or may have only groups with processes.
 fn may_have_control_groups() -> Result<(), String> {
     let root = Path::new("/sys/fs/cgroup");
-    // Of the second version, where this is not the root of all.
+    // This is the second version of control groups, below the root of all.
     if root.join("cgroup.type").exists() {
         return Err("the control groups are those of a container".to_owned());
     }
@@ -125,12 +125,12 @@ fn may_have_control_groups() -> Result<(), String> {
         .map_err(|error| format!("no control groups may be made here: {}: {error}", probe.display()))
 }
 
-/// `PATH`, and where the system's own programs are.
+/// `PATH`, with the folders of the system's own programs.
 pub(crate) fn system_path() -> String {
     format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
-/// Whether a program can be run.
+/// Whether a program is installed.
 pub(crate) fn is_there(program: &str) -> bool {
     if program.starts_with('/') {
         return Path::new(program).exists();
@@ -138,12 +138,12 @@ pub(crate) fn is_there(program: &str) -> bool {
     std::env::split_paths(&system_path()).any(|directory| directory.join(program).is_file())
 }
 
-/// The checkout.
+/// The folder of the checkout.
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Installs what is missing.
+/// Installs missing packages.
 pub(crate) async fn install_packages() -> Result<(), Failure> {
     let missing: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
@@ -160,13 +160,13 @@ pub(crate) async fn install_packages() -> Result<(), Failure> {
     output(apt).await.map(drop)
 }
 
-/// This machine, while a node of ours is on it.
+/// This machine while our node is on it.
 pub(crate) struct Taken {
     directory: PathBuf,
     _lock: File,
 }
 
-/// Takes the machine for a node: nobody else does meanwhile, and nothing is there of one that was killed.
+/// Takes the machine for a node. Nobody else can take it meanwhile, and the remains of a killed node are removed.
 pub(crate) async fn take() -> Result<Taken, Failure> {
     let lock = File::create(format!("{MARKER}.lock"))?;
     lock.try_lock().map_err(|_| "another e2e runs on this machine")?;
@@ -180,12 +180,12 @@ pub(crate) async fn take() -> Result<Taken, Failure> {
 }
 
 impl Taken {
-    /// Where everything of the node lies.
+    /// The folder of everything that belongs to the node.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Leaves the machine as it was.
+    /// Restores the machine.
     pub(crate) async fn give_back(self) {
         clean().await;
     }
@@ -195,7 +195,7 @@ fn proc(setting: &str) -> String {
     format!("/proc/sys/{setting}")
 }
 
-/// Gives the node its link and lets packets through.
+/// Gives the node its link, and allows its packets.
 pub(crate) async fn prepare() -> Result<(), Failure> {
     run("ip", &["link", "add", LINK, "type", "bridge"]).await?;
     run("ip", &["address", "add", &format!("{ADDRESS}/32"), "dev", LINK]).await?;
@@ -204,11 +204,11 @@ pub(crate) async fn prepare() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes what a node of ours leaves, if there is or was one: processes, mounts, links, rules, control groups, files;
-/// and sets what it changed as it was. What is not there is no error.
+/// Removes everything that our node leaves, if there is or was one: processes, mounts, links, rules, control groups,
+/// files. Then it restores the settings. A missing item is not an error.
 async fn clean() {
     let Ok(settings) = std::fs::read_to_string(MARKER) else { return };
-    // Containers outlive their node's programs.
+    // Containers outlive the node's programs.
     let groups: Vec<String> = pod_groups().map(|at| at.display().to_string()).collect();
     let groups = groups.join(" ");
     let kill =
@@ -221,7 +221,7 @@ async fn clean() {
         "sleep 0.2; grep -o '[^ ]*/booking-e2e-[^ ]*' /proc/mounts | sort -r | xargs -r umount -l",
         "for n in $(ls /run/netns 2>/dev/null | grep '^cni-'); do umount -l /run/netns/$n; rm -f /run/netns/$n; done",
         group(remove).as_str(),
-        // The chains of kube-proxy, kubelet and the CNI plugins, and the rules that lead to them.
+        // These are the chains of kube-proxy, kubelet and the CNI plugins, and the rules that lead to them.
         "for v in iptables ip6tables; do $v-save | grep -vE 'KUBE-|CNI-' | $v-restore; done",
         "rm -f /var/lib/cni/results/e2e-*",
         "rm -rf /tmp/booking-e2e-*",
@@ -241,14 +241,14 @@ async fn clean() {
     let _ = std::fs::remove_file(MARKER);
 }
 
-/// Runs a command; what it complains of is the error.
+/// Runs a command. The error is what the command writes to stderr.
 pub(crate) async fn run(program: &str, args: &[&str]) -> Result<String, Failure> {
     let mut command = Command::new(program);
     command.args(args);
     output(command).await
 }
 
-/// What a command prints; what it complains of is the error.
+/// Runs a command and returns its output. The error is what the command writes to stderr.
 pub(crate) async fn output(mut command: Command) -> Result<String, Failure> {
     let output = command.env("PATH", system_path()).kill_on_drop(true).output().await?;
     if output.status.success() {

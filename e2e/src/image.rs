@@ -1,5 +1,5 @@
-//! Static programs in images: as `make image` makes them, but of the profile that this program was built in, whose
-//! libraries are there already.
+//! Images of static programs. They are built as by `make image`, but with the profile of this program, because its
+//! libraries are built already.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::{
     host::{output, root},
 };
 
-/// A program, and the image that holds it alone.
+/// A program, and the image that holds only this program.
 pub(crate) struct Image {
     program: &'static str,
     name: &'static str,
@@ -22,18 +22,19 @@ impl Image {
     }
 }
 
-/// What the overlay asks for.
+/// The tag that the overlay asks for.
 pub(crate) const TAG: &str = "0.1.0";
 
-/// What the overlay `simulator` runs.
+/// The images that the overlay `simulator` uses.
 pub(crate) const INSTALLED: [Image; 2] = [
     Image { program: "booking-operator", name: "docker.io/library/booking-operator" },
     Image { program: "ec2-simulator", name: "docker.io/library/booking-cloud-simulator" },
 ];
-/// What a Pod's sandbox runs, on a node of our own.
+/// The program of a Pod's sandbox, on our own node.
 pub(crate) const PAUSE: Image = Image { program: "pause", name: "localhost/booking-e2e-pause" };
 
-/// Builds the programs, and with `builder` (docker, buildah) an image of each; buildah keeps them in `directory`.
+/// Builds the programs. With `builder` (docker, buildah) it also builds an image of each. buildah keeps them in
+/// `directory`.
 pub(crate) async fn build(
     images: &[&Image],
     builder: &str,
@@ -48,7 +49,7 @@ pub(crate) async fn build(
     for image in images {
         cargo.args(["--bin", image.program]);
     }
-    // The same directory of what is built, wherever this was started.
+    // Builds go to the same target directory, wherever this program was started.
     cargo.env("CARGO_TARGET_DIR", programs.parent().ok_or("no target directory")?);
     cargo.env("RUSTC_WORKSPACE_WRAPPER", root().join("e2e/static-rustc.sh")).current_dir(root());
     output(cargo).await?;
@@ -63,7 +64,7 @@ pub(crate) async fn build(
     Ok(())
 }
 
-/// An image as an archive that containerd imports.
+/// An image as an archive that containerd can import.
 pub(crate) async fn archive(image: &Image, tag: &str, directory: &Path) -> Result<PathBuf, Failure> {
     let archive = directory.join(format!("{}.tar", image.program));
     let name = image.tagged(tag);
@@ -74,7 +75,7 @@ pub(crate) async fn archive(image: &Image, tag: &str, directory: &Path) -> Resul
     Ok(archive)
 }
 
-/// What has buildah keep its images in a directory, not in the system's.
+/// The setting that makes buildah keep its images in a directory, not in the system's.
 fn storage(directory: &Path) -> Result<(&'static str, PathBuf), Failure> {
     let (file, at) = (directory.join("storage.conf"), directory.display());
     let text =
@@ -83,7 +84,7 @@ fn storage(directory: &Path) -> Result<(&'static str, PathBuf), Failure> {
     Ok(("CONTAINERS_STORAGE_CONF", file))
 }
 
-/// Where the programs of this build lie, this one among them.
+/// The folder of the programs of this build, this one included.
 fn programs() -> Result<PathBuf, Failure> {
     let own = std::env::current_exe()?;
     Ok(own.parent().ok_or("no directory")?.to_owned())

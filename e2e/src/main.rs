@@ -1,15 +1,16 @@
-//! `e2e`: the operator as people install it, on a real node with real Pods: images are built, `kubectl apply -k`
-//! `deploy/overlays/simulator` is run, and then what happens to Pods happens, while bookings fall due.
+//! `e2e` tests the operator as people install it, with real Pods on a real node. It builds images and runs `kubectl
+//! apply -k` `deploy/overlays/simulator`. Then it deletes, evicts, replaces, scales and kills Pods while bookings fall
+//! due.
 //!
 //! | module | what is there |
 //! |---|---|
-//! | `site` | where it is installed: on a node of our own, or on the current cluster |
-//! | `node` | the node of our own: etcd, control plane, containerd, kubelet, kube-proxy |
-//! | `host` | what that takes of this machine, and that nothing of it stays |
+//! | `site` | the place of the installation: our own node, or the current cluster |
+//! | `node` | our own node: etcd, control plane, containerd, kubelet, kube-proxy |
+//! | `host` | what the node uses of this machine, and its removal |
 //! | `pki` | certificates and kubeconfigs of the node's programs |
 //! | `current` | the current cluster of kind or k3d |
 //! | `image` | static programs in images |
-//! | `cluster` | what is installed: kubectl, Pods |
+//! | `cluster` | the installation: kubectl, Pods |
 //! | `bookings` | bookings that fall due, and the simulator's log |
 //! | `scenarios` | what is done, and what is promised |
 //! | `report` | what was measured |
@@ -37,24 +38,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{cluster::Cluster, current::Current, failure::Failure, node::Node, report::Row, site::Site};
 
-/// Installs the operator, and sees it through what happens to Pods: on the current cluster if it is kind's or k3d's,
-/// else on a node of its own, which needs root on Linux.
+/// Installs the operator and disturbs its Pods while bookings fall due. It uses the current cluster if that is a
+/// cluster of kind or k3d. Otherwise it uses a node of its own, which needs root on Linux.
 #[derive(Debug, Parser)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Args {
-    /// Install, one booking, the leader deleted, a roll-out: what a change must pass.
+    /// Only the scenarios that a change must pass: installation, one booking, the leader deleted, a roll-out.
     #[arg(long)]
     short: bool,
-    /// Leaves all up until Ctrl-C, and says how to reach it.
+    /// Keeps everything up until Ctrl-C, and prints how to reach it.
     #[arg(long)]
     keep: bool,
-    /// Only builds what a node of its own runs, which takes minutes the first time.
+    /// Only builds the programs of our own node, which takes minutes the first time.
     #[arg(long)]
     prepare: bool,
-    /// A node of its own, whatever cluster is the current one.
+    /// Uses a node of our own, even if there is a current cluster.
     #[arg(long)]
     own: bool,
-    /// Where the report goes.
+    /// The file of the report.
     #[arg(long, default_value = "target/e2e/report.json")]
     report: PathBuf,
 }
@@ -83,7 +84,7 @@ async fn main() -> ExitCode {
         Some(current) => on_current(current, &args, &stop, &mut rows).await,
         None => on_own_node(&args, &stop, &mut rows).await,
     };
-    // What was measured before something failed is told, too.
+    // The figures that were measured before a failure are reported, too.
     let passes = report::publish(&rows, &args.report);
     match outcome.and(passes) {
         Ok(true) => {
@@ -101,7 +102,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Cancelled at Ctrl-C, or when the process is told to end: then all is removed first.
+/// A token that is cancelled at Ctrl-C, or when the process is told to end. Everything is removed before the end.
 fn asked_to_stop() -> CancellationToken {
     let stop = CancellationToken::new();
     let asked = stop.clone();
@@ -145,7 +146,7 @@ async fn on_own_node(args: &Args, stop: &CancellationToken, rows: &mut Vec<Row>)
         Err(error) => Err(error),
     };
     let begun = Instant::now();
-    // Else the node goes with all that is on it.
+    // Otherwise the node is removed, with everything on it.
     let uninstalled = if worked.is_ok() { cluster::uninstall(&site).await } else { Ok(()) };
     if let Site::Own(node) = site {
         node.stop().await;
@@ -156,7 +157,7 @@ async fn on_own_node(args: &Args, stop: &CancellationToken, rows: &mut Vec<Row>)
     Ok(())
 }
 
-/// Installs, and goes through the scenarios.
+/// Installs the operator and runs the scenarios.
 async fn work(
     site: &Site,
     args: &Args,

@@ -1,5 +1,5 @@
 //! A node and its control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, containerd, kubelet,
-//! kube-proxy, each a process of its own that ends with this one.
+//! kube-proxy. Each is a process of its own that ends with this one.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,15 +21,15 @@ use crate::{
     pki::Pki,
 };
 
-/// The port of the API server on the node's own address, where nobody else listens.
+/// The port of the API server on the node's own address. Nobody else listens there.
 const PORT: u16 = 6443;
-/// How long the node may take until it is ready.
+/// How long the node may take to become ready.
 const LIMIT: Duration = Duration::from_mins(2);
-/// Name of the API server's audit log.
+/// The name of the API server's audit log.
 const AUDIT: &str = "audit.log";
 const GRACE: Duration = Duration::from_secs(5);
 
-/// See the module.
+/// Our own node.
 pub(crate) struct Node {
     processes: Vec<(&'static str, Guarded)>,
     pki: Pki,
@@ -37,13 +37,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// One that is still to be started.
+    /// A node that is not started yet.
     pub(crate) fn new(taken: &Taken) -> Result<Self, Failure> {
         let pki = Pki::write(taken.directory(), &format!("https://{ADDRESS}:{PORT}"))?;
         Ok(Self { processes: Vec::new(), pki, kubectl: PathBuf::from("kubectl") })
     }
 
-    /// Builds what it runs, starts everything, and waits until the node is ready.
+    /// Builds the node's programs, starts them, and waits until the node is ready.
     pub(crate) async fn start(&mut self) -> Result<(), Failure> {
         let [operator, simulator] = INSTALLED.each_ref();
         image::build(&[&PAUSE, operator, simulator], "buildah", TAG, Some(&self.pki.directory)).await?;
@@ -79,7 +79,7 @@ impl Node {
         Ok(())
     }
 
-    /// Waits for something, and tells whose process has ended meanwhile.
+    /// Waits until a condition is true. It fails with the name of a process that ends meanwhile.
     async fn until<F>(&self, what: &str, is: impl Fn() -> F) -> Result<(), Failure>
     where
         F: Future<Output = Result<(), Failure>>,
@@ -103,7 +103,7 @@ impl Node {
         }
     }
 
-    /// Lets containerd have the images of what is installed.
+    /// Imports the images of the installation into containerd.
     pub(crate) async fn load_images(&self) -> Result<(), Failure> {
         for image in &INSTALLED {
             self.import(image).await?;
@@ -117,7 +117,7 @@ impl Node {
         self.shell(&format!("{ctr} images import {} >/dev/null", archive.display())).await.map(drop)
     }
 
-    /// Runs a script of the shell.
+    /// Runs a shell script.
     pub(crate) async fn shell(&self, script: &str) -> Result<String, Failure> {
         run("sh", &["-c", script]).await
     }
@@ -127,12 +127,12 @@ impl Node {
         format!("{} task ls | awk '$1 == \"{container}\" {{ print $2 }}'", self.ctr())
     }
 
-    /// containerd's own client.
+    /// The command line of containerd's own client.
     fn ctr(&self) -> String {
         format!("ctr -a {} -n k8s.io", self.pki.text("containerd.sock"))
     }
 
-    /// The API server's log of what service accounts have asked for, in lines of JSON.
+    /// The API server's log of the requests of service accounts, in lines of JSON.
     pub(crate) fn audit_log(&self) -> Result<String, Failure> {
         Ok(std::fs::read_to_string(self.pki.path(AUDIT))?)
     }
@@ -147,7 +147,7 @@ impl Node {
         self.pki.path("admin.kubeconfig")
     }
 
-    /// Ends everything: containers first, for nobody else will.
+    /// Ends everything. Containers come first, because nothing else ends them.
     pub(crate) async fn stop(mut self) {
         let ctr = self.ctr();
         if let Some(kubelet) = self.processes.iter().position(|(name, _)| *name == "kubelet") {
@@ -227,7 +227,8 @@ fn scheduler_arguments(pki: &Pki) -> Vec<String> {
     ])
 }
 
-/// Old cgroups, and no right to lower what the kernel kills first: what containers and small virtual machines allow.
+/// The arguments for old cgroups and for the lack of the right to lower OOM scores. Containers and small virtual
+/// machines need them.
 fn containerd_arguments(pki: &Pki) -> Result<Vec<String>, Failure> {
     let at = |name: &str| pki.text(name);
     let network = format!(
@@ -290,7 +291,7 @@ fn kubelet_arguments(pki: &Pki) -> Result<Vec<String>, Failure> {
 }
 
 fn proxy_arguments(pki: &Pki) -> Result<Vec<String>, Failure> {
-    // Replies of Pods on the same bridge would not come back the way they went: all is masqueraded.
+    // All packets are masqueraded. Otherwise replies of Pods on the same bridge would not come back on the same way.
     let config = serde_json::json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
         "mode": "iptables", "iptables": { "masqueradeAll": true },

@@ -8,16 +8,16 @@ use testbed::tls::{self, Identity, write_private};
 
 use crate::{failure::Failure, host::ADDRESS, names::NODE};
 
-/// The first address of the Services' range: that of the API server.
+/// The first address of the Services' range. It belongs to the API server.
 const SERVICE_ADDRESS: &str = "10.96.0.1";
 
-/// Where everything lies.
+/// The folder of the files.
 pub(crate) struct Pki {
     pub(crate) directory: PathBuf,
 }
 
 impl Pki {
-    /// Writes all of them into a directory.
+    /// Writes all files into a directory.
     pub(crate) fn write(directory: &Path, url: &str) -> Result<Self, Failure> {
         let pki = Self { directory: directory.to_owned() };
         let ca = tls::authority()?;
@@ -57,7 +57,7 @@ impl Pki {
         self.directory.join(name)
     }
 
-    /// The same for a command line.
+    /// The same path as text for a command line.
     pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }

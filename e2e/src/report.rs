@@ -1,4 +1,4 @@
-//! What was measured, as a table and as `target/e2e/report.json`.
+//! The results as a table and as `target/e2e/report.json`.
 
 use std::{path::Path, time::Duration};
 
@@ -14,38 +14,38 @@ pub(crate) struct Row {
     took: Duration,
     starts: Option<Starts>,
     promised_ms: i64,
-    /// What else was seen.
+    /// Other observations.
     note: String,
 }
 
-/// Starts of machines.
+/// The starts of machines.
 #[derive(Clone, Debug)]
 struct Starts {
     count: usize,
     late_p50_ms: i64,
     late_max_ms: i64,
-    /// Not started by one call, or not locked by one.
+    /// The machines that were not started by exactly one call, or not locked by exactly one.
     not_once: usize,
     early: usize,
 }
 
 impl Row {
-    /// Something that takes time, with nothing that falls due.
+    /// A row for something that takes time while nothing falls due.
     pub(crate) fn took(what: &str, took: Duration) -> Self {
         Self::new(what, took, 0)
     }
 
-    /// Something during which starts may be so late.
+    /// A row for an event during which starts may be this late.
     pub(crate) fn new(what: &str, took: Duration, promised_ms: i64) -> Self {
         Self { what: what.to_owned(), took, promised_ms, ..Self::default() }
     }
 
-    /// With what else was seen.
+    /// Adds an observation to the row.
     pub(crate) fn noting(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
     }
 
-    /// With what became of these; `death` is when a replica died meanwhile.
+    /// Adds the results for these bookings. `death` is when a replica died meanwhile.
     pub(crate) async fn with(
         self,
         cluster: &Cluster<'_>,
@@ -110,13 +110,14 @@ impl Row {
     }
 }
 
-/// How late a start was: from when it was due, or, if nobody could send it any more, from when that one died.
+/// How late a start was. It counts from when it was due. If no replica could send it at that time, it counts from when
+/// the replica died.
 fn late_ms(due: Timestamp, started: Timestamp, death: Option<Timestamp>) -> i64 {
     let from = death.filter(|death| *death < started).map_or(due, |death| due.max(death));
     started.as_millisecond() - from.as_millisecond()
 }
 
-/// Prints the table and writes the report; whether all is as promised.
+/// Prints the table and writes the report. Returns whether all promises are kept.
 pub(crate) fn publish(rows: &[Row], path: &Path) -> Result<bool, Failure> {
     println!(
         "\n{:<38} {:>7} {:>7} {:>9} {:>9} {:>9} {:>4}",

@@ -1,4 +1,4 @@
-//! What happens to Pods while bookings fall due: each must be started in time, by one replica.
+//! Events that happen to Pods while bookings fall due. Each booking must be started in time, by one replica.
 
 use std::time::Duration;
 
@@ -13,30 +13,30 @@ use crate::{
     report::Row,
 };
 
-/// One a second, while replicas hand over what they own.
+/// One booking a second, while replicas hand over their slots.
 const STEADILY: Pace = Pace { count: 30, per_second: 1, ahead: SignedDuration::from_secs(8) };
-/// So many that some are due of what a replica owned that is gone.
+/// So many bookings that some of them belong to a replica that is gone.
 const DENSELY: Pace = Pace { count: 36, per_second: 3, ahead: SignedDuration::from_secs(8) };
 /// How late a start may be while replicas hand over.
 const HANDED_OVER_MS: i64 = 2000;
-/// How late it may be after a death that the kubelet tells of: the time of a call that may be under way (4 s), what the
-/// kubelet takes to notice, and the seal.
+/// How late a start may be after a death that the kubelet reports. It covers the time of a call that may be under way
+/// (4 s), the time until the kubelet notices, and the seal.
 const DEATH_PROVEN_MS: i64 = 6000;
 
-/// What is done to the Pods.
+/// An event for the Pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     /// The leader's Pod is deleted.
     LeaderDeleted,
-    /// The leader's Pod is evicted, as a drain does, and another one right after it.
+    /// The leader's Pod is evicted, as a drain does, and immediately afterwards another one.
     Evicted,
-    /// All are replaced.
+    /// All Pods are replaced.
     RolloutRestart,
-    /// There are to be so many.
+    /// The Deployment is scaled to this number.
     Scale(u8),
     /// The leader's process is killed.
     Killed,
-    /// A process that does not lead is killed for its memory.
+    /// A process that is not the leader is killed because it has no memory.
     OutOfMemory,
 }
 
@@ -56,18 +56,18 @@ impl Event {
         }
     }
 
-    /// Of the names of its groups: letters, digits and hyphens.
+    /// The prefix of the names of its groups: letters, digits and hyphens.
     fn prefix(self) -> String {
         self.name().to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
     }
 
-    /// Whether nothing is handed over.
+    /// Whether the event is a death, after which nothing is handed over.
     fn is_death(self) -> bool {
         matches!(self, Self::Killed | Self::OutOfMemory)
     }
 }
 
-/// Runs all, or those that a change must pass, and adds what was measured to `rows`.
+/// Runs all scenarios, or only those that a change must pass, and adds the results to `rows`.
 pub(crate) async fn run(cluster: &Cluster<'_>, short: bool, rows: &mut Vec<Row>) -> Result<(), Failure> {
     rows.push(Row::took("installed, all replicas ready", cluster.installed));
     rows.push(life(cluster).await?);
@@ -81,7 +81,7 @@ pub(crate) async fn run(cluster: &Cluster<'_>, short: bool, rows: &mut Vec<Row>)
     Ok(())
 }
 
-/// By the audit log: the roles as they are installed had each right that was needed.
+/// Checks in the audit log that the installed roles had each right that was needed.
 fn nothing_was_forbidden(cluster: &Cluster<'_>) -> Result<Option<Row>, Failure> {
     let Some(log) = cluster.site.audit_log() else { return Ok(None) };
     let account = format!("system:serviceaccount:{NAMESPACE}:booking-operator");
@@ -103,7 +103,7 @@ fn nothing_was_forbidden(cluster: &Cluster<'_>) -> Result<Option<Row>, Failure> 
     Ok(Some(Row::took("the audit log", Duration::ZERO).noting(note)))
 }
 
-/// One booking: started in time, ready, ended early, stopped.
+/// One booking that is started in time, becomes ready, is ended early, and is stopped.
 async fn life(cluster: &Cluster<'_>) -> Result<Row, Failure> {
     println!("a booking ...");
     let pace = Pace { count: 1, per_second: 1, ahead: SignedDuration::from_secs(5) };
@@ -121,7 +121,7 @@ async fn life(cluster: &Cluster<'_>) -> Result<Row, Failure> {
     Ok(row)
 }
 
-/// The samples are accepted, and their group is found.
+/// Checks that the samples are accepted and that their group is found.
 async fn samples(cluster: &Cluster<'_>) -> Result<Row, Failure> {
     println!("the samples ...");
     let begun = Instant::now();
@@ -140,7 +140,7 @@ async fn during(cluster: &Cluster<'_>, event: Event) -> Result<Row, Failure> {
     let pace = if event.is_death() { DENSELY } else { STEADILY };
     println!("{}, {} bookings fall due ...", event.name(), pace.count);
     let due = cluster.bookings(&event.prefix(), pace).await?;
-    // It happens while the first of the second second are due.
+    // The event happens while the first bookings of the second second fall due.
     if let Some(Due { at, .. }) = due.get(pace.per_second) {
         sleep(until(*at)).await;
     }
@@ -160,7 +160,7 @@ fn until(instant: Timestamp) -> Duration {
     Duration::try_from(instant.duration_since(Timestamp::now())).unwrap_or_default()
 }
 
-/// Makes it happen, and waits until all is as it should be again; what else was seen, and when a replica died.
+/// Makes the event happen, and waits until all is well again. Returns other observations, and when a replica died.
 async fn happen(cluster: &Cluster<'_>, event: Event) -> Result<(String, Option<Timestamp>), Failure> {
     match event {
         Event::LeaderDeleted => {
@@ -197,7 +197,7 @@ async fn happen(cluster: &Cluster<'_>, event: Event) -> Result<(String, Option<T
     Ok((String::new(), None))
 }
 
-/// One may go at a time: until the next one is ready, the second is refused.
+/// Checks that one Pod may be evicted at a time: the second eviction is refused until the next Pod is ready.
 async fn evict_two(cluster: &Cluster<'_>) -> Result<String, Failure> {
     let leader = cluster.leader().await?;
     let pods = cluster.pods().await?;
@@ -211,7 +211,7 @@ async fn evict_two(cluster: &Cluster<'_>) -> Result<String, Failure> {
     }
 }
 
-/// Waits until the kubelet has restarted a container, and looks at what the dead one has left behind.
+/// Waits until the kubelet has restarted a container, and looks at the termination message of the dead one.
 async fn restarted(cluster: &Cluster<'_>, before: &Pod, reason: &str) -> Result<String, Failure> {
     let is_back = || async {
         let pod = cluster.pod(&before.name).await;
@@ -224,14 +224,14 @@ async fn restarted(cluster: &Cluster<'_>, before: &Pod, reason: &str) -> Result<
     if code != 137 || why != reason {
         return Err(format!("it ended with {code}, {why}, not with 137, {reason}").into());
     }
-    // Written when it started, as a user without rights, on a read-only root.
+    // The process wrote the message at its start, as a user without rights, on a read-only root.
     if !message.contains(&before.name) {
         return Err(format!("its termination message does not name it: {message:?}").into());
     }
     Ok(format!("{why}; its termination message names the incarnation"))
 }
 
-/// A Resource that is deleted under a booking: its machine runs on, unlocked.
+/// Deletes a Resource under a booking. Its machine must run on without a lock.
 async fn deleted_while_held(cluster: &Cluster<'_>) -> Result<Row, Failure> {
     println!("a Resource is deleted while held ...");
     let pace = Pace { count: 1, per_second: 1, ahead: SignedDuration::from_secs(5) };

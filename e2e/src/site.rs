@@ -1,4 +1,4 @@
-//! Where the operator is installed: a node of our own, or the cluster that kubectl points at.
+//! The place of the installation: our own node, or the cluster that kubectl points at.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::{
     node::Node,
 };
 
-/// See the module.
+/// The place of the installation.
 pub(crate) enum Site {
     Own(Box<Node>),
     Current(Box<Current>),
@@ -26,7 +26,7 @@ impl Site {
         }
     }
 
-    /// Builds the images of what is installed, and lets the cluster have them.
+    /// Builds the images of the installation, and loads them into the cluster.
     pub(crate) async fn load_images(&self) -> Result<(), Failure> {
         match self {
             Self::Own(node) => node.load_images().await,
@@ -42,7 +42,7 @@ impl Site {
         }
     }
 
-    /// Where the simulated cloud answers, given the address of its Service.
+    /// The address of the simulated cloud for this machine, given the address of its Service.
     pub(crate) async fn cloud_url(&self, cluster_ip: &str) -> Result<String, Failure> {
         match self {
             Self::Own(_) => Ok(format!("http://{cluster_ip}:8000")),
@@ -50,7 +50,7 @@ impl Site {
         }
     }
 
-    /// Runs a script of the shell on a node as root.
+    /// Runs a shell script on a node as root.
     async fn on_node(&self, node: &str, script: &str) -> Result<String, Failure> {
         match self {
             Self::Own(own) => own.shell(script).await,
@@ -58,12 +58,13 @@ impl Site {
         }
     }
 
-    /// Kills a container's process, as nothing but the kernel does; when it was gone.
+    /// Kills a container's process, as only the kernel does. Returns when the process was gone.
     pub(crate) async fn kill(&self, node: &str, container: &str) -> Result<Timestamp, Failure> {
         self.end(node, container, "kill -9 $pid").await
     }
 
-    /// Leaves a container no memory to get: at some page more that it wants the kernel kills it. When it was gone.
+    /// Takes a container's memory away. When the process wants one more page, the kernel kills it. Returns when the
+    /// process was gone.
     pub(crate) async fn starve(&self, node: &str, container: &str) -> Result<Timestamp, Failure> {
         self.end(node, container, STARVE).await
     }
@@ -85,7 +86,7 @@ impl Site {
         }
     }
 
-    /// The API server's log of what service accounts have asked for, where that can be had.
+    /// The API server's log of the requests of service accounts, if it can be read.
     pub(crate) fn audit_log(&self) -> Option<Result<String, Failure>> {
         match self {
             Self::Own(node) => Some(node.audit_log()),
@@ -93,7 +94,7 @@ impl Site {
         }
     }
 
-    /// Where kubectl finds the cluster, if that is not the user's own setting.
+    /// The kubeconfig of the cluster, if it is not the user's own setting.
     pub(crate) fn kubeconfig(&self) -> Option<PathBuf> {
         match self {
             Self::Own(node) => Some(node.kubeconfig()),
@@ -102,8 +103,8 @@ impl Site {
     }
 }
 
-/// Lowers the limit of the memory of `$pid`'s control group until nothing can be given back any more: step by step for
-/// the first version of control groups, which refuses more; the second one kills at once.
+/// Lowers the memory limit of `$pid`'s control group until no memory can be given back. The first version of control
+/// groups needs small steps, because it refuses larger ones. The second version kills at once.
 const STARVE: &str = r#"
 own=$(sed -n 's/^[0-9]*:memory://p' /proc/$pid/cgroup)
 if [ -n "$own" ]; then

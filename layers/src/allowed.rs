@@ -1,13 +1,13 @@
-//! The allowed graph: `layers/allowed.yaml`, read.
+//! Reads the allowed graph from `layers/allowed.yaml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-/// Where it stands, from the workspace's root.
+/// The path of the file from the workspace's root.
 pub(crate) const FILE: &str = "layers/allowed.yaml";
 
-/// See the module.
+/// The content of the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Allowed {
@@ -16,18 +16,18 @@ pub(crate) struct Allowed {
     pub(crate) feature_sets: Vec<FeatureSet>,
 }
 
-/// Which workspace crates a crate may use.
+/// The workspace crates that a crate may use.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Uses {
     #[serde(default)]
     pub(crate) uses: BTreeSet<String>,
-    /// In tests, besides.
+    /// The crates that only its tests may use, in addition.
     #[serde(default)]
     pub(crate) tests: BTreeSet<String>,
 }
 
-/// A build of a crate, and what it must do without.
+/// A build of a crate, and the crates that it must not contain.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FeatureSet {

@@ -8,7 +8,7 @@ use std::{
 
 use crate::source::imports::{Edges, Reason};
 
-/// Files each of which reaches all others by imports.
+/// A circle of files: each file reaches all others by imports.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Circle {
     pub(crate) folders: BTreeSet<PathBuf>,
@@ -17,12 +17,12 @@ pub(crate) struct Circle {
 }
 
 impl Circle {
-    /// Whether it is a failure.
+    /// Whether the circle is a failure.
     pub(crate) fn crosses_folders(&self) -> bool {
         self.folders.len() > 1
     }
 
-    /// How many files it has.
+    /// The number of files in the circle.
     pub(crate) fn files(&self) -> usize {
         self.edges.keys().map(|(from, _)| from).collect::<BTreeSet<_>>().len()
     }
@@ -38,7 +38,7 @@ impl fmt::Display for Circle {
     }
 }
 
-/// All circles, each a strongly connected component of more than one file.
+/// All circles. Each is a strongly connected component of more than one file.
 pub(crate) fn circles(files: &BTreeSet<&Path>, edges: &Edges) -> Vec<Circle> {
     components(edges)
         .into_iter()
@@ -55,14 +55,14 @@ pub(crate) fn circles(files: &BTreeSet<&Path>, edges: &Edges) -> Vec<Circle> {
         .collect()
 }
 
-/// The folder that a file speaks for: a parent module lies in the folder of its children.
+/// The folder that a file belongs to. A parent module belongs to the folder of its children.
 fn folder(file: &Path, files: &BTreeSet<&Path>) -> PathBuf {
     let own = file.with_extension("");
     let has_children = files.iter().any(|other| other.starts_with(&own));
     if has_children { own } else { file.parent().map(Path::to_owned).unwrap_or_default() }
 }
 
-/// The components of more than one file: those files that reach each other.
+/// The components of more than one file. The files of a component reach each other.
 fn components(edges: &Edges) -> Vec<BTreeSet<&Path>> {
     let mut forth: BTreeMap<&Path, Vec<&Path>> = BTreeMap::new();
     for (from, to) in edges.keys() {

@@ -7,7 +7,8 @@ use crate::{
     workspace::Member,
 };
 
-/// What the graph has that the file does not allow, and what the file has that is not there.
+/// The differences between the graph and the file: uses that the file does not allow, and entries that do not exist any
+/// more.
 pub(crate) fn problems(crates: &BTreeMap<String, Member>, allowed: &Allowed) -> Vec<String> {
     let mut found = Vec::new();
     for (name, member) in crates {
@@ -32,7 +33,7 @@ pub(crate) fn problems(crates: &BTreeMap<String, Member>, allowed: &Allowed) -> 
     found
 }
 
-/// Each crate with what it uses.
+/// A table of each crate with the crates that it uses.
 pub(crate) fn table(crates: &BTreeMap<String, Member>) -> String {
     let list = |names: &BTreeSet<String>| match names.len() {
         0 => "-".to_owned(),

@@ -1,10 +1,10 @@
-//! What a build of a crate must do without.
+//! Checks that builds do not contain forbidden crates.
 
 use std::collections::BTreeSet;
 
 use crate::{allowed::FeatureSet, workspace::cargo};
 
-/// Asks cargo what the build takes in; answers with a line for each crate that it must not.
+/// Asks cargo which crates the build contains. Returns a line for each forbidden one.
 pub(crate) fn problems(set: &FeatureSet) -> Result<Vec<String>, String> {
     let options = options(set);
     let mut args = vec!["tree"];
@@ -29,7 +29,7 @@ fn options(set: &FeatureSet) -> Vec<String> {
     options
 }
 
-/// Those crates of a tree whose names are in a list.
+/// The crates of a tree whose names are in a list.
 fn forbidden<'a>(tree: &'a str, names: &[String]) -> BTreeSet<&'a str> {
     let is_named = |name: &str| {
         names.iter().any(|named| match named.strip_suffix('*') {

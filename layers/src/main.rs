@@ -3,7 +3,7 @@
 //! | module | what it checks |
 //! |---|---|
 //! | `crates` | each workspace crate uses only the workspace crates that `layers/allowed.yaml` allows |
-//! | `external` | builds that the file names do without the crates that it forbids them |
+//! | `external` | the builds that the file names do not contain the crates that it forbids |
 //! | `circles` | files of different folders do not import each other in a circle |
 //! | `allowed`, `workspace`, `source` | the file, the crates, the imports of files |
 
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what there is; answers with what must not be.
+/// Prints the graph. Returns the violations.
 fn check() -> Result<Vec<String>, String> {
     let workspace = Workspace::find()?;
     let text = read_to_string(workspace.root.join(FILE)).map_err(|error| format!("{FILE}: {error}"))?;
@@ -69,7 +69,7 @@ fn check() -> Result<Vec<String>, String> {
     Ok(problems)
 }
 
-/// Prints a crate's circles; answers with those across folders.
+/// Prints a crate's circles. Returns those across folders.
 fn check_files(root: &Path, name: &str, member: &Member) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut files = 0;

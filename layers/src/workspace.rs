@@ -1,4 +1,4 @@
-//! The crates of the workspace, as cargo has them.
+//! The crates of the workspace, as cargo reports them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-/// The whole.
+/// The workspace.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
@@ -18,9 +18,9 @@ pub(crate) struct Workspace {
 /// A crate of the workspace.
 #[derive(Debug, Default)]
 pub(crate) struct Member {
-    /// Crates of the workspace that its product code uses, with whatever features.
+    /// The crates of the workspace that its product code uses, with any features.
     pub(crate) uses: BTreeSet<String>,
-    /// Those that only its tests use.
+    /// The crates that only its tests use.
     pub(crate) tests: BTreeSet<String>,
     /// The root files of its library and its programs.
     pub(crate) roots: Vec<PathBuf>,
@@ -52,7 +52,7 @@ struct Target {
 }
 
 impl Workspace {
-    /// Asks cargo.
+    /// Asks cargo for the workspace.
     pub(crate) fn find() -> Result<Self, String> {
         Self::parse(&cargo(&["metadata", "--no-deps", "--format-version=1", "--locked"])?)
     }
@@ -81,7 +81,7 @@ impl Package {
     }
 }
 
-/// What cargo prints; what it says beside that, and why it fails, goes to the terminal.
+/// Runs cargo and returns its output. Its other messages and the reason of a failure go to the terminal.
 pub(crate) fn cargo(args: &[&str]) -> Result<String, String> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let command = || format!("cargo {}", args.join(" "));

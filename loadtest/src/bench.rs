@@ -15,15 +15,15 @@ use tokio::time::Instant;
 
 use crate::{Failure, args::Args, prometheus::Metrics, usage};
 
-/// With `--quick`: a ring that settles sooner than in fifteen seconds.
+/// With `--quick`, the ring settles sooner than in fifteen seconds.
 const QUICK_RING: [(&str, &str); 4] =
     [("LEASE_DURATION", "6s"), ("RENEW_INTERVAL", "1s"), ("PERMIT_DURATION", "3s"), ("CALL_TIMEOUT", "2s")];
-/// How long a replica may take until it is ready.
+/// How long a replica may take to become ready.
 const READY_LIMIT: Duration = Duration::from_mins(2);
-/// How long it may take to end.
+/// How long a replica may take to end.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// See the module. Everything ends with it.
+/// The world of a scenario. All its processes end with it.
 pub(crate) struct Bench {
     pub(crate) control_plane: ControlPlane,
     pub(crate) client: Client,
@@ -44,7 +44,7 @@ pub(crate) struct Replica {
 }
 
 impl Bench {
-    /// An API server with the CRDs, and a cloud whose buckets are full.
+    /// Starts an API server with the CRDs, and a cloud whose buckets are full.
     pub(crate) async fn start(args: &Args, scenario: &str) -> Result<Self, Failure> {
         let control_plane = ControlPlane::start().await?;
         install_crds(&control_plane).await?;
@@ -73,7 +73,7 @@ impl Bench {
         })
     }
 
-    /// Stopped machines, as many in each of these groups.
+    /// Adds the same number of stopped machines to each of these groups.
     pub(crate) fn machines(&self, groups: &[String], each: usize) -> Result<(), Failure> {
         for group in groups {
             let machines = AddInstances::count(each).tag(GROUP_TAG, group).state(InstanceState::Stopped);
@@ -83,7 +83,7 @@ impl Bench {
         Ok(())
     }
 
-    /// So many replicas, ready and at work.
+    /// Starts this number of replicas, and waits until they are ready and at work.
     pub(crate) async fn replicas(&self, count: u8, env: &[(&str, &str)]) -> Result<Vec<Replica>, Failure> {
         let mut all = Vec::new();
         for number in 0..count {
@@ -95,7 +95,7 @@ impl Bench {
         Ok(all)
     }
 
-    /// A replica, just started.
+    /// Starts a replica.
     pub(crate) fn spawn(&self, name: &str, env: &[(&str, &str)]) -> Result<Replica, Failure> {
         let (probes, metrics) = (free_port()?, free_port()?);
         let address = |port: u16| format!("{}:{port}", Ipv4Addr::LOCALHOST);
@@ -123,13 +123,13 @@ impl Bench {
         })
     }
 
-    /// What the API server's metrics say now.
+    /// The present metrics of the API server.
     pub(crate) async fn api_metrics(&self) -> Result<Metrics, Failure> {
         let request = http::Request::get("/metrics").body(Vec::new())?;
         Ok(Metrics::read(&self.client.request_text(request).await?))
     }
 
-    /// Ends the replicas, all at once, then the rest.
+    /// Ends all replicas at the same time, then the rest.
     pub(crate) async fn stop(self, replicas: Vec<Replica>) {
         join_all(replicas.into_iter().map(Replica::stop)).await;
         self.ec2.stop().await;
@@ -137,18 +137,18 @@ impl Bench {
     }
 }
 
-/// Processor time of all since they began, in milliseconds.
+/// The processor time of all replicas since they began, in milliseconds.
 pub(crate) fn processor_ms(replicas: &[Replica]) -> f64 {
     replicas.iter().map(Replica::processor_ms).sum()
 }
 
-/// What the metrics of each say now.
+/// The present metrics of each replica.
 pub(crate) async fn metrics(replicas: &[Replica]) -> Result<Vec<Metrics>, Failure> {
     try_join_all(replicas.iter().map(Replica::metrics)).await
 }
 
 impl Replica {
-    /// Waits until it says that it is ready; how long that took.
+    /// Waits until the replica is ready. Returns how long that took.
     pub(crate) async fn ready(&self) -> Result<Duration, Failure> {
         let begun = Instant::now();
         let url = format!("http://127.0.0.1:{}/readyz", self.probes);
@@ -164,29 +164,29 @@ impl Replica {
         Err(format!("{} is not ready: {}", self.name, self.process.log_tail(10)).into())
     }
 
-    /// What its metrics say now.
+    /// The present metrics of the replica.
     pub(crate) async fn metrics(&self) -> Result<Metrics, Failure> {
         let answer = self.http.get(format!("http://127.0.0.1:{}/metrics", self.metrics)).send().await?;
         Ok(Metrics::read(&answer.text().await?))
     }
 
-    /// Its memory in bytes: what is resident.
+    /// The resident memory of the replica in bytes.
     pub(crate) fn resident(&self) -> u64 {
         usage::resident(self.process.pid())
     }
 
-    /// The most memory that was ever resident, in bytes. None if it has ended.
+    /// The most memory that was ever resident, in bytes. None if the replica has ended.
     pub(crate) fn peak(&self) -> Option<u64> {
         usage::peak(self.process.pid())
     }
 
-    /// Its processor time since it began, in milliseconds.
+    /// The processor time of the replica since it began, in milliseconds.
     #[allow(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
     pub(crate) fn processor_ms(&self) -> f64 {
         usage::processor_ms(self.process.pid()) as f64
     }
 
-    /// Ends it as an update does.
+    /// Ends the replica as an update does.
     pub(crate) async fn stop(self) {
         self.process.stop().await;
     }

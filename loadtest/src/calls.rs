@@ -1,4 +1,4 @@
-//! What the cloud's call log says.
+//! Reads the cloud's call log.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use testbed::ec2::{CallQuery, CallRecord, Ec2World};
 
-/// The calls of a stretch of time.
+/// The calls of a period.
 pub(crate) struct Calls(pub(crate) Vec<CallRecord>);
 
 /// The actions that change something.
 const MUTATIONS: [&str; 4] = ["StartInstances", "StopInstances", "CreateTags", "DeleteTags"];
 
 impl Calls {
-    /// All calls from a number on, and the number to read on from.
+    /// All calls from a number on, and the number from which to read next.
     pub(crate) fn since(world: &Ec2World, number: u64) -> (Self, u64) {
         let (mut all, mut query) = (Vec::new(), CallQuery { since: number, ..CallQuery::default() });
         loop {
@@ -26,7 +26,7 @@ impl Calls {
         }
     }
 
-    /// How many, by action.
+    /// The number of calls, by action.
     pub(crate) fn by_action(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         for call in &self.0 {
@@ -35,7 +35,7 @@ impl Calls {
         counts
     }
 
-    /// How many were throttled, by action and caller.
+    /// The number of throttled calls, by action and caller.
     pub(crate) fn throttled(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
         let is_throttled = |call: &&CallRecord| {
@@ -47,12 +47,12 @@ impl Calls {
         counts
     }
 
-    /// Calls that change something.
+    /// The number of calls that change something.
     pub(crate) fn mutations(&self) -> usize {
         self.0.iter().filter(|call| MUTATIONS.contains(&call.facts.action.as_str())).count()
     }
 
-    /// When each machine was first named by a call of an action that had its effect, in microseconds.
+    /// When a call of an action that took effect first named each machine, in microseconds.
     pub(crate) fn first(&self, action: &str) -> BTreeMap<String, i64> {
         let mut first: BTreeMap<String, i64> = BTreeMap::new();
         for call in self.0.iter().filter(|call| call.facts.action == action && call.took_effect) {
@@ -64,7 +64,7 @@ impl Calls {
         first
     }
 
-    /// How late each machine was started or stopped, in milliseconds, sorted; what was early is negative.
+    /// How late each machine was started or stopped, in milliseconds, sorted. A negative value is early.
     pub(crate) fn lateness(&self, action: &str, due: Timestamp) -> Vec<f64> {
         #[allow(clippy::cast_precision_loss, reason = "microseconds of some minutes")]
         let late = |at: i64| (at - due.as_microsecond()) as f64 / 1000.0;
@@ -73,13 +73,13 @@ impl Calls {
         all
     }
 
-    /// Counts, for the report.
+    /// The counts for the report.
     pub(crate) fn told(&self) -> Value {
         json!({ "by_action": self.by_action(), "throttled": self.throttled() })
     }
 }
 
-/// The smallest of sorted figures that at least this part does not exceed (nearest rank).
+/// The smallest figure such that at least this part of the sorted figures is not larger (nearest rank).
 pub(crate) fn percentile(sorted: &[f64], part: f64) -> f64 {
     #[allow(
         clippy::cast_precision_loss,

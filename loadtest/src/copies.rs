@@ -1,16 +1,17 @@
-//! Very many objects as the operator left them: a few are made and seen through by it, the others are copies of those
-//! with names, uids and times of their own, put into the store directly. An operator that then starts must find nothing
-//! to do.
+//! Very many objects in the state in which the operator left them. The operator works on a few of them. The others are
+//! copies with their own names, uids and times, which are written directly into the store. An operator that then starts
+//! must find nothing to do.
 
 use serde_json::{Value, json};
 use testbed::control_plane::Store;
 
 use crate::{Failure, population::NAMESPACE};
 
-/// Copies that are made before they are stored.
+/// The number of copies that are made before they are stored.
 const BATCH: usize = 4096;
 
-/// Stores so many copies of an object; `texts` gives what is replaced in the copy of a number, each text with its own.
+/// Stores this number of copies of an object. `texts` gives the texts to replace in the copy of each number, with their
+/// replacements.
 pub(crate) async fn copy(
     store: &Store,
     (plural, name): (&str, &str),

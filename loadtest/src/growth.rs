@@ -1,4 +1,4 @@
-//! How cost grows: the same measured at several sizes, drawn as curves.
+//! Measures how cost grows: the same figures at several sizes, drawn as curves.
 
 use std::{iter, time::Duration};
 
@@ -11,16 +11,16 @@ use crate::{
     scenarios::{memory, scaleout},
 };
 
-/// Bookings, on so many Resources.
+/// The numbers of Bookings, and the number of Resources.
 const BOOKINGS: [usize; 3] = [1000, 10_000, 100_000];
 const RESOURCES_OF_BOOKINGS: usize = 1000;
-/// Resources, with so many Bookings.
+/// The numbers of Resources, and the number of Bookings.
 const RESOURCES: [usize; 3] = [100, 1000, 10_000];
 const BOOKINGS_OF_RESOURCES: usize = 10_000;
 const REPLICAS: [u8; 3] = [1, 3, 5];
-/// How long each is let come to rest, twice.
+/// How long each size has to come to rest, twice.
 const SETTLES: Duration = Duration::from_secs(20);
-/// How long it is looked at then: looks at all groups come once a minute.
+/// How long it is then measured. All groups are polled once in this time.
 const RESTS: Duration = Duration::from_mins(1);
 const CHANGES: usize = 2000;
 
@@ -93,18 +93,19 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A panel's axes; a column is wider if a heading needs it.
+/// The width of a panel's axes. A column is wider if its heading needs that.
 const WIDE: f64 = 230.0;
 const HIGH: f64 = 120.0;
 const COLUMNS: usize = 3;
-/// Left of the axes, for the values; above them, for the heading; below them, for sizes and their name.
+/// The space to the left of the axes for the values, above them for the heading, and below them for the sizes and their
+/// name.
 const LEFT: f64 = 48.0;
 const ABOVE: f64 = 34.0;
 const BELOW: f64 = 66.0;
-/// From the axes to the first and the last point, which have labels.
+/// The space from the axes to the first and the last point, which have labels.
 const INSET: f64 = 28.0;
 
-/// A panel for each curve: sizes on a logarithmic axis, values from zero.
+/// Draws a panel for each curve, with sizes on a logarithmic axis and values from zero.
 fn draw(curves: &[Curve]) -> String {
     #[allow(clippy::cast_precision_loss, reason = "a few panels")]
     let float = |number: usize| number as f64;
@@ -118,7 +119,7 @@ fn draw(curves: &[Curve]) -> String {
     picture.finish("What the operator costs by size (make loadtest ARGS=\"growth --quick\")")
 }
 
-/// Draws a curve, the upper left corner of whose axes is given.
+/// Draws a curve. The upper left corner of its axes is given.
 fn panel(picture: &mut Picture, curve: &Curve, (left, top): Point) {
     let logs = || curve.points.iter().map(|(size, _)| size.ln());
     let (least, most) = (logs().fold(f64::INFINITY, f64::min), logs().fold(f64::NEG_INFINITY, f64::max));
@@ -146,7 +147,7 @@ fn panel(picture: &mut Picture, curve: &Curve, (left, top): Point) {
     }
 }
 
-/// A round step, and how many of them reach the highest value: at most four.
+/// A round step, and the number of steps that reach the highest value: at most four.
 fn ticks(highest: f64) -> (f64, u8) {
     let least = highest.max(1e-6) / 4.0;
     let power = 10_f64.powf(least.log10().floor());
@@ -155,7 +156,7 @@ fn ticks(highest: f64) -> (f64, u8) {
     (step, (1..4).find(|steps| step * f64::from(*steps) >= highest).unwrap_or(4))
 }
 
-/// A value in two digits or more.
+/// A value with two digits or more.
 fn short(value: f64) -> String {
     match value {
         _ if value < 1.0 => format!("{value:.2}"),
@@ -164,7 +165,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// 100000 as 100,000.
+/// Writes 100000 as 100,000.
 fn grouped(size: f64) -> String {
     let digits = format!("{size:.0}");
     let places = (0..digits.len()).rev();

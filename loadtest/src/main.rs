@@ -1,18 +1,18 @@
-//! `loadtest`: how an operator of this API behaves under load. Each scenario has an API server, a simulated EC2 with
-//! EC2's documented token buckets, and operator processes of its own; what is told comes from the cloud's call log, the
-//! API server's metrics, the operator's metrics and the kernel.
+//! `loadtest` measures how an operator of this API behaves under load. Each scenario has its own API server, its own
+//! simulated EC2 with the token buckets that EC2 documents, and its own operator processes. The figures come from the
+//! cloud's call log, the API server's metrics, the operator's metrics and the kernel.
 //!
 //! | module | what is there |
 //! |---|---|
 //! | `bench` | the world of a scenario: API server, cloud, replicas |
 //! | `population` | Resources and Bookings, by the thousand |
-//! | `copies` | more of them than anybody can wait for: copies, put into the store
-//! | `calls` | what the cloud's log says: how late, how many, how often throttled |
-//! | `prometheus` | what metrics endpoints say |
+//! | `copies` | very many objects, as copies that are written directly into the store |
+//! | `calls` | the cloud's log: how late, how many, how often throttled |
+//! | `prometheus` | the texts of metrics endpoints |
 //! | `usage` | memory and processor time of processes |
-//! | `scenarios` | one module each: what is done, what is measured, what is promised |
-//! | `growth` | cost by size
-//! | `report` | report.json, a table, a picture; two reports compared |
+//! | `scenarios` | one module for each: what is done, what is measured, what is promised |
+//! | `growth` | cost by size |
+//! | `report` | report.json, a table, a picture; a comparison of two reports |
 
 mod args;
 mod bench;
@@ -62,7 +62,7 @@ fn failed(error: &Failure) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Whether everything is as promised.
+/// Runs what the arguments ask for. Returns whether all figures are within their bounds.
 async fn run(args: &Args) -> Result<bool, Failure> {
     let begun = Instant::now();
     std::fs::create_dir_all(&args.out)?;
@@ -76,7 +76,7 @@ async fn run(args: &Args) -> Result<bool, Failure> {
         let outcome = scenarios::run(scenario, args).await?;
         println!("{}", outcome.line());
         report.add(scenario, outcome);
-        // What is done is kept, whatever comes.
+        // The results so far are kept, even if a later scenario fails.
         report.write(&args.out)?;
     }
     println!("\n{}\nreport: {}", report.table(), args.out.join("report.json").display());

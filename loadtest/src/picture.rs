@@ -1,12 +1,12 @@
-//! How late what was due came: a strip for each series of a scenario.
+//! Draws how late each start and stop was: a strip for each series of a scenario.
 
 use testbed::picture::{Strip, Strips};
 
 use crate::calls::percentile;
 
-/// A whole run's picture, which goes into the docs.
+/// The picture of a full run. It goes into the docs.
 pub(crate) const WHOLE: &str = "report.svg";
-/// The picture of any other run: what it did not measure it does not show.
+/// The picture of any other run. It shows only what that run measured.
 pub(crate) const PARTIAL: &str = "report-partial.svg";
 
 /// Draws sorted samples in milliseconds.

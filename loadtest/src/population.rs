@@ -1,4 +1,4 @@
-//! Resources and Bookings, made by the thousand.
+//! Creates Resources and Bookings by the thousand.
 
 use std::time::Duration;
 
@@ -16,18 +16,18 @@ use crate::{
     bench::{Bench, Replica},
 };
 
-/// Requests of the harness that are under way at once.
+/// The number of the harness's requests that are under way at once.
 const AT_ONCE: usize = 24;
-/// How long anything is waited for.
+/// The longest time to wait for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(15);
 pub(crate) const NAMESPACE: &str = "default";
 
-/// Names of groups, which are the names of their Resources, too.
+/// Names of groups. Their Resources have the same names.
 pub(crate) fn names(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}-{number:06}")).collect()
 }
 
-/// A Resource that stops its machines when idle.
+/// A Resource that stops its machines when they are idle.
 pub(crate) fn resource(name: &str, role: Option<&str>) -> Resource {
     let spec = ResourceSpec {
         type_: Some("ec2".into()),
@@ -56,12 +56,13 @@ pub(crate) fn booking(
     Booking::new(name, spec)
 }
 
-/// The next whole second after so many.
+/// The next whole second after this number of seconds.
 pub(crate) fn in_seconds(seconds: i64) -> Result<Timestamp, Failure> {
     Ok(Timestamp::from_second(Timestamp::now().as_second() + 1 + seconds)?)
 }
 
-/// Groups of so many machines each, their Resources, and replicas by whose work they are at rest.
+/// Creates groups with this number of machines each, their Resources, and replicas. Returns when the replicas have
+/// brought the groups to rest.
 pub(crate) async fn at_rest(
     bench: &Bench,
     (prefix, count, machines): (&str, usize, usize),
@@ -75,7 +76,7 @@ pub(crate) async fn at_rest(
     Ok((groups, replicas))
 }
 
-/// Creates objects, many at a time, and says how far it is. An object is made only when its turn comes.
+/// Creates objects, many at a time, and reports its progress. Each object is made only when its turn comes.
 pub(crate) async fn create<K>(
     client: &Client,
     what: &str,
@@ -108,7 +109,7 @@ where
     Ok(())
 }
 
-/// Waits until at least so many objects of a kind are as wanted.
+/// Waits until at least this number of objects of a kind are as wanted.
 pub(crate) async fn wait_for<K>(
     client: &Client,
     what: &str,
@@ -142,14 +143,14 @@ where
             println!("   {found} of {count} {what}, {} s", begun.elapsed().as_secs());
             told = found;
         }
-        // Looking costs the API server time that the operator needs.
+        // A look costs the API server time that the operator needs.
         let pause = if count > 2000 { Duration::from_secs(3) } else { Duration::from_millis(500) };
         tokio::time::sleep(pause).await;
     }
     Err(format!("never: {count} {what}").into())
 }
 
-/// The Ready condition of a Booking or Resource.
+/// The reason of the Ready condition of a Booking or Resource.
 pub(crate) fn reason(
     conditions: Option<&Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>>,
 ) -> &str {
@@ -157,7 +158,7 @@ pub(crate) fn reason(
     ready.map(|condition| condition.reason.as_str()).unwrap_or_default()
 }
 
-/// Whether a Resource rests.
+/// Whether a Resource is at rest.
 pub(crate) fn is_stopped(resource: &Resource) -> bool {
     reason(resource.status.as_ref().map(|status| &status.conditions)) == "Stopped"
 }

@@ -1,4 +1,4 @@
-//! What a metrics endpoint says: the text format of Prometheus, as far as sums and histograms need it.
+//! Reads a metrics endpoint: the text format of Prometheus, as far as sums and histograms need it.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics(Vec<(String, BTreeMap<String, String>, f64)>);
 
-/// Requests, in the API server's metrics.
+/// The name of the API server's metric of requests.
 const REQUESTS: &str = "apiserver_request_total";
 
-/// Whether requests are writes to what the operator writes to. The API server itself looks after objects of its own.
+/// Whether requests write objects that the operator writes. The API server itself writes objects of its own, which do
+/// not count.
 fn is_write(labels: &BTreeMap<String, String>) -> bool {
     let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
     matches!(label("group"), "manager.kotaico.de" | "events.k8s.io" | "coordination.k8s.io")
@@ -17,17 +18,17 @@ fn is_write(labels: &BTreeMap<String, String>) -> bool {
 }
 
 impl Metrics {
-    /// Reads the text format; lines that are no samples are left out.
+    /// Reads the text format. Lines that are not samples are ignored.
     pub(crate) fn read(text: &str) -> Self {
         Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect())
     }
 
-    /// Writes to an API server by anybody, to objects of this API and Events.
+    /// The writes to an API server by all clients, to objects of this API and Events.
     pub(crate) fn writes_of_objects(&self) -> f64 {
         self.writes(|resource| !matches!(resource, "leases" | "rings"))
     }
 
-    /// Writes to it with which replicas keep one another informed.
+    /// The writes of Leases and rings, by which replicas know of each other.
     pub(crate) fn writes_of_leases(&self) -> f64 {
         self.writes(|resource| matches!(resource, "leases" | "rings"))
     }
@@ -36,7 +37,7 @@ impl Metrics {
         self.sum(REQUESTS, |labels| is_write(labels) && labels.get("resource").is_some_and(|it| of(it)))
     }
 
-    /// How many more writes there are here than `before`, by what was written how.
+    /// How many more writes there are here than in `before`, by verb and kind.
     pub(crate) fn writes_since(&self, before: &Self) -> BTreeMap<String, f64> {
         let (before, mut since) = (before.writes_by_kind(), self.writes_by_kind());
         for (what, count) in &mut since {
@@ -57,12 +58,12 @@ impl Metrics {
         all
     }
 
-    /// The sum of all samples of a name whose labels are as `wanted` says.
+    /// The sum of all samples of a name with labels that `wanted` accepts.
     pub(crate) fn sum(&self, name: &str, wanted: impl Fn(&BTreeMap<String, String>) -> bool) -> f64 {
         self.0.iter().filter(|(of, labels, _)| of == name && wanted(labels)).map(|(_, _, value)| value).sum()
     }
 
-    /// The buckets of a histogram, over all its series: counts by upper bound, as they stand.
+    /// The buckets of a histogram over all its series: cumulative counts by upper bound.
     fn buckets(&self, name: &str) -> BTreeMap<u64, f64> {
         let of = format!("{name}_bucket");
         let mut buckets = BTreeMap::new();
@@ -74,8 +75,8 @@ impl Metrics {
     }
 }
 
-/// The upper bound of the bucket that holds this part of what was counted between two readings of several processes;
-/// none if nothing was.
+/// The upper bound of the bucket that holds this part of what several processes counted between two readings. None if
+/// they counted nothing.
 pub(crate) fn quantile(before: &[Metrics], after: &[Metrics], name: &str, part: f64) -> Option<f64> {
     let mut counts: BTreeMap<u64, f64> = BTreeMap::new();
     for (sign, metrics) in before.iter().map(|it| (-1.0, it)).chain(after.iter().map(|it| (1.0, it))) {
@@ -105,7 +106,7 @@ fn sample(line: &str) -> Option<(String, BTreeMap<String, String>, f64)> {
     Some((name.to_owned(), parsed, value))
 }
 
-/// Where the quote is that ends a value.
+/// The position of the quote that ends a value.
 fn end_of_value(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.char_indices().find_map(|(at, c)| {

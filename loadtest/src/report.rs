@@ -1,4 +1,4 @@
-//! What was measured: report.json, a table, a picture; two reports compared.
+//! The results: report.json, a table, a picture, and a comparison of two reports.
 
 use std::{borrow::Cow, collections::BTreeMap, path::Path};
 
@@ -16,28 +16,28 @@ use crate::{
 pub(crate) struct Figure {
     pub(crate) name: Cow<'static, str>,
     pub(crate) value: f64,
-    /// At most this; or, where `at_least`, at least.
+    /// The figure may be at most this, or at least this if `at_least` is true.
     pub(crate) bound: Option<f64>,
     pub(crate) at_least: bool,
 }
 
 impl Figure {
-    /// A figure that is only told.
+    /// A figure without a bound.
     pub(crate) fn told(name: impl Into<Cow<'static, str>>, value: f64) -> Self {
         Self { name: name.into(), value, bound: None, at_least: false }
     }
 
-    /// A figure that may be at most so much.
+    /// A figure that may be at most `bound`.
     pub(crate) fn at_most(name: impl Into<Cow<'static, str>>, value: f64, bound: f64) -> Self {
         Self { name: name.into(), value, bound: Some(bound), at_least: false }
     }
 
-    /// A figure that must be at least so much.
+    /// A figure that must be at least `bound`.
     pub(crate) fn at_least(name: impl Into<Cow<'static, str>>, value: f64, bound: f64) -> Self {
         Self { at_least: true, ..Self::at_most(name, value, bound) }
     }
 
-    /// What cannot be told is not as promised.
+    /// Whether the figure is within its bound. A figure that could not be measured is not.
     pub(crate) fn passes(&self) -> bool {
         match self.bound {
             None => true,
@@ -47,11 +47,11 @@ impl Figure {
     }
 }
 
-/// What came of a scenario.
+/// The result of a scenario.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) figures: Vec<Figure>,
-    /// More, for whoever wants to know.
+    /// More facts, for people who want them.
     pub(crate) details: Map<String, Value>,
     /// Sorted samples, for the picture.
     pub(crate) samples: BTreeMap<&'static str, Vec<f64>>,
@@ -90,10 +90,10 @@ impl Outcome {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 pub(crate) struct Report {
     head: Value,
-    /// Whether the numbers are those of a whole run.
+    /// Whether the run had the full numbers.
     full: bool,
     outcomes: Vec<(Scenario, Outcome)>,
 }
@@ -118,7 +118,7 @@ impl Report {
         self.outcomes.iter().all(|(_, outcome)| outcome.passes())
     }
 
-    /// The name of its picture. Only a run of everything may replace the picture of such a run.
+    /// The name of the picture. Only a full run of all scenarios may replace the picture of such a run.
     pub(crate) fn picture(&self) -> &'static str {
         let measured = |wanted: &Scenario| self.outcomes.iter().any(|(scenario, _)| scenario == wanted);
         let whole = self.full && Scenario::value_variants().iter().all(measured);
@@ -165,7 +165,7 @@ impl Report {
     }
 }
 
-/// The figures of two reports side by side, and how much the second is of the first.
+/// The figures of two reports side by side, and the ratio of the second to the first.
 pub(crate) fn compare(before: &Path, after: &Path) -> Result<String, Failure> {
     let read = |path: &Path| -> Result<Value, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;

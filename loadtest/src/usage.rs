@@ -1,25 +1,26 @@
-//! What the kernel says of a process.
+//! Reads what the kernel knows of a process.
 
 use std::fs;
 
-/// Bytes of a mebibyte.
+/// The number of bytes of a mebibyte.
 pub(crate) const MIB: f64 = 1024.0 * 1024.0;
 
-/// Memory in bytes: what is resident. Zero where the kernel does not say.
+/// The resident memory in bytes. It is zero if the kernel does not say.
 pub(crate) fn resident(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     field(&status, "VmRSS:").map_or(0, |kib| kib * 1024)
 }
 
-/// Memory in bytes: the most that was ever resident. None if the kernel does not say, as of a process that has ended.
+/// The most memory that was ever resident, in bytes. None if the kernel does not say, for example because the process
+/// has ended.
 pub(crate) fn peak(pid: i32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     field(&status, "VmHWM:").map(|kib| kib * 1024)
 }
 
-/// Processor time in milliseconds since its start.
+/// The processor time in milliseconds since the process started.
 pub(crate) fn processor_ms(pid: i32) -> u64 {
-    // Clock ticks are a hundredth of a second on Linux.
+    // A clock tick is a hundredth of a second on Linux.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     ticks(&stat) * 10
 }
@@ -29,7 +30,8 @@ fn field(status: &str, name: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// User and system time. The name before them may hold anything, but ends with the last parenthesis.
+/// User and system time in ticks. The process name before them may contain any text, but it ends with the last
+/// parenthesis.
 fn ticks(stat: &str) -> u64 {
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     rest.split_whitespace().skip(11).take(2).filter_map(|text| text.parse::<u64>().ok()).sum()

@@ -1,4 +1,4 @@
-//! What must hold of a history, whatever was done to the ring.
+//! The invariants of a history. They must hold whatever was done to the ring.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -8,46 +8,47 @@ use crate::{
     kinds::{CALL, Kind},
 };
 
-/// How long after it is due, and after a fault's consequences are over, a start or stop may take: it is
-/// milliseconds on an idle machine.
+/// How late a start or stop may be after it is due, and after the consequences of a fault are over. On an idle machine
+/// it takes milliseconds.
 pub(crate) const DUE_BOUND: Duration = Duration::from_secs(5);
-/// A stop that was decided just before a window began may arrive just after.
+/// A stop that was decided just before a window began may arrive this much later.
 const CROSSING: Duration = Duration::from_millis(200);
-/// How much later than it was written a change of the ring object may be seen here.
+/// How much later than its write a change of the ring object may be seen here.
 const SEEN_LATE: Duration = Duration::from_secs(1);
 
-/// What a finding is counted as.
+/// The sort of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Breach {
     /// Two owners worked on one key.
     DoubleOwner,
-    /// What was due did not happen in time.
+    /// A start or stop that was due did not happen in time.
     Missed,
-    /// A start without a booking, or a stop of what is booked.
+    /// A start without a booking, or a stop of a booked machine.
     Early,
-    /// A call that was checked before a pause and sent after it; promised nowhere, counted apart.
+    /// A call that was checked before a pause and sent after it. The ring does not promise that this never happens, so
+    /// it is counted separately.
     LateInFlight,
 }
 
-/// Something that is not as it must be.
+/// A violation of an invariant.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
-    /// What.
+    /// The sort of the finding.
     pub(crate) breach: Breach,
-    /// When.
+    /// When it happened.
     pub(crate) at: At,
     /// The last fault before it.
     pub(crate) kind: Option<Kind>,
-    /// For people.
+    /// The description for people.
     pub(crate) text: String,
 }
 
-/// Everything found, and how late what happened was.
+/// All findings, and the lateness of what happened.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
-    /// What is not as it must be.
+    /// The findings.
     pub(crate) findings: Vec<Finding>,
-    /// Lateness of starts and stops that no fault excuses.
+    /// The lateness of starts and stops that no fault excuses.
     pub(crate) lateness: Vec<Duration>,
 }
 
@@ -84,7 +85,7 @@ impl Checker<'_> {
         self.missed();
     }
 
-    /// Two callers at once: their calls overlap in time.
+    /// Finds calls of two callers that overlap in time.
     fn overlaps(&mut self) {
         let ended = |call: &Call| call.completed.unwrap_or_else(|| call.arrived.plus(CALL));
         let mut running: Vec<&Call> = Vec::new();
@@ -98,11 +99,11 @@ impl Checker<'_> {
         }
     }
 
-    /// Calls of processes that do not own the key's slot.
+    /// Finds calls of processes that do not own the key's slot.
     fn strangers(&mut self) {
         let Some(slot) = self.history.slots.get(&self.key) else { return };
         let owned: Vec<&Owned> = self.history.owned.iter().filter(|owned| owned.slot == *slot).collect();
-        // Before anything was seen there is nothing to compare with.
+        // Before the first sight of the ring object there is nothing to compare with.
         let Some(first) = owned.first().map(|owned| owned.seen) else { return };
         for call in self.calls.iter().filter(|call| call.arrived >= first) {
             let until = self.sight(call.arrived.plus(SEEN_LATE));
@@ -116,7 +117,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Until when a change that was there at `at` must have been seen: later if nobody could look.
+    /// The latest time at which a change that existed at `at` must have been seen. It is later if nobody could look.
     fn sight(&self, at: At) -> At {
         let later = self.history.blind.iter().filter(|(from, until)| *from <= at && at <= *until);
         later.map(|(_, until)| *until).fold(at, At::max)
@@ -140,12 +141,12 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether a window covers `at`, with so much before its beginning and after its end.
+    /// Whether a window covers `at`, with these margins before its beginning and after its end.
     fn booked(&self, at: At, before: Duration, after: Duration) -> bool {
         self.windows.iter().any(|window| window.from.minus(before) <= at && at < window.to.plus(after))
     }
 
-    /// What was due and had not happened in its time.
+    /// Finds starts and stops that were due and did not happen in time.
     fn missed(&mut self) {
         for (index, window) in self.windows.iter().enumerate() {
             let next = self.windows.get(index + 1).map(|next| next.from);
@@ -154,7 +155,7 @@ impl Checker<'_> {
         }
     }
 
-    /// `until`: when it is due no more, for the opposite is.
+    /// `until` is the time at which the opposite is due.
     fn due(&mut self, due: At, until: Option<At>, verb: Verb) {
         let by = self.excused(due);
         let ended = self.history.end.is_none_or(|end| by > end);
@@ -163,7 +164,7 @@ impl Checker<'_> {
         }
         let power = |call: &&&Call| call.took_effect && matches!(call.verb, Verb::Start | Verb::Stop);
         let last = self.calls.iter().take_while(|call| call.arrived <= by).filter(power).last();
-        // Machines begin stopped.
+        // Machines are stopped at the beginning.
         let state = last.map_or(Verb::Stop, |call| call.verb);
         if state != verb {
             let late = by.since(due).as_millis();
@@ -175,10 +176,10 @@ impl Checker<'_> {
         }
     }
 
-    /// When something due must have happened, faults considered.
+    /// The time by which something due must have happened, with faults considered.
     fn excused(&self, due: At) -> At {
         let mut by = due.plus(DUE_BOUND);
-        // In order: one fault's consequences may reach into the next one.
+        // The spans are in order, because the consequences of one fault may reach into the next one.
         for span in self.history.spans.iter().filter(|span| span.hits(self.key)) {
             if span.from <= by && due <= span.until.plus(DUE_BOUND) {
                 by = by.max(span.until.plus(DUE_BOUND));
@@ -187,8 +188,8 @@ impl Checker<'_> {
         by
     }
 
-    /// A call that should not have been, unless its sender stood still between its check and its packet:
-    /// then it was signed before, too.
+    /// Records a call that must not have happened. It counts as late in flight if its sender stood still between the
+    /// check and the packet. Then the call was also signed before.
     fn found_in(&mut self, breach: Breach, call: &Call, text: &str) {
         let in_flight = self.history.pauses.iter().any(|pause| {
             pause.process == call.process

@@ -1,4 +1,4 @@
-//! How busy the machine is: latencies on an overloaded one say nothing.
+//! How busy the machine is. Latencies of an overloaded machine say nothing.
 
 use std::fs;
 
@@ -10,12 +10,12 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// As it is now; zero where the kernel does not say.
+    /// The present reading. It is zero if the kernel does not say.
     pub(crate) fn now() -> Self {
         Self::read(&fs::read_to_string("/proc/stat").unwrap_or_default())
     }
 
-    /// The part of all processors that was used since then, 0 to 1.
+    /// The part of all processors that was used since this reading, from 0 to 1.
     pub(crate) fn used_since(self) -> f64 {
         self.used_until(Self::now())
     }
@@ -27,11 +27,11 @@ impl Cpu {
         part
     }
 
-    /// The first line: user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user's.
+    /// Reads the first line: user, nice, system, idle, iowait, irq, softirq, steal. User time includes guest time.
     fn read(stat: &str) -> Self {
         let line = stat.lines().next().unwrap_or_default();
         let ticks: Vec<u64> = line.split_whitespace().skip(1).take(8).flat_map(str::parse).collect();
-        // What runs at a low priority gives way.
+        // Processes with a low priority give way, so their time counts as idle.
         let idle: u64 = ticks.iter().skip(3).take(2).chain(ticks.get(1)).sum();
         let all: u64 = ticks.iter().sum();
         Self { busy: all - idle, all }

@@ -1,4 +1,5 @@
-//! What happened to one ring, as facts: what was due, what was called, who owned what, what was done to it.
+//! The facts of one ring: which starts and stops were due, which calls were made, which process owned what, and which
+//! faults happened.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,11 +8,11 @@ use std::{
 
 use crate::{clock::At, kinds::Kind};
 
-/// A Resource and its group of machines, as the index into the ring's list of them.
+/// A Resource and its group of machines, by their index in the ring's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct KeyId(pub(crate) usize);
 
-/// A stretch for which a key is booked.
+/// A period for which a key is booked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     /// Its first moment.
@@ -20,16 +21,16 @@ pub(crate) struct Window {
     pub(crate) to: At,
 }
 
-/// What a call to the cloud asks for.
+/// The request of a call to the cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
-    /// To see.
+    /// Describes machines.
     Describe,
-    /// To start machines.
+    /// Starts machines.
     Start,
-    /// To stop machines.
+    /// Stops machines.
     Stop,
-    /// To set or remove tags.
+    /// Sets or removes tags.
     Tag,
 }
 
@@ -44,27 +45,27 @@ pub(crate) struct Call {
     pub(crate) pod: Arc<str>,
     /// What it asks for.
     pub(crate) verb: Verb,
-    /// When it was signed, in whole seconds of its sender's clock; just before it was sent.
+    /// When it was signed, in whole seconds of its sender's clock. That is immediately before it was sent.
     pub(crate) signed: Option<At>,
     /// When it arrived.
     pub(crate) arrived: At,
-    /// When its answer went out; absent while it runs.
+    /// When its answer went out. None while it runs.
     pub(crate) completed: Option<At>,
-    /// It did what it asked for.
+    /// Whether it took effect.
     pub(crate) took_effect: bool,
 }
 
 impl Call {
-    /// Whether it changes anything.
+    /// Whether the call changes anything.
     pub(crate) fn mutates(&self) -> bool {
         self.verb != Verb::Describe
     }
 }
 
-/// The ring object came to say that a Pod's process owns a slot.
+/// The moment at which the ring object first named a Pod's process as the owner of a slot.
 #[derive(Clone, Debug)]
 pub(crate) struct Owned {
-    /// When that was seen: never before it was so.
+    /// When the change was seen. It was never seen before it happened.
     pub(crate) seen: At,
     /// The slot.
     pub(crate) slot: u16,
@@ -72,54 +73,54 @@ pub(crate) struct Owned {
     pub(crate) pod: Arc<str>,
 }
 
-/// A fault, and how long lateness is its consequence.
+/// A fault, and the period for which it explains lateness.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
-    /// What was done.
+    /// The kind of the fault.
     pub(crate) kind: Kind,
-    /// Since when.
+    /// When the fault began.
     pub(crate) from: At,
-    /// Until when what is due may be late.
+    /// The time until which starts and stops may be late.
     pub(crate) until: At,
-    /// The keys that it hits; none means all.
+    /// The keys that it hits. None means all.
     pub(crate) keys: Option<BTreeSet<KeyId>>,
 }
 
 impl Span {
-    /// Whether it hits a key.
+    /// Whether the fault hits a key.
     pub(crate) fn hits(&self, key: KeyId) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.contains(&key))
     }
 }
 
-/// A process stood still.
+/// A period in which a process stood still.
 #[derive(Clone, Debug)]
 pub(crate) struct Pause {
-    /// Which one.
+    /// The process.
     pub(crate) process: Arc<str>,
-    /// Since when.
+    /// When it stopped.
     pub(crate) paused: At,
-    /// When it went on.
+    /// When it continued.
     pub(crate) resumed: At,
 }
 
-/// All of it.
+/// All facts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
-    /// The slot of each key; absent while no ring is known.
+    /// The slot of each key. A key is missing while no ring is known.
     pub(crate) slots: BTreeMap<KeyId, u16>,
-    /// What each key is booked for, in order, none overlapping or adjoining another.
+    /// The windows for which each key is booked, in order. They neither overlap nor adjoin each other.
     pub(crate) windows: BTreeMap<KeyId, Vec<Window>>,
     /// Calls in order of arrival.
     pub(crate) calls: Vec<Call>,
-    /// Changes of owners in the order seen.
+    /// Changes of owners, in the order in which they were seen.
     pub(crate) owned: Vec<Owned>,
-    /// When nobody could look at the ring object.
+    /// The periods in which nobody could look at the ring object.
     pub(crate) blind: Vec<(At, At)>,
-    /// Faults in order.
+    /// The faults, in order.
     pub(crate) spans: Vec<Span>,
     /// Pauses.
     pub(crate) pauses: Vec<Pause>,
-    /// Up to when all that was due has had its time.
+    /// Everything that was due before this moment has had its time.
     pub(crate) end: Option<At>,
 }

@@ -1,21 +1,23 @@
-//! What can be done to a ring of live processes, and what is promised under it.
+//! The faults for a ring of live processes, and what is promised under each of them.
 
 use std::{fmt, str::FromStr, time::Duration};
 
-/// L, P, D and T of every ring here: the operator's defaults.
+/// L of every ring here. L, P, D and T are the operator's defaults.
 pub(crate) const LEASE: Duration = Duration::from_secs(15);
-/// Time between two renewals: a fault's phase is drawn from it.
+/// P: the time between two renewals. A fault comes at a random phase of it.
 pub(crate) const RENEW: Duration = Duration::from_secs(3);
-/// How long a renewal permits calls.
+/// D: how long a renewal permits calls.
 pub(crate) const PERMIT: Duration = Duration::from_secs(8);
-/// Longest call.
+/// T: the longest call.
 pub(crate) const CALL: Duration = Duration::from_secs(4);
 
-/// A process or its node is gone without a word: L, and what sealing, planning and the first call take.
+/// A process or its node is gone silently. Others take over after L, and the time for the seal, the plan and the first
+/// call.
 const GONE: Duration = Duration::from_millis(16_500);
-/// Somebody who knows says that it is dead: T for calls under way, and the same.
+/// A reliable source says that the process is dead. Others take over after T for calls under way, and the same time as
+/// above.
 const PROVEN: Duration = Duration::from_secs(5);
-/// It hands over what it has.
+/// The process hands its slots over.
 const HANDED_OVER: Duration = Duration::from_secs(1);
 
 /// A kind of fault.
@@ -29,21 +31,21 @@ pub(crate) enum Kind {
     Sigstop,
     /// Nothing passes between a process and the API server.
     Partition,
-    /// Requests don't arrive, replies would.
+    /// Requests do not arrive. Replies would arrive.
     PartitionRequests,
-    /// Requests arrive, replies don't.
+    /// Requests arrive. Replies do not.
     PartitionReplies,
-    /// Everything passes, but late.
+    /// Everything arrives, but late.
     Slow,
-    /// A process's wall clock is an hour off; then it, or another one, is killed.
+    /// A process's wall clock is an hour off. Then this process, or another one, is killed.
     Skew,
-    /// Watches of a process stand still, all else passes.
+    /// Watches of a process stand still. Everything else passes.
     WatchStall,
     /// A process is told to end.
     Graceful,
     /// All processes are replaced by those of another release, one by one.
     Rollout,
-    /// From one process to five, and down to two.
+    /// The ring grows from one process to five, and shrinks to two.
     Scale,
     /// A process is killed, and its Pod's status says so at once, as the kubelet would.
     Proof,
@@ -60,7 +62,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// All kinds; those that hit every ring of an API server at once come last.
+    /// All kinds. Those that hit every ring of an API server at the same time come last.
     pub(crate) const ALL: [Self; 18] = [
         Self::Sigkill,
         Self::LeaderKill,
@@ -106,13 +108,13 @@ impl Kind {
         }
     }
 
-    /// Whether it hits every ring of an API server at once.
+    /// Whether it hits every ring of an API server at the same time.
     pub(crate) fn is_shared(self) -> bool {
         matches!(self, Self::ApiRestart | Self::ApiOutage | Self::EtcdRestore)
     }
 
-    /// Longest time, at the 99th percentile, from the fault to the first call of each key's new owner;
-    /// none where nothing is promised but that it recovers.
+    /// The longest time, at the 99th percentile, from the fault to the first call of each key's new owner. None if only
+    /// recovery is promised.
     pub(crate) fn bound(self) -> Option<Duration> {
         match self {
             Self::Sigkill
@@ -159,7 +161,7 @@ mod tests {
 
     #[test]
     fn kinds_are_called_as_the_simulation_calls_them() {
-        // Up and down in one: the simulation has a kind for each.
+        // Scale goes up and down in one fault. The simulation has a kind for each.
         let own = [Kind::Scale];
         for kind in Kind::ALL.into_iter().filter(|kind| !own.contains(kind)) {
             assert!(FaultKind::from_name(kind.name()).is_some(), "{kind}");

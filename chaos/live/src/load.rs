@@ -1,4 +1,4 @@
-//! Work for a ring: Resources with bookings that begin and end all the while.
+//! The work of a ring: Resources with bookings that begin and end all the time.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,33 +18,33 @@ use crate::{
     history::{KeyId, Window},
 };
 
-/// How far ahead bookings are made: longer than any fault that keeps them from being made.
+/// How far ahead bookings are created. It is longer than any fault that prevents creations.
 const AHEAD: Duration = Duration::from_mins(3);
-/// A key's bookings begin so long after one another, on average. Most keys have short ones, so that much is
-/// due at any time; one in three has windows and gaps longer than any failover, so that what falls due
-/// while nobody owns it is still owed afterwards.
+/// The average time between the beginnings of a key's bookings. Most keys have short ones, so that much is due at any
+/// time. One in three has windows and gaps longer than any fail-over. So what falls due while the key has no owner is
+/// still due afterwards.
 const PERIODS: [Duration; 3] = [Duration::from_secs(100), Duration::from_secs(15), Duration::from_secs(15)];
 const LENGTHS: [Duration; 3] = [Duration::from_secs(50), Duration::from_secs(6), Duration::from_secs(6)];
-/// What each may be shorter or longer.
+/// How much shorter or longer each period may be.
 const JITTER_MS: u64 = 1_500;
-/// A Booking that is finished is removed so long after its end.
+/// A finished Booking is removed this long after its end.
 const KEPT: Duration = Duration::from_secs(30);
-/// One that is not finished so long after its end never will be: longer than any fault.
+/// If a Booking is not finished this long after its end, it never will be. It is longer than any fault.
 const GIVEN_UP: Duration = Duration::from_secs(150);
 const ROUND: Duration = Duration::from_secs(1);
-/// A round that takes longer than this has lost the API server.
+/// If a round takes longer than this, it has lost the API server.
 const ROUND_LIMIT: Duration = Duration::from_secs(20);
 
 /// A booked key.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
-    /// Name of its Resource.
+    /// The name of its Resource.
     pub(crate) resource: String,
-    /// Tag of its group of machines.
+    /// The tag of its group of machines.
     pub(crate) tag: String,
 }
 
-/// A Booking as it was made.
+/// A Booking as it was created.
 #[derive(Clone, Debug)]
 struct Made {
     name: String,
@@ -59,7 +59,7 @@ struct Books {
     unfinished: Vec<(At, KeyId, String)>,
 }
 
-/// The load of a ring; it ends with this value.
+/// The load of a ring. It ends with this value.
 #[derive(Debug)]
 pub(crate) struct Load {
     books: Arc<Mutex<Books>>,
@@ -70,7 +70,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Of so many keys; nothing is made yet.
+    /// The load of these keys. Nothing is created yet.
     pub(crate) fn new(client: Client, namespace: &str, keys: &[Key], random: fastrand::Rng) -> Self {
         let books = Arc::new(Mutex::new(Books::default()));
         let maker = Maker {
@@ -90,7 +90,7 @@ impl Load {
     /// Creates the Resources, and begins to book them.
     ///
     /// # Errors
-    /// The API server refuses.
+    /// If the API server refuses.
     pub(crate) async fn start(&mut self) -> Result<(), kube::Error> {
         let Some(mut maker) = self.maker.take() else { return Ok(()) };
         maker.create_resources().await?;
@@ -99,30 +99,30 @@ impl Load {
         Ok(())
     }
 
-    /// Makes nothing and removes nothing for a while: what is made stands for a while longer.
+    /// Creates and removes nothing for a while. The Bookings that exist reach some time ahead.
     pub(crate) fn pause(&self) {
         self.running.send_replace(false);
     }
 
-    /// Goes on.
+    /// Ends the pause.
     pub(crate) fn resume(&self) {
         self.running.send_replace(true);
     }
 
-    /// Makes no more Bookings, and deletes all that are there.
+    /// Creates no more Bookings, and deletes all that exist.
     ///
     /// # Errors
-    /// The API server refuses.
+    /// If the API server refuses.
     pub(crate) async fn end(&mut self) -> Result<(), kube::Error> {
         if let Some(task) = self.task.take() {
             task.abort();
-            // Nothing is made any more once it has ended, by whatever.
+            // After the task has ended, whatever the reason, nothing is created any more.
             let _ = task.await;
         }
         self.bookings.delete_collection(&DeleteParams::default(), &ListParams::default()).await.map(drop)
     }
 
-    /// What is booked, adjoining windows as one.
+    /// The booked windows. Windows that adjoin are one.
     pub(crate) fn windows(&self) -> BTreeMap<KeyId, Vec<Window>> {
         let mut windows = lock(&self.books).windows.clone();
         for windows in windows.values_mut() {
@@ -151,7 +151,7 @@ fn of(spans: &[Duration; 3], index: usize) -> Duration {
     spans.get(index % spans.len()).copied().unwrap_or_default()
 }
 
-/// Spread over each key's period, so that something is due all the while.
+/// The first starts are spread over each key's period, so that something is due all the time.
 fn first_starts(keys: usize, random: &mut fastrand::Rng) -> Vec<At> {
     let begin = At::now().plus(Duration::from_secs(10));
     let begin = begin.plus(Duration::from_millis(random.u64(0..1000)));
@@ -177,14 +177,14 @@ struct Maker {
     bookings: Api<Booking>,
     keys: Vec<Key>,
     next: Vec<At>,
-    /// Drawn, but not known to be created.
+    /// Bookings that were drawn and are not known to be created.
     drawn: VecDeque<Draft>,
     count: u64,
     books: Arc<Mutex<Books>>,
     random: fastrand::Rng,
 }
 
-/// A Booking to be made.
+/// A Booking to create.
 #[derive(Clone, Debug)]
 struct Draft {
     name: String,
@@ -213,7 +213,7 @@ impl Maker {
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while running.wait_for(|running| *running).await.is_ok() {
             rounds.tick().await;
-            // What failed is tried again in the next round.
+            // A creation that failed is tried again in the next round.
             let _ = tokio::time::timeout(ROUND_LIMIT, self.round()).await;
         }
     }
@@ -225,7 +225,7 @@ impl Maker {
                 self.draw(index);
             }
         }
-        // Cut off after its creation, one is created once more, which the API server refuses.
+        // If a round is cut off after a creation, the Booking is created once more, and the API server refuses it.
         while let Some(draft) = self.drawn.front().cloned() {
             self.create(&draft).await?;
             self.drawn.pop_front();
@@ -236,7 +236,7 @@ impl Maker {
         self.clear().await
     }
 
-    /// One booking, or two that adjoin.
+    /// Draws one booking, or two that adjoin.
     fn draw(&mut self, index: usize) {
         let Some(next) = self.next.get(index).copied() else { return };
         let (from, to) = (self.jittered(next), self.jittered(next.plus(of(&LENGTHS, index))));
@@ -255,7 +255,7 @@ impl Maker {
         }
     }
 
-    /// Whole milliseconds, as the objects carry them.
+    /// The moment in whole milliseconds, which is the precision of the objects.
     fn jittered(&mut self, at: At) -> At {
         let at = at.plus(Duration::from_millis(self.random.u64(0..JITTER_MS)));
         At(at.0.div_euclid(1000) * 1000)
@@ -275,7 +275,7 @@ impl Maker {
         }
     }
 
-    /// Removes old Bookings, and notes which of them are not finished.
+    /// Removes old Bookings, and records those that are not finished.
     async fn clear(&mut self) -> Result<(), kube::Error> {
         let now = At::now();
         let old: Vec<Made> =

@@ -1,9 +1,9 @@
-//! `chaos-live`: faults on live operator processes, on a real API server, with a simulated EC2.
+//! `chaos-live` causes faults in live operator processes, on a real API server, with a simulated EC2.
 //!
-//! Several rings of three replicas run side by side, each with a namespace, a cloud and bookings of its
-//! own. Between each process and the API server stands a proxy in which faults happen. Afterwards the
-//! checker reads the cloud's call log and what the ring objects said: two owners at once, missed or early
-//! starts and stops, and how long each key was without an owner.
+//! Several rings of three replicas run side by side, each with a namespace, a cloud and bookings of its own. A proxy
+//! stands between each process and the API server, and faults happen there. Afterwards the checker reads the cloud's
+//! call log and the history of the ring objects. It finds two owners at the same time, and missed or early starts and
+//! stops. It measures how long each key was without an owner.
 
 mod checker;
 mod clock;
@@ -33,36 +33,36 @@ use serde_json::{Value, json};
 use site::{Failure, Site};
 use tally::{Tally, millis, percentile, table, tallies};
 
-/// Faults on live operator processes; exits with 1 where something is not as promised.
+/// Causes faults in live operator processes. It exits with 1 if a promise is broken.
 #[derive(Debug, Parser)]
 #[command(name = "chaos-live", version)]
 struct Args {
-    /// Faults of each kind.
+    /// The number of faults of each kind.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     kills: u16,
-    /// Kinds of faults, separated by commas; all unless told.
+    /// The kinds of faults, separated by commas. Without it, all kinds.
     #[arg(long, value_delimiter = ',')]
     kind: Vec<Kind>,
-    /// Rings side by side, of three replicas each. The fewer, the less their latencies disturb each other.
+    /// The number of rings side by side, of three replicas each. With fewer rings, latencies disturb each other less.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=100))]
     rings: u16,
-    /// Seed of all that is left to chance (not of the machine's own timing); random unless told.
+    /// The seed of all random choices (not of the machine's own timing). Without it, a random one.
     #[arg(long)]
     seed: Option<u64>,
-    /// Adds to each ring a process that works on what the others own, and fails unless that is found: a
-    /// checker that cannot fail proves nothing. Writes no report.
+    /// Adds to each ring a process that works on what the others own. It fails unless the checker finds that, because a
+    /// checker that cannot fail proves nothing. It writes no report.
     #[arg(long)]
     rogue: bool,
-    /// Binary of the release before: all processes begin with it, and each rollout replaces those of one release by
+    /// The binary of the release before. All processes begin with it, and each rollout replaces those of one release by
     /// those of the other.
     #[arg(long)]
     old: Option<PathBuf>,
-    /// Where report.json, the picture and logs go.
+    /// The folder for report.json, the picture and logs.
     #[arg(long, default_value = "target/chaos")]
     out: PathBuf,
 }
 
-/// From this part of all processors on, times are the machine's rather than the operator's.
+/// If more than this part of all processors is used, the times measure the machine and not the operator.
 const BUSY: f64 = 0.8;
 
 #[tokio::main]
@@ -98,7 +98,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Gives what is not as promised.
+/// Runs the faults. Returns the broken promises.
 async fn chaos(args: &Args) -> Result<Vec<String>, Failure> {
     let begun = Instant::now();
     let kinds = if args.kind.is_empty() { Kind::ALL.to_vec() } else { args.kind.clone() };

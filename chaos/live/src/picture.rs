@@ -1,7 +1,7 @@
-//! The times from a fault to the new owner as an SVG: a strip for each kind of fault.
+//! Draws the times from a fault to the new owner as an SVG: a strip for each kind of fault.
 //!
-//! It is drawn from the report, in which a run replaces the kinds that it has brought about and no others. So a run of
-//! some kinds changes their strips and leaves those of the other kinds as an earlier run drew them.
+//! It is drawn from the report. A run replaces only the kinds of faults that it caused. So a run of some kinds changes
+//! their strips, and the strips of the other kinds stay as an earlier run drew them.
 
 use std::{
     fs, io,
@@ -13,16 +13,16 @@ use testbed::picture::{Strip, Strips};
 
 use crate::kinds::Kind;
 
-/// The picture of all kinds, which goes into the docs.
+/// The picture of all kinds. It goes into the docs.
 const WHOLE: &str = "failover.svg";
-/// The picture if there are kinds that no run has brought about yet.
+/// The picture if no run has caused some of the kinds yet.
 const PARTIAL: &str = "failover-partial.svg";
 
-/// Draws what the report says of live processes, into its directory; gives the picture's path. Only a picture of all
-/// kinds of faults replaces one of all kinds.
+/// Draws the report's part about live processes, into the report's directory. Returns the picture's path. Only a
+/// picture of all kinds of faults replaces a picture of all kinds.
 ///
 /// # Errors
-/// What the file system says; or the report is no JSON.
+/// If the file system fails, or the report is not JSON.
 pub(crate) fn write(report: &Path) -> io::Result<PathBuf> {
     let facts: Value = serde_json::from_slice(&fs::read(report)?)?;
     let strips: Vec<Strip> = Kind::ALL.into_iter().filter_map(|kind| strip(&facts, kind)).collect();
@@ -43,7 +43,7 @@ fn draw(strips: Vec<Strip>) -> String {
     .draw()
 }
 
-/// A kind's strip, if a run has brought it about.
+/// The strip of a kind, if a run has caused it.
 fn strip(report: &Value, kind: Kind) -> Option<Strip> {
     let part = report.get("live")?.get(kind.name())?;
     let samples = part.get("failovers_ms")?.as_array()?.iter().filter_map(Value::as_f64).collect();
@@ -53,7 +53,7 @@ fn strip(report: &Value, kind: Kind) -> Option<Strip> {
         (Some(half), Some(most)) => {
             format!("p50 {:.2} s, p99 {:.2} s, n {n}", half / 1000.0, most / 1000.0)
         }
-        // Nobody need take over then.
+        // Under such a fault nobody need take over.
         _ => format!("no time measured, n {n}"),
     };
     let marks = [ms("p50"), ms("p99")].into_iter().flatten().collect();
@@ -71,7 +71,8 @@ mod tests {
     use super::*;
     use crate::tally::{Tally, entries};
 
-    /// Writes a run of these kinds into a report, each with a failover of so long; gives the picture's name and content.
+    /// Writes a run of these kinds into a report, each with a fail-over of this length. Returns the picture's name and
+    /// content.
     fn run(directory: &Path, kinds: &[Kind], ms: u64) -> (String, String) {
         let tally = |kind: &Kind| {
             (*kind, Tally { n: 1, failovers: vec![Duration::from_millis(ms)], ..Tally::default() })

@@ -1,4 +1,4 @@
-//! An operator process behind its proxy, in the Pod that it believes to run in.
+//! An operator process behind its proxy, in the Pod that it seems to run in.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,18 +24,18 @@ use crate::{
     site::{Failure, Site},
 };
 
-/// Name of the ring object; every ring here has a namespace of its own.
+/// The name of the ring object. Every ring here has a namespace of its own.
 pub(crate) const RING: &str = "booking-operator";
-/// Name of the ring of a process that shares nothing with the others.
+/// The name of the ring of a process that shares nothing with the others.
 pub(crate) const ROGUE: &str = "rogue";
-/// Name of the container in the Pods.
+/// The name of the container in the Pods.
 const CONTAINER: &str = "booking-operator";
-/// How long a process may take until it is ready, beside many others.
+/// How long a process may take to become ready beside many others.
 const READY_LIMIT: Duration = Duration::from_mins(1);
 const READY_POLL: Duration = Duration::from_millis(50);
-/// A port that was free may be taken before it is used.
+/// The number of tries to start a process. A port that was free may be taken before it is used.
 const LAUNCHES: usize = 3;
-/// Where Debian has the library that `faketime` preloads.
+/// Where Debian installs the library that `faketime` preloads.
 const FAKETIME: [&str; 3] = [
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -48,7 +48,7 @@ pub(crate) struct Place {
     /// Its name.
     pub(crate) pod: Arc<str>,
     uid: String,
-    /// Between it and the API server.
+    /// The proxy between the Pod and the API server.
     pub(crate) proxy: Arc<Proxy>,
     kubeconfig: PathBuf,
 }
@@ -57,7 +57,7 @@ impl Place {
     /// Creates the Pod.
     ///
     /// # Errors
-    /// The API server refuses, or there is no port or file to be had.
+    /// If the API server refuses, or there is no free port or file.
     pub(crate) async fn create(site: &Site, namespace: &str, name: &str) -> Result<Self, Failure> {
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "booking-operator"}},
@@ -74,7 +74,7 @@ impl Place {
     /// Writes into the Pod's status what the kubelet writes when a container's process is gone.
     ///
     /// # Errors
-    /// The API server refuses.
+    /// If the API server refuses.
     pub(crate) async fn report_death(
         &self,
         client: &Client,
@@ -109,25 +109,25 @@ fn kubeconfig_for(url: &str) -> String {
 /// How to run a process.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch<'a> {
-    /// The namespace that it works in, its ring too.
+    /// The namespace that it works for. Its ring is there, too.
     pub(crate) namespace: &'a str,
-    /// Name of its ring.
+    /// The name of its ring.
     pub(crate) ring: &'a str,
-    /// URL of its EC2.
+    /// The URL of its EC2.
     pub(crate) ec2_url: &'a str,
     /// Its release.
     pub(crate) release: &'a str,
     /// The operator's binary of that release.
     pub(crate) binary: &'a Path,
-    /// What its wall clock is off, as `faketime` takes it.
+    /// How far its wall clock is off, in the syntax of `faketime`.
     pub(crate) skew: Option<&'a str>,
-    /// Its name in the cloud's call log, unlike that of any other.
+    /// Its name in the cloud's call log. No other process has this name.
     pub(crate) name: &'a str,
 }
 
 /// A running process.
 pub(crate) struct Process {
-    /// Where it runs.
+    /// The Pod in which it runs.
     pub(crate) place: Place,
     /// Its name in the cloud's call log.
     pub(crate) name: Arc<str>,
@@ -135,10 +135,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a process; it is not ready yet.
+    /// Starts a process. It is not ready yet.
     ///
     /// # Errors
-    /// It can't be started, or its wall clock can't be skewed.
+    /// If it cannot be started, or its wall clock cannot be skewed.
     pub(crate) fn spawn(site: &Site, place: &Place, launch: &Launch<'_>) -> Result<Self, Failure> {
         let ms = |name: &str, span: Duration| format!("--{name}={}ms", span.as_millis());
         let args = [
@@ -177,7 +177,7 @@ impl Process {
     /// Starts a process and waits until it is ready.
     ///
     /// # Errors
-    /// As for [`Self::spawn`], or it does not become ready.
+    /// The errors of [`Self::spawn`], and that it does not become ready.
     pub(crate) async fn start(site: &Site, place: &Place, launch: &Launch<'_>) -> Result<Self, Failure> {
         let mut last = String::new();
         for _ in 0..LAUNCHES {
@@ -201,7 +201,7 @@ impl Process {
         false
     }
 
-    /// Ends it, gracefully if it still can; waits for it.
+    /// Ends the process, gracefully if possible, and waits for its end.
     pub(crate) async fn stop(self) -> Option<i32> {
         self.replica.stop().await
     }
@@ -217,7 +217,7 @@ impl Process {
     }
 }
 
-/// The environment that skews a process's wall clock, and no other clock of it.
+/// The environment that skews a process's wall clock, and none of its other clocks.
 fn faketime(skew: &str) -> Result<Vec<(&'static str, String)>, Failure> {
     let library = FAKETIME.into_iter().find(|path| Path::new(path).exists());
     let library = library.ok_or("the kind skew needs libfaketime: apt-get install faketime")?;

@@ -1,5 +1,4 @@
-//! One ring: operator processes in a namespace of their own, their cloud, their load, and what is known
-//! of them.
+//! One ring: operator processes in a namespace of their own, their cloud, their load, and their history.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,25 +28,25 @@ use crate::{
     view::{View, Viewer},
 };
 
-/// Resources of a ring: with three replicas hardly one is without any.
+/// The number of Resources of a ring. With three replicas, each is likely to own some.
 pub(crate) const KEYS: usize = 9;
-/// Processes of a ring between two faults.
+/// The number of processes of a ring between two faults.
 pub(crate) const REPLICAS: usize = 3;
-/// How long a ring may take until it has settled after a fault: longest where outages one after the other make a
-/// member rest, which takes 100 P.
+/// How long a ring may take to settle after a fault. It takes longest if outages one after the other make a member
+/// rest, which takes 100 P.
 const SETTLE_LIMIT: Duration = Duration::from_mins(6);
-/// The tag that makes a group known.
+/// The tag by which a group is discovered.
 const MANAGED: &str = "resource-booking-managed";
-/// How long after the last Booking is gone a machine may still run or be locked.
+/// How long after the end of the last Booking a machine may still run or be locked.
 const REST_LIMIT: Duration = Duration::from_secs(30);
 /// How long the cloud takes for a call that changes something.
 const CALL_LATENCY_MS: u64 = 700;
-/// How often the call log is looked at: what counts are the times in it.
+/// How often the call log is read. The times in the log count, not the times of reading.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A ring and its world.
 pub(crate) struct Ring {
-    /// What it shares with the others.
+    /// The site, which it shares with the other rings.
     pub(crate) site: Arc<Site>,
     /// Its namespace.
     pub(crate) namespace: String,
@@ -55,13 +54,13 @@ pub(crate) struct Ring {
     pub(crate) processes: Vec<Process>,
     /// The ring object.
     pub(crate) viewer: Viewer,
-    /// Its work.
+    /// Its load.
     pub(crate) load: Load,
-    /// What is left to chance.
+    /// The source of random choices.
     pub(crate) random: fastrand::Rng,
-    /// What was done to it.
+    /// The faults that it suffered.
     pub(crate) spans: Vec<Span>,
-    /// What stood still.
+    /// The periods in which its processes stood still.
     pub(crate) pauses: Vec<Pause>,
     /// Its name among the rings.
     pub(crate) label: String,
@@ -69,7 +68,7 @@ pub(crate) struct Ring {
     keys: Vec<Key>,
     machines: BTreeMap<String, KeyId>,
     pods: BTreeMap<Arc<str>, Arc<str>>,
-    /// Works on what the others own: there to be found.
+    /// A process that works on what the others own. The checker must find it.
     rogue: Option<Process>,
     launches: usize,
     release: usize,
@@ -79,7 +78,7 @@ impl Ring {
     /// Builds the world and starts the processes.
     ///
     /// # Errors
-    /// Whatever keeps it from coming up.
+    /// If something does not come up.
     pub(crate) async fn start(site: Arc<Site>, index: usize, random: fastrand::Rng) -> Result<Self, Failure> {
         let label = format!("ring{index}");
         let namespace = test_namespace(&site.client, &label).await?;
@@ -116,20 +115,20 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Starts one more process in a Pod of its own; waits until it is ready.
+    /// Starts one more process in a Pod of its own, and waits until it is ready.
     ///
     /// # Errors
-    /// It does not start.
+    /// If it does not start.
     pub(crate) async fn add(&mut self, skew: Option<&str>) -> Result<Arc<str>, Failure> {
         let name = format!("{}-{}", self.label, self.launches);
         let place = Place::create(&self.site, &self.namespace, &name).await?;
         self.add_in(&place, skew).await
     }
 
-    /// Starts one more process in a Pod that is there; waits until it is ready.
+    /// Starts one more process in an existing Pod, and waits until it is ready.
     ///
     /// # Errors
-    /// It does not start.
+    /// If it does not start.
     pub(crate) async fn add_in(&mut self, place: &Place, skew: Option<&str>) -> Result<Arc<str>, Failure> {
         let process = self.launch(place, RING, skew).await?;
         let name = process.name.clone();
@@ -140,7 +139,7 @@ impl Ring {
     /// Starts a process that does not know of the others, in a ring of its own on the same Resources.
     ///
     /// # Errors
-    /// It does not start.
+    /// If it does not start.
     pub(crate) async fn add_rogue(&mut self) -> Result<(), Failure> {
         let place = Place::create(&self.site, &self.namespace, ROGUE).await?;
         place.proxy.set(Mode::Falsify);
@@ -150,7 +149,7 @@ impl Ring {
 
     async fn launch(&mut self, place: &Place, ring: &str, skew: Option<&str>) -> Result<Process, Failure> {
         self.launches += 1;
-        // The Pod's name is taken for that of its first process.
+        // The Pod's name already names its first process.
         let name = format!("{}_{}", place.pod, self.launches);
         let release = format!("v{}", self.release);
         let (namespace, ec2_url) = (self.namespace.clone(), self.ec2.url());
@@ -168,15 +167,15 @@ impl Ring {
         Process::start(&self.site, place, &launch).await
     }
 
-    /// What starts from now on is of another release.
+    /// Processes that start from now on have another release.
     pub(crate) fn next_release(&mut self) {
         self.release += 1;
     }
 
-    /// Ends all processes by force and starts others.
+    /// Kills all processes and starts others.
     ///
     /// # Errors
-    /// They do not start.
+    /// If they do not start.
     pub(crate) async fn renew(&mut self) -> Result<(), Failure> {
         for process in std::mem::take(&mut self.processes) {
             process.guarded().kill()?;
@@ -196,10 +195,10 @@ impl Ring {
         self.ec2.stop().await;
     }
 
-    /// Takes a process out: whoever gets it ends it.
+    /// Takes a process out of the ring. The caller must end it.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// If there is no process of that name.
     pub(crate) fn take(&mut self, name: &str) -> Result<Process, Failure> {
         let index = self.processes.iter().position(|process| &*process.name == name);
         let index = index.ok_or_else(|| format!("no process {name}"))?;
@@ -209,7 +208,7 @@ impl Ring {
     /// Waits until the ring has settled on the processes that run.
     ///
     /// # Errors
-    /// It does not, or a process has ended that should not have.
+    /// If it does not settle, or a process has ended that should run.
     pub(crate) async fn settle(&self) -> Result<(), Failure> {
         let pods: BTreeSet<&str> = self.processes.iter().map(Process::pod).collect();
         let settled = timeout(SETTLE_LIMIT, self.viewer.until(|view| view.is_settled(&pods))).await;
@@ -246,7 +245,7 @@ impl Ring {
         keys.map(|(index, key)| (KeyId(index), slot_of(&self.namespace, &key.resource, count).0)).collect()
     }
 
-    /// A process that owns keys.
+    /// A random process that owns keys.
     pub(crate) fn any_victim(&mut self) -> Option<Arc<str>> {
         let view = self.viewer.now();
         let with_keys = |process: &&Process| !self.keys_of(&view, process.pod()).is_empty();
@@ -255,20 +254,20 @@ impl Ring {
         self.random.choice(names)
     }
 
-    /// The process that leads.
+    /// The process that is the leader.
     pub(crate) fn leader(&self) -> Option<Arc<str>> {
         let view = self.viewer.now();
         let pod = crate::view::pod_of(view.leader.as_deref()?);
         self.processes.iter().find(|process| process.pod() == pod).map(|process| process.name.clone())
     }
 
-    /// Notes a fault.
+    /// Records a fault.
     pub(crate) fn note(&mut self, kind: Kind, from: At, until: At, keys: Option<BTreeSet<KeyId>>) {
         self.spans.push(Span { kind, from, until, keys });
     }
 
-    /// Waits, for at most `limit`, until each key has seen a call of a process that is none of `gone`,
-    /// at `from` or later; gives when that was for each, none if it was not.
+    /// Waits, for at most `limit`, until each key has seen a call at `from` or later by a process that is not in
+    /// `gone`. Returns the time of that call for each key, or None.
     pub(crate) async fn taken_over(
         &self,
         keys: &BTreeSet<KeyId>,
@@ -309,7 +308,7 @@ impl Ring {
         None
     }
 
-    /// When the last call of a process came to its end; `at` if that was before.
+    /// When the last call of a process ended, or `at` if that is later.
     pub(crate) fn calls_ended(&self, process: &str, at: At) -> At {
         let calls = self.calls().into_iter().filter(|call| &*call.process == process && call.mutates());
         calls.filter_map(|call| call.completed).fold(at, At::max)
@@ -328,7 +327,7 @@ impl Ring {
         }
     }
 
-    /// A call as it concerns each of its keys.
+    /// A call, once for each of its keys.
     fn read(&self, record: &CallRecord) -> Vec<Call> {
         let facts = &record.facts;
         let (verb, keys): (Verb, BTreeSet<KeyId>) = match facts.action.as_str() {
@@ -360,11 +359,11 @@ impl Ring {
         ids.iter().filter_map(|id| self.machines.get(id)).copied().collect()
     }
 
-    /// Ends all bookings, and names the machines that still run or are locked a while later. What is
-    /// booked is cut short by that: the history must have been taken before.
+    /// Ends all bookings, and names the machines that still run or are locked a while later. It cuts the booked windows
+    /// short, so take the history before.
     ///
     /// # Errors
-    /// The API server refuses.
+    /// If the API server refuses.
     pub(crate) async fn left_behind(&mut self) -> Result<Vec<String>, Failure> {
         self.load.end().await?;
         let begun = At::now();
@@ -387,7 +386,7 @@ impl Ring {
         restless.map(|machine| format!("{} is {:?}, {:?}", machine.id, machine.state, machine.tags)).collect()
     }
 
-    /// Everything that happened so far.
+    /// Everything that has happened so far.
     pub(crate) fn history(&self) -> History {
         let slots = self.viewer.now().slots;
         History {
@@ -403,13 +402,13 @@ impl Ring {
     }
 }
 
-/// What `X-Amz-Date` says.
+/// The time in `X-Amz-Date`.
 fn signed_at(text: &str) -> Option<At> {
     let signed = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
     signed.in_tz("UTC").ok().map(|signed| At(signed.timestamp().as_microsecond()))
 }
 
-/// The cloud with one stopped machine for each key.
+/// A cloud with one stopped machine for each key.
 async fn cloud(keys: &[Key]) -> Result<(Ec2Simulator, BTreeMap<String, KeyId>), Failure> {
     let ec2 = Ec2Simulator::start(Ec2Config::default()).await?;
     ec2.world().change_settings(&SettingsPatch {
@@ -417,7 +416,7 @@ async fn cloud(keys: &[Key]) -> Result<(Ec2Simulator, BTreeMap<String, KeyId>), 
         stopping_ms: Some(300),
         ..SettingsPatch::default()
     });
-    // So that faults meet calls under way.
+    // The cloud is slow, so that faults meet calls under way.
     for action in ["StartInstances", "StopInstances", "CreateTags", "DeleteTags"] {
         ec2.world().add_fault(FaultRule::on(action, FaultEffect::Latency { ms: CALL_LATENCY_MS }));
     }

@@ -1,4 +1,4 @@
-//! All rings, all faults: who does what when.
+//! Runs all faults on all rings.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,38 +23,38 @@ use crate::{
 };
 
 const PROGRESS: Duration = Duration::from_secs(15);
-/// A ring that has failed so often is given up.
+/// After this number of failures a ring is given up.
 const FAILURES_MAX: usize = 3;
 
-/// What is to be done.
+/// The order for a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
-    /// Faults of each kind.
+    /// The number of faults of each kind.
     pub(crate) kills: usize,
     /// The kinds.
     pub(crate) kinds: Vec<Kind>,
-    /// Rings side by side.
+    /// The number of rings side by side.
     pub(crate) rings: usize,
     /// Whether each ring gets a process that works on what the others own.
     pub(crate) rogue: bool,
-    /// Of all that is left to chance.
+    /// The seed of all random choices.
     pub(crate) seed: u64,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// Each fault.
+    /// The result of each fault.
     pub(crate) samples: Vec<Sample>,
-    /// What was not as it must be.
+    /// The violations.
     pub(crate) findings: Vec<Finding>,
-    /// Lateness of starts and stops that no fault excuses, sorted.
+    /// The lateness of starts and stops that no fault excuses, sorted.
     pub(crate) lateness: Vec<Duration>,
-    /// Part of the machine's processors that was used, 0 to 1.
+    /// The part of the machine's processors that was used, from 0 to 1.
     pub(crate) cpu: f64,
 }
 
-/// Faults to come, and those that have been.
+/// The faults that are still to come, and the results of the others.
 #[derive(Debug)]
 struct Board {
     open: VecDeque<Kind>,
@@ -67,10 +67,10 @@ fn lock(board: &Shared) -> std::sync::MutexGuard<'_, Board> {
     board.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs it.
+/// Runs an order.
 ///
 /// # Errors
-/// The rings do not come up.
+/// If the rings do not come up.
 pub(crate) async fn run(site: Arc<Site>, order: &Order) -> Result<Outcome, Failure> {
     let mut random = fastrand::Rng::with_seed(order.seed);
     let own = order.kinds.iter().filter(|kind| !kind.is_shared());
@@ -107,7 +107,7 @@ pub(crate) async fn run(site: Arc<Site>, order: &Order) -> Result<Outcome, Failu
     Ok(outcome)
 }
 
-/// Takes faults from the board until there are none left; gives the ring back unless it is beyond repair.
+/// Takes faults from the board until none is left. Returns the ring unless it cannot be repaired.
 async fn work(mut ring: Ring, board: Shared) -> Option<Ring> {
     let mut failures = 0;
     loop {
@@ -145,7 +145,7 @@ async fn all_at_once(site: &Site, rings: &mut [Ring], order: &Order, board: &Sha
                 Err(error) => {
                     fail(board, *kind, "all rings", &error);
                     for ring in rings.iter_mut() {
-                        // What does not come up shows again in the next round.
+                        // If a process does not come up, the next round shows it again.
                         let _ = ring.renew().await;
                     }
                 }
@@ -154,7 +154,7 @@ async fn all_at_once(site: &Site, rings: &mut [Ring], order: &Order, board: &Sha
     }
 }
 
-/// Adds what a ring's history shows.
+/// Adds the findings in a ring's history.
 fn examine(ring: &Ring, outcome: &mut Outcome) {
     let history = ring.history();
     let verdict = check(&history);
@@ -171,7 +171,7 @@ fn examine(ring: &Ring, outcome: &mut Outcome) {
     }
 }
 
-/// After things go quiet nothing runs, and no lock is left.
+/// Checks that nothing runs and no lock is left after all bookings have ended.
 async fn rest(ring: &mut Ring, outcome: &mut Outcome) {
     let restless = ring.left_behind().await.unwrap_or_else(|error| vec![error.to_string()]);
     let kind = outcome.samples.last().map(|sample| sample.kind);

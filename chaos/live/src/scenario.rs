@@ -1,4 +1,4 @@
-//! The faults that hit one ring, each from a settled ring to a settled ring.
+//! The faults that hit one ring. Each begins and ends with a settled ring.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,30 +21,30 @@ use crate::{
     view::rings,
 };
 
-/// How long a new owner's first call is waited for.
+/// How long to wait for a new owner's first call.
 const TAKEN_LIMIT: Duration = Duration::from_secs(40);
-/// How long a process that was told to end may take.
+/// How long a process may take to end when it is told to.
 const EXIT_LIMIT: Duration = Duration::from_secs(30);
-/// What a fault without a promise may cost after its end.
+/// How long after its end a fault without a promise explains lateness.
 const RECOVERY: Duration = Duration::from_secs(10);
 
-/// What came of one fault.
+/// The result of one fault.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     /// The fault.
     pub(crate) kind: Kind,
-    /// From each loss of an owner to the first call of the new one, for the last of its keys.
+    /// The times from each loss of an owner to the first call of the new one, for the last of its keys.
     pub(crate) failovers: Vec<Duration>,
-    /// How many rings the same fault hit.
+    /// The number of rings that the same fault hit.
     pub(crate) rings: usize,
-    /// Most changes of owners that a slot went through, where that is promised.
+    /// The most changes of owners of one slot, if a limit is promised.
     pub(crate) moves: Option<usize>,
 }
 
-/// Brings a fault about and sees its end.
+/// Causes a fault and waits for its end.
 ///
 /// # Errors
-/// The ring does not settle before or after it, or nobody takes over.
+/// If the ring does not settle before or after it, or nobody takes over.
 pub(crate) async fn run(ring: &mut Ring, kind: Kind) -> Result<Sample, Failure> {
     ring.settle().await?;
     ring.any_phase().await;
@@ -85,7 +85,7 @@ pub(crate) async fn run(ring: &mut Ring, kind: Kind) -> Result<Sample, Failure> 
     Ok(sample)
 }
 
-/// Notes a fault for the keys of a Pod's process, as long as the kind's bound excuses; gives the keys.
+/// Records a fault for the keys of a Pod's process, for as long as the kind's bound excuses. Returns the keys.
 fn strike(ring: &mut Ring, kind: Kind, pod: &str, at: At) -> BTreeSet<KeyId> {
     let keys = ring.keys_of(&ring.viewer.now(), pod);
     ring.note(kind, at, at.plus(kind.bound().unwrap_or_default()), Some(keys.clone()));
@@ -104,12 +104,13 @@ async fn taken_over(
     taken.ok_or_else(|| format!("{keys:?} of {gone:?} are not taken over").into())
 }
 
-/// How long the last of the keys was without an owner; nothing if there are none, as a leader may have.
+/// How long the last of the keys was without an owner. None if there are no keys, as a leader may own none.
 fn last_since(taken: &BTreeMap<KeyId, At>, from: At) -> Option<Duration> {
     taken.values().max().map(|last| last.since(from))
 }
 
-/// Gives how long the victim's keys were without an owner; nothing if it had none, as a leader may.
+/// Returns how long the victim's keys were without an owner. It returns nothing if the victim had none, as a leader may
+/// own none.
 async fn kill(ring: &mut Ring, kind: Kind, victim: &str) -> Result<Vec<Duration>, Failure> {
     let process = ring.take(victim)?;
     let incarnation = ring.viewer.now().member(process.pod()).map(str::to_owned);
@@ -122,7 +123,7 @@ async fn kill(ring: &mut Ring, kind: Kind, victim: &str) -> Result<Vec<Duration>
             process.place.report_death(&ring.site.client, &ring.namespace, &incarnation).await?;
         }
         Kind::Restart => drop(ring.add_in(&process.place, None).await?),
-        // Some are replaced at once, others when they are missed.
+        // Some are replaced at once, others after the ring has noticed.
         _ if ring.random.bool() => drop(ring.add(None).await?),
         _ => {}
     }
@@ -160,15 +161,15 @@ async fn partition(ring: &mut Ring, kind: Kind) -> Result<Vec<Duration>, Failure
     let keys = strike(ring, kind, process.pod(), at);
     let taken = taken_over(ring, &keys, &[victim], at).await;
     sleep(Duration::from_millis(ring.random.u64(0..8_000))).await;
-    // Where replies are lost the next renewal still takes effect, and is the last one: those after it are
-    // made from a version that was, for its writer never heard of the new one. So it is with the lead's.
+    // If replies are lost, the next renewal still takes effect, and it is the last one. The later ones start from an
+    // old version, because their writer never heard of the new one. The same is true of the leader Lease.
     let silent = proxy.traffic().last_renewals_since(at).filter(|_| !requests).unwrap_or(at);
     proxy.set(Mode::Pass);
     ring.processes.push(process);
     Ok(last_since(&taken?, silent).into_iter().collect())
 }
 
-/// Faults under which a process may keep what it has.
+/// Causes faults under which a process may keep its slots.
 async fn hinder(ring: &mut Ring, kind: Kind) -> Result<Vec<Duration>, Failure> {
     let victim = ring.any_victim().ok_or("nobody owns a key")?;
     let process = ring.take(&victim)?;
@@ -181,7 +182,7 @@ async fn hinder(ring: &mut Ring, kind: Kind) -> Result<Vec<Duration>, Failure> {
     });
     sleep(LEASE + Duration::from_millis(ring.random.u64(3_000..12_000))).await;
     proxy.set(Mode::Pass);
-    // Under watches that stand still nothing need be late: what is due is known long before.
+    // If only watches stand still, nothing may be late, because the process knows long before what is due.
     let excused = if kind == Kind::WatchStall { at } else { At::now().plus(RECOVERY) };
     ring.note(kind, at, excused, Some(keys));
     ring.processes.push(process);
@@ -195,7 +196,8 @@ async fn skew(ring: &mut Ring) -> Result<Vec<Duration>, Failure> {
     let skew = if ring.random.bool() { "+1h" } else { "-1h" };
     let skewed = ring.add(Some(skew)).await?;
     ring.settle().await?;
-    // For a while it works by its clock, then somebody is missed by it, or it is missed.
+    // For a while it works by its wrong clock. Then it must notice that another process is gone, or others must notice
+    // that it is gone.
     sleep(Duration::from_millis(ring.random.u64(12_000..20_000))).await;
     let other = ring.any_victim().ok_or("nobody owns a key")?;
     let victim = if ring.random.bool() { skewed.clone() } else { other };
@@ -206,7 +208,7 @@ async fn skew(ring: &mut Ring) -> Result<Vec<Duration>, Failure> {
     taken
 }
 
-/// Tells a process to end, and waits for it.
+/// Tells a process to end, and waits for its end.
 async fn end(process: Process) -> Result<(), Failure> {
     process.guarded().terminate()?;
     exited(process).await
@@ -222,7 +224,7 @@ async fn exited(process: Process) -> Result<(), Failure> {
     Err(format!("{} ended with {code:?} after SIGTERM; its last words:\n{last}", process.name).into())
 }
 
-/// Tells processes to end at once; times count from the end of the last calls that they made.
+/// Tells processes to end at the same time. Times count from the end of their last calls.
 async fn hand_over(ring: &mut Ring, kind: Kind, victims: &[Arc<str>]) -> Result<Vec<Duration>, Failure> {
     let mut leaving = Vec::new();
     let at = At::now();
@@ -236,13 +238,14 @@ async fn hand_over(ring: &mut Ring, kind: Kind, victims: &[Arc<str>]) -> Result<
         let taken = taken_over(ring, &keys, victims, at).await?;
         let name = process.name.clone();
         exited(process).await?;
-        // It works until its successors are named: what it began by then is let end.
+        // The process works until its successors are named, and its running calls may end.
         failovers.extend(last_since(&taken, ring.calls_ended(&name, at)));
     }
     Ok(failovers)
 }
 
-/// One more, one less, until all are new: as a Deployment does it with maxSurge 1 and maxUnavailable 0.
+/// Starts one process and ends another one, until all are new. A Deployment does the same with maxSurge 1 and
+/// maxUnavailable 0.
 async fn rollout(ring: &mut Ring) -> Result<Vec<Duration>, Failure> {
     ring.next_release();
     let old: Vec<Arc<str>> = ring.processes.iter().map(|process| process.name.clone()).collect();
@@ -273,7 +276,7 @@ async fn scale(ring: &mut Ring) -> Result<Vec<Duration>, Failure> {
     Ok(failovers)
 }
 
-/// So many of the processes leave together.
+/// Lets this number of processes leave together.
 async fn leave(ring: &mut Ring, count: usize) -> Result<Vec<Duration>, Failure> {
     let mut names: Vec<Arc<str>> = ring.processes.iter().map(|process| process.name.clone()).collect();
     ring.random.shuffle(&mut names);
@@ -281,7 +284,7 @@ async fn leave(ring: &mut Ring, count: usize) -> Result<Vec<Duration>, Failure> 
     hand_over(ring, Kind::Scale, &names).await
 }
 
-/// The time is from the deletion until a new ring is as the old one was.
+/// Deletes the ring. The time counts from the deletion until a new ring is like the old one.
 async fn delete_ring(ring: &mut Ring) -> Result<Duration, Failure> {
     let rings = rings(ring.site.client.clone(), &ring.namespace);
     let old = ring.viewer.now().uid;

@@ -1,4 +1,4 @@
-//! The faults that hit every ring of an API server at once.
+//! The faults that hit every ring of an API server at the same time.
 
 use std::time::Duration;
 
@@ -14,20 +14,21 @@ use crate::{
 };
 
 const OUTAGE: Duration = Duration::from_mins(1);
-/// A restore is promised to be safe only if the API server was away for L; this is that and a bit.
+/// A restore is safe only if the API server was away for L. This is a little longer.
 const AWAY: Duration = LEASE.saturating_add(Duration::from_secs(2));
-/// After an outage: renewals and watches begin again, at intervals that grew meanwhile.
+/// How long after an outage lateness is explained. Renewals and watches begin again, at intervals that grew meanwhile.
 const RECOVERY: Duration = Duration::from_secs(10);
-/// After a restore: new incarnations must seal what the restored state says, L, and share it out.
+/// How long after a restore lateness is explained. New incarnations must seal the members of the restored state, which
+/// takes L, and share out the slots.
 const REBIRTH: Duration = Duration::from_secs(40);
-/// How long the first call after it is waited for.
+/// How long to wait for the first call afterwards.
 const FIRST_LIMIT: Duration = Duration::from_mins(1);
 
-/// Brings a fault about and sees its end in every ring. The times are from the API server's return to the
-/// first call that changes something.
+/// Causes a fault and waits for its end in every ring. The times count from the API server's return to the first call
+/// that changes something.
 ///
 /// # Errors
-/// Rings do not settle, nobody works, or the API server does not come back.
+/// If rings do not settle, nobody works, or the API server does not come back.
 pub(crate) async fn run(site: &Site, rings: &mut [Ring], kind: Kind) -> Result<Vec<Sample>, Failure> {
     try_join_all(rings.iter().map(Ring::settle)).await?;
     let phase = rings.first_mut().map_or(0, |ring| ring.random.u64(0..3_000));
@@ -47,11 +48,11 @@ pub(crate) async fn run(site: &Site, rings: &mut [Ring], kind: Kind) -> Result<V
     firsts.into_iter().map(sample).collect()
 }
 
-/// Gives when the API server went and when it was back.
+/// Returns when the API server went away and when it was back.
 async fn strike(site: &Site, rings: &[Ring], kind: Kind) -> Result<(At, At), Failure> {
     let control_plane = &site.control_plane;
     if kind == Kind::EtcdRestore {
-        // What is booked meanwhile would never have been.
+        // The restore would remove bookings that are created meanwhile.
         for ring in rings {
             ring.load.pause();
         }

@@ -1,4 +1,4 @@
-//! What all rings share: an API server, the operator's binary, a place for logs.
+//! The site that all rings share: an API server, the operator's binary, a folder for logs.
 
 use std::{
     error::Error,
@@ -21,21 +21,21 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 pub(crate) struct Site {
     /// The API server and etcd.
     pub(crate) control_plane: ControlPlane,
-    /// A way to it past all faults.
+    /// A client that no fault affects.
     pub(crate) client: Client,
-    /// The same for who only looks: it repeats nothing by itself, which would make it look late.
+    /// The same, for code that only looks. It repeats no request, because that would make what it sees look late.
     pub(crate) looker: Client,
-    /// The proxies' way to it.
+    /// The way of the proxies to the API server.
     pub(crate) upstream: Upstream,
     /// The operator's binary, and that of the release before if releases alternate.
     binary: PathBuf,
     old: Option<PathBuf>,
-    /// Where logs and kubeconfigs go.
+    /// The folder of logs and kubeconfigs.
     pub(crate) directory: PathBuf,
 }
 
 impl Site {
-    /// The binary of a release, by its number. If there is an old one, the odd ones are of it.
+    /// The binary of a release, by its number. If there is an old binary, the odd releases use it.
     pub(crate) fn binary(&self, release: usize) -> &Path {
         match &self.old {
             Some(old) if release % 2 == 1 => old,
@@ -43,10 +43,10 @@ impl Site {
         }
     }
 
-    /// Starts the API server and installs the CRDs; `directory` is emptied.
+    /// Starts the API server and installs the CRDs. It empties `directory`.
     ///
     /// # Errors
-    /// There is no operator binary, or one without a ring; the API server does not come up.
+    /// If there is no operator binary, or one without a ring, or the API server does not come up.
     pub(crate) async fn start(directory: &Path, old: Option<PathBuf>) -> Result<Self, Failure> {
         let binary = operator_binary()?;
         for binary in old.iter().chain([&binary]) {

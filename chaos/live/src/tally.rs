@@ -1,4 +1,4 @@
-//! What a run comes to, per kind of fault.
+//! The results of a run for each kind of fault.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,25 +13,25 @@ use crate::{
 /// Counts and times of one kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    /// Rings that were hit by a fault.
+    /// The number of rings that faults hit.
     pub(crate) n: usize,
-    /// How many rings one fault hits.
+    /// The number of rings that one fault hits.
     pub(crate) rings: usize,
-    /// Times from fault to new owner, sorted.
+    /// The times from fault to new owner, sorted.
     pub(crate) failovers: Vec<Duration>,
-    /// Findings by what they are.
+    /// The number of findings of each sort.
     pub(crate) breaches: BTreeMap<Breach, usize>,
-    /// Most changes of owners that a slot went through, where that is promised.
+    /// The most changes of owners of one slot, if a limit is promised.
     pub(crate) moves: Option<usize>,
 }
 
 impl Tally {
-    /// How many findings of one sort.
+    /// The number of findings of one sort.
     pub(crate) fn count(&self, breach: Breach) -> usize {
         self.breaches.get(&breach).copied().unwrap_or(0)
     }
 
-    /// The report's part; times in milliseconds, null where there are none.
+    /// The report's part. Times are in milliseconds, or null if there are none.
     pub(crate) fn json(&self, kind: Kind) -> Value {
         let ms = |part| percentile(&self.failovers, part).map(millis);
         let mut part = json!({
@@ -51,7 +51,7 @@ impl Tally {
         part
     }
 
-    /// What is not as promised, in words.
+    /// The broken promises, in words.
     pub(crate) fn broken(&self, kind: Kind) -> Vec<String> {
         let mut broken = Vec::new();
         for (breach, name) in
@@ -79,7 +79,7 @@ pub(crate) fn entries(tallies: &BTreeMap<Kind, Tally>) -> Map<String, Value> {
     tallies.iter().map(|(kind, tally)| (kind.name().to_owned(), tally.json(*kind))).collect()
 }
 
-/// Samples and findings, by kind; a finding before any fault counts for the first kind of the run.
+/// Samples and findings by kind. A finding before any fault counts for the first kind of the run.
 pub(crate) fn tallies(samples: &[Sample], findings: &[Finding]) -> BTreeMap<Kind, Tally> {
     let mut tallies: BTreeMap<Kind, Tally> = BTreeMap::new();
     for sample in samples {
@@ -100,7 +100,7 @@ pub(crate) fn tallies(samples: &[Sample], findings: &[Finding]) -> BTreeMap<Kind
     tallies
 }
 
-/// The smallest time that at least this part of the sorted times does not exceed (nearest rank).
+/// The smallest time such that at least this part of the sorted times is not longer (nearest rank).
 pub(crate) fn percentile(sorted: &[Duration], part: f64) -> Option<Duration> {
     #[allow(
         clippy::cast_precision_loss,
@@ -112,7 +112,7 @@ pub(crate) fn percentile(sorted: &[Duration], part: f64) -> Option<Duration> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-/// Whole milliseconds, rounded up: nothing is made to look better.
+/// The time in whole milliseconds. It is rounded up, so that no result looks better than it is.
 pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
 }

@@ -21,27 +21,27 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use crate::{clock::At, history::Owned};
 
-/// Wait before a watch that broke is begun anew.
+/// The wait before a broken watch is begun anew.
 const AGAIN: Duration = Duration::from_millis(200);
-/// Most slots of a ring.
+/// The largest number of slots of a ring.
 const SLOTS_MAX: u32 = 4096;
 
-/// What the ring object says.
+/// The content of the ring object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct View {
-    /// Of the object: another ring has another.
+    /// The uid of the object. Another ring has another uid.
     pub(crate) uid: String,
-    /// Number of slots.
+    /// The number of slots.
     pub(crate) slots: u16,
-    /// Grows with each write.
+    /// It grows with each write.
     pub(crate) epoch: u64,
-    /// Slots may have owners.
+    /// Whether slots may have owners.
     pub(crate) open: bool,
-    /// Who planned last.
+    /// The member that planned last.
     pub(crate) leader: Option<String>,
-    /// Members and the slots that they own.
+    /// The members and the slots that they own.
     pub(crate) members: BTreeMap<String, BTreeSet<u16>>,
-    /// Moves are under way.
+    /// Whether moves are under way.
     pub(crate) moving: bool,
 }
 
@@ -64,7 +64,7 @@ impl View {
         }
     }
 
-    /// The member that is a Pod's process, if it is one.
+    /// The member that belongs to a Pod's process, if there is one.
     pub(crate) fn member(&self, pod: &str) -> Option<&str> {
         self.members.keys().find(|member| pod_of(member) == pod).map(String::as_str)
     }
@@ -75,8 +75,8 @@ impl View {
         members.flat_map(|(_, slots)| slots).copied().collect()
     }
 
-    /// Whether exactly these Pods' processes are members, all slots are owned, none moves and nobody
-    /// has two more than another.
+    /// Whether exactly these Pods' processes are members, all slots are owned, none moves, and the loads differ by at
+    /// most one.
     pub(crate) fn is_settled(&self, pods: &BTreeSet<&str>) -> bool {
         let members: BTreeSet<&str> = self.members.keys().map(|member| pod_of(member)).collect();
         let counts = self.members.values().map(BTreeSet::len);
@@ -99,12 +99,12 @@ impl fmt::Display for View {
     }
 }
 
-/// A member is named after its Pod, with an id of its own behind it.
+/// The Pod of a member. A member's name is its Pod's name with an id behind it.
 pub(crate) fn pod_of(member: &str) -> &str {
     member.rsplit_once('-').map_or(member, |(pod, _)| pod)
 }
 
-/// `0-63,128` as numbers; what is none is left out.
+/// Reads `0-63,128` as numbers. Parts that are no numbers are ignored.
 fn ranges(text: &str) -> BTreeSet<u16> {
     let parse = |text: &str| text.trim().parse::<u16>().ok().filter(|slot| u32::from(*slot) < SLOTS_MAX);
     let range = |part: &str| {
@@ -114,7 +114,7 @@ fn ranges(text: &str) -> BTreeSet<u16> {
     text.split(',').filter_map(range).flatten().collect()
 }
 
-/// What has been seen of a ring object, and goes on being seen until this is dropped.
+/// The history of a ring object. It grows until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Viewer {
     view: watch::Receiver<View>,
@@ -124,7 +124,7 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    /// Begins to watch; each change is a line in `log`.
+    /// Begins to watch. Each change is a line in `log`.
     pub(crate) fn start(client: Client, namespace: &str, name: &str, log: PathBuf) -> Self {
         let (sender, view) = watch::channel(View::default());
         let owned = Arc::new(Mutex::new(Vec::new()));
@@ -136,15 +136,15 @@ impl Viewer {
         Self { view, owned, blind, task }
     }
 
-    /// As it was last seen.
+    /// The ring object as it was last seen.
     pub(crate) fn now(&self) -> View {
         self.view.borrow().clone()
     }
 
-    /// Waits until it looks as wanted; whoever calls bounds it.
+    /// Waits until the ring object looks as wanted. The caller must limit the time.
     pub(crate) async fn until(&self, wanted: impl Fn(&View) -> bool) {
         let mut view = self.view.clone();
-        // An error means that nothing more will be seen: then it never will, as before.
+        // An error means that nothing more will be seen. Then the condition will never be true.
         if view.wait_for(|view| wanted(view)).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -157,7 +157,8 @@ impl Viewer {
 }
 
 impl Viewer {
-    /// When nobody could look, so far: from the end of a watch to the first thing that the next one showed.
+    /// The periods so far in which nobody could look: from the end of a watch to the first thing that the next one
+    /// showed.
     pub(crate) fn blind(&self) -> Vec<(At, At)> {
         self.blind.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -169,7 +170,7 @@ impl Drop for Viewer {
     }
 }
 
-/// The ring objects of a namespace, by name only: this must not share the operator's reading of them.
+/// The ring objects of a namespace, as untyped objects. This code must not share the operator's way of reading them.
 pub(crate) fn rings(client: Client, namespace: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("manager.kotaico.de", "v1", "Ring");
     Api::namespaced_with(client, namespace, &ApiResource::from_gvk_with_plural(&kind, "rings"))
@@ -187,7 +188,7 @@ struct Follow {
 impl Follow {
     async fn run(self, log: PathBuf) {
         let mut last: BTreeMap<u16, Arc<str>> = BTreeMap::new();
-        // Without its log a run is as good.
+        // A run is valid without its log.
         let mut log = OpenOptions::new().create(true).append(true).open(log).ok();
         let mut blind_since = None;
         loop {
@@ -214,7 +215,7 @@ impl Follow {
     }
 }
 
-/// A slot without an owner is still its last one's: nobody else may have worked on it.
+/// A slot without an owner still belongs to its last owner, because nobody else may have worked on it.
 fn changes(seen: &View, last: &mut BTreeMap<u16, Arc<str>>) -> Vec<Owned> {
     let now = At::now();
     let mut changes = Vec::new();

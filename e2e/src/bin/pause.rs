@@ -1,4 +1,4 @@
-//! What a Pod's sandbox runs: nothing, until it is killed.
+//! The program in a Pod's sandbox. It does nothing until it is killed.
 
 fn main() {
     loop {

@@ -1,23 +1,23 @@
-//! Which file imports which.
+//! The imports between files.
 //!
-//! A name is followed through `pub use` to the file that defines it: a crate's root may re-export what it likes.
-//! The import of a module by its name is no edge; what is taken from it is.
+//! A name is followed through `pub use` to the file that defines it, because a crate's root may re-export any name. The
+//! import of a module by its name is not an edge. What is used from the module is.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::source::tree::{Node, Tree};
 
-/// Imports between files: who, from whom, and the first that says so.
+/// Imports between files: the importing file, the imported file, and the first place that imports.
 pub(crate) type Edges = BTreeMap<(PathBuf, PathBuf), Reason>;
 
-/// Where an import stands.
+/// The place of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reason {
     pub(crate) line: usize,
     pub(crate) path: String,
 }
 
-/// So many re-exports are followed, of re-exports.
+/// The largest number of re-exports of re-exports that are followed.
 const REEXPORTS: usize = 8;
 
 #[derive(Clone, Copy)]
@@ -55,7 +55,7 @@ impl Tree {
         self.modules.get(at)
     }
 
-    /// What a path means in a module; nothing if it is another crate's.
+    /// What a path means in a module. None if it belongs to another crate.
     fn resolve(&self, at: usize, segments: &[String], budget: usize) -> Option<Target> {
         let (first, rest) = segments.split_first()?;
         match first.as_str() {
@@ -66,7 +66,7 @@ impl Tree {
         }
     }
 
-    /// What a path means from a module on. What is not found there is made by a macro there.
+    /// What a path means from a module on. If a name is not found there, a macro of that module makes it.
     fn walk(&self, at: usize, segments: &[String], budget: usize) -> Option<Target> {
         let Some((first, rest)) = segments.split_first() else { return Some(Target::Module(at)) };
         match first.as_str() {
@@ -76,7 +76,7 @@ impl Tree {
         }
     }
 
-    /// What a name with a path behind it means in a module: its child, its own, or what it imports.
+    /// What a name with a path behind it means in a module: its child, its own item, or an import.
     fn member(&self, at: usize, name: &str, rest: &[String], budget: usize) -> Option<Target> {
         let module = self.at(at)?;
         if let Some(child) = module.children.get(name) {

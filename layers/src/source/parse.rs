@@ -1,4 +1,4 @@
-//! What a file declares, imports and mentions. Code of tests is left out.
+//! Finds the declarations, imports and paths of a file. Test code is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,7 @@ pub(crate) struct Child {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Import {
     pub(crate) segments: Vec<String>,
-    /// None: `*`.
+    /// None stands for `*`.
     pub(crate) name: Option<String>,
     pub(crate) line: usize,
 }
@@ -53,7 +53,8 @@ const DEFINING: [&str; 9] =
     ["fn", "struct", "enum", "union", "trait", "type", "const", "static", "macro_rules"];
 /// Items that end with a semicolon, whatever braces they have.
 const UNBRACED: [&str; 4] = ["use", "const", "static", "type"];
-/// How an item begins. What is neither this nor unbraced is a field, an arm or a statement.
+/// The first words of items with braces. Anything else, if it is not in [`UNBRACED`], is a field, an arm or a
+/// statement.
 const BRACED: [&str; 11] =
     ["fn", "struct", "enum", "union", "mod", "impl", "trait", "macro_rules", "unsafe", "async", "extern"];
 
@@ -90,7 +91,7 @@ impl<'a> Parser<'a> {
         is
     }
 
-    /// Up to the brace that closes it, or the end of the file.
+    /// Reads up to the closing brace, or to the end of the file.
     fn module(&mut self) -> Module {
         let mut module = Module::default();
         let mut depth = 0_usize;
@@ -127,7 +128,7 @@ impl<'a> Parser<'a> {
         module
     }
 
-    /// `mod name;` or `mod name { … }`, from behind the keyword.
+    /// Reads `mod name;` or `mod name { … }`, after the keyword.
     fn child(&mut self, module: &mut Module, path: Option<String>) {
         let Some(name) = self.peek().and_then(Token::word) else { return };
         self.at += 1;
@@ -138,19 +139,20 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The name behind a defining word; `macro_rules` has a `!` between, a static perhaps a `mut`. `const fn` has none.
+    /// The name after a defining word. `macro_rules` has a `!` before the name, and a static may have a `mut`. `const
+    /// fn` has no name.
     fn defined(&self) -> Option<String> {
         let mut ahead = self.tokens.iter().skip(self.at);
         let name = ahead.find(|token| !token.is('!') && !token.is_word("mut"))?.word()?;
         (!BRACED.contains(&name)).then(|| name.to_owned())
     }
 
-    /// A tree of a `use`, from its first token.
+    /// Reads a tree of a `use` from its first token.
     fn import(&mut self, prefix: &[String], into: &mut Vec<Import>) {
         let mut segments = prefix.to_vec();
         while let Some(token) = self.next() {
             match &token.kind {
-                // `::name`: another crate.
+                // `::name` belongs to another crate.
                 Kind::Path => segments.push(String::new()),
                 Kind::Sign('*') => {
                     into.push(Import { segments, name: None, line: token.line });
@@ -188,7 +190,7 @@ impl<'a> Parser<'a> {
         self.next()?.word().map(ToOwned::to_owned)
     }
 
-    /// The path whose first word has just been read, if it has more.
+    /// The path that begins with the word that has just been read, if it has more words.
     fn mention(&mut self) -> Option<Mention> {
         let first = self.at.checked_sub(1)?;
         let token = self.tokens.get(first)?;
@@ -204,7 +206,7 @@ impl<'a> Parser<'a> {
         (segments.len() > 1 && !goes_on).then_some(Mention { segments, line: token.line })
     }
 
-    /// `pub(crate)`, `pub(in path)`: no use of anything.
+    /// Skips `pub(crate)` and `pub(in path)`, which use nothing.
     fn skip_visibility(&mut self) {
         if self.next_if('(') {
             while self.peek().is_some() && !self.next_if(')') {
@@ -213,7 +215,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// An attribute, from behind its `#`.
+    /// Reads an attribute after its `#`.
     fn attribute(&mut self, mentions: &mut Vec<Mention>) -> Attribute {
         let is_inner = self.next_if('!');
         if !self.next_if('[') {
@@ -245,7 +247,7 @@ impl<'a> Parser<'a> {
         Attribute { is_test, is_inner, path }
     }
 
-    /// What an attribute belongs to, from its first token or another attribute.
+    /// Skips the item of an attribute, from its first token or from another attribute.
     fn skip_item(&mut self) {
         while self.next_if('#') {
             self.attribute(&mut Vec::new());
@@ -280,7 +282,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Paths in an attribute, those in its strings too: `#[serde(with = "crate::instant")]`.
+/// The paths in an attribute, and those in its strings: `#[serde(with = "crate::instant")]`.
 fn mentions_of(attribute: &[Token]) -> Vec<Mention> {
     let mut found = Vec::new();
     let mut parser = Parser { tokens: attribute, at: 0 };
@@ -297,7 +299,8 @@ fn mentions_of(attribute: &[Token]) -> Vec<Mention> {
     found
 }
 
-/// `cfg(test)`, `cfg(all(test, …))`, `test`, `tokio::test`; not `cfg(any(test, …))`, which is product code too.
+/// Accepts `cfg(test)`, `cfg(all(test, …))`, `test`, `tokio::test`. It does not accept `cfg(any(test, …))`, which is
+/// also product code.
 fn is_test(attribute: &[Token]) -> bool {
     let Some((first, rest)) = attribute.split_first() else { return false };
     if !first.is_word("cfg") {

@@ -1,4 +1,4 @@
-//! Rust source as tokens: only what imports and paths are made of.
+//! Splits Rust source into tokens, but only those that imports and paths consist of.
 
 use std::{iter::Peekable, str::CharIndices};
 
@@ -9,12 +9,12 @@ pub(crate) struct Token {
     pub(crate) line: usize,
 }
 
-/// What a token is. Comments, lifetimes, characters and numbers are left out.
+/// The kind of a token. Comments, lifetimes, characters and numbers are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A keyword or a name.
     Word(String),
-    /// What a string literal holds, escapes as they stand.
+    /// The content of a string literal, with its escapes unchanged.
     Text(String),
     /// `::`
     Path,
@@ -91,7 +91,7 @@ impl Reader<'_> {
         Some(char)
     }
 
-    /// What is not yet read.
+    /// The text that is not yet read.
     fn ahead(&mut self) -> &str {
         let at = self.rest.peek().map_or(self.text.len(), |(at, _)| *at);
         self.text.get(at..).unwrap_or_default()
@@ -102,7 +102,7 @@ impl Reader<'_> {
         None
     }
 
-    /// Block comments nest.
+    /// Skips a block comment. Block comments nest.
     fn skip_block(&mut self) -> Option<Kind> {
         let mut depth = 0_usize;
         let mut last = '/';
@@ -135,7 +135,7 @@ impl Reader<'_> {
         held
     }
 
-    /// `r"…"` and `r#"…"#`, from behind the `r`.
+    /// Reads `r"…"` and `r#"…"#`, after the `r`.
     fn raw_string(&mut self) -> String {
         let mut end = String::from("\"");
         while self.next_if(|char| char == '#').is_some() {
@@ -153,7 +153,7 @@ impl Reader<'_> {
         held
     }
 
-    /// A lifetime or a character, from behind the quote.
+    /// Skips a lifetime or a character, after the quote.
     fn skip_character(&mut self) -> Option<Kind> {
         if self.next() == Some('\\') {
             self.next();
@@ -170,7 +170,7 @@ impl Reader<'_> {
         None
     }
 
-    /// A word, or what its letters announce: a raw or a byte string, a raw name.
+    /// Reads a word, or the literal that its letters begin: a raw string, a byte string, a raw name.
     fn word_or_literal(&mut self, first: char) -> Kind {
         let mut word = String::from(first);
         while let Some(char) = self.next_if(is_of_word) {

@@ -7,7 +7,7 @@ use std::{
 
 use crate::source::parse::{Child, Import, Mention, Module, parse};
 
-/// All modules of one library or program; the first is its root.
+/// All modules of one library or program. The first one is its root.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     pub(crate) modules: Vec<Node>,
@@ -24,11 +24,11 @@ pub(crate) struct Node {
     pub(crate) mentions: Vec<Mention>,
 }
 
-/// Reads files: their text, or nothing if there is no such file.
+/// Reads a file: its text, or None if there is no such file.
 pub(crate) type Read<'a> = &'a dyn Fn(&Path) -> Option<String>;
 
 impl Tree {
-    /// Reads a root file and all that it declares.
+    /// Reads a root file and all modules that it declares.
     pub(crate) fn read(root: &Path, read: Read<'_>) -> Result<Self, String> {
         let text = read(root).ok_or_else(|| format!("{}: cannot be read", root.display()))?;
         let mut tree = Self::default();
@@ -41,7 +41,7 @@ impl Tree {
         self.modules.iter().map(|module| module.file.as_path()).collect()
     }
 
-    /// Adds a module with all below it; `home` is the directory of its children's files.
+    /// Adds a module with all modules below it. `home` is the directory of its children's files.
     fn add(
         &mut self,
         module: Module,
@@ -74,7 +74,7 @@ impl Tree {
     }
 }
 
-/// A child's file, its text, and the directory of its own children.
+/// A child's file, its text, and the directory of the child's own children.
 fn find(child: &Child, file: &Path, home: &Path, read: Read<'_>) -> Option<(PathBuf, String, PathBuf)> {
     let candidates = match &child.path {
         Some(path) => vec![(directory(file).join(path), directory(&directory(file).join(path)))],

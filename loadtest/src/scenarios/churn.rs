@@ -1,4 +1,4 @@
-//! Bookings are made and edited all the while, a hundred a second.
+//! Bookings are created and edited all the time, a hundred a second.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ use crate::{
 };
 
 const RESOURCES: usize = 500;
-/// Creations and edits per second.
+/// The number of creations and edits per second.
 const PER_SECOND: u32 = 100;
-/// Requests of a flood that are under way at once.
+/// The number of requests of a flood that are under way at once.
 const AT_ONCE: usize = 32;
 const LATENCY: &str = "booking_operator_queue_latency_seconds";
 
@@ -56,8 +56,8 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// Every other tick makes a Booking in the far future, the others move the end of one. Gives the part of ticks, in
-/// percent, that the harness could not keep up with.
+/// Every other tick creates a Booking in the far future. The other ticks move the end of one. Returns the part of
+/// ticks, in percent, that the harness could not keep up with.
 async fn churn(bench: &Bench, groups: &[String], seconds: u64) -> Result<f64, Failure> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -80,9 +80,9 @@ async fn churn(bench: &Bench, groups: &[String], seconds: u64) -> Result<f64, Fa
     Ok(behind)
 }
 
-/// The same, so many changes as fast as the API server takes them.
+/// The same changes, this number of them, as fast as the API server takes them.
 pub(super) async fn flood(bench: &Bench, groups: &[String], count: usize) -> Result<(), Failure> {
-    // The first edits are all of the first that is made.
+    // The first edits are all of the first Booking.
     change(&bench.client, groups, 0)?.await?;
     let changes: Vec<_> =
         (1..count).map(|number| change(&bench.client, groups, number)).collect::<Result<_, _>>()?;
@@ -90,7 +90,7 @@ pub(super) async fn flood(bench: &Bench, groups: &[String], count: usize) -> Res
     Ok(())
 }
 
-/// A creation, or the edit of an earlier one.
+/// A creation, or the edit of an earlier Booking.
 fn change(
     client: &Client,
     groups: &[String],
@@ -102,7 +102,7 @@ fn change(
     let end = start + jiff::SignedDuration::from_mins(60 + i64::try_from(number % 30)?);
     let group = groups.get(made % groups.len()).cloned().unwrap_or_default();
     let booking = booking(&format!("churn-{made}"), &group, "ann", (start, end));
-    // The one before may be under way still.
+    // The creation of the previous Booking may still be under way.
     let earlier = format!("churn-{}", made.saturating_sub(50));
     Ok(async move {
         if number.is_multiple_of(2) {

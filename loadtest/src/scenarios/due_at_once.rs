@@ -1,7 +1,7 @@
-//! Many bookings begin in the same second, each of a group of one machine; EC2's buckets are full.
+//! Many bookings begin in the same second, each of a group of one machine. EC2's buckets are full.
 //!
-//! The physical limit: `StartInstances` has five tokens, and a thousand machines' worth: a few calls of hundreds of
-//! machines each. Who sends more waits half a second for each.
+//! The physical limit: `StartInstances` has five tokens, and a thousand tokens for machines. So it takes a few calls of
+//! hundreds of machines each. A client that sends more calls waits half a second for each.
 
 use std::time::Duration;
 
@@ -18,18 +18,19 @@ use crate::{
     report::{Figure, Outcome},
 };
 
-/// Users among whom the bookings are shared: locks of one user and end share a call.
+/// The number of users of the bookings. Locks of one user with the same end share a call.
 const USERS: usize = 100;
-/// Bookings are made a while before, long enough for their locks to be written ahead…
+/// Bookings are created this long before they begin, so that their locks can be written ahead.
 const AHEAD_S: i64 = 150;
-/// … or, where there is little time, in the seconds before.
+/// With `--quick` they are created only this long before they begin.
 const QUICK_AHEAD_S: i64 = 14;
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let count = args.sized(args.due, 1000, 100);
     let bench = Bench::start(args, "due_at_once").await?;
     let (groups, replicas) = at_rest(&bench, ("due", count, 1), args.replicas).await?;
-    // A thousand creations take some seconds; what is begun by then would measure something else.
+    // A thousand creations take some seconds. If bookings began before the last creation, the result would measure the
+    // creations.
     let ahead = if args.quick { QUICK_AHEAD_S } else { AHEAD_S };
     let start = in_seconds(ahead + i64::try_from(count / 60)?)?;
     let end = start + jiff::SignedDuration::from_mins(30);

@@ -1,8 +1,8 @@
-//! Bookings with nearly as much text in their annotations as the API server admits (256 KiB), all in one namespace; then
-//! one replica is restarted.
+//! Bookings with nearly as much text in their annotations as the API server admits (256 KiB), all in one namespace.
+//! Then one replica is restarted.
 //!
-//! The text is random, so it cannot be packed, and no decision needs it. A replica that keeps it, or that reads
-//! hundreds of such objects at once, shows it in the peak of its memory: the kernel's `VmHWM`, which never falls.
+//! The text is random, so it cannot be packed, and no decision needs it. If a replica keeps it, or reads hundreds of
+//! such objects at once, the peak of its memory shows that: the kernel's `VmHWM`, which never falls.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,17 +21,19 @@ use crate::{
     usage::MIB,
 };
 
-/// Bookings; fewer with `--quick`, but more than half of what a replica may take has to come of them.
+/// The number of Bookings. It is smaller with `--quick`, but they still need more than half of the memory that a
+/// replica may take.
 const BOOKINGS: (usize, usize) = (1200, 300);
-/// Random text of each.
+/// The random text of each, in bytes.
 const TEXT: usize = 250 * 1024;
 const ANNOTATION: &str = "loadtest/text";
 const RESOURCES: usize = 50;
-/// What each replica may take at most.
+/// The most memory that each replica may take.
 const PEAK_MIB: f64 = 150.0;
-/// When the first Booking of each Resource begins; the others follow day by day.
+/// When the first Booking of each Resource begins. Each following one begins a day later.
 const FIRST: &str = "2080-01-01T08:00:00Z";
-/// After all Bookings are granted, and again after the restart: what was written comes back, slots move.
+/// The waits after all Bookings are granted, and again after the restart. The watches then show what was written, and
+/// slots move.
 const SETTLES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3));
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
@@ -51,7 +53,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     tokio::time::sleep(settles).await;
     let mut peaks = Peaks::default();
     peaks.note(&replicas);
-    // One of them is restarted, as an update does.
+    // One replica is restarted, as in an update.
     let Some(old) = replicas.pop() else { return Err("no replica".into()) };
     let name = format!("{}-restarted", old.name);
     old.stop().await;
@@ -76,7 +78,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
 struct Peaks(BTreeMap<String, f64>);
 
 impl Peaks {
-    /// Of a process that has ended nothing can be told, which does not pass.
+    /// If a process has ended, its peak is not known, and that does not pass.
     fn note(&mut self, replicas: &[Replica]) {
         for replica in replicas {
             #[allow(clippy::cast_precision_loss, reason = "bytes of a process")]
@@ -100,7 +102,7 @@ fn fat(number: usize, groups: &[String], first: Timestamp) -> Booking {
     booking
 }
 
-/// The Booking of a number: one a day for each Resource, so that none is in another one's way.
+/// The Booking of a number. Each Resource has one a day, so none waits for another.
 fn lean(number: usize, groups: &[String], first: Timestamp) -> Booking {
     let days = i64::try_from(number / groups.len()).unwrap_or_default();
     let from = first + SignedDuration::from_hours(24 * days);
@@ -109,10 +111,10 @@ fn lean(number: usize, groups: &[String], first: Timestamp) -> Booking {
     booking(&format!("fat-{number:06}"), &group, "ann", window)
 }
 
-/// Text that cannot be packed into much less: six random bits a letter. The same for the same number.
+/// Text that can hardly be packed: six random bits a letter. The same number gives the same text.
 fn random_text(number: usize) -> String {
     const LETTERS: [u8; 64] = *b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    // xorshift64*, of which the upper bits are the better ones.
+    // This is xorshift64*. Its upper bits are the better ones.
     let mut state = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let letter = |_| {
         state ^= state >> 12;
@@ -124,7 +126,7 @@ fn random_text(number: usize) -> String {
     (0..TEXT).map(letter).collect()
 }
 
-/// Waits until so many Bookings are granted.
+/// Waits until this number of Bookings is granted.
 async fn all_granted(client: &Client, count: usize) -> Result<(), Failure> {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
@@ -138,7 +140,8 @@ async fn all_granted(client: &Client, count: usize) -> Result<(), Failure> {
     Err(format!("never: {count} bookings granted").into())
 }
 
-/// How many Bookings are granted. The API server is asked for their columns alone: with annotations it is 300 MB a look.
+/// The number of granted Bookings. It asks the API server only for their columns, because with annotations each look
+/// would read 300 MB.
 async fn granted(client: &Client) -> Result<usize, Failure> {
     let path = format!("/apis/manager.kotaico.de/v1/namespaces/{NAMESPACE}/bookings");
     let request = http::Request::get(format!("{path}?includeObject=None&resourceVersion=0"))

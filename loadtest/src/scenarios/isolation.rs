@@ -1,4 +1,5 @@
-//! An account that answers every call with an error, or late, beside one that works: first without, then with it.
+//! An account that answers every call with an error, or late, beside one that works. The scenario first runs without
+//! the other account, then with it.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::{
 const ACCOUNT: &str = "222222222222";
 const ROLE: &str = "arn:aws:iam::222222222222:role/booking";
 
-/// What is wrong with the other account.
+/// The trouble of the other account.
 #[derive(Clone, Copy)]
 enum Trouble {
     None,
@@ -32,10 +33,10 @@ enum Trouble {
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let alone = late(args, Trouble::None).await?;
     let errors = late(args, Trouble::Errors).await?;
-    // It takes as long as the others together with all that it needs.
+    // The slow account takes as long as all other parts together.
     let slow = if args.quick { Vec::new() } else { late(args, Trouble::Slow).await? };
     let p99 = |late: &[f64]| percentile(late, 0.99);
-    // As promised: a tenth more, or a tenth of a second.
+    // The promise is at most a tenth more, or at most a tenth of a second more.
     let bound = (p99(&alone) * 1.1).max(p99(&alone) + 100.0);
     let mut figures = vec![
         Figure::told("alone_p99_ms", p99(&alone)),
@@ -48,13 +49,13 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(Outcome { figures, samples, ..Outcome::default() })
 }
 
-/// How late groups of the account that works are started, sorted.
+/// How late the groups of the working account are started, sorted.
 async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
     let bench = Bench::start(args, "isolation").await?;
     bench.ec2.world().trust_role(ROLE, None)?;
     let accounts = args.out.join("logs/isolation/accounts.yaml");
     std::fs::write(&accounts, format!("- namespaces: [\"*\"]\n  role_arn: {ROLE}\n  regions: [{REGION}]\n"))?;
-    // Groups of the account that works, and of the one that does not.
+    // The groups of the account that works, and of the other one.
     let (good_count, bad_count) = if args.quick { (20, 40) } else { (50, 200) };
     let (good, bad) = (names("good", good_count), names("bad", bad_count));
     bench.machines(&good, 1)?;
@@ -79,7 +80,7 @@ async fn late(args: &Args, trouble: Trouble) -> Result<Vec<f64>, Failure> {
         (rule.when.action, rule.when.account) = (None, Some(ACCOUNT.to_owned()));
         bench.ec2.world().add_fault(rule);
     }
-    // All are granted well before, however slow the machine.
+    // All are granted well before this instant, even on a slow machine.
     let start = in_seconds(if args.quick { 10 } else { 40 })?;
     let window = (start, start + jiff::SignedDuration::from_mins(10));
     let bookings: Vec<_> =

@@ -1,4 +1,4 @@
-//! What one booking of a group of three machines costs the API server, from its creation to its end.
+//! The cost of one booking of a group of three machines at the API server, from its creation to its end.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,10 +15,10 @@ use crate::{
     report::{Figure, Outcome},
 };
 
-/// Lives that are lived side by side.
+/// The number of bookings side by side.
 const LIVES: usize = 30;
 const MACHINES: usize = 3;
-/// From creation to start, and from start to end.
+/// The time from creation to start, and from start to end.
 const AHEAD_S: i64 = 10;
 const LASTS_S: i64 = 10;
 
@@ -60,7 +60,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// Writes by kind of object; the harness's own creations are none of the operator's.
+/// The writes by kind of object, without the harness's own creations.
 fn counts(metrics: &Metrics) -> BTreeMap<String, f64> {
     let of = |resource: &str, verbs: &[&str]| {
         metrics.sum("apiserver_request_total", |labels| {

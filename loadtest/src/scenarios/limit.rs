@@ -1,6 +1,6 @@
-//! Ten thousand machines in groups of ten, all due at once, in virtual time: EC2's own refill is the limit, and it
-//! takes hours. The dispatchers of one and of several replicas, as they are in the operator, each with its groups and a
-//! share of the budget by what it waits for; against the simulated cloud's buckets, without a wire.
+//! Ten thousand machines in groups of ten are all due at once, in virtual time, because EC2's own refill is the limit
+//! and takes hours. The scenario runs the operator's real dispatchers, of one replica and of several. Each has its own
+//! groups and a share of the budget by its demand. They use the simulated cloud's buckets without a network.
 //!
 //! The physical limit: a thousand machines at once, then two a second.
 
@@ -31,17 +31,17 @@ use crate::{
 };
 
 const GROUP: usize = 10;
-/// What `StartInstances` has: machines of a full bucket, and per second.
+/// The buckets of `StartInstances`: the machines of a full bucket, and the machines per second.
 const BURST: f64 = 1000.0;
 const REFILL: f64 = 2.0;
-/// From a call to its answer.
+/// The time from a call to its answer.
 const ROUND_TRIP: Duration = Duration::from_millis(80);
-/// Between a replica's look at what others wait for, and how old that is by then.
+/// The time after which a replica learns the others' demand again, and the age of that demand then.
 const RENEWAL: Duration = Duration::from_secs(3);
 const ACCOUNT: &str = "000000000000";
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    // Virtual time costs nothing: as many with --quick.
+    // Virtual time costs nothing, so `--quick` has the same number.
     let machines = args.due.map_or(10_000, |due| due * GROUP);
     let mut outcome = Outcome::default();
     #[allow(clippy::cast_precision_loss, reason = "some thousand machines")]
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         (1, ["one_replica_of_limit", "one_replica_throttled_percent"]),
         (3, ["three_replicas_of_limit", "three_replicas_throttled_percent"]),
     ] {
-        // Paused time needs a runtime of its own, of one thread.
+        // Paused time needs a runtime of its own with one thread.
         let done = std::thread::spawn(move || -> Result<_, String> {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// Seconds until the last machine was started, and the part of calls that were throttled, in percent.
+/// The seconds until the last machine was started, and the part of calls that were throttled, in percent.
 async fn start_all(machines: usize, replicas: usize) -> Result<(f64, f64), Failure> {
     let config = Ec2Config { admission: Arc::new(TokenBuckets::default()), ..Ec2Config::default() };
     let simulator = Ec2Simulator::start(config.virtual_clock()).await?;
@@ -79,7 +79,7 @@ async fn start_all(machines: usize, replicas: usize) -> Result<(f64, f64), Failu
     let clouds: Vec<Arc<Dispatcher>> = (0..replicas)
         .map(|number| Arc::new(Dispatcher::new(Arc::new(InProcess::new(&lockstep, number)), GROUP_TAG)))
         .collect();
-    // As long as nobody has told of any demand, all have the same part.
+    // While no replica has reported any demand, all have the same part.
     share(&clouds);
     let sharing = tokio::spawn({
         let clouds = clouds.clone();
@@ -95,7 +95,7 @@ async fn start_all(machines: usize, replicas: usize) -> Result<(f64, f64), Failu
         let name = format!("group-{number:05}");
         let add = AddInstances::count(GROUP).tag(GROUP_TAG, &name).state(InstanceState::Stopped);
         let ids = world.add_instances(&add)?;
-        // As keys are: by a hash, so not evenly.
+        // Groups are distributed by hash, as keys are, so not evenly.
         let owner = fnv(&name) % replicas;
         if let Some(cloud) = clouds.get(owner).cloned() {
             groups.spawn(async move { start_group(&cloud, name, ids).await });
@@ -113,7 +113,7 @@ async fn start_all(machines: usize, replicas: usize) -> Result<(f64, f64), Failu
     Ok((seconds, throttled))
 }
 
-/// As a pass does: sends, and comes again when it is told to.
+/// Does what a pass does: it sends, and it comes again when it is told to.
 async fn start_group(cloud: &Dispatcher, name: String, mut ids: Vec<String>) {
     let asker: Arc<str> = name.into();
     while !ids.is_empty() {
@@ -171,13 +171,13 @@ impl Lockstep {
     fn catch_up(&self) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        // Its clock is virtual: it can be moved.
+        // The world's clock is virtual, so it can be moved.
         let _ = self.world.advance(now - *last);
         *last = now;
     }
 }
 
-/// The cloud without a wire: starts only.
+/// The cloud without a network. It has only starts.
 struct InProcess {
     key: CloudKey,
     scope: Scope,

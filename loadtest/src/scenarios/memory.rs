@@ -1,4 +1,4 @@
-//! Very many Bookings, most of them over or far ahead, on many Resources; then one replica is restarted.
+//! Very many Bookings on many Resources. Most of the Bookings are over or far ahead. Then one replica is restarted.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,22 +18,23 @@ use crate::{
     usage::MIB,
 };
 
-/// The objects that the operator sees through, of which all others are copies.
+/// The operator works on these objects. All others are copies of them.
 const OVER: &str = "over-000000";
 const AHEAD: &str = "ahead-000000";
 const GROUP: &str = "memory-000000";
-/// When the Booking that is far ahead begins and ends; its copies begin days later.
+/// When the Booking that is far ahead begins and ends. Its copies begin days later.
 const WINDOW: (&str, &str) = ("2080-01-01T08:00:00Z", "2080-01-01T17:00:00Z");
-/// One Booking of three is far ahead, the others are over.
+/// One Booking of three is far ahead. The others are over.
 const OVER_OF: (usize, usize) = (2, 3);
-/// After the replicas are ready, until they have looked at everything and read it once more for the slots that came.
+/// The wait after the replicas are ready. In this time they look at everything, and read it once more for the slots
+/// that they gained.
 const SETTLES: Duration = Duration::from_mins(1);
 
-/// What a population costs.
+/// The cost of a population.
 pub(crate) struct Cost {
-    /// Memory of the largest replica in MiB, and of the largest after a restart of one.
+    /// The memory of the largest replica in MiB, and of the largest one after a restart of one replica.
     pub(crate) resident: (f64, f64),
-    /// Seconds until that one was ready.
+    /// The seconds until the restarted replica was ready.
     pub(crate) ready: f64,
     /// Processor milliseconds a second of all replicas at rest.
     pub(crate) processor: f64,
@@ -47,7 +48,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let bookings = args.sized(args.bookings, 100_000, 2000);
     let resources = args.sized(args.resources, 10_000, 200);
     let cost = measure(args, bookings, resources, (settles(args), settles(args))).await?;
-    // Events of the ring apart.
+    // Writes of the ring do not count.
     let of_objects = |what: &&String| what.contains("booking") || what.contains("resource");
     let writes = cost.writes.keys().filter(of_objects).filter_map(|what| cost.writes.get(what));
     #[allow(clippy::cast_precision_loss, reason = "some mutations")]
@@ -72,8 +73,8 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// Measures so many Bookings of so many Resources: first let come to rest for as long as given, then at rest for a
-/// round of looks, then after a restart.
+/// Measures this number of Bookings on this number of Resources. First it lets the replicas come to rest for the given
+/// time. Then it measures them at rest while all groups are polled once, and then after a restart.
 pub(crate) async fn measure(
     args: &Args,
     bookings: usize,
@@ -100,7 +101,7 @@ pub(crate) async fn measure(
     let calls_per_s = at_rest.0.len() as f64 / rest.elapsed().as_secs_f64();
     let largest = largest(&replicas);
     let writes = bench.api_metrics().await?.writes_since(&before);
-    // One of them is restarted, as an update does.
+    // One replica is restarted, as in an update.
     let Some(old) = replicas.pop() else { return Err("no replica".into()) };
     let name = old.name.clone();
     old.stop().await;
@@ -119,14 +120,14 @@ fn settles(args: &Args) -> Duration {
     if args.quick { SETTLES / 12 } else { SETTLES }
 }
 
-/// Memory of the largest, in MiB.
+/// The memory of the largest replica, in MiB.
 fn largest(replicas: &[Replica]) -> f64 {
     #[allow(clippy::cast_precision_loss, reason = "bytes of a process")]
     let resident = |replica: &Replica| replica.resident() as f64 / MIB;
     replicas.iter().map(resident).fold(0.0, f64::max)
 }
 
-/// A Resource at rest, one of its Bookings over, the other granted and far ahead: the operator's own work.
+/// Lets the operator make one Resource at rest with two Bookings: one is over, the other is granted and far ahead.
 async fn one_of_each(args: &Args, bench: &Bench) -> Result<(), Failure> {
     let replicas = bench.replicas(args.replicas.min(1), &[]).await?;
     create(&bench.client, "resources", vec![resource(GROUP, None)]).await?;
@@ -138,7 +139,7 @@ async fn one_of_each(args: &Args, bench: &Bench) -> Result<(), Failure> {
     wait_for::<Resource>(&bench.client, "resources at rest", 1, is_stopped).await?;
     let granted = |booking: &Booking| booking.status.as_ref().is_some_and(|it| it.granted_from.is_some());
     wait_for::<Booking>(&bench.client, "bookings granted", 2, granted).await?;
-    // What is remembered of the end goes, in a write of its own.
+    // The operator removes what it remembers of the end, in a separate write.
     tokio::time::sleep(settles(args)).await;
     for replica in replicas {
         replica.stop().await;

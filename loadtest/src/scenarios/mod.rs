@@ -1,4 +1,4 @@
-//! What is measured. Each scenario says what it does, what it promises, and where the bound comes from.
+//! The scenarios. Each says what it does, what it promises, and where the bound comes from.
 
 mod churn;
 mod due_at_once;

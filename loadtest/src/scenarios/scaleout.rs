@@ -1,13 +1,14 @@
-//! The same churn on more and more replicas: how evenly the work is divided, and what each of them does of it.
+//! The same churn on one, three and five replicas. It shows how evenly the work is divided, and how much each replica
+//! does.
 //!
-//! On a machine that all share, time would tell how the machine is shared. So work is metered instead, by passes: a
-//! pass is a decision with all its writes and calls. The busiest replica is what limits a ring; n replicas get n times
-//! the passes of one done if the busiest has a n-th of them.
+//! If all replicas share one machine, time only shows how they share the machine. So the scenario counts passes
+//! instead. A pass is a decision with all its writes and calls. The busiest replica limits a ring: n replicas get n
+//! times the passes of one done if the busiest has an n-th of them.
 //!
-//! Passes are not all: each replica is told of each change of each object, for a slot may come to it at any time. What
-//! that costs is told as processor time, less what a replica takes at rest, with the efficiency that comes of both. The
-//! churn comes as fast as the API server takes it, as it would at the limit: an event that comes alone costs as much in
-//! switches of threads as in work.
+//! Passes are not all work. Each replica is told of each change of each object, because it may gain any slot at any
+//! time. The report gives the processor time, less what a replica takes at rest, and the efficiency that follows from
+//! both. The churn comes as fast as the API server takes it, as it would at the limit. An event that comes alone costs
+//! as much in switches of threads as in work.
 
 use std::time::Duration;
 
@@ -23,23 +24,24 @@ use crate::{
     report::{Figure, Outcome},
 };
 
-/// Sizes of the ring, the first of which is what the others are compared with, and what is told of each.
+/// The sizes of the ring, with the names of their figures. The others are compared with the first one.
 const SIZES: [(u8, &str, &str); 3] = [
     (1, "efficiency_1", "processor_efficiency_1"),
     (3, "efficiency_3", "processor_efficiency_3"),
     (5, "efficiency_5", "processor_efficiency_5"),
 ];
-/// Enough that chance alone does not make one replica's part a tenth larger than another's.
+/// The number of Resources. With so many, chance alone does not make one replica's part a tenth larger than another's.
 const RESOURCES: (usize, usize) = (2000, 500);
 const PASSES: &str = "booking_operator_passes_total";
-/// Creations and edits.
+/// The number of creations and edits.
 const CHANGES: usize = 6000;
-/// How long rest is measured.
+/// How long the replicas are measured at rest.
 const REST: Duration = Duration::from_secs(20);
-/// Least part of n times the passes of one that n replicas get done; less where there are few groups, by chance.
+/// The least part of n times the passes of one that n replicas must get done. It is smaller if there are few groups,
+/// because of chance.
 const EFFICIENCY: (f64, f64) = (0.85, 0.75);
 
-/// What one replica did.
+/// The work of one replica.
 pub(crate) struct Work {
     /// Processor milliseconds per second at rest.
     rest: f64,
@@ -52,7 +54,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     let changes = if args.quick { 1000 } else { CHANGES };
     let mut outcome = Outcome::default();
     let mut one = None;
-    // With few changes processor time tells nothing that could be compared: then the largest is enough.
+    // With few changes, processor times cannot be compared. Then the largest ring is enough.
     let sizes = SIZES.into_iter().skip(if args.quick { SIZES.len() - 1 } else { 0 });
     for (size, name, processor_name) in sizes {
         println!("   {size} replicas");
@@ -64,7 +66,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
             one = Some((passes, churn));
         }
         let of_n = |one: f64, busiest: f64| one / (f64::from(size) * busiest);
-        // How many passes a churn takes depends on which changes meet in one: what counts is how they are divided.
+        // The number of passes depends on which changes meet in one pass. So only their division counts.
         let divided = all(|it| it.passes) / (f64::from(size) * passes);
         println!("   {size}: {:.0} passes, {:.0} ms", all(|it| it.passes), all(|it| it.churn));
         let told = work
@@ -83,7 +85,7 @@ pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// Measures so many changes on so many replicas.
+/// Measures this number of changes on this number of replicas.
 pub(crate) async fn measure(args: &Args, size: u8, changes: usize) -> Result<Vec<Work>, Failure> {
     let bench = Bench::start(args, &format!("scaleout-{size}")).await?;
     let count = if args.quick { RESOURCES.1 } else { RESOURCES.0 };
@@ -111,7 +113,7 @@ pub(crate) async fn measure(args: &Args, size: u8, changes: usize) -> Result<Vec
     Ok(work)
 }
 
-/// Waits until no more passes are made.
+/// Waits until no more passes run.
 async fn all_done(replicas: &[Replica]) -> Result<(), Failure> {
     let mut before = Vec::new();
     loop {
@@ -124,7 +126,7 @@ async fn all_done(replicas: &[Replica]) -> Result<(), Failure> {
     }
 }
 
-/// Passes of each replica since it began.
+/// The passes of each replica since it began.
 async fn passes(replicas: &[Replica]) -> Result<Vec<f64>, Failure> {
     Ok(metrics(replicas).await?.iter().map(|metrics| metrics.sum(PASSES, |_| true)).collect())
 }

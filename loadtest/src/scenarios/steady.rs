@@ -1,7 +1,7 @@
-//! Many Resources at rest: nothing is due, nothing changes.
+//! Many Resources at rest: nothing is due, and nothing changes.
 //!
-//! The physical limit: a call describes two hundred groups, so a look at all of them once a minute costs a call for
-//! each two hundred; nothing else is needed.
+//! The physical limit: a call describes two hundred groups. So a poll of all groups once a minute costs one call for
+//! each two hundred groups. Nothing else is needed.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     report::{Figure, Outcome},
 };
 
-/// After all are at rest, until their last polls are over.
+/// The wait after all are at rest, until their last polls are over.
 const SETTLES: Duration = Duration::from_secs(75);
 
 pub(super) async fn run(args: &Args) -> Result<Outcome, Failure> {

@@ -1,9 +1,9 @@
-//! A proxy between one process and the API server, in which faults happen.
+//! A proxy between one process and the API server. Faults happen in it.
 //!
-//! The process speaks plain HTTP/1.1 to it; it speaks TLS to the API server, as the administrator. So it
-//! sees what is a watch and what a renewal. What is held is not lost: as over a network with TCP, what was
-//! sent on a connection from before the fault arrives when the fault is over, even if its sender has long
-//! given up. A connection that is begun during the fault does not come about.
+//! The process speaks plain HTTP/1.1 to the proxy. The proxy speaks TLS to the API server, as the administrator. So the
+//! proxy sees which request is a watch and which is a renewal. Bytes that the proxy holds are not lost. As in a network
+//! with TCP, a request that was sent on an earlier connection arrives when the fault is over, even if its sender has
+//! given up long before. A new connection cannot be opened during the fault.
 
 mod request;
 
@@ -32,33 +32,33 @@ use tokio_rustls::{
 
 use crate::clock::At;
 
-/// How long the end of a request's connection waits for what the API server still has to say.
+/// How long the end of a request's connection waits for the rest of the API server's reply.
 const LINGER: Duration = Duration::from_secs(1);
 const CHUNK: usize = 16 * 1024;
 
-/// What happens to what passes.
+/// What the proxy does to bytes that pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Nothing.
+    /// It does nothing.
     #[default]
     Pass,
-    /// It stands still until the fault is over.
+    /// It holds them until the fault is over.
     Hold {
-        /// What goes to the API server.
+        /// It holds what goes to the API server.
         requests: bool,
-        /// What comes from it.
+        /// It holds what comes from the API server.
         replies: bool,
     },
-    /// It is late by so much, each way.
+    /// It delays them by this time, in each direction.
     Slow(Duration),
-    /// What watches say stands still, all else passes.
+    /// It holds the replies of watches. Everything else passes.
     StallWatches,
-    /// It passes, but what Leases say of the families of their owners is falsified: neither the process nor another
-    /// ring finds out that they do the same work.
+    /// It passes them, but it falsifies the families in Leases. So neither the process nor another ring finds out that
+    /// they do the same work.
     Falsify,
 }
 
-/// What a Lease says of its owner's family, and what it is made to say.
+/// The text of a Lease about its owner's family, and the false text.
 const FAMILY: [&[u8]; 2] = [br#"/families":"bookings""#, br#"/families":"bookingz""#];
 
 fn falsify(chunk: &mut [u8]) {
@@ -72,10 +72,10 @@ fn falsify(chunk: &mut [u8]) {
     }
 }
 
-/// What has passed since the proxy's start.
+/// The requests that have passed since the proxy's start.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
-    /// Requests that have come in, whether they were passed on or not.
+    /// Requests that came in, whether they were passed on or not.
     taken: AtomicU64,
     writes: AtomicU64,
     reads: AtomicU64,
@@ -98,7 +98,7 @@ impl Traffic {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When the first renewal at or after `at` went through, or the first one of the lead if that was later.
+    /// When the first renewal at or after `at` passed, or the first renewal of the lead if that was later.
     pub(crate) fn last_renewals_since(&self, at: At) -> Option<At> {
         let renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
         let first = |kind: Request| renewals.iter().find(|(of, renewal)| *of == kind && *renewal >= at);
@@ -106,7 +106,7 @@ impl Traffic {
     }
 }
 
-/// Where the API server is, and how to speak to it.
+/// The address of the API server, and the settings to connect to it.
 #[derive(Clone)]
 pub(crate) struct Upstream {
     address: SocketAddr,
@@ -115,10 +115,10 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// Of the API server that a client configuration names.
+    /// The API server that a client configuration names.
     ///
     /// # Errors
-    /// The configuration names no address, or no usable certificates.
+    /// If the configuration names no address or no usable certificates.
     pub(crate) fn of(config: &kube::Config) -> Result<Self, UpstreamError> {
         use kube::client::ConfigExt;
         let authority = config.cluster_url.authority().ok_or(UpstreamError::NoAddress)?;
@@ -130,18 +130,18 @@ impl Upstream {
     }
 }
 
-/// Why there is no way to the API server.
+/// Why the API server cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {
-    /// Its URL is no IP address and port.
+    /// The URL is not an IP address and a port.
     #[error("the API server's URL is no https://ADDRESS:PORT")]
     NoAddress,
-    /// Its certificates are unusable.
+    /// The certificates are not usable.
     #[error(transparent)]
     Certificates(#[from] kube::Error),
 }
 
-/// A running proxy; it ends with this value, and its connections with it.
+/// A running proxy. It and its connections end with this value.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -154,7 +154,7 @@ impl Proxy {
     /// Listens on a free port of the loopback interface.
     ///
     /// # Errors
-    /// There is none.
+    /// If there is no free port.
     pub(crate) async fn start(upstream: Upstream) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -164,17 +164,17 @@ impl Proxy {
         Ok(Self { address, mode, traffic, task })
     }
 
-    /// What to put into a kubeconfig.
+    /// The URL for a kubeconfig.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// From now on this happens to what passes.
+    /// Sets what the proxy does from now on.
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 
-    /// What has passed.
+    /// The requests that have passed.
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
     }
@@ -192,12 +192,12 @@ async fn accept(
     mode: watch::Receiver<Mode>,
     traffic: Arc<Traffic>,
 ) {
-    // Aborted with this future.
+    // The set is dropped with this future, and that aborts the connections.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // Out of file descriptors, most likely: the next one may do.
+                // Most likely there are no file descriptors. The next connection may succeed.
                 let Ok((client, _)) = accepted else { continue };
                 let link = Link { mode: mode.clone(), traffic: traffic.clone(), watch: Arc::default() };
                 connections.spawn(link.run(client, upstream.clone()));
@@ -212,7 +212,7 @@ async fn accept(
 struct Link {
     mode: watch::Receiver<Mode>,
     traffic: Arc<Traffic>,
-    /// The last request on it was a watch.
+    /// Whether the last request on it was a watch.
     watch: Arc<AtomicBool>,
 }
 
@@ -223,10 +223,10 @@ enum Way {
 }
 
 impl Link {
-    /// Errors end the connection, as its ends will notice.
+    /// Runs the connection. An error ends it, and both ends notice that.
     async fn run(mut self, client: TcpStream, upstream: Upstream) -> io::Result<()> {
         if matches!(*self.mode.borrow(), Mode::Hold { .. }) {
-            // With TLS all the way no connection would come about now, and no request on it.
+            // With TLS on the whole way, no connection could be opened now, and no request could be sent.
             let _ = self.mode.wait_for(|mode| !matches!(mode, Mode::Hold { .. })).await;
             return Ok(());
         }
@@ -241,7 +241,7 @@ impl Link {
         tokio::select! {
             ended = self.pump(client_read, server_write, Way::Requests) => {
                 ended?;
-                // A request whose sender is gone still takes effect.
+                // A request takes effect even if its sender is gone.
                 timeout(LINGER, replies).await.unwrap_or(Ok(()))
             }
             ended = &mut replies => ended,
@@ -279,7 +279,7 @@ impl Link {
         }
     }
 
-    /// Waits for as long as the fault wants it.
+    /// Waits as long as the fault requires.
     async fn pass(&mut self, way: Way) {
         loop {
             let mode = *self.mode.borrow_and_update();
@@ -293,7 +293,7 @@ impl Link {
                 }
                 (Mode::StallWatches, way) => way == Way::Replies && self.watch.load(Ordering::Relaxed),
             };
-            // Without a sender the proxy is gone, and this with it.
+            // If the sender is gone, the proxy is gone, and this connection ends with it.
             if !held || self.mode.changed().await.is_err() {
                 return;
             }

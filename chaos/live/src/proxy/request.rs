@@ -1,35 +1,35 @@
 //! Finds the requests in what a client sends over one HTTP/1.1 connection.
 
-/// A request longer than this before its body is none of ours.
+/// No request of ours has a longer head.
 const HEAD_MAX: usize = 64 * 1024;
 
-/// What a request is to a fault.
+/// The kind of a request, as faults distinguish them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Request {
-    /// A watch: its answer goes on until somebody ends it.
+    /// A watch. Its answer continues until somebody ends it.
     Watch,
     /// A get or list.
     Read,
     /// A change of a member's Lease.
     Renewal,
-    /// A change of the leader's.
+    /// A change of the leader's Lease.
     LeadRenewal,
     /// Any other change.
     Write,
 }
 
-/// Reads along; gives each request once its head is complete.
+/// Reads the bytes of a connection, and returns each request when its head is complete.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
     head: Vec<u8>,
-    /// Of the body, what has not been seen yet.
+    /// The number of bytes of the body that are still to come.
     body: usize,
-    /// It has become unreadable (chunked, upgraded, too long): only passed on from here.
+    /// The bytes have become unreadable (chunked, upgraded, too long). From here they are only passed on.
     opaque: bool,
 }
 
 impl Scanner {
-    /// Takes what was just read; gives the requests whose heads end in it.
+    /// Takes the bytes that were just read. Returns the requests whose heads end in them.
     pub(super) fn take(&mut self, mut bytes: &[u8]) -> Vec<Request> {
         let mut found = Vec::new();
         while !bytes.is_empty() && !self.opaque {
