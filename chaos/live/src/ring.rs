@@ -1,5 +1,7 @@
 //! One ring: operator processes in a namespace of their own, their cloud, their load, and their history.
 
+mod cloud;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -9,17 +11,14 @@ use std::{
 use booking_ring::slot::slot_of;
 use testbed::{
     control_plane::test_namespace,
-    ec2::{
-        AddInstances, CallQuery, CallRecord, Ec2Config, Ec2Simulator, FaultEffect, FaultRule, GROUP_TAG,
-        InstanceQuery, InstanceState, InstanceView, SettingsPatch,
-    },
-    replica::REGION,
+    ec2::{Ec2Simulator, GROUP_TAG, InstanceQuery, InstanceState, InstanceView},
 };
 use tokio::time::{sleep, timeout};
 
+use self::cloud::cloud;
 use crate::{
     clock::At,
-    history::{Call, History, KeyId, Pause, Span, Verb},
+    history::{History, KeyId, Pause, Span},
     kinds::{Kind, RENEW},
     load::{Key, Load},
     process::{Launch, Place, Process, RING, ROGUE},
@@ -39,8 +38,6 @@ const SETTLE_LIMIT: Duration = Duration::from_mins(6);
 const MANAGED: &str = "resource-booking-managed";
 /// How long after the end of the last Booking a machine may still run or be locked.
 const REST_LIMIT: Duration = Duration::from_secs(30);
-/// How long the cloud takes for a call that changes something.
-const CALL_LATENCY_MS: u64 = 700;
 /// How often the call log is read. The times in the log count, not the times of reading.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -293,72 +290,6 @@ impl Ring {
         None
     }
 
-    /// Waits, for at most `limit`, for the first call at `from` or later that changes something.
-    pub(crate) async fn first_change(&self, from: At, limit: Duration) -> Option<At> {
-        let mut since = 0;
-        while At::now() < from.plus(limit) {
-            let page = self.ec2.world().calls(&CallQuery { since, ..CallQuery::default() });
-            since = page.next;
-            let mut calls = page.calls.iter().flat_map(|record| self.read(record));
-            if let Some(call) = calls.find(|call| call.arrived >= from && call.mutates()) {
-                return Some(call.arrived);
-            }
-            sleep(LOOK).await;
-        }
-        None
-    }
-
-    /// When the last call of a process ended, or `at` if that is later.
-    pub(crate) fn calls_ended(&self, process: &str, at: At) -> At {
-        let calls = self.calls().into_iter().filter(|call| &*call.process == process && call.mutates());
-        calls.filter_map(|call| call.completed).fold(at, At::max)
-    }
-
-    fn calls(&self) -> Vec<Call> {
-        let mut calls = Vec::new();
-        let mut since = 0;
-        loop {
-            let page = self.ec2.world().calls(&CallQuery { since, ..CallQuery::default() });
-            since = page.next;
-            calls.extend(page.calls.iter().flat_map(|record| self.read(record)));
-            if !page.more {
-                return calls;
-            }
-        }
-    }
-
-    /// A call, once for each of its keys.
-    fn read(&self, record: &CallRecord) -> Vec<Call> {
-        let facts = &record.facts;
-        let (verb, keys): (Verb, BTreeSet<KeyId>) = match facts.action.as_str() {
-            "StartInstances" => (Verb::Start, self.named(&facts.instance_ids)),
-            "StopInstances" => (Verb::Stop, self.named(&facts.instance_ids)),
-            "CreateTags" | "DeleteTags" => (Verb::Tag, self.named(&facts.instance_ids)),
-            _ => {
-                let values = facts.filters.iter().flat_map(|filter| &filter.values);
-                let key = |value: &String| self.keys.iter().position(|key| key.tag == *value).map(KeyId);
-                (Verb::Describe, values.filter_map(key).chain(self.named(&facts.instance_ids)).collect())
-            }
-        };
-        let process: Arc<str> = Arc::from(facts.caller.as_str());
-        let pod = self.pods.get(&process).cloned().unwrap_or_else(|| process.clone());
-        let call = |key| Call {
-            key,
-            process: process.clone(),
-            pod: pod.clone(),
-            verb,
-            signed: facts.signed.as_deref().and_then(signed_at),
-            arrived: At(record.arrived.wall.unix_micros()),
-            completed: record.completed.map(|completed| At(completed.wall.unix_micros())),
-            took_effect: record.took_effect,
-        };
-        keys.into_iter().map(call).collect()
-    }
-
-    fn named(&self, ids: &[String]) -> BTreeSet<KeyId> {
-        ids.iter().filter_map(|id| self.machines.get(id)).copied().collect()
-    }
-
     /// Ends all bookings, and names the machines that still run or are locked a while later. It cuts the booked windows
     /// short, so take the history before.
     ///
@@ -400,32 +331,4 @@ impl Ring {
             end: Some(At::now()),
         }
     }
-}
-
-/// The time in `X-Amz-Date`.
-fn signed_at(text: &str) -> Option<At> {
-    let signed = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
-    signed.in_tz("UTC").ok().map(|signed| At(signed.timestamp().as_microsecond()))
-}
-
-/// A cloud with one stopped machine for each key.
-async fn cloud(keys: &[Key]) -> Result<(Ec2Simulator, BTreeMap<String, KeyId>), Failure> {
-    let ec2 = Ec2Simulator::start(Ec2Config::default()).await?;
-    ec2.world().change_settings(&SettingsPatch {
-        pending_ms: Some(400),
-        stopping_ms: Some(300),
-        ..SettingsPatch::default()
-    });
-    // The cloud is slow, so that faults meet calls under way.
-    for action in ["StartInstances", "StopInstances", "CreateTags", "DeleteTags"] {
-        ec2.world().add_fault(FaultRule::on(action, FaultEffect::Latency { ms: CALL_LATENCY_MS }));
-    }
-    let mut machines = BTreeMap::new();
-    for (index, key) in keys.iter().enumerate() {
-        let machine = AddInstances::count(1).tag(GROUP_TAG, &key.tag).tag(MANAGED, "true");
-        let machine = AddInstances { region: REGION.to_owned(), ..machine.state(InstanceState::Stopped) };
-        let ids = ec2.world().add_instances(&machine)?;
-        machines.extend(ids.into_iter().map(|id| (id, KeyId(index))));
-    }
-    Ok((ec2, machines))
 }
