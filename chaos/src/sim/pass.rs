@@ -1,6 +1,6 @@
-//! One pass over one key, in the order of the operator's own: finalizer, starts that rest on what is stored, statuses
-//! that others rely on, the Resource's status, other calls, statuses that only tell something, end of the finalizer.
-//! Each effect is an event of its own, and asks for leave right before.
+//! One pass over one key, in the operator's own order: finalizer, starts that depend on what is stored, statuses that
+//! others rely on, the Resource's status, other calls, statuses that only report something, end of the finalizer. Each
+//! effect is an event of its own, and it asks for the permit immediately before.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -38,11 +38,11 @@ use crate::{
     sim::clock::micros,
 };
 
-/// A packet that leaves so long after its check was held up by a standstill.
+/// If a packet leaves this long after its check, a standstill held it up.
 const LATE: Micros = 20 * MILLI;
 
 impl World {
-    /// A pass begins, if the key may be worked on. Whether it does.
+    /// Begins a pass, if the process may work on the key. Returns whether it did.
     pub fn begin_pass(&mut self, id: ProcessId, number: usize) -> bool {
         let (now, pass) = (self.now, self.number());
         let wait = self.describe_time();
@@ -75,7 +75,7 @@ impl World {
         self.dice.between(10 * MILLI, if slow { 3 * SECOND } else { 150 * MILLI })
     }
 
-    /// The cloud has described the group: it is decided.
+    /// The cloud has described the group, so the pass decides.
     pub fn described(&mut self, id: ProcessId, number: usize, pass: u64) {
         let now = self.now;
         let Some(process) = self.processes.get_mut(id).filter(|process| process.alive) else { return };
@@ -106,7 +106,7 @@ impl World {
         self.advance(id, number);
     }
 
-    /// The next effect of a pass, if it may.
+    /// Carries out the next effect of a pass, if the permit allows it.
     fn advance(&mut self, id: ProcessId, number: usize) {
         let now = self.now;
         let fact = self.number();
@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    /// A call goes out.
+    /// A call is sent.
     pub fn packet(&mut self, id: ProcessId, number: usize, fact: u64) {
         let (now, wait) = (self.now, self.timing.call());
         let usual = self.dice.between(5 * MILLI, 120 * MILLI);
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// The cloud replied.
+    /// The cloud has replied.
     pub fn cloud_replied(&mut self, id: ProcessId, fact: u64, results: &Results) {
         let Some(open) = self.call_over(id, fact, true) else { return };
         self.record(id, &open, results);
@@ -221,7 +221,7 @@ impl World {
         self.go_on(id, &open, true);
     }
 
-    /// A call was not replied to in time.
+    /// A call got no reply in time.
     pub fn call_timed_out(&mut self, id: ProcessId, fact: u64) {
         let Some(open) = self.call_over(id, fact, false) else { return };
         if let Step::Call(call) = &open.step {
@@ -234,7 +234,7 @@ impl World {
         self.go_on(id, &open, goes_on);
     }
 
-    /// A write was replied to, or failed.
+    /// A write got its reply, or failed.
     pub fn written(&mut self, id: ProcessId, fact: u64, reply: Reply) {
         let Some(open) = self.call_over(id, fact, true) else { return };
         let mut done = false;
@@ -324,7 +324,7 @@ fn decided(
     let deliveries = &Deliveries::new();
     let standing = resource.map(|found| standing(found, Claim::Ours, &settings.locations));
     let standing = standing.as_ref();
-    // Many others are about to be locked in every other minute.
+    // Every other minute, many other groups seem about to be locked.
     let prelocks = now.as_second() / 60 % 2 == 0;
     let bookings = &bookings;
     decide(
@@ -367,7 +367,7 @@ fn steps(snapshot: &Snapshot, decision: Decision) -> VecDeque<Step> {
     steps
 }
 
-/// What others rely on.
+/// The parts of a status that others rely on.
 fn weight(status: &BookingStatus) -> [Option<&str>; 4] {
     [&status.status, &status.granted_resource, &status.granted_from, &status.granted_until]
         .map(Option::as_deref)
@@ -393,7 +393,7 @@ fn write_of(step: &Step, known: Option<&Object>) -> Option<(Arc<str>, Found, Val
     Some((object.name.clone(), Found { uid: object.uid.clone(), version: object.version }, value))
 }
 
-/// The waits that the operator makes after each class of errors.
+/// The operator's waits after each class of errors.
 fn backoff(fault: CloudFault) -> Backoff {
     let seconds = |base, cap| Backoff { base: Duration::from_secs(base), cap: Duration::from_secs(cap) };
     match fault {
