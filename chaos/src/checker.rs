@@ -1,5 +1,5 @@
-//! The invariants, over facts: calls with caller and time, objects with time. It asks nobody who was
-//! observed, so it cannot share a mistake with them.
+//! The invariants, over facts: calls with caller and time, and objects with time. The checker asks no code under test,
+//! so it cannot share its mistakes.
 
 mod bookings;
 #[cfg(test)]
@@ -19,52 +19,52 @@ use self::bookings::rank;
 pub use self::bookings::{asked, earlier, granted, in_use, later, seen_spec};
 use crate::{MINUTE, Micros, SECOND, seconds};
 
-/// What must never happen, or must happen in the end.
+/// Something that must never happen, or that must happen in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Invariant {
-    /// A call starts, or could, though its caller's permit has run out: D after it sent the last renewal
-    /// that took effect.
+    /// A call starts, or could start, although its caller's permit has run out. That is D after the caller sent the
+    /// last renewal that took effect.
     ActsWithoutPermit,
     /// Two incarnations may both start calls for a slot.
     TwoOwners,
-    /// Calls of two incarnations for one slot are under way at once.
+    /// Calls of two incarnations for one slot are under way at the same time.
     CallsOverlap,
-    /// An incarnation ends, and the next may begin, while a call of its may be under way.
+    /// An incarnation ends, so that the next may begin, while one of its calls may be under way.
     EndsWithCalls,
     /// An incarnation creates its Lease a second time.
     LeaseCreatedTwice,
     /// A ring names an incarnation that is bound to another ring.
     OfAnotherRing,
-    /// The holder is cleared though a granted window goes on.
+    /// The operator clears the holder although a granted window is not over.
     HoldCleared,
-    /// What somebody is using is stopped.
+    /// The operator stops machines that somebody is using.
     StoppedWhileBooked,
-    /// Something is started that nobody has booked for then.
+    /// The operator starts machines that nobody has booked for that time.
     StartedUnbooked,
-    /// A granted window is cut or gone without its Booking asking for less.
+    /// A granted window is cut or gone although its Booking did not ask for less.
     GrantTakenAway,
     /// Two users are granted the same time.
     GrantsOverlap,
-    /// A Booking's state goes back though its spec was not changed.
+    /// A Booking's state goes back although its spec was not changed.
     StateWentBack,
-    /// A machine is sent the same over and over.
+    /// The same call is sent to a machine again and again.
     TooManyCalls,
-    /// A member is sealed that lives and that nothing kept from renewing.
+    /// A member is sealed although it lives and nothing prevents its renewals.
     SealedAlive,
-    /// A start or a stop that was due has not happened, though no fault explains it.
+    /// A start or a stop that was due has not happened, and no fault explains that.
     Missed,
-    /// A lock tag is left that nobody will remove.
+    /// A lock tag remains that nobody will remove.
     OrphanedLock,
-    /// After the last fault, slots stay without exactly one live owner, or unevenly spread.
+    /// After the last fault, some slots do not have exactly one live owner, or they are not evenly spread.
     NotConverged,
-    /// After the last fault, something is written beside renewals.
+    /// After the last fault, something other than renewals is written.
     Churn,
     /// The code under test panicked.
     Panicked,
 }
 
 impl Invariant {
-    /// A stable word, for tables and reports.
+    /// A stable word for tables and reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ActsWithoutPermit => "acts-without-permit",
@@ -93,11 +93,11 @@ impl Invariant {
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which one.
+    /// The invariant.
     pub invariant: Invariant,
-    /// When.
+    /// When it was violated.
     pub at: Micros,
-    /// Who and what.
+    /// Who violated it, and how.
     pub what: String,
 }
 
@@ -107,22 +107,22 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What the checker is told of the observed.
+/// What the checker must know of the code under test.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// D: how long a renewal lets its sender start calls.
     pub permit: Micros,
-    /// T: longest time that a call may take.
+    /// T: the longest time of a call.
     pub call: Micros,
-    /// How much clocks of different speed may make of either.
+    /// How much either may differ because clocks run at different speeds.
     pub drift: Micros,
-    /// How far a caller's idea of the time may be from true time.
+    /// How far a caller's time may be from true time.
     pub clock: Micros,
-    /// Most calls of one kind for one machine in a minute.
+    /// The largest number of calls of one kind for one machine in a minute.
     pub calls_per_minute: usize,
 }
 
-/// What a call does.
+/// The effect of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
     /// Writes to the API server.
@@ -144,9 +144,9 @@ pub struct CallFact {
     pub id: u64,
     /// The incarnation that makes it.
     pub who: Arc<str>,
-    /// What must not be worked on by two at once: the slot, or whatever stands for it.
+    /// The unit on which two must not work at the same time: the slot, or a number that stands for it.
     pub slot: u32,
-    /// What it does.
+    /// Its effect.
     pub verb: Verb,
     /// When it passed its check.
     pub at: Micros,
@@ -161,7 +161,7 @@ struct UnderWay {
     ends: Micros,
 }
 
-/// See the module.
+/// Checks facts against the invariants.
 #[derive(Debug)]
 pub struct Checker {
     rules: Rules,
@@ -173,11 +173,11 @@ pub struct Checker {
     violations: Vec<Violation>,
 }
 
-/// Most violations kept.
+/// The largest number of violations that are kept.
 const VIOLATIONS_MAX: usize = 100;
 
 impl Checker {
-    /// Nothing has happened yet.
+    /// A checker before the first fact.
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
@@ -189,7 +189,7 @@ impl Checker {
         }
     }
 
-    /// What was found, in order.
+    /// The violations, in order.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
     }
@@ -214,7 +214,7 @@ impl Checker {
         }
     }
 
-    /// An incarnation starts a call now, or would if it had one to make.
+    /// An incarnation starts a call now, or would start one if it had one to make.
     pub fn could_act(&mut self, who: &Arc<str>, at: Micros) {
         let sent = self.renewed.get(who).copied();
         let until = sent.map(|sent| sent + self.rules.permit + self.rules.drift);
@@ -228,8 +228,8 @@ impl Checker {
         }
     }
 
-    /// A call passed its check: it is under way until its reply, or T later. Whether its caller might make
-    /// it is another question, see [`Self::could_act`].
+    /// A call passed its check. It is under way until its reply, or until T later. [`Self::could_act`] checks whether
+    /// its caller was allowed to make it.
     pub fn call_begins(&mut self, call: CallFact) {
         let (drift, ends) = (self.rules.drift, call.at + self.rules.call);
         let others = self.under_way.entry(call.slot).or_default();
@@ -254,7 +254,7 @@ impl Checker {
         }
     }
 
-    /// A call was replied to.
+    /// A call got its reply.
     pub fn call_over(&mut self, slot: u32, id: u64, at: Micros) {
         let calls = self.under_way.get_mut(&slot).into_iter().flatten();
         for call in calls.filter(|call| call.id == id) {
@@ -262,7 +262,7 @@ impl Checker {
         }
     }
 
-    /// An incarnation has ended, as it says with all its calls.
+    /// An incarnation has ended. It says that all its calls have ended, too.
     pub fn incarnation_ended(&mut self, who: &Arc<str>, at: Micros) {
         let drift = self.rules.drift;
         let calls = self.under_way.values().flatten();
@@ -302,7 +302,7 @@ impl Checker {
                 format!("{name} from {} to {}", rank(before), rank(after)),
             );
         }
-        // What is over, or nearly so by somebody's clock, may be dropped.
+        // Another process may drop a window that is over, or nearly over by its own clock.
         let soon = later(now, self.rules.clock);
         let rest = |window: Window| Window::new(window.from.max(soon), window.until);
         let owed = granted(before).zip(asked(after)).and_then(|(granted, asked)| granted.intersection(asked));
@@ -335,7 +335,7 @@ impl Checker {
         }
     }
 
-    /// A stop starts at wall time `now`; `bookings` are those of its group as they are stored.
+    /// A stop starts at wall time `now`. `bookings` are those of its group as they are stored.
     pub fn stop_begins<'a>(
         &mut self,
         who: &str,
@@ -353,7 +353,7 @@ impl Checker {
 }
 
 impl Default for Rules {
-    /// Of the ring's default durations.
+    /// The rules for the ring's default durations.
     fn default() -> Self {
         Self {
             permit: 8 * SECOND,

@@ -13,7 +13,7 @@ macro_rules! kinds {
         }
 
         impl FaultKind {
-            /// All of them.
+            /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$kind,)*];
 
             /// Its name.
@@ -23,7 +23,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// The kind of a name.
+            /// The kind with this name.
             pub fn from_name(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
             }
@@ -36,19 +36,19 @@ kinds! {
     Sigkill = "sigkill",
     /// A process is killed and started again in the same Pod.
     Restart = "restart",
-    /// A process is killed, and somebody who knows says so.
+    /// A process is killed, and a reliable source says so.
     Proof = "proof",
     /// A process is asked to end; a new Pod takes its place.
     Graceful = "graceful",
     /// The leader is killed.
     LeaderKill = "leader-kill",
-    /// A process stands still, longer than its lease or shorter; clocks go on.
+    /// A process stands still, for longer or shorter than its lease. Its clocks go on.
     Sigstop = "sigstop",
-    /// A machine sleeps: processes and the monotonic clock stand still.
+    /// A machine sleeps. Its processes and its monotonic clock stand still.
     Sleep = "sleep",
     /// The wall clock is an hour off.
     Skew = "skew",
-    /// The wall clock jumps once, by less or more than what is taken for right.
+    /// The wall clock jumps once, by less or more than the error that a process accepts.
     ClockJump = "clock-jump",
     /// Nothing passes between a process and the API server.
     Partition = "partition",
@@ -56,11 +56,11 @@ kinds! {
     PartitionReplies = "partition-replies",
     /// Requests do not arrive, watch events do.
     PartitionRequests = "partition-requests",
-    /// Everything between a process and the API server takes long, up to and beyond time-outs.
+    /// Everything between a process and the API server takes long, sometimes longer than time-outs.
     Slow = "slow",
     /// Writes pass, watches stand still.
     WatchStall = "watch-stall",
-    /// Watches break off and begin anew (410).
+    /// Watches break and begin anew (410).
     WatchBreak = "watch-break",
     /// Watches begin anew from an older state.
     StaleList = "stale-list",
@@ -84,7 +84,7 @@ kinds! {
     ScaleUp = "scale-up",
     /// Fewer replicas.
     ScaleDown = "scale-down",
-    /// The cloud refuses for there were too many calls.
+    /// The cloud refuses calls because there were too many.
     CloudThrottle = "cloud-throttle",
     /// The cloud fails without effect.
     CloudErrors = "cloud-errors",
@@ -92,7 +92,7 @@ kinds! {
     CloudLostReplies = "cloud-lost-replies",
     /// The cloud takes up to a call's time-out.
     CloudSlow = "cloud-slow",
-    /// What the cloud describes is old.
+    /// The cloud describes an old state.
     CloudLag = "cloud-lag",
     /// The cloud has no machine free for a start.
     CloudCapacity = "cloud-capacity",
@@ -104,16 +104,16 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// A fault that is to happen.
+/// A planned fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What.
+    /// Its kind.
     pub kind: FaultKind,
     /// When it begins.
     pub at: Micros,
-    /// How long it lasts, where it does.
+    /// How long it lasts, if its kind has a length.
     pub lasts: Micros,
-    /// Whom it hits: the process at this place, modulo how many there are by then.
+    /// The process that it hits: the one at this position, modulo the number of processes at that time.
     pub target: usize,
 }
 

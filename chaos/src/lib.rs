@@ -1,8 +1,8 @@
-//! Faults put in on purpose, and the proof that nothing worse comes of them.
+//! Injected faults, and the proof that nothing worse follows from them.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`faults`] | the one vocabulary of fault kinds |
+//! | [`faults`] | the names of all kinds of faults |
 //! | [`checker`] | the invariants, over facts: who called when, what the objects said when |
 //! | [`report`] | `target/chaos/report.json`, a part for each command |
 //! | [`sim`] | the deterministic simulation: real state machines and decisions, a model of everything else |

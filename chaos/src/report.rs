@@ -7,25 +7,25 @@ use std::{
 
 use serde_json::{Map, Value};
 
-/// Where the report is, relative to where `make` runs.
+/// The path of the report, relative to the directory in which `make` runs.
 pub fn default_path() -> PathBuf {
     PathBuf::from("target/chaos/report.json")
 }
 
 /// Sets one part of a report: `sim`, `is_injected`, or `live`.
 ///
-/// A report that cannot be read as JSON is begun anew.
+/// If the report cannot be read as JSON, a new one is begun.
 ///
 /// # Errors
-/// What the file system says.
+/// If the file system fails.
 pub fn write_part(path: &Path, part: &str, content: Value) -> io::Result<()> {
     change(path, part, |_| content)
 }
 
-/// Sets entries of one part of a report; its others stay as an earlier run left them.
+/// Sets entries of one part of a report. Its other entries stay as an earlier run left them.
 ///
 /// # Errors
-/// See [`write_part`].
+/// The errors of [`write_part`].
 pub fn merge_part(path: &Path, part: &str, entries: Map<String, Value>) -> io::Result<()> {
     change(path, part, |old| {
         let mut all = old.and_then(|old| old.as_object().cloned()).unwrap_or_default();
@@ -42,7 +42,7 @@ fn change(path: &Path, part: &str, new: impl FnOnce(Option<Value>) -> Value) -> 
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    // Another command may write at the same time: none must read half a file.
+    // Another command may write at the same time. A rename ensures that no command reads half a file.
     let draft = path.with_extension(format!("{part}.tmp"));
     fs::write(&draft, format!("{:#}\n", Value::Object(report)))?;
     fs::rename(&draft, path)

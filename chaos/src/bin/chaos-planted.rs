@@ -1,4 +1,4 @@
-//! `make chaos-planted`: every bug that is put in on purpose must be caught.
+//! `make chaos-planted`: the simulation must catch every injected bug.
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Instant};
 
@@ -20,21 +20,21 @@ use serde_json::json;
 /// Runs the simulation with each injected bug. Fails unless every one is caught.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Most seeds for each bug.
+    /// The largest number of seeds for each bug.
     #[arg(long, default_value_t = 2_000)]
     seeds: u64,
-    /// Only bugs whose name holds this.
+    /// Runs only bugs whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
-    /// Shows how each is caught.
+    /// Shows how each bug is caught.
     #[arg(long)]
     show: bool,
-    /// Where the report goes.
+    /// The file of the report.
     #[arg(long, default_value_os_t = default_path())]
     report: PathBuf,
 }
 
-/// How a bug was caught: by what, after how many runs.
+/// How a bug was caught: by which invariant, after how many runs.
 struct Found {
     outcome: Option<Outcome>,
     runs: u64,
@@ -85,7 +85,7 @@ fn look_for(bug: Bug, seeds: u64) -> Found {
     Found { outcome, runs }
 }
 
-/// The run of a plan that fails with a bug, only with it, and for what the bug does.
+/// The run of a plan that fails with a bug, only with it, and because of what the bug does.
 fn caught(bug: Bug, plan: &Arc<Plan>) -> Option<Outcome> {
     inject(Some(bug));
     let outcome = run(plan, false);
@@ -94,8 +94,8 @@ fn caught(bug: Bug, plan: &Arc<Plan>) -> Option<Outcome> {
     (fits && run(plan, false).violation.is_none()).then_some(outcome)
 }
 
-/// Whether a violation is a bug's own doing. A ring that is unsafe also misses bookings and does not settle,
-/// but a checker that sees only that has not seen the danger.
+/// Whether a violation is a bug's own doing. An unsafe ring also misses bookings and does not settle, but a checker
+/// that sees only that has not seen the danger.
 fn shows(bug: Bug, invariant: Invariant) -> bool {
     use Invariant as I;
     let unsafe_ring = [
@@ -110,7 +110,7 @@ fn shows(bug: Bug, invariant: Invariant) -> bool {
         Bug::Ring(RingBug::SealsWithoutGate | RingBug::SealTooEarly) => {
             invariant == I::SealedAlive || unsafe_ring.contains(&invariant)
         }
-        // Whoever does not notice owns nothing of the other ring, and keeps it closed for all.
+        // A member with this bug owns nothing of the other ring, and keeps it closed for all.
         Bug::Ring(RingBug::IgnoresRingUid) => {
             invariant == I::NotConverged || unsafe_ring.contains(&invariant)
         }
@@ -118,7 +118,9 @@ fn shows(bug: Bug, invariant: Invariant) -> bool {
         Bug::Bookings(DecisionBug::FinishedClearsHold) => {
             matches!(invariant, I::HoldCleared | I::StoppedWhileBooked)
         }
-        Bug::Bookings(DecisionBug::GrantTakenAway) => matches!(invariant, I::GrantTakenAway | I::GrantsOverlap),
+        Bug::Bookings(DecisionBug::GrantTakenAway) => {
+            matches!(invariant, I::GrantTakenAway | I::GrantsOverlap)
+        }
         Bug::Model(ModelBug::LosesWakeUp) => invariant == I::Missed,
         Bug::Model(ModelBug::GainsWithoutReading) => {
             matches!(invariant, I::HoldCleared | I::StoppedWhileBooked | I::GrantsOverlap | I::StateWentBack)

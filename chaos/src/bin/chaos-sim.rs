@@ -1,4 +1,4 @@
-//! `make chaos-sim`.
+//! `make chaos-sim`: the deterministic simulation.
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -16,29 +16,29 @@ use serde_json::json;
 /// The deterministic simulation of the ring and its controllers. Fails if an invariant is violated.
 #[derive(Debug, Parser)]
 struct Args {
-    /// How many seeds.
+    /// The number of seeds.
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     first: u64,
-    /// One seed alone, with the end of its history.
+    /// Runs only this seed, and shows the end of its history.
     #[arg(long)]
     seed: Option<u64>,
-    /// Lines of a history that are shown.
+    /// The number of lines of a history to show.
     #[arg(long, default_value_t = 40)]
     lines: usize,
-    /// Where the report goes.
+    /// The file of the report.
     #[arg(long, default_value_os_t = default_path())]
     report: PathBuf,
 }
 
-/// Failing seeds that are shrunk and shown.
+/// The number of failing seeds that are shrunk and shown.
 const SHOWN: usize = 3;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // Panics of runs are told with their seeds.
+    // Panics of runs are reported with their seeds.
     std::panic::set_hook(Box::new(|_| {}));
     let good = match args.seed {
         Some(seed) => one(seed, args.lines),

@@ -1,4 +1,4 @@
-//! What Bookings say, read without the code under test but for its parser of instants.
+//! Reads Bookings. It does not use the code under test, except for its parser of instants.
 
 use booking_calendar::{instant, window::Window};
 use bookings::api::{Booking, booking_state};
@@ -6,14 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::Micros;
 
-/// Whether a Booking has its group at an instant, since at least so long, and for so long to come.
+/// Whether a Booking has its group at an instant, and has had it for at least `since` and will have it for `still`.
 pub fn in_use(booking: &Booking, now: Timestamp, since: Micros, still: Micros) -> bool {
     let window =
         granted(booking).zip(asked(booking)).and_then(|(granted, asked)| granted.intersection(asked));
     window.is_some_and(|window| window.from <= earlier(now, since) && later(now, still) < window.until)
 }
 
-/// The window that stands in a Booking's status, granted on the Resource that it names.
+/// The window in a Booking's status, if it was granted on the Resource that the Booking names.
 pub fn granted(booking: &Booking) -> Option<Window> {
     let status = booking.status.as_ref()?;
     if status.granted_resource != booking.spec.resource_name {
@@ -36,7 +36,7 @@ pub fn seen_spec(booking: &Booking) -> Option<i64> {
     booking.status.as_ref().and_then(|status| status.observed_generation)
 }
 
-/// How far a Booking's state is.
+/// The position of a Booking's state in its life.
 pub(super) fn rank(booking: &Booking) -> u8 {
     match booking.status.as_ref().and_then(|status| status.status.as_deref()) {
         Some(booking_state::FINISHED) => 3,
@@ -46,12 +46,12 @@ pub(super) fn rank(booking: &Booking) -> u8 {
     }
 }
 
-/// An instant that long after another.
+/// An instant this much later.
 pub fn later(instant: Timestamp, by: Micros) -> Timestamp {
     instant.saturating_add(span(by)).unwrap_or(instant)
 }
 
-/// An instant that long before another.
+/// An instant this much earlier.
 pub fn earlier(instant: Timestamp, by: Micros) -> Timestamp {
     instant.saturating_sub(span(by)).unwrap_or(instant)
 }

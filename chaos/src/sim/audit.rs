@@ -1,4 +1,4 @@
-//! What is checked against the truth: the store as it is, the machines as they are, the plan.
+//! Checks against the truth: the store, the machines and the plan.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,14 +27,14 @@ use crate::{
     faults::Fault,
 };
 
-/// By when what is due must have happened, if nothing is wrong: a machine takes up to 20 s, looks at it
-/// are up to 10 s apart, and what failed is tried again within 30 s.
+/// The time in which something due must have happened if nothing is wrong. A machine takes up to 20 s, observations are
+/// up to 10 s apart, and a failed call is tried again within 30 s.
 const BOUND: Micros = 60 * SECOND;
-/// A start may go out so long after it was decided: each write before it may take 4 s.
+/// A start may go out this long after its decision, because each write before it may take 4 s.
 const DECIDED_BEFORE: Micros = 30 * SECOND;
 
 impl World {
-    /// The store was changed.
+    /// The store has changed.
     pub fn audit_change(&mut self, change: &Change) {
         let now = self.now;
         let name = &change.object.name;
@@ -170,7 +170,7 @@ impl World {
         self.checker.booking_written(&before, booking, others, wall(self.now), self.now);
     }
 
-    /// The store went back.
+    /// The store went back to an older state.
     pub fn audit_restored(&mut self) {
         self.audit.restored = true;
         self.audit.members.clear();
@@ -204,7 +204,7 @@ impl World {
         self.audit.disturbed.push((self.now, self.now + lasts + RECOVERY));
     }
 
-    /// A fault is over whose end was not planned.
+    /// A fault without a planned end is over.
     pub fn audit_fault_over(&mut self, number: usize) {
         let begun = self.plan.faults.get(number).map_or(0, |fault| fault.at);
         self.audit.disturbed.push((begun, self.now + RECOVERY));
@@ -253,13 +253,13 @@ impl World {
         self.audit.last_mutation = self.now;
     }
 
-    /// Somebody stops machines of a group.
+    /// A process stops machines of a group.
     pub fn audit_stop(&mut self, who: &str, group: usize) {
         let bookings = self.bookings_of(group);
         self.checker.stop_begins(who, bookings.iter().map(Arc::as_ref), wall(self.now), self.now);
     }
 
-    /// Somebody starts machines of a group.
+    /// A process starts machines of a group.
     pub fn audit_start(&mut self, who: &str, group: usize) {
         let (now, clock) = (self.now, Rules::default().clock);
         let asked = self.audit.windows.values().filter(|(of, _)| *of == group).any(|(_, windows)| {
@@ -280,11 +280,11 @@ impl World {
         bookings.filter(|booking| names(booking, &name)).collect()
     }
 
-    /// A permit has run out. Whoever has too many of that rests for a while.
+    /// A permit has run out. A process with too many lapses rests for a while.
     pub fn audit_lapse(&mut self, id: ProcessId) {
         let (now, window) = (self.now, micros(self.timing.lapse_window()));
         let Some(clocks) = self.alive(id).map(|process| process.clocks.clone()) else { return };
-        // It counts by its own clock, which stands while its machine sleeps.
+        // The process counts by its own clock, which stands still while its machine sleeps.
         let mono = clocks.mono(now);
         let lapses = self.audit.lapses.entry(id).or_default();
         lapses.retain(|at| mono - *at < window);

@@ -1,4 +1,4 @@
-//! What a controller knows of Resources and Bookings: by its watches, its own writes, and reads.
+//! What a controller knows of Resources and Bookings, from its watches, its own writes, and reads.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,7 +6,7 @@ use bookings::api::Booking;
 
 use super::store::{Change, Kind, Object};
 
-/// What a pass works on.
+/// The objects that a pass works on.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// The Resource, if it exists.
@@ -15,24 +15,24 @@ pub struct Snapshot {
     pub bookings: Vec<Object>,
 }
 
-/// Of two versions of an object the newer one stays, but for what a later read shows: the store may have
-/// gone back.
+/// The newest known version of each object. A later read replaces it even by an older version, because the store may
+/// have gone back.
 #[derive(Debug, Default)]
 pub struct Cache {
     objects: BTreeMap<(Kind, Arc<str>), Object>,
-    /// At which revision an object was known to be gone: what is older must not bring it back.
+    /// The revision at which an object was known to be gone. An older version must not bring it back.
     gone: BTreeMap<(Kind, Arc<str>), u64>,
-    /// Newest revision seen.
+    /// The newest revision that was seen.
     newest: u64,
 }
 
 impl Cache {
-    /// Newest revision seen.
+    /// The newest revision that was seen.
     pub fn newest(&self) -> u64 {
         self.newest
     }
 
-    /// What is known of the Resource of a name.
+    /// What is known of the Resource of this name, and of its Bookings.
     pub fn snapshot(&self, name: &Arc<str>) -> Snapshot {
         let resource = self.objects.get(&(Kind::Resource, name.clone())).cloned();
         let bookings = self.objects.range((Kind::Booking, Arc::from(""))..).map(|(_, object)| object);
@@ -40,7 +40,7 @@ impl Cache {
         Snapshot { resource, bookings: bookings.cloned().collect() }
     }
 
-    /// A watch shows a change. Whether it is news.
+    /// A watch shows a change. Returns whether it is news.
     pub fn saw(&mut self, change: &Change) -> bool {
         self.newest = self.newest.max(change.revision);
         let key = (change.object.value.kind(), change.object.name.clone());
@@ -64,22 +64,22 @@ impl Cache {
         news
     }
 
-    /// A write of ours has succeeded.
+    /// One of this controller's writes has succeeded.
     pub fn wrote(&mut self, object: &Object) {
         self.newest = self.newest.max(object.version);
         let key = (object.value.kind(), object.name.clone());
-        // What the watch has shown to be gone must not come back.
+        // An object that the watch has shown to be gone must not come back.
         let known = self.objects.get(&key);
         if known.is_some_and(|known| known.uid == object.uid && known.version < object.version) {
             self.objects.insert(key, object.clone());
         }
     }
 
-    /// Everything of some kinds, read consistently at `revision` after the newest thing known was
-    /// `known`. Gives the objects that changed.
+    /// All objects of some kinds, read consistently at `revision`. `known` was the newest known revision when the read
+    /// was sent. Returns the objects that changed.
     pub fn listed(&mut self, kinds: &[Kind], objects: &[Object], revision: u64, known: u64) -> Vec<Object> {
         if revision < known {
-            // The store has gone back: nothing that was known counts.
+            // The store has gone back, so nothing counts that was known before.
             self.objects.retain(|(kind, _), _| !kinds.contains(kind));
             self.gone.clear();
             self.newest = revision;

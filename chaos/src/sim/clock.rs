@@ -1,4 +1,4 @@
-//! The clocks of a process, made from true time.
+//! The clocks of a process, computed from true time.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{Micros, checker::later};
 
-/// True time at the beginning of each run, seconds since 1970: 2027-03-01T08:00:00Z.
+/// The true time at the beginning of each run, in seconds since 1970: 2027-03-01T08:00:00Z.
 const BEGINNING: i64 = 1_803_888_000;
 
 /// The true wall time at an instant of a run.
@@ -15,13 +15,13 @@ pub fn wall(at: Micros) -> Timestamp {
     later(Timestamp::from_second(BEGINNING).unwrap_or(Timestamp::UNIX_EPOCH), at)
 }
 
-/// Clocks of one machine: at their own speed, asleep at times, the wall clock set by somebody.
+/// The clocks of one machine. They have their own speed and stand still at times, and somebody may set the wall clock.
 #[derive(Clone, Debug)]
 pub struct Clocks {
     born: Micros,
-    /// Readings at birth.
+    /// The readings when the machine booted.
     offset: Micros,
-    /// How much faster than true time, in millionths.
+    /// How much faster than true time they run, in millionths.
     drift: i64,
     slept: Micros,
     asleep_since: Option<Micros>,
@@ -30,7 +30,7 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// Clocks of a machine that boots at `born`.
+    /// The clocks of a machine that boots at `born`.
     pub fn new(born: Micros, offset: Micros, drift: i64, skew: i64) -> Self {
         Self { born, offset, drift, slept: 0, asleep_since: None, skew }
     }
@@ -75,7 +75,7 @@ impl Clocks {
     /// The true time at which the monotonic clock shows a reading, if the machine does not sleep before.
     pub fn when(&self, mono: Micros, now: Micros) -> Micros {
         let ahead = mono.saturating_sub(self.mono(now));
-        // Never early: a timer that rings before its time rings again.
+        // The timer is never early, because an early timer would ring again.
         let slower = i128::from(ahead) * 1_000_000 / i128::from(1_000_000 + self.drift);
         now + u64::try_from(slower).unwrap_or(ahead) + u64::from(ahead > 0)
     }

@@ -1,4 +1,4 @@
-//! The model cloud: machines that take their time, a describe that may lag, calls that fail.
+//! The model cloud. Its machines take their time, its describes may lag, and its calls may fail.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,7 +20,7 @@ use crate::{
     sim::{dice::Dice, plan::GroupPlan},
 };
 
-/// States older than this are forgotten: no describe lags so much.
+/// States older than this are forgotten, because no describe lags so much.
 const REMEMBERED: Micros = 60 * SECOND;
 
 /// A machine.
@@ -29,32 +29,32 @@ struct ModelMachine {
     name: Arc<str>,
     group: usize,
     turn: Micros,
-    /// What it was from when on; the last ones may be yet to come.
+    /// Its states, and when each begins. The last ones may be in the future.
     history: VecDeque<(Micros, Machine)>,
 }
 
-/// What goes wrong, until when.
+/// The troubles of the cloud. Each has the time until which it lasts.
 #[derive(Debug, Default)]
 pub struct Moods {
-    /// Refuses everything.
+    /// The cloud refuses everything.
     pub throttles: Micros,
-    /// Fails without effect.
+    /// Calls fail without effect.
     pub errors: Micros,
-    /// Takes effect without a reply.
+    /// Calls take effect without a reply.
     pub loses_replies: Micros,
-    /// Takes up to a call's time-out.
+    /// Calls take up to a call's time-out.
     pub slow: Micros,
-    /// Describes what was.
+    /// Describes show an earlier state.
     pub lags: Micros,
-    /// Starts nothing.
+    /// Starts fail because there is no free machine.
     pub full: Micros,
 }
 
-/// See the module.
+/// The model cloud.
 #[derive(Debug, Default)]
 pub struct Cloud {
     machines: BTreeMap<String, ModelMachine>,
-    /// What goes wrong.
+    /// The present troubles.
     pub moods: Moods,
 }
 
@@ -63,15 +63,15 @@ pub struct Cloud {
 pub enum CloudFault {
     /// Too many calls.
     Throttled,
-    /// Something on the way, or no answer.
+    /// Something failed on the way, or there was no answer.
     Transient,
-    /// The machine is not in a state for it.
+    /// The state of the machine does not allow the call.
     WrongState,
-    /// Nothing free.
+    /// No machine is free.
     Capacity,
 }
 
-/// What came of a call, by machine.
+/// The results of a call, by machine.
 pub type Results = Vec<(String, Result<(), CloudFault>)>;
 
 /// The verb of a call.
@@ -109,7 +109,7 @@ impl Cloud {
         Self { machines, moods: Moods::default() }
     }
 
-    /// The machines of a group as they are.
+    /// The machines of a group, as they are.
     pub fn truth(&self, group: usize, now: Micros) -> impl Iterator<Item = &Machine> {
         self.machines
             .values()
@@ -117,10 +117,10 @@ impl Cloud {
             .filter_map(move |machine| machine.at(now))
     }
 
-    /// The machines of a group as a describe shows them.
+    /// The machines of a group, as a describe shows them.
     ///
     /// # Errors
-    /// What the cloud says.
+    /// The fault of the cloud.
     pub fn describe(&self, group: usize, now: Micros, dice: &mut Dice) -> Result<Vec<Machine>, CloudFault> {
         if now < self.moods.throttles && dice.chance(700) {
             return Err(CloudFault::Throttled);
@@ -138,7 +138,7 @@ impl Cloud {
         self.machines.get(id).map(|machine| machine.name.clone())
     }
 
-    /// A call arrives. The results are the truth; whether anybody hears of them is another matter.
+    /// A call arrives. The results are true, but the caller may not get them.
     pub fn call(&mut self, call: &Call, now: Micros, dice: &mut Dice) -> Results {
         let whole = if now < self.moods.throttles && dice.chance(700) {
             Some(CloudFault::Throttled)
@@ -199,7 +199,7 @@ impl ModelMachine {
         self.forget(now);
     }
 
-    /// A change of tags holds from now on, and for what is to come as well.
+    /// Changes the tags of a machine, in its present state and in those that follow.
     fn relock(&mut self, now: Micros, change: impl Fn(&LockTag) -> LockTag) {
         let Some(was) = self.at(now).cloned() else { return };
         let lock = change(&was.lock);

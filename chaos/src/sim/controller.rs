@@ -1,5 +1,5 @@
-//! The controller of a replica, as the operator's own: keys, what wakes them, and what is read when one
-//! is gained. Passes over keys are in `pass`.
+//! The controller of a replica, modelled on the operator's own: its keys, what makes them due, and what it reads when
+//! it gains one. `pass` has the passes over keys.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{Micros, SECOND};
 
-/// Waits after a pass that was cut short.
+/// The waits after a pass that was cut short.
 const RETRY: Backoff = Backoff { base: Duration::from_millis(50), cap: Duration::from_secs(30) };
 
 impl World {
@@ -27,7 +27,7 @@ impl World {
         self.alive(id).and_then(|process| process.controller.keys.get_mut(key))
     }
 
-    /// Slots have come: their keys are read before anything is decided.
+    /// Slots were gained. Their keys are read before anything is decided.
     pub fn gained(&mut self, id: ProcessId, slots: &[Slot]) {
         let Some(process) = self.alive(id) else { return };
         let keys = process.controller.of_slots(slots);
@@ -48,7 +48,7 @@ impl World {
         }
     }
 
-    /// Slots are lost: what has not gone out is dropped; what has is let end, or cancelled.
+    /// Slots were lost. Effects that have not gone out are dropped. Calls that run may end, or are cancelled.
     pub fn lost(&mut self, id: ProcessId, slots: &[Slot]) {
         let Some(process) = self.alive(id) else { return };
         let (mut cancelled, mut dropped) = (Vec::new(), Vec::new());
@@ -73,7 +73,7 @@ impl World {
         for number in dropped {
             self.pass_is_done(id, number, None);
         }
-        // As in the operator: their next passes find that they are not ours.
+        // As in the operator, the next passes of these keys find that another replica owns them.
         for number in keys {
             self.wake(id, number);
         }
@@ -98,7 +98,7 @@ impl World {
         self.feed(id, booking_ring::protocol::Event::Tick);
     }
 
-    /// An incarnation has ended: what it knew counts no more.
+    /// An incarnation has ended, and nothing counts that it knew.
     pub fn forget(&mut self, id: ProcessId) {
         let (groups, slots) = (self.groups.clone(), self.plan.slots);
         let Some(process) = self.alive(id) else { return };
@@ -121,7 +121,7 @@ impl World {
         self.ask(id, Pending::Read(number), Body::Read, wait);
     }
 
-    /// A read was replied to.
+    /// A read got its reply.
     pub fn read(&mut self, id: ProcessId, number: u64, reply: Reply) {
         let Some(process) = self.alive(id) else { return };
         let controller = &mut process.controller;
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// A read that failed is tried once more, for what is still owned and not read.
+    /// Repeats a read that failed, for the keys that are still owned and not read.
     pub fn read_again(&mut self, id: ProcessId, number: u64) {
         let Some(process) = self.alive(id) else { return };
         let Some(reads) = process.controller.reads.remove(&number) else { return };
@@ -174,7 +174,7 @@ impl World {
         }
     }
 
-    /// A key met a conflict: what is stored is read.
+    /// A key met a conflict, so the stored objects are read.
     pub fn reread(&mut self, id: ProcessId) {
         self.read_keys(id, &[]);
     }
@@ -201,7 +201,7 @@ impl World {
         }
     }
 
-    /// A key is due: a pass begins, or follows the one that works on it.
+    /// A key is due. A pass begins, or follows the one that works on the key.
     pub fn wake(&mut self, id: ProcessId, number: usize) {
         let now = self.now;
         let Some(process) = self.alive(id) else { return };
@@ -210,7 +210,7 @@ impl World {
         self.run_due(id);
     }
 
-    /// Passes begin over all keys that are due, and the next timer is set.
+    /// Begins passes over all keys that are due, and sets the next timer.
     pub fn run_due(&mut self, id: ProcessId) {
         let now = self.now;
         while let Some(number) = self.next_due(id) {
@@ -232,7 +232,7 @@ impl World {
         process.controller.keys.iter().position(|known| *known.name == *key.name)
     }
 
-    /// The queue hears that a pass over a key has ended, and when the key is due again.
+    /// Tells the queue that a pass over a key has ended, and when the key is due again.
     pub(super) fn pass_is_done(&mut self, id: ProcessId, number: usize, again_at: Option<Micros>) {
         let now = self.now;
         let Some(process) = self.alive(id) else { return };
@@ -240,7 +240,7 @@ impl World {
         process.controller.queue.done(&key, again_at, process.clocks.mono(now));
     }
 
-    /// A pass has ended, whole or cut short; its key is due again at an instant.
+    /// A pass has ended, completely or cut short. Its key is due again at an instant.
     pub fn end_pass(&mut self, id: ProcessId, number: usize, whole: bool) {
         let now = self.now;
         let Some(process) = self.alive(id) else { return };

@@ -1,4 +1,4 @@
-//! What happens in a run.
+//! The events of a run.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use super::{
 };
 use crate::Micros;
 
-/// Something that happens.
+/// An event.
 #[derive(Debug)]
 pub enum Event {
-    /// Something comes to a process.
+    /// A message arrives at a process.
     To(ProcessId, Inbox),
-    /// A process may go on.
+    /// A process that stood still goes on.
     Thaw(ProcessId),
     /// A request arrives at the API server.
     Arrives(Box<Request>),
@@ -22,25 +22,25 @@ pub enum Event {
     Connects(ProcessId, Kind, u32),
     /// A call arrives at the cloud.
     CloudArrives(Box<Packet>),
-    /// The fault of that number begins.
+    /// The fault with this number begins.
     Fault(usize),
     /// The wall clock of a process is set.
     SetClock(ProcessId, i64),
-    /// The API server comes back; with an older state, if one is named.
+    /// The API server comes back. If a state is named, it has that older state.
     ServerUp(Option<(u64, bool)>),
-    /// The state is kept that the fault of that number brings back.
+    /// The present state is kept for the fault with this number, which will restore it.
     Snapshot(usize),
     /// A process is started.
     Spawn(Box<Birth>),
-    /// There are to be as many replicas as wanted.
+    /// The number of replicas is corrected.
     Deploy,
-    /// A process that was asked to end has had its time.
+    /// The time is over for a process that was asked to end.
     Kill(ProcessId),
-    /// A rolling update goes on.
+    /// A rolling update takes its next step.
     Rollout(Box<Rollout>),
-    /// The act of that number is carried out.
+    /// The act with this number happens.
     Act(usize),
-    /// A group must be as its Bookings say by now.
+    /// A group must agree with its Bookings by now.
     Due(usize, Micros),
     /// The run ends.
     End,
@@ -51,7 +51,7 @@ pub enum Event {
 pub struct Rollout {
     /// The release that replaces all others.
     pub release: Arc<str>,
-    /// How many looks at it are left.
+    /// The number of steps that are left.
     pub left: u32,
     /// The number of the fault.
     pub fault: usize,

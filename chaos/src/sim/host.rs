@@ -1,4 +1,4 @@
-//! What hosts a member of the ring: it carries events to it, and its actions out.
+//! Runs a member of the ring: it brings events to the member, and carries out its actions.
 
 use std::{sync::Arc, time::Duration};
 
@@ -67,7 +67,7 @@ impl World {
         self.feed(id, RingEvent::Tick);
     }
 
-    /// A process ends without a word.
+    /// A process ends silently.
     pub fn crash(&mut self, id: ProcessId, why: &str) {
         let Some(process) = self.alive(id) else { return };
         process.alive = false;
@@ -79,7 +79,7 @@ impl World {
         self.after(wait, Event::Deploy);
     }
 
-    /// Something comes to a process; it waits while that stands still.
+    /// A message arrives at a process. It waits while the process stands still.
     pub fn deliver(&mut self, id: ProcessId, inbox: Inbox) {
         let now = self.now;
         let Some(process) = self.alive(id) else { return };
@@ -90,7 +90,7 @@ impl World {
         self.take(id, inbox);
     }
 
-    /// A process that stood still goes on, with all that came meanwhile.
+    /// A process that stood still goes on, with all messages that came meanwhile.
     pub fn thaw(&mut self, id: ProcessId) {
         let now = self.now;
         let Some(process) = self.alive(id) else { return };
@@ -102,7 +102,7 @@ impl World {
         let who = process.who.clone();
         let backlog = std::mem::take(&mut process.backlog);
         self.note(|| format!("{who} goes on"));
-        // Its timers are looked at when it has time: before or after what came by the network.
+        // The process may look at its timers before or after the messages from the network.
         let ticks_first = self.dice.chance(500);
         if ticks_first {
             self.feed(id, RingEvent::Tick);
@@ -221,7 +221,7 @@ impl World {
         }
     }
 
-    /// An event goes to a process's member, and what comes of it is carried out.
+    /// Gives an event to a process's member, and carries out the actions.
     pub fn feed(&mut self, id: ProcessId, event: RingEvent) {
         let now = self.now;
         let Some(process) = self.alive(id) else { return };
@@ -234,7 +234,7 @@ impl World {
         self.settle(id);
     }
 
-    /// The next tick is planned, and what the member may do now is checked.
+    /// Plans the next tick, and checks what the member may do now.
     fn settle(&mut self, id: ProcessId) {
         let now = self.now;
         let Some(process) = self.alive(id) else { return };
@@ -262,7 +262,7 @@ impl World {
         }
     }
 
-    /// What a process's member owns.
+    /// The slots that a process's member owns.
     pub fn owned(&self, id: ProcessId) -> Vec<Slot> {
         let member = self.processes.get(id).and_then(|process| process.member.as_ref());
         member.map(|member| member.owned().collect()).unwrap_or_default()
@@ -277,7 +277,7 @@ impl World {
         })
     }
 
-    /// Nobody else may work on these slots.
+    /// Checks that no other process may work on these slots.
     fn check_alone(&mut self, id: ProcessId, slots: &[Slot]) {
         for slot in slots.iter().copied().filter(|slot| self.may(id, *slot)).collect::<Vec<_>>() {
             let others = self.living().into_iter().filter(|other| *other != id);
@@ -365,7 +365,7 @@ impl World {
         self.feed(id, RingEvent::Tick);
     }
 
-    /// A line about a process.
+    /// Adds a line about a process.
     pub fn note_of(&mut self, id: ProcessId, text: impl FnOnce(&str) -> String) {
         let who = self.processes.get(id).map(|process| process.who.clone()).unwrap_or_default();
         self.trace.line(self.now, || text(&who));
@@ -398,7 +398,7 @@ fn gone(kind: Kind, name: &Arc<str>, is_leader: bool) -> Option<RingEvent> {
     }
 }
 
-/// Slots for people.
+/// The slots as a text for people.
 fn list(slots: &[Slot]) -> String {
     let names: Vec<String> = slots.iter().map(ToString::to_string).collect();
     format!("{} slots: {}", names.len(), names.join(" "))

@@ -1,4 +1,4 @@
-//! Faults, carried out; and what replaces the processes that they end.
+//! Carries out faults, and replaces the processes that they end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,23 +14,24 @@ use crate::{
     faults::{Fault, FaultKind as Kind},
 };
 
-/// Between two looks at a rolling update.
+/// The time between two steps of a rolling update.
 const ROLLOUT_STEP: Micros = SECOND / 2;
-/// Looks at a rolling update, at most: two minutes.
+/// The largest number of steps of a rolling update: two minutes.
 const ROLLOUT_STEPS: u32 = 240;
-/// How long a process that is asked to end is given.
+/// How long a process may take to end when it is asked to.
 const STOP_TIME: Micros = 30 * SECOND;
-/// Most replicas.
+/// The largest number of replicas.
 const REPLICAS_MAX: usize = 7;
-/// How long after a fault a member may be sealed for it: twice the lease.
+/// How long after a fault a member may be sealed because of it: twice the lease.
 const DISTURBED: Micros = 30 * SECOND;
 
 impl World {
-    /// A Pod that has not been before.
+    /// A new Pod.
     pub fn new_pod(&mut self) -> Birth {
         let number = self.number();
         let pod: Arc<str> = Arc::from(format!("op{number}"));
-        // Each release of a run speaks a newer protocol: ever so long as an older one is there, all speak that.
+        // Each release of a run speaks a newer protocol. While one with an older protocol is present, all speak that
+        // one.
         let protocol = self.release;
         Birth { container: pod.clone(), pod, release: self.present_release(), protocol }
     }
@@ -39,7 +40,7 @@ impl World {
         Arc::from(format!("r{:03}", self.release))
     }
 
-    /// The fault of that number begins.
+    /// The fault with this number begins.
     pub fn inject(&mut self, number: usize) {
         let plan = self.plan.clone();
         let Some(fault) = plan.faults.get(number) else { return };
@@ -92,7 +93,7 @@ impl World {
                 self.kill(leader, false, false);
             }
             Kind::Graceful => self.ask_to_end(id),
-            // The worst moment: a call has passed its check, and is not sent.
+            // This is the worst moment: a call has passed its check, and it is not sent yet.
             Kind::Sigstop if fault.target.is_multiple_of(2) => process.trap = Some((until, fault.lasts)),
             Kind::Sigstop => self.freeze(id, Duration::from_micros(fault.lasts)),
             Kind::Sleep => {
@@ -147,7 +148,7 @@ impl World {
         }
     }
 
-    /// A process stands still from now on, later than was planned.
+    /// A process stands still from now on, later than planned.
     pub fn stand_still(&mut self, id: ProcessId, lasts: Micros) {
         let now = self.now;
         self.audit_standstill(lasts);
@@ -165,7 +166,7 @@ impl World {
         }
     }
 
-    /// A process dies; another takes its place, in the same Pod or a new one.
+    /// Kills a process. Another one takes its place, in the same Pod or a new one.
     fn kill(&mut self, id: ProcessId, same_pod: bool, proof: bool) {
         let Some(process) = self.alive(id) else { return };
         let (birth, who) = (process.birth.clone(), process.who.clone());
@@ -196,14 +197,14 @@ impl World {
         self.after(0, Event::Deploy);
     }
 
-    /// A process is started so long from now.
+    /// Starts a process after a wait.
     pub fn spawn_later(&mut self, wait: Micros, birth: Birth) {
         self.spawning += 1;
         self.after(wait, Event::Spawn(Box::new(birth)));
     }
 
-    /// As many replicas as wanted: new Pods for those that have gone or go, one more goes if there are
-    /// too many.
+    /// Corrects the number of replicas. New Pods replace those that have gone or are leaving. If there are too many,
+    /// one more leaves.
     pub fn deploy(&mut self) {
         let living = self.living();
         let is_going = |id: &ProcessId| self.processes.get(*id).is_some_and(|process| process.stopping);
@@ -260,7 +261,8 @@ impl World {
         self.roll(Rollout { release, left: ROLLOUT_STEPS, fault });
     }
 
-    /// One more than wanted, never fewer: a new one first; when it is ready, an old one goes.
+    /// Rolls one step. There is one replica more than wanted, and never fewer: a new one starts, and when it is ready,
+    /// an old one leaves.
     pub fn roll(&mut self, rollout: Rollout) {
         let living = self.living();
         let spawning = self.spawning;

@@ -1,30 +1,29 @@
-//! All bugs that can be put in on purpose, one at a time: in the ring, in the decisions, and in the model
-//! of the controller.
+//! All injected bugs, one at a time: in the ring, in the decisions, and in the model of the controller.
 
 use std::fmt;
 
-/// A rule of the controller, left out.
+/// A rule of the controller that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ModelBug {
-    /// The keys of a slot that was gained are not worked on before they change.
+    /// The controller does not work on the keys of a gained slot before they change.
     LosesWakeUp,
-    /// The keys of a slot that was gained are worked on from what the watch had shown.
+    /// The controller works on the keys of a gained slot from what the watch has shown.
     GainsWithoutReading,
 }
 
 /// A bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bug {
-    /// In the ring.
+    /// A bug in the ring.
     Ring(booking_ring::injected_bugs::Bug),
-    /// In the decisions.
+    /// A bug in the decisions.
     Bookings(bookings::decide::injected_bugs::Bug),
-    /// In the controller.
+    /// A bug in the model of the controller.
     Model(ModelBug),
 }
 
 impl Bug {
-    /// All of them.
+    /// All bugs.
     pub fn all() -> Vec<Self> {
         let ring = booking_ring::injected_bugs::Bug::ALL.map(Self::Ring);
         let decisions = bookings::decide::injected_bugs::Bug::ALL.map(Self::Bookings);
@@ -43,12 +42,12 @@ impl fmt::Display for Bug {
     }
 }
 
-/// Injects a bug into what this thread runs from now on, or takes it away.
-#[cfg(feature = "injected-bugs")]
-pub fn inject(bug: Option<Bug>) {
-    booking_ring::injected_bugs::inject(if let Some(Bug::Ring(bug)) = bug { Some(bug) } else { None });
-    bookings::decide::injected_bugs::inject(if let Some(Bug::Bookings(bug)) = bug { Some(bug) } else { None });
-    model::inject(if let Some(Bug::Model(bug)) = bug { Some(bug) } else { None });
+/// Injects a bug into what this thread runs from now on, or removes it.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Option<Bug>) {
+    booking_ring::injected_bugs::plant(if let Some(Bug::Ring(bug)) = bug { Some(bug) } else { None });
+    bookings::decide::injected_bugs::plant(if let Some(Bug::Bookings(bug)) = bug { Some(bug) } else { None });
+    model::plant(if let Some(Bug::Model(bug)) = bug { Some(bug) } else { None });
 }
 
 pub(crate) use model::is_injected;

@@ -1,4 +1,4 @@
-//! What the controller of a replica knows: its keys, its cache, what is under way.
+//! The state of a replica's controller: its keys, its cache, and what is under way.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,12 +22,12 @@ use super::{
 };
 use crate::Micros;
 
-/// What works on keys.
+/// The controller of a replica.
 #[derive(Debug)]
 pub struct Controller {
-    /// What it knows.
+    /// What it knows of objects.
     pub cache: Cache,
-    /// By number of the group.
+    /// The keys, by number of the group.
     pub keys: Vec<Key>,
     /// Calls under way, by number.
     pub open: HashMap<u64, Open>,
@@ -44,15 +44,15 @@ pub struct Controller {
 pub struct Key {
     /// Name of the Resource.
     pub name: Arc<str>,
-    /// Where it belongs.
+    /// The slot of the key.
     pub slot: Slot,
-    /// What this process sent.
+    /// What this process has sent.
     pub attempts: Attempts,
-    /// Passes cut short in a row.
+    /// The number of passes in a row that were cut short.
     pub failed: u32,
-    /// It was read since it was gained.
+    /// Whether it has been read since it was gained.
     pub fresh: bool,
-    /// How often it was gained.
+    /// The number of times that it was gained.
     pub gains: u64,
     /// The pass that works on it.
     pub pass: Option<Pass>,
@@ -65,11 +65,11 @@ pub struct Pass {
     pub number: u64,
     /// The permit to work on the slot.
     pub permit: SlotPermit,
-    /// What it works on.
+    /// The objects that it works on.
     pub snapshot: Snapshot,
     /// What the cloud said.
     pub observation: Observation,
-    /// What is left to do.
+    /// The effects that are left.
     pub steps: VecDeque<Step>,
     /// The Resource as this pass wrote it last.
     pub known: Option<Object>,
@@ -77,7 +77,7 @@ pub struct Pass {
     pub priority: CallPriority,
     /// When the key is due again.
     pub wake_at: Option<Timestamp>,
-    /// The slot was lost: nothing more is begun.
+    /// Whether the slot was lost. Then nothing more begins.
     pub lost: bool,
 }
 
@@ -94,18 +94,18 @@ pub enum Step {
     Call(Call),
 }
 
-/// A call that has passed its check and was not replied to.
+/// A call that has passed its check and has no reply yet.
 #[derive(Debug)]
 pub struct Open {
-    /// Which key.
+    /// The key.
     pub key: usize,
-    /// Which pass.
+    /// The number of the pass.
     pub pass: u64,
-    /// The ring's number for it.
+    /// The ring's id of the call.
     pub call: CallId,
-    /// What it is.
+    /// The effect.
     pub step: Step,
-    /// Where it belongs.
+    /// The slot.
     pub slot: Slot,
     /// When it passed its check.
     pub begun: Micros,
@@ -114,14 +114,14 @@ pub struct Open {
 /// A read under way.
 #[derive(Debug)]
 pub(super) struct Reads {
-    /// Keys, and how often they had been gained when it was sent.
+    /// The keys, and how often each had been gained when the read was sent.
     pub(super) keys: Vec<(usize, u64)>,
-    /// The newest revision known then.
+    /// The newest known revision when the read was sent.
     pub(super) known: u64,
 }
 
 impl Controller {
-    /// One that knows nothing yet.
+    /// A controller that knows nothing yet.
     pub fn new(groups: &[Arc<str>], slots: u16) -> Self {
         let key = |name: &Arc<str>| Key {
             name: name.clone(),
@@ -142,7 +142,7 @@ impl Controller {
         }
     }
 
-    /// What the queue calls a key.
+    /// The name of a key in the queue.
     pub(super) fn queue_key(&self, number: usize) -> Option<QueueKey> {
         self.keys.get(number).map(|key| QueueKey::new("resource", NAMESPACE, &*key.name))
     }

@@ -1,4 +1,4 @@
-//! What the audit knows beside the store.
+//! What the audit knows in addition to the store.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,53 +14,53 @@ use bookings::api::Booking;
 use super::{messages::ProcessId, plan::Plan};
 use crate::{Micros, SECOND, faults::FaultKind};
 
-/// How long after a fault's end it still explains what is late.
+/// How long after its end a fault still explains lateness.
 pub(super) const RECOVERY: Micros = 60 * SECOND;
-/// A new ring has opened by then, and machines that ran at first have stopped.
+/// The time by which a new ring has opened, and machines that ran at the beginning have stopped.
 const FORMED: Micros = 60 * SECOND;
-/// A start that found no room is tried again within five minutes.
+/// A start that found no capacity is tried again within five minutes.
 const CAPACITY_RECOVERY: Micros = 310 * SECOND;
 
-/// What is known beside the store.
+/// What the audit knows in addition to the store.
 #[derive(Debug, Default)]
 pub struct Audit {
-    /// From when until when faults explain what is late.
+    /// The periods in which faults explain lateness.
     pub(super) disturbed: Vec<(Micros, Micros)>,
-    /// Whether the store ever went back.
+    /// Whether the store ever went back to an older state.
     pub(super) restored: bool,
     /// All windows that were ever asked for, by number of the Booking.
     pub(super) windows: HashMap<usize, (usize, Vec<(Micros, Micros)>)>,
-    /// When a user last did something about each group.
+    /// When a user last changed something about each group.
     pub(super) touched: HashMap<usize, Micros>,
     pub(super) bookings: BTreeMap<Arc<str>, Arc<Booking>>,
     pub(super) members: BTreeMap<Arc<str>, Arc<MemberLease>>,
     pub(super) leader: Option<Incarnation>,
     pub(super) ring: Option<Arc<Ring>>,
-    /// The last write that was no renewal.
+    /// The last write that was not a renewal.
     pub(super) last_write: (Micros, String),
     pub(super) last_mutation: Micros,
-    /// Since when a rolling update goes on, and what slots it moved how often.
+    /// When the present rolling update began, and how often it moved each slot.
     pub(super) rollout: Option<(Micros, BTreeMap<Slot, usize>)>,
-    /// When each process lapsed, by its own monotonic clock.
+    /// When the permit of each process lapsed, by its own monotonic clock.
     pub(super) lapses: HashMap<ProcessId, Vec<Micros>>,
-    /// A member that lapsed too often takes nothing until then.
+    /// Until then a member that lapsed too often takes no slots.
     pub(super) rests_until: Micros,
 }
 
 impl Audit {
-    /// Before anything happened.
+    /// The state at the beginning.
     pub fn new(plan: &Plan) -> Self {
         let disturbed = plan.faults.iter().map(|fault| (fault.at, Plan::over(fault) + recovery(fault.kind)));
         Self { disturbed: disturbed.chain([(0, FORMED)]).collect(), ..Self::default() }
     }
 
-    /// Whether a fault explains what went wrong between two instants.
+    /// Whether a fault explains a problem between two instants.
     pub(super) fn is_disturbed(&self, from: Micros, until: Micros) -> bool {
         self.disturbed.iter().any(|(begin, end)| *begin <= until && from <= *end)
     }
 }
 
-/// How long after a fault's end it still explains what is late.
+/// How long after its end a fault of this kind still explains lateness.
 pub(super) fn recovery(kind: FaultKind) -> Micros {
     if kind == FaultKind::CloudCapacity { CAPACITY_RECOVERY } else { RECOVERY }
 }

@@ -1,4 +1,4 @@
-//! What goes between processes, the API server and the cloud.
+//! The messages between processes, the API server and the cloud.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use super::{
 };
 use crate::Micros;
 
-/// A process, by its place among all that ever were.
+/// A process, by its position among all processes of the run.
 pub type ProcessId = usize;
 
-/// What comes to a process. It waits while the process stands still.
+/// A message for a process. It waits while the process stands still.
 #[derive(Debug)]
 pub enum Inbox {
-    /// Its ring asked for it.
+    /// A tick that the ring asked for.
     Tick(u64),
     /// A watch shows a change.
     Watch(Kind, u32, Box<Change>),
-    /// A watch has begun anew: everything that is there, as of a revision.
+    /// A watch has begun anew. It shows all objects as of a revision.
     Listed(Kind, u32, Vec<Object>, u64),
-    /// A request was replied to; so the API server's clock was.
+    /// A request got its reply, with the API server's time.
     Replied(u64, Reply, Micros),
-    /// A request was not replied to in time.
+    /// A request got no reply in time.
     TimedOut(u64),
     /// The cloud describes the group of a key to a pass.
     Described(usize, u64),
@@ -39,44 +39,44 @@ pub enum Inbox {
     Timer,
     /// The objects of keys are read once more.
     ReadAgain(u64),
-    /// Somebody who knows says that a process is dead.
+    /// A reliable source says that a process is dead.
     Dead(Arc<str>),
-    /// It is to end.
+    /// The process shall end.
     Stop,
 }
 
-/// What a process asks of the API server.
+/// The body of a request to the API server.
 #[derive(Debug)]
 pub enum Body {
-    /// For its ring.
+    /// A request of the ring.
     Ring(Box<Op>),
-    /// Replaces an object that was found so.
+    /// Replaces an object if it still has the version that was found.
     Write(Arc<str>, Found, Value),
     /// Reads Resources and Bookings.
     Read,
 }
 
-/// What the API server replies.
+/// The reply of the API server.
 #[derive(Debug)]
 pub enum Reply {
-    /// To the ring.
+    /// The answer for the ring.
     Ring(Box<Answer>),
-    /// Of a write.
+    /// The result of a write.
     Written(Result<Object, Refusal>),
-    /// All Resources and Bookings at a revision.
+    /// All Resources and Bookings as of a revision.
     All(Vec<Object>, u64),
-    /// An error, or nothing.
+    /// An error, or no reply.
     Failed,
 }
 
-/// What a request is for, to the process that sent it.
+/// The purpose of a request, for the process that sent it.
 #[derive(Clone, Copy, Debug)]
 pub enum Pending {
-    /// The ring's.
+    /// A request of the ring.
     Ring(RequestId),
-    /// A write of a key's pass: the number of the call.
+    /// A write of a key's pass, with the number of the call.
     Write(u64),
-    /// A read for keys that were gained, or met a conflict: the number of the read.
+    /// A read for keys that were gained or met a conflict, with the number of the read.
     Read(u64),
 }
 
@@ -85,25 +85,25 @@ pub enum Pending {
 pub struct Request {
     /// Its number.
     pub number: u64,
-    /// Who sent it.
+    /// The process that sent it.
     pub from: ProcessId,
-    /// As which incarnation.
+    /// The incarnation that sent it.
     pub who: Arc<str>,
-    /// When.
+    /// When it was sent.
     pub sent: Micros,
-    /// Over a connection of which life of the API server.
+    /// The life of the API server in which its connection was opened.
     pub life: u32,
-    /// What.
+    /// Its body.
     pub body: Body,
 }
 
 /// A call on its way to the cloud.
 #[derive(Debug)]
 pub struct Packet {
-    /// Who sent it.
+    /// The process that sent it.
     pub from: ProcessId,
     /// Its number.
     pub number: u64,
-    /// What it is.
+    /// The call.
     pub call: Call,
 }

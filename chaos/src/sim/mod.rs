@@ -1,22 +1,23 @@
-//! The simulation: replicas with the real state machine of the ring and the real decisions, against a
-//! model API server and a model cloud, in virtual time. One seed, one run, always the same.
+//! The simulation. Replicas with the real state machine of the ring and the real decisions run against a model API
+//! server and a model cloud, in virtual time. The same seed always gives the same run.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`plan`] | what a run is to be: replicas, groups, Bookings, faults, noise |
-//! | [`world`], [`event`] | everything that there is; one event after the other |
-//! | [`messages`] | what goes between processes, the API server and the cloud |
+//! | [`plan`] | the plan of a run: replicas, groups, Bookings, faults, noise |
+//! | [`world`], [`event`] | the whole state of a run, and one event after the other |
+//! | [`messages`] | the messages between processes, the API server and the cloud |
 //! | [`store`], [`server`], [`watch`] | the API server: objects, requests, watches |
 //! | [`cloud`] | machines and their tags |
 //! | [`process`], [`host`], [`clock`] | replicas: clocks, standstills, the member of the ring |
-//! | [`controller`], [`keys`], [`pass`], [`cache`] | replicas: what the operator does with what the ring gives it |
+//! | [`controller`], [`keys`], [`pass`], [`cache`] | replicas: what the operator does with the slots that it owns |
+//! | `steps` | the effects of a pass, one by one |
 //! | `budgets` | the operator's own token buckets |
 //! | [`inject`], [`users`] | faults and users |
-//! | [`audit`], [`known`], [`verdict`] | what is checked against the truth, beside the checker of calls |
-//! | [`runner`], [`shrink`], [`is_injected`] | many runs, a failing one made small, bugs put in on purpose |
+//! | [`audit`], [`known`], [`verdict`] | checks against the truth, in addition to the checker of calls |
+//! | [`runner`], [`shrink`], [`injected_bugs`] | many runs, the reduction of a failing one, injected bugs |
 //!
-//! What the model promises to be no kinder than: every message may be late, lost, or doubled where the
-//! real one may; what it leaves out: objects that cannot be decoded, credentials, other namespaces.
+//! The model is at least as unkind as reality: every message may be late, lost, or doubled if the real one may. It
+//! leaves out objects that cannot be decoded, credentials, and other namespaces.
 
 pub mod audit;
 mod budgets;
@@ -40,6 +41,7 @@ pub mod runner;
 pub mod server;
 pub mod shrink;
 pub mod stats;
+mod steps;
 pub mod store;
 #[cfg(test)]
 mod tests;

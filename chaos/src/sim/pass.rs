@@ -1,25 +1,22 @@
-//! One pass over one key, in the order of the operator's own: finalizer, starts that rest on what is stored, statuses
-//! that others rely on, the Resource's status, other calls, statuses that only tell something, end of the finalizer.
-//! Each effect is an event of its own, and asks for its permit right before.
+//! One pass over one key, in the operator's own order: finalizer, starts that depend on what is stored, statuses that
+//! others rely on, the Resource's status, other calls, statuses that only report something, end of the finalizer. Each
+//! effect is an event of its own, and it asks for the permit immediately before.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use booking_calendar::instant::after;
 use booking_decision::Backoff;
 use booking_ring::protocol::Event as RingEvent;
-use bookings::{
-    api::{Booking, BookingStatus, FINALIZER, Resource},
-    decide::groups::{
-        attempts::{Action, Attempts},
-        booking::ReadBooking,
-        claim::Claim,
-        decide,
-        group::standing,
-        input::{GroupInput, Observation},
-        notices::Deliveries,
-        output::{Call, Decision, Finalizer},
-        priority::CallPriority,
-    },
+use bookings::decide::groups::{
+    attempts::Attempts,
+    booking::ReadBooking,
+    claim::Claim,
+    decide,
+    group::standing,
+    input::{GroupInput, Observation},
+    notices::Deliveries,
+    output::{Call, Decision},
+    priority::CallPriority,
 };
 use jiff::Timestamp;
 
@@ -29,7 +26,8 @@ use super::{
     event::Event,
     keys::{Open, Pass, Step},
     messages::{Body, Inbox, Packet, Pending, ProcessId, Reply},
-    store::{Found, Object, Refusal, Value},
+    steps::{action, steps, told, write_of},
+    store::{Object, Refusal},
     world::World,
 };
 use crate::{
@@ -39,11 +37,11 @@ use crate::{
     sim::clock::micros,
 };
 
-/// A packet that leaves so long after its check was held up by a standstill.
+/// If a packet leaves this long after its check, a standstill held it up.
 const LATE: Micros = 20 * MILLI;
 
 impl World {
-    /// A pass begins, if the key may be worked on. Whether it does.
+    /// Begins a pass, if the process may work on the key. Returns whether it did.
     pub fn begin_pass(&mut self, id: ProcessId, number: usize) -> bool {
         let (now, pass) = (self.now, self.number());
         let wait = self.describe_time();
@@ -77,7 +75,7 @@ impl World {
         self.dice.between(10 * MILLI, if slow { 3 * SECOND } else { 150 * MILLI })
     }
 
-    /// The cloud has described the group: it is decided.
+    /// The cloud has described the group, so the pass decides.
     pub fn described(&mut self, id: ProcessId, number: usize, pass: u64) {
         let now = self.now;
         let Some(process) = self.processes.get_mut(id).filter(|process| process.alive) else { return };
@@ -109,7 +107,7 @@ impl World {
         self.advance(id, number);
     }
 
-    /// The next effect of a pass, if it may.
+    /// Carries out the next effect of a pass, if the permit allows it.
     fn advance(&mut self, id: ProcessId, number: usize) {
         let now = self.now;
         let fact = self.number();
@@ -179,7 +177,7 @@ impl World {
         }
     }
 
-    /// A call goes out.
+    /// A call is sent.
     pub fn packet(&mut self, id: ProcessId, number: usize, fact: u64) {
         let (now, wait) = (self.now, self.timing.call());
         let usual = self.dice.between(5 * MILLI, 120 * MILLI);
@@ -228,7 +226,7 @@ impl World {
         }
     }
 
-    /// The cloud replied.
+    /// The cloud has replied.
     pub fn cloud_replied(&mut self, id: ProcessId, fact: u64, results: &Results) {
         let Some(open) = self.call_over(id, fact, true) else { return };
         self.record(id, &open, results);
@@ -236,7 +234,7 @@ impl World {
         self.go_on(id, &open, true);
     }
 
-    /// A call was not replied to in time.
+    /// A call got no reply in time.
     pub fn call_timed_out(&mut self, id: ProcessId, fact: u64) {
         let Some(open) = self.call_over(id, fact, false) else { return };
         if let Step::Call(call) = &open.step {
@@ -249,7 +247,7 @@ impl World {
         self.go_on(id, &open, goes_on);
     }
 
-    /// A write was replied to, or failed.
+    /// A write got its reply, or failed.
     pub fn written(&mut self, id: ProcessId, fact: u64, reply: Reply) {
         let Some(open) = self.call_over(id, fact, true) else { return };
         let mut done = false;
@@ -324,16 +322,6 @@ impl World {
     }
 }
 
-/// What a call does to each of its machines.
-fn action(call: &Call) -> Action {
-    match call {
-        Call::Start(_) => Action::Start,
-        Call::Stop(_) => Action::Stop,
-        Call::Lock(lock, _) => Action::Lock(lock.clone()),
-        Call::Unlock(lock, _) => Action::Unlock(lock.clone()),
-    }
-}
-
 fn decided(
     settings: &bookings::decide::settings::Settings,
     snapshot: &Snapshot,
@@ -347,7 +335,7 @@ fn decided(
     let deliveries = &Deliveries::new();
     let standing = resource.map(|found| standing(found, Claim::Ours, &settings.locations));
     let standing = standing.as_ref();
-    // Many others are about to be locked in every other minute.
+    // Every other minute, many other groups seem about to be locked.
     let prelocks = now.as_second() / 60 % 2 == 0;
     let bookings = &bookings;
     decide(
@@ -356,90 +344,12 @@ fn decided(
     )
 }
 
-/// The effects of a decision, in their order.
-fn steps(snapshot: &Snapshot, decision: Decision) -> VecDeque<Step> {
-    let mut steps = VecDeque::new();
-    if decision.finalizer == Finalizer::Add {
-        steps.push_back(Step::Finalizer(true));
-    }
-    let (first, calls): (Vec<Call>, Vec<Call>) = decision
-        .calls
-        .into_iter()
-        .partition(|call| decision.hints.starts_first && matches!(call, Call::Start(_)));
-    steps.extend(first.into_iter().map(Step::Call));
-    let mut later = Vec::new();
-    for (uid, status) in decision.booking_statuses {
-        let is_it = |object: &&Object| {
-            object.booking().is_some_and(|booking| booking.metadata.uid.as_deref() == Some(&*uid))
-        };
-        let Some(object) = snapshot.bookings.iter().find(is_it) else { continue };
-        let old = object.booking().and_then(|booking| booking.status.as_ref());
-        let step = Step::Booking(object.clone(), Box::new(status.clone()));
-        if old.is_none_or(|old| weight(old) != weight(&status)) {
-            steps.push_back(step);
-        } else {
-            later.push(step);
-        }
-    }
-    steps.extend(decision.resource_status.map(|status| Step::Resource(Box::new(status))));
-    steps.extend(calls.into_iter().map(Step::Call));
-    steps.extend(later);
-    if decision.finalizer == Finalizer::Remove {
-        steps.push_back(Step::Finalizer(false));
-    }
-    steps
-}
-
-/// What others rely on.
-fn weight(status: &BookingStatus) -> [Option<&str>; 4] {
-    [&status.status, &status.granted_resource, &status.granted_from, &status.granted_until]
-        .map(Option::as_deref)
-}
-
-fn write_of(step: &Step, known: Option<&Object>) -> Option<(Arc<str>, Found, Value)> {
-    let object = if let Step::Booking(object, _) = step { object } else { known? };
-    let value = match step {
-        Step::Booking(object, status) => {
-            Value::Booking(Arc::new(Booking { status: Some(*status.clone()), ..object.booking()?.clone() }))
-        }
-        Step::Resource(status) => {
-            let resource = object.resource()?.clone();
-            Value::Resource(Arc::new(Resource { status: Some(*status.clone()), ..resource }))
-        }
-        Step::Finalizer(add) => {
-            let mut resource = object.resource()?.clone();
-            resource.metadata.finalizers = add.then(|| vec![FINALIZER.to_owned()]);
-            Value::Resource(Arc::new(resource))
-        }
-        Step::Call(_) => return None,
-    };
-    Some((object.name.clone(), Found { uid: object.uid.clone(), version: object.version }, value))
-}
-
-/// The waits that the operator makes after each class of errors.
+/// The operator's waits after each class of errors.
 fn backoff(fault: CloudFault) -> Backoff {
     let seconds = |base, cap| Backoff { base: Duration::from_secs(base), cap: Duration::from_secs(cap) };
     match fault {
         CloudFault::Throttled => seconds(2, 60),
         CloudFault::Transient | CloudFault::WrongState => seconds(1, 30),
         CloudFault::Capacity => seconds(60, 300),
-    }
-}
-
-fn told(step: &Step, time: Timestamp) -> String {
-    match step {
-        Step::Booking(object, status) => format!(
-            "writes {}: {} granted {} to {} (its time {time})",
-            object.name,
-            status.status.as_deref().unwrap_or("-"),
-            status.granted_from.as_deref().unwrap_or("-"),
-            status.granted_until.as_deref().unwrap_or("-")
-        ),
-        Step::Resource(status) => {
-            let holder = status.holder.as_ref().map_or("nobody", |holder| holder.user.as_str());
-            format!("writes status: held by {holder}")
-        }
-        Step::Finalizer(add) => format!("finalizer: {add}"),
-        Step::Call(call) => format!("{call:?} (its time {time})"),
     }
 }

@@ -1,4 +1,4 @@
-//! What a run is to be: made from its seed before it begins, so that parts of it can be left out.
+//! The plan of a run. It is made from the seed before the run begins, so that parts of it can be left out.
 
 use crate::{
     MILLI, MINUTE, Micros, SECOND,
@@ -6,55 +6,55 @@ use crate::{
     sim::dice::Dice,
 };
 
-/// Faults begin from here on: the ring has formed.
+/// Faults begin after this time, when the ring has formed.
 const FAULTS_FROM: Micros = 45 * SECOND;
-/// Faults begin until here.
+/// Faults begin before this time.
 const FAULTS_UNTIL: Micros = 420 * SECOND;
-/// Shortest run.
+/// The length of the shortest run.
 const LENGTH_MIN: Micros = 10 * MINUTE;
-/// From the end of the last fault to the end of the run.
+/// The time from the end of the last fault to the end of the run.
 const QUIET: Micros = 270 * SECOND;
-/// Nothing is booked to begin or to end so shortly before the end of the run.
+/// No booking begins or ends this shortly before the end of the run.
 const LAST_EDGE: Micros = 130 * SECOND;
-/// Nothing is lost or late any more so long before the end of the run: what must come in the end, must
-/// come once faults have stopped.
+/// In this time before the end of the run no message is lost or late. So everything that must happen in the end can
+/// happen.
 const NO_LOSSES: Micros = 90 * SECOND;
-/// Fewest Bookings.
+/// The smallest number of Bookings.
 const BOOKINGS_MIN: u64 = 20;
 
-/// A whole run, before it begins.
+/// The plan of a whole run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What it was made from.
+    /// The seed that it was made from.
     pub seed: u64,
-    /// Replicas at the beginning.
+    /// The number of replicas at the beginning.
     pub replicas: usize,
-    /// Slots of the ring.
+    /// The number of slots of the ring.
     pub slots: u16,
-    /// What goes on all the time.
+    /// The disturbances that last for the whole run.
     pub noise: Noise,
     /// Faults, in order of time.
     pub faults: Vec<Fault>,
     /// Groups of machines, each with its Resource.
     pub groups: Vec<GroupPlan>,
-    /// What users do, in order of time.
+    /// The acts of users, in order of time.
     pub acts: Vec<(Micros, Act)>,
     /// When the run ends.
     pub end: Micros,
 }
 
-/// What goes on all the time, faults or not.
+/// The disturbances that last for the whole run, with or without faults.
 #[derive(Clone, Copy, Debug)]
 pub struct Noise {
-    /// One way between a process and the API server, shortest and longest.
+    /// The shortest and the longest time of a message between a process and the API server.
     pub latency: (Micros, Micros),
-    /// From a change to its watchers, shortest and longest.
+    /// The shortest and the longest time from a change to its watchers.
     pub lag: (Micros, Micros),
-    /// In a thousand: messages that take long, up to and beyond time-outs.
+    /// In a thousand: messages that take long, sometimes longer than time-outs.
     pub late: u64,
-    /// In a thousand: requests refused.
+    /// In a thousand: requests that are refused.
     pub errors: u64,
-    /// In a thousand: replies lost after the effect.
+    /// In a thousand: replies that are lost after the effect.
     pub lost: u64,
     /// In a thousand: watch events that come twice.
     pub twice: u64,
@@ -64,12 +64,12 @@ pub struct Noise {
     pub breaks: u64,
     /// Whether watch events of different objects overtake each other.
     pub reorder: bool,
-    /// Whether what a lost slot had under way is cancelled, and not let end: in a thousand.
+    /// In a thousand: calls of a lost slot that are cancelled instead of ending.
     pub cancels: u64,
 }
 
 impl Noise {
-    /// None at all: everything takes a few milliseconds.
+    /// No noise: everything takes a few milliseconds.
     pub const NONE: Self = Self {
         latency: (MILLI, 5 * MILLI),
         lag: (MILLI, 10 * MILLI),
@@ -83,7 +83,7 @@ impl Noise {
         cancels: 0,
     };
 
-    /// The same without what costs messages.
+    /// The same noise without lost messages.
     fn lossless(self) -> Self {
         Self { late: 0, errors: 0, lost: 0, ..self }
     }
@@ -109,56 +109,56 @@ impl Noise {
     }
 }
 
-/// What happens to the machines of a group while nobody holds it.
+/// What happens to the machines of a group while it has no holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Idle {
-    /// Stopped.
+    /// They are stopped.
     Stop,
-    /// Left alone.
+    /// They stay as they are.
     Keep,
-    /// Stopped after a grace.
+    /// They are stopped after a grace.
     Unsaid,
 }
 
 /// A group of machines.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupPlan {
-    /// How many machines.
+    /// The number of machines.
     pub machines: usize,
-    /// How many of them run at first.
+    /// The number of them that run at first.
     pub running: usize,
     /// How long a start or a stop takes.
     pub turn: Micros,
-    /// What happens while nobody holds it.
+    /// What happens while it has no holder.
     pub idle: Idle,
 }
 
-/// Something that a user does.
+/// An act of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Creates a Booking.
     Book {
-        /// Number of the Booking: its name.
+        /// The number of the Booking, which is its name.
         booking: usize,
-        /// Which group.
+        /// The group.
         group: usize,
-        /// For whom.
+        /// The user.
         user: u64,
-        /// From when.
+        /// The beginning.
         from: Micros,
-        /// Until when.
+        /// The end.
         until: Micros,
     },
     /// Moves a Booking's end.
     MoveEnd {
-        /// Number of the Booking.
+        /// The number of the Booking.
         booking: usize,
         /// The new end.
         until: Micros,
     },
     /// Deletes a Booking.
     Cancel {
-        /// Number of the Booking.
+        /// The number of the Booking.
         booking: usize,
     },
 }
@@ -174,7 +174,7 @@ impl Plan {
         Self::with(seed, replicas, slots, noise, faults)
     }
 
-    /// A plan with these faults; groups and Bookings by the seed.
+    /// A plan with these faults. The groups and Bookings come from the seed.
     pub fn with(seed: u64, replicas: usize, slots: u16, noise: Noise, mut faults: Vec<Fault>) -> Self {
         let dice = &mut Dice::new(seed, 2);
         faults.sort_by_key(|fault| fault.at);
@@ -185,12 +185,12 @@ impl Plan {
         Self { seed, replicas, slots, noise, faults, groups, acts, end }
     }
 
-    /// What goes on besides faults at an instant of the run.
+    /// The noise at an instant of the run.
     pub fn noise_at(&self, now: Micros) -> Noise {
         if now + NO_LOSSES < self.end { self.noise } else { self.noise.lossless() }
     }
 
-    /// When a fault's own part is over.
+    /// When the fault itself is over.
     pub fn over(fault: &Fault) -> Micros {
         let longest = match fault.kind {
             FaultKind::Rollout => 100 * SECOND,
@@ -201,7 +201,7 @@ impl Plan {
             | FaultKind::LeaderKill
             | FaultKind::RingDeleted
             | FaultKind::LeaseDeleted => 30 * SECOND,
-            // It may begin late.
+            // The standstill may begin late.
             FaultKind::Sigstop => 2 * fault.lasts,
             _ => fault.lasts,
         };
@@ -218,7 +218,8 @@ fn faults(dice: &mut Dice) -> Vec<Fault> {
         if alone.contains(&kind) && faults.iter().any(|fault| fault.kind == kind) {
             continue;
         }
-        // Often two at once, or one upon the other: what one breaks the other meets broken.
+        // Often there are two faults at once, or one right after the other. So the second one meets what the first one
+        // has broken.
         let near = dice.chance(400).then(|| faults.last().map(|fault| fault.at)).flatten();
         let at = match near {
             Some(at) => (at + dice.between(0, 20 * SECOND)).min(FAULTS_UNTIL),
@@ -245,7 +246,7 @@ fn lasts(kind: FaultKind, dice: &mut Dice) -> Micros {
         Kind::ApiErrors | Kind::ApiLostReplies => (3, 25),
         Kind::ApiRestart => (1, 5),
         Kind::ApiOutage => (15, 70),
-        // The lease is 15 s: away for less, nothing is promised.
+        // The lease is 15 s. If the API server is away for less, nothing is promised.
         Kind::EtcdRestore => (16, 40),
         Kind::CloudThrottle | Kind::CloudErrors | Kind::CloudLostReplies => (5, 30),
         Kind::CloudSlow | Kind::CloudLag | Kind::CloudCapacity => (5, 40),
@@ -264,8 +265,8 @@ fn group(dice: &mut Dice) -> GroupPlan {
     }
 }
 
-/// Bookings of three users: some from the beginning, some created later, some moved, some deleted; few
-/// that run on beyond the end.
+/// The Bookings of three users. Some exist from the beginning, some are created later, some are moved, some are
+/// deleted. A few last beyond the end.
 fn acts(dice: &mut Dice, groups: &[GroupPlan], end: Micros) -> Vec<(Micros, Act)> {
     let mut acts = Vec::new();
     let last = end - LAST_EDGE;
@@ -292,7 +293,7 @@ fn acts(dice: &mut Dice, groups: &[GroupPlan], end: Micros) -> Vec<(Micros, Act)
     acts
 }
 
-/// The whole second before.
+/// The last whole second.
 fn whole(at: Micros) -> Micros {
     at - at % SECOND
 }

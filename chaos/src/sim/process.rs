@@ -16,29 +16,29 @@ use super::{
 };
 use crate::Micros;
 
-/// A wall clock that is off by less is taken for right.
+/// A wall clock that is off by less counts as right.
 const TRUSTED_WITHIN: SignedDuration = SignedDuration::from_secs(2);
 
 /// A watch of one kind.
 #[derive(Debug, Default)]
 pub struct Watch {
-    /// Grows each time it begins anew: what older ones still bring is dropped.
+    /// It grows each time the watch begins anew. Events of older ones are dropped.
     pub generation: u32,
     /// Whether it is up.
     pub connected: bool,
-    /// When the last event of each object arrives, and of any.
+    /// When the last event of each object arrives.
     pub arrivals: HashMap<Arc<str>, Micros>,
     /// When the last event of any object arrives.
     pub last: Micros,
-    /// Objects of which older events than this revision are left out.
+    /// For each object, older events than this revision are left out.
     pub newest: HashMap<Arc<str>, u64>,
-    /// The newest revision that its controller knew when it began anew.
+    /// The newest revision that the controller knew when the watch began anew.
     pub known: u64,
-    /// What it has shown, by name: whether it is the leader's Lease.
+    /// The names that it has shown, and whether each is the leader's Lease.
     pub shown: BTreeMap<Arc<str>, bool>,
 }
 
-/// The way between a process and the API server: what is wrong with it, until when.
+/// The connection between a process and the API server. Each trouble has the time until which it lasts.
 #[derive(Debug, Default)]
 pub struct Link {
     /// Requests do not arrive.
@@ -49,7 +49,7 @@ pub struct Link {
     pub slow: Micros,
     /// Watch events do not arrive.
     pub stall: Micros,
-    /// Which of them; all, if it is not said.
+    /// The kind whose watch stands still. None means all.
     pub stalled: Option<Kind>,
     /// Watches begin from an older state.
     pub stale: Micros,
@@ -62,12 +62,12 @@ impl Link {
     }
 }
 
-/// How a process came to be.
+/// The facts of a process at its start.
 #[derive(Clone, Debug)]
 pub struct Birth {
-    /// Name of its Pod.
+    /// The name of its Pod.
     pub pod: Arc<str>,
-    /// The container it runs in.
+    /// The container that it runs in.
     pub container: Arc<str>,
     /// Its release.
     pub release: Arc<str>,
@@ -75,10 +75,10 @@ pub struct Birth {
     pub protocol: u32,
 }
 
-/// See the module.
+/// A replica.
 #[derive(Debug)]
 pub struct Process {
-    /// How it came to be.
+    /// The facts at its start.
     pub birth: Birth,
     /// Whether it has not ended.
     pub alive: bool,
@@ -86,35 +86,35 @@ pub struct Process {
     pub stopping: bool,
     /// Its clocks.
     pub clocks: Clocks,
-    /// Its part in the ring; none only while one incarnation follows another.
+    /// Its part in the ring. None only while one incarnation follows another.
     pub member: Option<Member>,
     /// The present incarnation.
     pub who: Arc<str>,
-    /// How many there have been.
+    /// The number of incarnations so far.
     pub incarnations: u32,
     /// It stands still until then.
     pub frozen_until: Micros,
-    /// It stands still for so long from its next call on, between check and packet; if that comes in time.
+    /// Before this time, its next call makes it stand still between check and packet, for this long.
     pub trap: Option<(Micros, Micros)>,
-    /// What came meanwhile.
+    /// The messages that came while it stood still.
     pub backlog: Vec<Inbox>,
-    /// The tick that counts.
+    /// The number of the tick that counts.
     pub tick: u64,
-    /// When it comes.
+    /// When that tick comes.
     pub tick_at: Option<Micros>,
-    /// Whether its permit was in force when last looked at.
+    /// Whether its permit was in force at the last look.
     pub valid: bool,
     /// Its watches.
     pub watches: BTreeMap<Kind, Watch>,
-    /// Its requests that were not replied to.
+    /// Its requests without a reply.
     pub pending: HashMap<u64, Pending>,
-    /// The way to the API server.
+    /// Its connection to the API server.
     pub link: Link,
-    /// The last disturbance of its own is over then: it may be sealed for that.
+    /// When its last disturbance is over. Until then it may be sealed because of it.
     pub disturbed_until: Micros,
-    /// What works on keys.
+    /// Its controller.
     pub controller: Controller,
-    /// The API server's time when last seen, and the boot-time clock then.
+    /// The last known time of the API server, and the boot-time clock at that moment.
     pub server_time: Option<(Timestamp, Micros)>,
 }
 
@@ -124,8 +124,8 @@ impl Process {
         self.watches.entry(kind).or_default()
     }
 
-    /// The time as the process takes it: its wall clock, unless that differs from the API server's time
-    /// carried on by the boot-time clock.
+    /// The time as the process takes it. That is its wall clock, unless the wall clock differs from the API server's
+    /// time plus the time that has passed on the boot-time clock.
     pub fn time(&self, now: Micros) -> Timestamp {
         let local = self.clocks.wall(now);
         let Some((server, at)) = self.server_time else { return local };
@@ -138,7 +138,7 @@ impl Process {
         super::clock::micros(self.clocks.stamp(now).boot)
     }
 
-    /// Whether something stands between it and the API server, or it stands still.
+    /// Whether it cannot reach the API server, or stands still.
     pub fn is_cut_off(&self, now: Micros) -> bool {
         let link = &self.link;
         [link.requests, link.replies, link.slow, link.stall, self.frozen_until]

@@ -1,4 +1,4 @@
-//! What is to happen, in order of time; at one instant in the order in which it was planned.
+//! The planned events, in order of time. Events at one instant are in the order in which they were planned.
 
 use std::{cmp::Ordering, collections::BinaryHeap};
 
@@ -26,13 +26,13 @@ impl<E> PartialOrd for Entry<E> {
 }
 
 impl<E> Ord for Entry<E> {
-    /// Turned round: the heap gives the largest first.
+    /// The order is reversed, because the heap returns the largest item first.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.place).cmp(&(self.at, self.place))
     }
 }
 
-/// See the module.
+/// The planned events.
 #[derive(Debug)]
 pub struct Queue<E> {
     heap: BinaryHeap<Entry<E>>,

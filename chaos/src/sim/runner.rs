@@ -1,4 +1,4 @@
-//! Runs: one, or many on all cores.
+//! Runs one plan, or many on all cores.
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +13,14 @@ use std::{
 use super::{injected_bugs::Bug, plan::Plan, stats::Stats, world::World};
 use crate::checker::{Invariant, Violation};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The plan that was run.
     pub plan: Arc<Plan>,
-    /// Counts.
+    /// The counts.
     pub stats: Stats,
-    /// What was violated first, if anything.
+    /// The first violation, if any.
     pub violation: Option<Violation>,
     /// Its history, if it was kept.
     pub history: Vec<String>,
@@ -29,7 +29,7 @@ pub struct Outcome {
 /// Runs a plan.
 pub fn run(plan: &Arc<Plan>, traced: bool) -> Outcome {
     let mut world = World::new(plan.clone(), traced);
-    // A panic in the code under test is a finding, not the end of all runs.
+    // A panic in the code under test is a finding, and the other runs go on.
     let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
     let violation = ran.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
@@ -40,35 +40,35 @@ pub fn run(plan: &Arc<Plan>, traced: bool) -> Outcome {
     Outcome { plan: plan.clone(), stats: world.stats.clone(), violation, history: world.trace.into_lines() }
 }
 
-/// What came of many runs.
+/// The result of many runs.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// Counts of all.
+    /// The counts of all runs.
     pub stats: Stats,
-    /// Seeds that violated something, and what.
+    /// The seeds with a violation, and the violation of each.
     pub violations: BTreeMap<u64, Violation>,
-    /// How long it took.
+    /// How long the runs took.
     pub wall: Duration,
 }
 
-/// How many runs go on, and which bug is injected in them.
+/// The order for many runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
     /// The first seed.
     pub first: u64,
-    /// How many.
+    /// The number of seeds.
     pub seeds: u64,
-    /// Whether the first violation ends it.
+    /// Whether the first violation ends the job.
     pub until_found: bool,
-    /// A bug.
+    /// The injected bug.
     pub bug: Option<Bug>,
-    /// Whether it says how far it is.
+    /// Whether it reports progress.
     pub talks: bool,
 }
 
-/// Violations after which no more seeds are begun: something is broken for good.
+/// After this number of violations no more seeds begin, because something is broken for good.
 const VIOLATIONS_MAX: usize = 20;
-/// Between two lines that say how far it is.
+/// The time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 
 /// Runs many seeds on all cores.

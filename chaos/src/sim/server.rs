@@ -1,5 +1,4 @@
-//! The model API server: what requests do to the store, and what becomes of requests and replies on the
-//! way.
+//! The model API server: the effects of requests on the store, and the ways of requests and replies.
 
 use std::sync::Arc;
 
@@ -18,9 +17,9 @@ use super::{
 };
 use crate::{MILLI, Micros, SECOND};
 
-/// A message that takes long takes at most so long.
+/// The longest time of a late message.
 const LATE_MAX: Micros = 6 * SECOND;
-/// What waits for a broken way longer than this is given up by TCP.
+/// If a message waits longer than this for a broken connection, TCP gives it up.
 const HELD_MAX: Micros = 30 * SECOND;
 
 impl World {
@@ -38,14 +37,14 @@ impl World {
         dice.between(noise.latency.0, noise.latency.1)
     }
 
-    /// When a request that is sent now arrives, if it does.
+    /// When a request that is sent now arrives. None if it is lost.
     pub fn arrival(&mut self, id: ProcessId) -> Option<Micros> {
         let arrives = self.now + self.latency(id);
         let open = self.processes.get(id).map_or(0, |process| process.link.requests);
         if arrives >= open {
             return Some(arrives);
         }
-        // TCP tries on, even after the sender gave up.
+        // TCP goes on trying, even if the sender has given up.
         (open - self.now < HELD_MAX && self.dice.chance(300)).then_some(open + arrives - self.now)
     }
 
@@ -66,7 +65,7 @@ impl World {
         let reply = self.apply(request);
         let lossy = now < self.server.loses_replies;
         if self.dice.chance(noise.lost + if lossy { 500 } else { 0 }) {
-            // 504 says that something went wrong; a broken connection may say nothing.
+            // 504 says that something went wrong. A broken connection may say nothing.
             if self.dice.chance(500) {
                 self.reply(request, Reply::Failed);
             }
@@ -122,7 +121,7 @@ impl World {
             Op::UpdateMember { uid, version, lease } => {
                 let name = name(&lease.incarnation);
                 let present = self.store.get(Kind::Lease, &name).and_then(Object::member);
-                // What the API server says of an object no writer can change.
+                // The fields that the API server sets cannot be changed by a writer.
                 let created = present.map_or(0, |present| present.value.created);
                 let value = Value::Member(Arc::new(MemberLease { created, ..lease.clone() }));
                 let written = self.store.update(&name, Some(&found(uid, *version)), value);
@@ -139,7 +138,7 @@ impl World {
             Op::ListMembers => {
                 Answer::Members(self.store.list(Kind::Lease).filter_map(Object::member).collect())
             }
-            // There is one ring here, and its members claim nothing: nobody asks.
+            // There is one ring here, and its members have no claim. So no member asks.
             Op::ListNeighbours => Answer::Neighbours { members: vec![], sees_all: true },
             Op::CreateLeader(lease) => {
                 let written = self.store.create(&Arc::from(LEADER), Value::Leader(Arc::new(lease.clone())));
@@ -152,7 +151,7 @@ impl World {
             }
             Op::ReadLeader => read(self.store.get(Kind::Lease, LEADER)),
             Op::CreateRing(ring) => {
-                // Creating an object leaves its status out.
+                // The creation of an object ignores its status.
                 let bare = Ring { slots: ring.slots, hash: ring.hash.clone(), ..Ring::default() };
                 let written = self.store.create(&Arc::from(RING), Value::Ring(Arc::new(bare)));
                 self.answer(written)
@@ -164,7 +163,7 @@ impl World {
 
     fn update_ring(&mut self, found: &Found, ring: &Ring) -> Answer {
         let present = self.store.get(Kind::Ring, RING).and_then(Object::ring);
-        // The CRD's own rule.
+        // This is a rule of the CRD.
         if present.is_some_and(|present| ring.epoch < present.value.epoch) {
             return Answer::Failed;
         }
@@ -182,14 +181,14 @@ impl World {
         self.answer(written)
     }
 
-    /// The checker's own idea of permits: what was sent by whom, and took effect.
+    /// The checker's own model of permits: who sent which renewal when, and which took effect.
     fn renews(&mut self, request: &Request, name: &Arc<str>, written: &Result<Change, Refusal>) {
         if written.is_ok() && request.who == *name {
             self.checker.renewed(name, request.sent);
         }
     }
 
-    /// Tells the watchers, and what the writer is told.
+    /// Tells the watchers about a write. Returns the answer for the writer.
     fn answer(&mut self, written: Result<Change, Refusal>) -> Answer {
         match written {
             Ok(change) => {
@@ -219,7 +218,7 @@ impl World {
         }
     }
 
-    /// The API server goes away: connections break.
+    /// The API server goes away, and connections break.
     pub fn server_down(&mut self, lasts: Micros) {
         self.server.down = self.server.down.max(self.now + lasts);
         self.server.life += 1;
@@ -232,7 +231,7 @@ impl World {
     }
 }
 
-/// An object as a read answers.
+/// The answer of a read.
 fn read(object: Option<&Object>) -> Answer {
     let answer = object.and_then(|object| {
         let member = object.member().map(Answer::Member);

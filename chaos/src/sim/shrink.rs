@@ -1,4 +1,4 @@
-//! A failing run made small: what is not needed for its violation is left out.
+//! Shrinks a failing run: it leaves out what the violation does not need.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use super::{
     runner::{Outcome, run},
 };
 
-/// Runs spent on one failing seed, at most.
+/// The largest number of runs for one failing seed.
 const TRIES: usize = 80;
 
-/// Leaves out noise and faults, one at a time, while the same invariant is violated. Gives the last such
-/// run, with its history.
+/// Leaves out noise and faults, one at a time, while the same invariant is violated. Returns the last such run, with
+/// its history.
 pub fn shrink(failing: &Outcome) -> Outcome {
     let Some(violation) = &failing.violation else { return failing.clone() };
     let fails = |plan: &Arc<Plan>| {
@@ -38,8 +38,7 @@ pub fn shrink(failing: &Outcome) -> Outcome {
     run(&plan, true)
 }
 
-/// A failing run for people: what was violated, what is left of its faults, its last lines, and how to
-/// see it again.
+/// Describes a failing run for people: the violation, the remaining faults, the last lines, and how to see it again.
 pub fn describe(failing: &Outcome, small: &Outcome, history: usize) -> String {
     let mut lines = Vec::new();
     let seed = failing.plan.seed;

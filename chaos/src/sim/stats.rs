@@ -1,4 +1,4 @@
-//! What happened in runs, counted; and the history of one, line by line, where somebody asked for it.
+//! Counts the events of runs, and keeps the history of one run, line by line, if it is asked for.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,11 +10,11 @@ use crate::{Micros, faults::FaultKind, seconds};
 /// Counts of one run or of many.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Runs.
+    /// The number of runs.
     pub runs: u64,
     /// Virtual time.
     pub time: Micros,
-    /// Events handled.
+    /// Events that were handled.
     pub events: u64,
     /// Faults that began, by kind.
     pub faults: BTreeMap<FaultKind, u64>,
@@ -22,7 +22,7 @@ pub struct Stats {
     pub bookings: u64,
     /// Processes started.
     pub processes: u64,
-    /// Incarnations.
+    /// Incarnations that began.
     pub incarnations: u64,
     /// Mutations sent to the cloud.
     pub cloud_calls: u64,
@@ -30,7 +30,7 @@ pub struct Stats {
     pub queued: u64,
     /// Writes of controllers sent.
     pub writes: u64,
-    /// Calls that passed their check before a standstill and went out after it.
+    /// Calls that passed their check before a standstill and were sent after it.
     pub late_in_flight: u64,
     /// Decisions made.
     pub decisions: u64,
@@ -48,23 +48,23 @@ pub struct Stats {
     pub lapses: u64,
     /// Ends of incarnations, by reason.
     pub ends: BTreeMap<&'static str, u64>,
-    /// Starts and stops that were due while no fault was near, and were looked at.
+    /// Starts and stops that were due while no fault was near, and were checked.
     pub due: u64,
-    /// Slots that changed hands in rolling updates, by the most that any one slot did.
+    /// Slots that changed hands in rolling updates, by the largest number of changes of one slot.
     pub rollout_moves: BTreeMap<usize, u64>,
 }
 
 /// Requests to the API server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// Those that create, replace, or delete.
+    /// Requests that create, replace, or delete.
     pub writes: u64,
-    /// Those that read or list.
+    /// Requests that read or list.
     pub reads: u64,
 }
 
 impl Stats {
-    /// Adds those of another run.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         let sum = |into: &mut u64, from: u64| *into += from;
         sum(&mut self.runs, other.runs);
@@ -91,7 +91,7 @@ impl Stats {
         merge(&mut self.rollout_moves, &other.rollout_moves);
     }
 
-    /// As a table for people.
+    /// The counts as a table for people.
     pub fn table(&self) -> String {
         let hours = self.time / crate::MINUTE / 60;
         let rows = [
@@ -143,7 +143,7 @@ fn merge<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
     }
 }
 
-/// Most lines kept.
+/// The largest number of lines.
 const LINES_MAX: usize = 100_000;
 
 /// The history of a run.
@@ -153,12 +153,12 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// One that keeps lines, or none.
+    /// A history that keeps lines, or none.
     pub fn new(kept: bool) -> Self {
         Self { lines: kept.then(VecDeque::new) }
     }
 
-    /// Adds a line; it is made only if it is kept.
+    /// Adds a line. The text is made only if it is kept.
     pub fn line(&mut self, at: Micros, text: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
             if lines.len() >= LINES_MAX {

@@ -1,15 +1,15 @@
-//! What the model API server keeps: objects under one revision counter, changed by compare-and-swap, and
-//! the log of all changes, from which older states are made.
+//! The content of the model API server: objects under one revision counter, which change by compare-and-swap, and the
+//! log of all changes, from which older states are made.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use booking_ring::record::{LeaderLease, MemberLease, Ring, Stored};
 use bookings::api::{Booking, Resource};
 
-/// The kinds of objects, each watched by a stream of its own. Leases are of one kind.
+/// The kinds of objects. Each has a watch of its own. Leases are one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Leases of members, and the leader's.
+    /// Leases of members and of the leader.
     Lease,
     /// The ring.
     Ring,
@@ -20,23 +20,23 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Lease, Self::Ring, Self::Resource, Self::Booking];
 
-    /// Whether the ring reads it, and not the controller.
+    /// Whether the ring reads it. Otherwise the controller does.
     pub fn is_of_ring(self) -> bool {
         matches!(self, Self::Lease | Self::Ring)
     }
 }
 
-/// The namespace of everything that is booked.
+/// The namespace of all Resources and Bookings.
 pub const NAMESPACE: &str = "team";
-/// Name of the leader's Lease.
+/// The name of the leader's Lease.
 pub const LEADER: &str = "ring-leader";
-/// Name of the ring object.
+/// The name of the ring object.
 pub const RING: &str = "ring";
 
-/// What an object says.
+/// The content of an object.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A member's Lease.
@@ -72,48 +72,48 @@ pub struct Object {
     pub uid: Arc<str>,
     /// The revision that wrote it last.
     pub version: u64,
-    /// What it says.
+    /// Its content.
     pub value: Value,
 }
 
 impl Object {
-    /// As the ring reads a member's Lease.
+    /// The member's Lease, as the ring reads it.
     pub fn member(&self) -> Option<Stored<MemberLease>> {
         let Value::Member(value) = &self.value else { return None };
         Some(Stored { uid: self.uid.clone(), version: self.version, value: value.clone() })
     }
 
-    /// As the ring reads the leader's Lease.
+    /// The leader's Lease, as the ring reads it.
     pub fn leader(&self) -> Option<Stored<LeaderLease>> {
         let Value::Leader(value) = &self.value else { return None };
         Some(Stored { uid: self.uid.clone(), version: self.version, value: value.clone() })
     }
 
-    /// As the ring reads the ring object.
+    /// The ring object, as the ring reads it.
     pub fn ring(&self) -> Option<Stored<Ring>> {
         let Value::Ring(value) = &self.value else { return None };
         Some(Stored { uid: self.uid.clone(), version: self.version, value: value.clone() })
     }
 
-    /// A Resource.
+    /// The Resource.
     pub fn resource(&self) -> Option<&Resource> {
         if let Value::Resource(value) = &self.value { Some(value) } else { None }
     }
 
-    /// A Booking.
+    /// The Booking.
     pub fn booking(&self) -> Option<&Booking> {
         if let Value::Booking(value) = &self.value { Some(value) } else { None }
     }
 }
 
-/// One change of one object.
+/// A change of one object.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The revision that made it.
     pub revision: u64,
-    /// The object; as it was before, if it is deleted.
+    /// The object. If it is deleted, its last state.
     pub object: Object,
-    /// Whether it is gone.
+    /// Whether the object is deleted.
     pub deleted: bool,
 }
 
@@ -122,24 +122,24 @@ pub struct Change {
 pub enum Refusal {
     /// There is no such object.
     NotFound,
-    /// It is not of that uid and version any more.
+    /// The object has another uid or version now.
     Conflict,
-    /// There is such an object already.
+    /// Such an object exists already.
     Exists,
 }
 
-/// What a write must find.
+/// The version that a write must find.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// This uid.
+    /// The uid.
     pub uid: Arc<str>,
-    /// This version.
+    /// The version.
     pub version: u64,
 }
 
 type Objects = BTreeMap<(Kind, Arc<str>), Object>;
 
-/// See the module.
+/// The store of the model API server.
 #[derive(Debug, Default)]
 pub struct Store {
     revision: u64,
@@ -195,7 +195,7 @@ impl Store {
         Ok(self.put(name.clone(), uid, value))
     }
 
-    /// Replaces an object; if it must be found as it was, only then.
+    /// Replaces an object. If `found` is given, the object must still have that version.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::Conflict`].
@@ -205,7 +205,7 @@ impl Store {
         Ok(self.put(name, uid, value))
     }
 
-    /// Deletes an object; if it must be found as it was, only then.
+    /// Deletes an object. If `found` is given, the object must still have that version.
     ///
     /// # Errors
     /// [`Refusal::NotFound`], [`Refusal::Conflict`].
@@ -215,13 +215,13 @@ impl Store {
         Ok(self.record(object, true))
     }
 
-    /// Goes back to an older state. The counter goes on a good deal further (etcd's
-    /// `--bump-revision`), or back as well.
+    /// Goes back to an older state. The revision counter jumps far ahead (etcd's `--bump-revision`), or goes back as
+    /// well.
     pub fn restore(&mut self, revision: u64, bump: bool) {
         self.objects = self.state_at(revision);
         if bump {
             self.revision += 1_000;
-            // The log must tell the state from now on, too.
+            // The log must contain the restored state, too.
             self.log.retain(|change| change.revision <= revision);
         } else {
             self.log.retain(|change| change.revision <= revision);

@@ -1,4 +1,4 @@
-//! What users do: they create Resources and Bookings, move and delete them.
+//! The acts of users: they create Resources and Bookings, and they move and delete Bookings.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::{
 use crate::{Micros, SECOND};
 
 impl World {
-    /// The Resources of all groups, before anything else.
+    /// Creates the Resources of all groups, before anything else.
     pub fn create_resources(&mut self) {
         let plan = self.plan.clone();
         for (name, group) in self.groups.clone().into_iter().zip(&plan.groups) {
@@ -34,12 +34,12 @@ impl World {
             resource.metadata.uid = Some(format!("resource-{name}"));
             resource.metadata.generation = Some(1);
             resource.metadata.creation_timestamp = Some(Time(wall(0)));
-            // Nobody watches yet, and the store is empty: there is nothing to refuse it.
+            // The store is empty and nobody watches, so nothing refuses the write.
             let _ = self.store.create(&name, Value::Resource(Arc::new(resource)));
         }
     }
 
-    /// The act of that number is carried out; later, if the API server is away.
+    /// Carries out the act with this number, or plans it for later if the API server is away.
     pub fn act(&mut self, number: usize) {
         if self.now < self.server.down {
             let wait = self.server.down - self.now + SECOND;

@@ -1,5 +1,5 @@
-//! Whether everything is as it should be: each group some time after it should have changed, all of it
-//! at the end.
+//! Checks that each group is as it should be, some time after it should have changed, and that everything is well at
+//! the end.
 
 use std::sync::Arc;
 
@@ -22,19 +22,19 @@ use crate::{
     seconds,
 };
 
-/// At the end nothing was written for so long.
+/// At the end nothing may have been written for this long.
 const CALM: Micros = 60 * SECOND;
-/// The grace of what runs when it is first seen is over by then.
+/// By then the grace is over for machines that ran when they were first seen.
 const GRACE_OVER: Micros = 200 * SECOND;
-/// So long before its window a group may be locked already, by whatever clock.
+/// A group may be locked this long before its window, by any process's clock.
 const LOCK_AHEAD: Micros = 130 * SECOND;
-/// So long after a member has rested, slots move again.
+/// This long after a member has rested, slots still may move.
 const RESTED: Micros = CALM + 30 * SECOND;
 
 impl World {
-    /// A group must be by now as its Bookings say.
+    /// Checks that a group agrees with its Bookings by now.
     pub fn audit_due(&mut self, group: usize, edge: Micros) {
-        // What a user did since has an edge of its own.
+        // A later change by a user has a check of its own.
         let touched = self.audit.touched.get(&group).is_some_and(|at| *at > edge);
         if self.now < self.plan.end && !touched && !self.audit.is_disturbed(edge, self.now) {
             self.stats.due += 1;
@@ -44,11 +44,11 @@ impl World {
         }
     }
 
-    /// What is wrong with a group that should be the same since `edge`.
+    /// The problem of a group that should be unchanged since `edge`, if there is one.
     fn trouble(&self, group: usize, edge: Micros) -> Option<String> {
         let span = Window::new(wall(edge), wall(self.now))?;
         let bookings = self.bookings_of(group);
-        // Whose clock is ahead ends what is held that much sooner.
+        // A process whose clock is ahead ends a hold that much sooner.
         let longer = Window::new(span.from, later(span.until, Rules::default().clock))?;
         let covers = |window: Option<Window>| window.is_some_and(|w| w.intersection(longer) == Some(longer));
         let touches = |window: Option<Window>| window.is_some_and(|w| w.overlaps(span));
@@ -95,7 +95,7 @@ impl World {
         })
     }
 
-    /// The end: everything has come to rest.
+    /// Checks the end of the run: everything has come to rest.
     pub fn audit_end(&mut self) {
         let now = self.now;
         let disturbed = self.audit.is_disturbed(now - CALM, now);
@@ -115,7 +115,7 @@ impl World {
         }
     }
 
-    /// What was written or sent lately, though there was no reason to.
+    /// A write or a call of the last minutes that had no reason.
     fn churn(&self) -> Option<String> {
         let (written, what) = &self.audit.last_write;
         if *written + CALM > self.now && !self.has_rested() {
@@ -132,7 +132,7 @@ impl World {
         self.cloud.truth(group, self.now).find_map(|machine| match &machine.lock {
             LockTag::Absent => None,
             LockTag::Held { raw, .. } if holder.as_ref().is_some_and(|ours| same_lock(ours, raw)) => None,
-            // Of a Booking that went with the state it was made in: nobody knows it is ours.
+            // The Booking of this lock was lost in a restore. So no process knows that the lock is ours.
             LockTag::Held { until, .. } if self.audit.restored && *until > wall(self.now) => None,
             other => Some(format!("{} carries {other:?}; the holder is {holder:?}", machine.id)),
         })
@@ -163,7 +163,7 @@ impl World {
         (most - fewest > 1 && !self.has_rested()).then(|| format!("slots are spread unevenly: {counts:?}"))
     }
 
-    /// Whether slots may move because a member rests, or did.
+    /// Whether slots may move because a member rests or has rested.
     fn has_rested(&self) -> bool {
         self.audit.rests_until + RESTED > self.now
     }

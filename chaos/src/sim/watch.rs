@@ -1,4 +1,4 @@
-//! Watches: what of the store's changes a process sees, when, and in what order.
+//! Watches: which changes of the store a process sees, when, and in what order.
 
 use super::{
     event::Event,
@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{MILLI, Micros, SECOND};
 
-/// A list from an older state is at most so many revisions old.
+/// A list from an older state is at most this number of revisions old.
 const STALE_MAX: u64 = 60;
 
 impl World {
-    /// A change is on its way to a process that watches, unless its watch breaks at it.
+    /// Sends a change to a process that watches, unless its watch breaks at it.
     pub fn show(&mut self, id: ProcessId, change: &Change) {
         let kind = change.object.value.kind();
         let (noise, now) = (self.plan.noise_at(self.now), self.now);
@@ -50,13 +50,13 @@ impl World {
         }
     }
 
-    /// A watch breaks; its client opens it again after a while.
+    /// A watch breaks. Its client opens it again after a while.
     pub fn break_watch(&mut self, id: ProcessId, kind: Kind) {
         let wait = reopen(&mut self.dice);
         self.restart_watch(id, kind, wait);
     }
 
-    /// A watch begins anew so long from now.
+    /// A watch begins anew after a wait.
     pub fn restart_watch(&mut self, id: ProcessId, kind: Kind, wait: Micros) {
         let Some(process) = self.alive(id) else { return };
         let watch = process.watch(kind);
@@ -69,7 +69,7 @@ impl World {
         self.after(wait, Event::Connects(id, kind, generation));
     }
 
-    /// A watch asks to begin anew: it is shown everything, and then what changes.
+    /// A watch asks to begin anew. It is shown everything, and then the changes.
     pub fn connect(&mut self, id: ProcessId, kind: Kind, generation: u32) {
         let now = self.now;
         let open = self.server.down;
@@ -83,7 +83,7 @@ impl World {
             self.after(wait, Event::Connects(id, kind, generation));
             return;
         }
-        // Only the ring must bear it: controllers ask for the most recent state.
+        // Only the ring must tolerate that, because controllers ask for the most recent state.
         let stale = kind.is_of_ring() && now < process.link.stale;
         let revision = self.list_revision(stale);
         let objects =
@@ -110,7 +110,7 @@ impl World {
         if stale { newest.saturating_sub(self.dice.between(1, STALE_MAX)) } else { newest }
     }
 
-    /// What has changed since an older state follows it.
+    /// Sends the changes since an older state.
     fn show_since(&mut self, id: ProcessId, kind: Kind, revision: u64, listed: Micros) {
         let mut at = listed + self.dice.between(0, 5 * SECOND);
         let changes = self.store.changes_since(kind, revision);
@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    /// Whether what a watch brings is of its present life, and nothing newer makes up for it.
+    /// Whether an event belongs to the watch's present life, and no newer one has replaced it.
     pub fn is_current(
         &mut self,
         id: ProcessId,
@@ -145,7 +145,7 @@ impl World {
         })
     }
 
-    /// What was shown before and is not listed now.
+    /// The objects that were shown before and are not in the list.
     pub fn vanished(
         &mut self,
         id: ProcessId,

@@ -1,4 +1,4 @@
-//! Everything that there is in a run, and what happens in it, one event after the other.
+//! The whole state of a run. Its events happen one after the other.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -22,74 +22,74 @@ use crate::{
     checker::{Checker, Invariant, Rules, Violation},
 };
 
-/// The API server: what is wrong with it, until when.
+/// The state of the API server. Each trouble has the time until which it lasts.
 #[derive(Debug, Default)]
 pub struct Server {
-    /// Away.
+    /// It is away.
     pub down: Micros,
     /// Whether requests to it get no answer while it is away, and not a refusal.
     pub silent: bool,
-    /// Refuses most requests.
+    /// It refuses most requests.
     pub errors: Micros,
-    /// Loses most replies.
+    /// It loses most replies.
     pub loses_replies: Micros,
-    /// Grows with each start; connections do not outlive one.
+    /// It grows with each start. Connections do not outlive a life.
     pub life: u32,
-    /// Revisions to go back to, by the fault that will.
+    /// Revisions to go back to, by the number of the fault that will do it.
     pub snapshots: BTreeMap<usize, u64>,
 }
 
-/// See the module.
+/// The whole state of a run.
 #[derive(Debug)]
 pub struct World {
-    /// The present.
+    /// The present time.
     pub now: Micros,
-    /// What is to be.
+    /// The plan of the run.
     pub plan: Arc<Plan>,
     /// The ring's durations.
     pub timing: Timing,
-    /// What controllers are set to.
+    /// The settings of the controllers.
     pub settings: Settings,
-    /// What is to happen.
+    /// The planned events.
     pub queue: super::queue::Queue<Event>,
-    /// What the API server keeps.
+    /// The content of the API server.
     pub store: Store,
-    /// How the API server is.
+    /// The state of the API server.
     pub server: Server,
     /// The cloud.
     pub cloud: Cloud,
-    /// All processes that ever were.
+    /// All processes of the run.
     pub processes: Vec<Process>,
-    /// Names of the groups' Resources.
+    /// The names of the groups' Resources.
     pub groups: Vec<Arc<str>>,
-    /// How many replicas there should be.
+    /// The number of replicas that there should be.
     pub replicas: usize,
-    /// How many are about to start.
+    /// The number of processes that are about to start.
     pub spawning: usize,
     /// The present release.
     pub release: u32,
-    /// Whether a rolling update goes on.
+    /// Whether a rolling update is under way.
     pub rolling: bool,
-    /// Chance of the network.
+    /// The random choices of the network.
     pub dice: Dice,
     /// The invariants.
     pub checker: Checker,
-    /// What is known of the truth beside the store.
+    /// What the audit knows in addition to the store.
     pub audit: Audit,
     /// Counts.
     pub stats: Stats,
     /// The history.
     pub trace: Trace,
-    /// Numbers given so far: requests, calls, reads, Pods.
+    /// The last number that was given to a request, call, read or Pod.
     pub numbers: u64,
     ended: bool,
 }
 
-/// Events at one instant of which more would be a process that runs in circles.
+/// If there are more events at one instant, a process runs in circles.
 const EVENTS_AT_ONCE_MAX: u32 = 100_000;
 
 impl World {
-    /// A world in which nothing has happened yet.
+    /// The world at the beginning.
     pub fn new(plan: Arc<Plan>, traced: bool) -> Self {
         let timing = Timing::default();
         let rules =
@@ -122,7 +122,7 @@ impl World {
         world
     }
 
-    /// Lets everything happen, until the end or the first violation.
+    /// Lets all events happen, until the end or the first violation.
     pub fn run(&mut self) -> Option<Violation> {
         let mut at_once = 0;
         while !self.ended && self.checker.violations().is_empty() {
@@ -145,7 +145,7 @@ impl World {
         self.numbers
     }
 
-    /// Plans an event so long from now.
+    /// Plans an event after a wait.
     pub fn after(&mut self, wait: Micros, event: Event) {
         self.queue.push(self.now + wait, event);
     }
@@ -160,13 +160,13 @@ impl World {
         self.processes.get_mut(id).filter(|process| process.alive)
     }
 
-    /// All that have not ended.
+    /// All processes that have not ended.
     pub fn living(&self) -> Vec<ProcessId> {
         let living = self.processes.iter().enumerate().filter(|(_, process)| process.alive);
         living.map(|(id, _)| id).collect()
     }
 
-    /// A change of the store: those who watch will see it.
+    /// The store has changed. Processes that watch will see it.
     pub fn changed(&mut self, change: &Change) {
         self.audit_change(change);
         for id in self.living() {
@@ -174,7 +174,7 @@ impl World {
         }
     }
 
-    /// A process asks the API server for something, and waits that long for the answer.
+    /// A process sends a request to the API server, and waits this long for the answer.
     pub fn ask(&mut self, id: ProcessId, pending: Pending, body: Body, wait: Duration) -> u64 {
         let (now, number, life) = (self.now, self.number(), self.server.life);
         let Some(process) = self.alive(id) else { return number };
@@ -241,7 +241,7 @@ impl World {
     }
 }
 
-/// As the operator's own defaults, but for a grace that fits into a run.
+/// The operator's defaults, except for a grace that fits into a run.
 fn settings() -> Settings {
     Settings {
         locations: Arc::new(Locations::new("", "eu-central-1", vec![])),
