@@ -193,8 +193,8 @@ impl Process {
                     kind.health().synced().await;
                 }
                 let (client, namespace) = (services.client.clone(), services.namespace.clone());
-                let (gate, stop) = (family.gate.clone(), stop.clone());
-                family.watches.begin_runtime_kinds(&Begun { client, namespace, gate, stop });
+                let begun = Begun { client, namespace, gate: family.gate.clone(), stop: stop.clone() };
+                family.watches.begin_runtime_kinds(&begun);
                 family.gate.open();
                 family.gate.pass(family.keys());
                 family.stands(Stage::Ready);

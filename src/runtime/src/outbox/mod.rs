@@ -264,11 +264,12 @@ impl<N: Notice> Outbox<N> {
         let gate = PartGate::new(services.write_slots.clone(), last_moment);
         let recorded = self.0.recorder.record(&gate, key, notice, &delivery);
         // The key is somebody else's after the last moment: nothing of this may be under way then.
-        match tokio::time::timeout_at(last_moment, recorded).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%key, %error, "a notification that was sent is not recorded yet")
-            }
+        let problem = match tokio::time::timeout_at(last_moment, recorded).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no time is left".to_owned(),
+        };
+        tracing::warn!(%key, problem, "a notification that was sent is not recorded yet");
             Err(_) => tracing::warn!(%key, "a notification that was sent is not recorded in time"),
         }
     }

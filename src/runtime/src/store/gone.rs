@@ -16,12 +16,11 @@ pub(super) struct Gone {
 impl Gone {
     /// Records that the object with this uid was gone as of a version.
     pub(super) fn add(&mut self, uid: String, version: u64) {
-        match self.went_at.get_mut(&uid) {
-            Some(known) => *known = version.max(*known),
-            None => {
-                self.went_at.insert(uid.clone(), version);
-                self.order.push_back(uid);
-            }
+        if let Some(known) = self.went_at.get_mut(&uid) {
+            *known = version.max(*known);
+        } else {
+            self.went_at.insert(uid.clone(), version);
+            self.order.push_back(uid);
         }
         let oldest = if self.order.len() > GONE_MAX { self.order.pop_front() } else { None };
         if let Some(oldest) = oldest {
