@@ -1,10 +1,10 @@
-"""A mail server on 127.0.0.1 that tells its owner each message it takes; see src/smtp/mod.rs.
+"""A mail server on 127.0.0.1 that tells its owner about each message that it takes; see src/smtp/mod.rs.
 
 Its one argument is a JSON file with its settings. The owner listens on the Unix socket that they name:
 
-* to the owner goes, as a line of JSON, `done` once mail can be delivered, then each message, before its
-  sender is told that it was taken, and the outcome of each order;
-* from the owner come `taken`, for each message, and the orders `up`, `down`, `cut` and `hang`.
+* the server sends lines of JSON to the owner: `done` when mail can be delivered, then each message (before its sender
+  is told that it was taken), and the outcome of each order;
+* the owner sends `taken` for each message, and the orders `up`, `down`, `cut` and `hang`.
 
 The process ends with this connection.
 """
@@ -22,7 +22,7 @@ from datetime import datetime, timezone
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
-# The longest message in bytes, and how many are taken: the owner keeps them all.
+# The longest message in bytes, and the largest number of messages, because the owner keeps them all.
 MESSAGE_LIMIT = 1024 * 1024
 MESSAGES_LIMIT = 10_000
 
@@ -50,7 +50,7 @@ def text(value):
 
 
 class Owner:
-    """The connection to who started this process."""
+    """The connection to the owner, which started this process."""
 
     def __init__(self, reader, writer):
         self.reader = reader
@@ -58,7 +58,7 @@ class Owner:
         self.untaken = collections.deque()
 
     def tell(self, event):
-        # Bytes of a message that are no characters have been read as surrogates, which JSON has none of.
+        # Bytes of a message that are no characters have been read as surrogates. JSON has no surrogates.
         line = json.dumps(event, ensure_ascii=False).encode("utf-8", "replace")
         self.writer.write(line + b"\n")
 
@@ -71,7 +71,7 @@ class Owner:
 
     async def obey(self, server):
         orders = asyncio.Queue()
-        # Beside: a server that goes down waits for messages to be taken.
+        # Orders have a task of their own, because a server that goes down waits until its messages are taken.
         follower = asyncio.create_task(self.follow(orders, server))
         while line := await self.reader.readline():
             order = line.decode().strip()
@@ -95,7 +95,7 @@ class Owner:
 
 
 class Handler:
-    """What is done with the commands of senders."""
+    """Handles the commands of senders."""
 
     def __init__(self, settings, owner):
         self.owner = owner
@@ -108,7 +108,7 @@ class Handler:
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
         session.host_name = hostname
         if self.auth is None:
-            # aiosmtpd offers it whether or not anybody can log in.
+            # aiosmtpd offers AUTH even if nobody can log in.
             responses = [line for line in responses if not line.startswith("250-AUTH")]
         return responses
 
@@ -146,7 +146,7 @@ class Handler:
 
 
 class Mute(asyncio.Protocol):
-    """Takes a connection and never says anything."""
+    """Accepts a connection and never says anything."""
 
     def __init__(self, connections):
         self.connections = connections
@@ -165,7 +165,7 @@ class Speaking(SMTP):
     def __init__(self, connections, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.connections = connections
-        # Two after STARTTLS: the plain one, and the one through it.
+        # After STARTTLS there are two: the plain one, and the one through it.
         self.transports = set()
         # Set while no message is being taken.
         self.rests = asyncio.Event()
@@ -190,7 +190,7 @@ class Speaking(SMTP):
 
 
 class Server:
-    """The port, and what answers there."""
+    """The port, and the server that answers there."""
 
     def __init__(self, settings):
         self.settings = settings
@@ -206,16 +206,16 @@ class Server:
         self.reserve()
 
     def reserve(self):
-        """Has the port without listening: whoever connects is refused."""
+        """Takes the port without listening, so that connections are refused."""
         self.port = socket.socket()
-        # Connections of before may still be about to end, which would forbid the bind.
+        # Earlier connections may still be about to end, which would prevent the bind.
         self.port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.port.bind(("127.0.0.1", self.settings["port"]))
-        # From here on nobody else can have it.
+        # From here on no other process can have the port.
         self.port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
     async def switch(self, order):
-        """Goes up, down or mute; ends what connections there are."""
+        """Goes up, down or mute, and ends the present connections."""
         protocols = {
             "up": self.speaking,
             "hang": lambda: Mute(self.connections),
@@ -239,7 +239,7 @@ class Server:
             self.listener = await loop.create_server(protocol, sock=self.port, ssl=tls)
 
     async def finish(self):
-        """Takes the messages that are on their way, and says so to their senders, as a server does that is stopped."""
+        """Takes the messages that are on their way, and tells their senders so, as a server does when it is stopped."""
         busy = [transport.get_protocol() for transport in self.connections]
         rests = [protocol.rests.wait() for protocol in busy if isinstance(protocol, Speaking)]
         try:
@@ -247,13 +247,13 @@ class Server:
         except asyncio.TimeoutError:
             pass
         for connection in list(self.connections):
-            # What was said still goes out.
+            # Replies that were written still go out.
             connection.close()
         self.connections.clear()
 
     def speaking(self):
         auth = self.settings["auth"] is not None
-        # aiosmtpd only knows of the TLS that STARTTLS began.
+        # aiosmtpd only knows the TLS that STARTTLS began.
         tls_required = self.mode != "tls" and not self.settings["auth_without_tls"]
         return Speaking(
             self.connections,
@@ -282,6 +282,6 @@ async def main(path):
 
 
 if __name__ == "__main__":
-    # The dialogues, without passwords: for the end of the log that an error shows.
+    # Logs the dialogues, without passwords. An error shows the end of this log.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     asyncio.run(main(sys.argv[1]))

@@ -1,4 +1,4 @@
-//! Programs from elsewhere that this user's cache keeps: found, or made once under a lock.
+//! Programs of other projects in this user's cache. They are found, or made once under a lock.
 
 use std::env;
 use std::fs::{self, File, TryLockError};
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use crate::guard::{Guarded, GuardedCommand};
 
-/// How often a long step says that it is still at it.
+/// How often a long step reports that it still runs.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-/// How often a lock is tried while another process has it.
+/// How often a lock is tried while another process holds it.
 const LOCK_POLL: Duration = Duration::from_millis(200);
 
-/// How many lines of a failed command's output its error shows.
+/// The number of lines of a failed command's output in its error.
 const TAIL: usize = 15;
 
-/// Our cache: beside other programs' caches of this user.
+/// Our cache, beside those of this user's other programs.
 pub(crate) fn find() -> Option<PathBuf> {
     let caches = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
     Some(caches.join("booking-operator"))
@@ -40,15 +40,14 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).find_map(|directory| executable(directory.join(name)))
 }
 
-/// Says how far a long step is, on stderr itself: what the print macros write, a test runner keeps back
-/// until the test is over.
+/// Reports the progress of a long step on stderr directly, because a test runner holds back the output of the print
+/// macros until the test is over.
 pub(crate) fn say(line: &str) {
-    // Nobody listening is no reason to fail.
+    // If nobody reads stderr, that is no failure.
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Waits for a lock, which the kernel frees when its holder ends, however it ends. `what` is what its
-/// holder makes.
+/// Waits for a lock. The kernel frees it when its holder ends, in whatever way. `what` is what the holder makes.
 pub(crate) async fn lock(path: &Path, what: &str) -> io::Result<File> {
     let file = File::create(path)?;
     let mut said = Instant::now();
@@ -67,7 +66,8 @@ pub(crate) async fn lock(path: &Path, what: &str) -> io::Result<File> {
     }
 }
 
-/// Runs a command to its end, saying `what` it is every few seconds; past `limit` it is an error.
+/// Runs a command to its end, and reports `what` it is every few seconds. If it takes longer than `limit`, that is an
+/// error.
 ///
 /// The guard is returned because it removes the command's temporary directory when it is dropped.
 pub(crate) async fn run(command: GuardedCommand, what: &str, limit: Duration) -> Result<Guarded, String> {
@@ -86,7 +86,7 @@ pub(crate) async fn run(command: GuardedCommand, what: &str, limit: Duration) ->
     Err(format!("{what} took longer than {limit:?}"))
 }
 
-/// Moves a program into its place in one step, so that nobody ever sees half of it.
+/// Moves a program into its place in one step, so that nobody ever sees a part of it.
 pub(crate) fn put(program: &Path, directory: &Path) -> Result<(), String> {
     let name = program.file_name().ok_or_else(|| format!("{} has no name", program.display()))?;
     fs::create_dir_all(directory)
@@ -94,8 +94,7 @@ pub(crate) fn put(program: &Path, directory: &Path) -> Result<(), String> {
         .map_err(|error| format!("cannot install {}: {error}", program.display()))
 }
 
-/// Makes a temporary directory in the cache, hence on its file system, where a rename can reach the
-/// final place.
+/// Makes a temporary directory in the cache. It is on the same file system, so a rename can reach the final place.
 pub(crate) fn staging(cache: &Path) -> Result<tempfile::TempDir, String> {
     let made = tempfile::Builder::new().prefix(".making-").tempdir_in(cache);
     made.map_err(|error| format!("no temporary directory in {}: {error}", cache.display()))

@@ -1,11 +1,11 @@
-//! Child processes that never outlive their owner, even when the owner is killed with SIGKILL.
+//! Child processes that never outlive their owner, even if the owner is killed with SIGKILL.
 //!
-//! Between owner and child stands a small shell script in a process group of its own. It holds the
-//! reading end of a pipe whose writing end only the owner has; the kernel closes that end however
-//! the owner ends. At end-of-file the script ends the child (TERM, then KILL), removes the
-//! directories it was given and ends what is left of its group. This needs no `PR_SET_PDEATHSIG`,
-//! which could only be set by unsafe code and is bound to the thread, not to the process. A
-//! session-wide SIGKILL that also hits the script is the one thing this cannot survive.
+//! A small shell script in a process group of its own stands between owner and child. It holds the reading end of a
+//! pipe, and only the owner has the writing end. The kernel closes that end in whatever way the owner ends. At
+//! end-of-file the script ends the child (TERM, then KILL), removes the directories that it was given, and ends the
+//! rest of its group. This does not need `PR_SET_PDEATHSIG`, which only unsafe code can set, and which belongs to the
+//! thread and not to the process. There is one thing that this cannot survive: a session-wide SIGKILL that also hits
+//! the script.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -24,20 +24,19 @@ use tokio::sync::watch;
 
 use crate::patience::patient;
 
-/// The script that stands between owner and child; it says why it does what it does.
+/// The script between owner and child. Its own comments say why it does what it does.
 const SCRIPT: &str = include_str!("guard.sh");
 
-/// How long the script may take to report the child's process id: it only has to fork, but on a
-/// loaded machine.
+/// How long the script may take to report the child's process id. It only has to fork, but the machine may be loaded.
 const SPAWN_LIMIT: Duration = Duration::from_secs(20);
 
-/// What the script may take beyond the grace period, to remove directories.
+/// How much longer than the grace period the script may take to remove directories.
 const CLEANUP_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often a blocking wait (only in `Drop`) looks again.
 const DROP_POLL: Duration = Duration::from_millis(5);
 
-/// What can go wrong with a guarded process.
+/// The errors of a guarded process.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
     /// The log file could not be opened.
@@ -45,7 +44,7 @@ pub enum GuardError {
     Log {
         /// The log file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// A directory to be removed has no usable path.
@@ -62,12 +61,12 @@ pub enum GuardError {
     Signal {
         /// The child's process id.
         pid: i32,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 }
 
-/// A command to be run under guard.
+/// A command that runs under a guard.
 #[derive(Debug)]
 pub struct GuardedCommand {
     command: Command,
@@ -77,7 +76,7 @@ pub struct GuardedCommand {
 }
 
 impl GuardedCommand {
-    /// Runs `program`, with its output appended to the file `log` and nothing on its stdin.
+    /// A command that runs `program`. Its output is appended to the file `log`, and its stdin is empty.
     pub fn new(program: impl AsRef<OsStr>, log: impl Into<PathBuf>) -> Self {
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(SCRIPT).arg("guard").arg(program);
@@ -105,7 +104,7 @@ impl GuardedCommand {
         self
     }
 
-    /// Keeps an environment variable of the owner from the child.
+    /// Removes an environment variable of the owner from the child's environment.
     #[must_use]
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.command.env_remove(name);
@@ -119,28 +118,26 @@ impl GuardedCommand {
         self
     }
 
-    /// Has this absolute directory removed once the owner has let go and the child is gone.
+    /// Removes this absolute directory after the owner has let go and the child is gone.
     #[must_use]
     pub fn remove_at_end(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directories.push(directory.into());
         self
     }
 
-    /// Sets the time between TERM and KILL: 2 s unless told.
+    /// Sets the time between TERM and KILL. The default is 2 s.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Starts the child. Blocks for the moment that a fork takes.
+    /// Starts the child. It blocks for the time of a fork.
     ///
-    /// A program that cannot be run shows as an exit with code 126 or 127 and a line in the log, as
-    /// in any shell.
+    /// If a program cannot be run, it exits with code 126 or 127 and a line in the log, as in any shell.
     ///
     /// # Errors
-    /// When the log cannot be opened, a directory's path is unusable, or the guard itself cannot be
-    /// started.
+    /// If the log cannot be opened, a directory's path is not usable, or the guard itself cannot be started.
     pub fn spawn(mut self) -> Result<Guarded, GuardError> {
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.log);
         let log = log.map_err(|source| GuardError::Log { path: self.log.clone(), source })?;
@@ -150,8 +147,7 @@ impl GuardedCommand {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
-            // Signals meant for the owner's group (Ctrl-C, a runner's SIGKILL) must not hit the
-            // guard.
+            // Signals to the owner's group (Ctrl-C, a runner's SIGKILL) must not hit the guard.
             .process_group(0);
         let mut guard = self.command.spawn().map_err(GuardError::Spawn)?;
         let pipe = guard.stdin.take();
@@ -163,7 +159,7 @@ impl GuardedCommand {
         let limit = self.grace + patient(CLEANUP_LIMIT);
         let mut guarded = Guarded { guard, pipe, pid: 0, handle: None, exit, log: self.log, limit };
         guarded.pid = pid.recv_timeout(patient(SPAWN_LIMIT)).map_err(|_| GuardError::NotStarted)?;
-        // A child that is gone already has no handle, and needs none.
+        // If the child is already gone, it has no handle and needs none.
         guarded.handle = Pid::from_raw(guarded.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         Ok(guarded)
     }
@@ -181,13 +177,12 @@ fn one_per_line(directories: &[PathBuf]) -> Result<OsString, GuardError> {
     Ok(lines)
 }
 
-/// Reads the guard's reports: the child's process id, then its exit code; ends (and closes `exit`)
-/// with the guard.
+/// Reads the guard's reports: the child's process id, then its exit code. It ends with the guard, and closes `exit`.
 fn follow(reports: ChildStdout, pid: &mpsc::Sender<i32>, exit: &watch::Sender<Option<i32>>) {
     let mut numbers =
         BufReader::new(reports).lines().map_while(Result::ok).filter_map(|line| line.parse().ok());
     if let Some(number) = numbers.next() {
-        // An owner that no longer waits has dropped the guard, which then ends by itself.
+        // If the owner does not wait any more, it has dropped the guard, which then ends by itself.
         let _ = pid.send(number);
     }
     if let Some(code) = numbers.next() {
@@ -196,7 +191,7 @@ fn follow(reports: ChildStdout, pid: &mpsc::Sender<i32>, exit: &watch::Sender<Op
     numbers.for_each(drop);
 }
 
-/// A running child process that ends with this value, or with this process, whichever goes first.
+/// A running child process. It ends with this value or with this process, whichever ends first.
 #[derive(Debug)]
 pub struct Guarded {
     guard: Child,
@@ -214,7 +209,7 @@ impl Guarded {
         self.pid
     }
 
-    /// The file that takes the child's output.
+    /// The file with the child's output.
     pub fn log(&self) -> &Path {
         &self.log
     }
@@ -224,24 +219,23 @@ impl Guarded {
         log_tail(&self.log, count)
     }
 
-    /// The child's exit code once it has ended (128 + signal number when a signal ended it),
-    /// without waiting.
+    /// The child's exit code if it has ended, without waiting. If a signal ended it, the code is 128 + the signal's
+    /// number.
     pub fn try_wait(&self) -> Option<i32> {
         *self.exit.borrow()
     }
 
-    /// Waits until the child has ended; the code is as for [`Guarded::try_wait`], `None` if the
-    /// guard was killed.
+    /// Waits until the child has ended. Returns the code as [`Guarded::try_wait`] does, or `None` if the guard was
+    /// killed.
     pub async fn wait(&self) -> Option<i32> {
         let mut exit = self.exit.clone();
         exit.wait_for(Option::is_some).await.ok().and_then(|code| *code)
     }
 
-    /// Ends the child at once with SIGKILL; a child that is gone is no error. Directories stay
-    /// until the end.
+    /// Kills the child with SIGKILL. It is no error if the child is gone. Directories stay until the end.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// If the kernel refuses.
     pub fn kill(&self) -> Result<(), GuardError> {
         self.signal(Signal::KILL)
     }
@@ -249,15 +243,15 @@ impl Guarded {
     /// Asks the child to end, with SIGTERM.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// If the kernel refuses.
     pub fn terminate(&self) -> Result<(), GuardError> {
         self.signal(Signal::TERM)
     }
 
-    /// Freezes the child with SIGSTOP: it misses its deadlines, and does not know.
+    /// Freezes the child with SIGSTOP. It misses its deadlines and does not know that.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// If the kernel refuses.
     pub fn pause(&self) -> Result<(), GuardError> {
         self.signal(Signal::STOP)
     }
@@ -265,13 +259,12 @@ impl Guarded {
     /// Lets a frozen child go on, with SIGCONT.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// If the kernel refuses.
     pub fn resume(&self) -> Result<(), GuardError> {
         self.signal(Signal::CONT)
     }
 
-    /// Signals through the handle, not by number: a number may have been given to another process
-    /// since.
+    /// Sends a signal through the handle, not by number, because another process may have the number meanwhile.
     fn signal(&self, signal: Signal) -> Result<(), GuardError> {
         match self.handle.as_ref().map(|handle| pidfd_send_signal(handle, signal)) {
             None | Some(Ok(()) | Err(rustix::io::Errno::SRCH)) => Ok(()),
@@ -279,14 +272,13 @@ impl Guarded {
         }
     }
 
-    /// Lets go without waiting: the guard now ends the child and cleans up. Drop and `stop` wait
-    /// for that.
+    /// Lets go without waiting. The guard then ends the child and cleans up. Drop and `stop` wait for that.
     pub fn release(&mut self) {
         self.pipe = None;
     }
 
-    /// Ends the child, waits (bounded) until it is gone and its directories are removed, and gives
-    /// its exit code.
+    /// Ends the child, waits for a limited time until it is gone and its directories are removed, and returns its exit
+    /// code.
     pub async fn stop(mut self) -> Option<i32> {
         self.release();
         let mut exit = self.exit.clone();
@@ -296,13 +288,13 @@ impl Guarded {
         self.try_wait()
     }
 
-    /// Blocks until the guard has ended; past the limit its whole group is killed.
+    /// Blocks until the guard has ended. After the limit, its whole group is killed.
     fn reap(&mut self, limit: Duration) {
         let deadline = Instant::now() + limit;
         while matches!(self.guard.try_wait(), Ok(None)) {
             if Instant::now() >= deadline {
                 let group = i32::try_from(self.guard.id()).ok().and_then(Pid::from_raw);
-                // Both may only fail because the group is gone, which is what is wanted.
+                // Both can fail only because the group is gone, which is the goal.
                 let _ = group.map(|group| kill_process_group(group, Signal::KILL));
                 let _ = self.guard.wait();
                 return;
@@ -319,7 +311,7 @@ impl Drop for Guarded {
     }
 }
 
-/// The last `count` lines of a file, of at most its last 64 KiB; empty if it cannot be read.
+/// The last `count` lines of a file, from at most its last 64 KiB. It is empty if the file cannot be read.
 pub(crate) fn log_tail(path: &Path, count: usize) -> String {
     const WINDOW: u64 = 64 * 1024;
     let read = || -> io::Result<Vec<u8>> {

@@ -18,13 +18,13 @@ use tokio_rustls::server::TlsStream;
 use crate::patience::patient;
 use crate::tls::Identity;
 
-/// How long a caller may take to agree on keys.
+/// How long a caller may take for the TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
 
-/// How many callers may be about to.
+/// The number of handshakes at the same time.
 const HANDSHAKES: usize = 64;
 
-/// Gives only connections whose handshake is over; a caller that takes its time keeps nobody waiting.
+/// Returns only connections with a finished handshake. So a slow caller does not delay the others.
 pub(crate) struct HttpsListener {
     tcp: TcpListener,
     acceptor: TlsAcceptor,
@@ -38,7 +38,7 @@ impl HttpsListener {
         let certificate =
             CertificateDer::from_pem_slice(identity.certificate.as_bytes()).map_err(unreadable)?;
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(unreadable)?;
-        // Named here: with several in a program rustls takes none by itself.
+        // The provider is named here, because rustls chooses none by itself if a program has several.
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()

@@ -1,6 +1,6 @@
-//! The world that demo, tests and fault scenarios run in: a real API server and etcd, a simulated AWS
-//! (EC2, RDS and STS), a mail server, a receiver of webhooks, and operator processes, each started by
-//! whoever needs it and gone with it.
+//! The world of demo, tests and fault scenarios: a real API server and etcd, a simulated AWS (EC2, RDS and STS), a mail
+//! server, a receiver of webhooks, and operator processes. Each is started by the code that needs it, and ends with
+//! that code.
 
 mod cache_dir;
 pub mod control_plane;

@@ -1,4 +1,4 @@
-//! moto, another project's stand-in for AWS: a second opinion on what the simulator says.
+//! moto, another project's simulation of AWS. It is a second opinion on the answers of our simulator.
 //!
 //! It is installed once into this user's cache, with every package pinned by version and checksum
 //! (`testbed/moto/requirements.txt`).
@@ -16,10 +16,10 @@ use crate::patience::patient;
 use crate::ports::free_port;
 use crate::python::{Environment, PythonError};
 
-/// The version that is installed; the same as in `moto/requirements.txt`.
+/// The version that is installed. It is the same as in `moto/requirements.txt`.
 pub const MOTO_VERSION: &str = "5.2.5";
 
-/// Where moto's instances live, for callers that name no other region.
+/// The region of moto's instances, for callers that name no other region.
 pub const MOTO_REGION: &str = "eu-central-1";
 
 const REQUIREMENTS: &str = include_str!("../moto/requirements.txt");
@@ -27,35 +27,35 @@ const REQUIREMENTS: &str = include_str!("../moto/requirements.txt");
 const ENVIRONMENT: Environment =
     Environment { name: "moto", version: MOTO_VERSION, requirements: REQUIREMENTS };
 
-/// It takes about 3 s on two idle cores; a machine that also compiles is many times slower.
+/// The start takes about 3 s on two idle cores. A machine that also compiles is many times slower.
 const READY_LIMIT: Duration = Duration::from_secs(90);
 
-/// How often readiness is asked for.
+/// How often the server is asked whether it is ready.
 const READY_POLL: Duration = Duration::from_millis(50);
 
-/// How often the start is tried when another process took the port that had just been free.
+/// How often the start is tried if another process takes the port that was free a moment ago.
 const START_ATTEMPTS: usize = 3;
 
-/// How many lines of the log an error shows.
+/// The number of lines of the log in an error.
 const TAIL: usize = 20;
 
 /// Why there is no moto.
 #[derive(Debug, thiserror::Error)]
 pub enum MotoError {
-    /// No Python.
+    /// There is no Python.
     #[error(
         "no python3 on PATH: install Python 3.11 or newer with venv and pip (Debian, Ubuntu: python3-venv)"
     )]
     NoPython,
-    /// Nowhere to install to.
+    /// There is no folder to install to.
     #[error("nowhere to install moto: neither XDG_CACHE_HOME nor HOME is set")]
     NoCache,
     /// A file, directory or port could not be used.
     #[error("{what}: {source}")]
     Io {
-        /// Which.
+        /// The file, directory or port.
         what: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The installation failed.
@@ -91,7 +91,7 @@ impl MotoError {
         move |source| Self::Io { what, source }
     }
 
-    /// Whether another process took the port between our look and the program's start.
+    /// Whether another process took the port after we had found it free.
     fn is_lost_port(&self) -> bool {
         matches!(self, Self::Ended { log, .. } if log.contains("Address already in use"))
     }
@@ -108,7 +108,7 @@ impl From<PythonError> for MotoError {
     }
 }
 
-/// A running moto server. It ends with this value, or with this process, however that ends.
+/// A running moto server. It ends with this value, or with this process, in whatever way that ends.
 #[derive(Debug)]
 pub struct MotoServer {
     process: Guarded,
@@ -116,11 +116,11 @@ pub struct MotoServer {
 }
 
 impl MotoServer {
-    /// Starts a server, after having installed it if need be: that can take minutes, and says on
-    /// stderr how far it is.
+    /// Starts a server. If needed, it installs moto first, which can take minutes, and it reports its progress on
+    /// stderr.
     ///
     /// # Errors
-    /// It can't be installed, or does not become ready; the error shows the end of the log.
+    /// If it cannot be installed, or does not become ready. The error shows the end of the log.
     pub async fn start() -> Result<Self, MotoError> {
         let python = ENVIRONMENT.find_or_make().await?;
         let mut attempt = 1;
@@ -132,17 +132,17 @@ impl MotoServer {
         }
     }
 
-    /// The server of this process, started by the first caller.
+    /// The server of this process, which the first caller starts.
     ///
     /// # Errors
-    /// As [`MotoServer::start`]. The next caller tries again.
+    /// The errors of [`MotoServer::start`]. The next caller tries again.
     pub async fn shared() -> Result<&'static Self, MotoError> {
-        // Never dropped, as no static is: the guard notices the end of the process by itself.
+        // A static is never dropped. The guard notices the end of the process by itself.
         static SHARED: OnceCell<MotoServer> = OnceCell::const_new();
         SHARED.get_or_try_init(Self::start).await
     }
 
-    /// Where it is to be reached; the endpoint URL for an SDK. It takes any credentials.
+    /// The URL of the server, which is the endpoint URL for an SDK. It accepts any credentials.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -152,7 +152,7 @@ impl MotoServer {
         self.process.pid()
     }
 
-    /// Ends the server and waits for it; Drop does the same but blocks.
+    /// Ends the server and waits for it. Drop does the same, but it blocks.
     pub async fn stop(self) {
         self.process.stop().await;
     }
@@ -162,7 +162,8 @@ impl MotoServer {
         let temporary = temporary.map_err(MotoError::io(std::env::temp_dir().display()))?;
         let port = free_port().map_err(MotoError::io("a free port on 127.0.0.1"))?;
         let process = GuardedCommand::new(python, temporary.path().join("log"))
-            // Not bin/moto_server: a script names the Python it was installed by, and has been moved since.
+            // bin/moto_server is not used, because it names the Python that installed it, and that has been moved
+            // since.
             .args(["-m", "moto.server", "--host", "127.0.0.1", "--port", &port.to_string()])
             .env_remove("MOTO_PORT")
             .current_dir(temporary.path())
@@ -175,7 +176,7 @@ impl MotoServer {
         Ok(server)
     }
 
-    /// Asks again and again, bounded, until EC2 answers or the process has ended.
+    /// Asks again and again, for a limited time, until EC2 answers or the process has ended.
     async fn wait_until_ready(&self) -> Result<(), MotoError> {
         let deadline = Instant::now() + patient(READY_LIMIT);
         loop {
@@ -194,8 +195,8 @@ impl MotoServer {
         }
     }
 
-    /// An EC2 call: moto loads a service at the first call to it, for seconds, which must not count
-    /// as the time that a test's first call takes.
+    /// Makes an EC2 call. moto loads a service at the first call to it, which takes seconds. They must not count for a
+    /// test's first call.
     async fn describe(&self) -> reqwest::Result<()> {
         let scope = format!("test/20260101/{MOTO_REGION}/ec2/aws4_request");
         let authorization =

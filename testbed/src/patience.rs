@@ -1,24 +1,24 @@
-//! How long tests wait.
+//! The deadlines of tests.
 //!
 //! A test judges the order of events and how things end. It does not judge how fast they are, because the machine may
-//! be busy. Each deadline of a test goes through [`patient`]. So does each span in which the operator has to keep up
+//! be busy. Each deadline of a test goes through [`patient`]. So does each period in which the operator has to keep up
 //! with something, such as the window of a booking or the lease of a replica.
 
 use std::{env, sync::OnceLock, time::Duration};
 
-/// The environment variable with the factor: a number, at least 1. Without it, and if it is none, the factor is 1.
+/// The environment variable with the factor: a number, at least 1. If it is missing or no such number, the factor is 1.
 /// `make test BUSY=n` sets it.
 pub const PATIENCE_VARIABLE: &str = "TEST_PATIENCE";
 
-/// A larger factor counts as this one: everything ends.
+/// A larger factor counts as this one, so that every wait ends.
 const MOST: f64 = 1_000.0;
 
-/// `limit` times the factor of this machine: see [`PATIENCE_VARIABLE`].
+/// `limit` times the factor of this machine, see [`PATIENCE_VARIABLE`].
 pub fn patient(limit: Duration) -> Duration {
     limit.mul_f64(factor())
 }
 
-/// The factor for what runs beside so many busy loops: one part more for each of them.
+/// The factor for programs that run beside this number of busy loops. It grows by one for each of them.
 pub fn beside(busy: u8) -> f64 {
     factor().max(1.0 + f64::from(busy))
 }

@@ -1,7 +1,7 @@
 //! Ports for servers that this process starts.
 //!
-//! A port that the kernel gives out is free only until somebody connects from it. So these are taken from
-//! below the range that it gives out, one after another.
+//! A port that the kernel assigns is free only until somebody connects from it. So these ports are below the range of
+//! the kernel, and they are taken one after another.
 
 use std::{
     io,
@@ -9,18 +9,18 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
-/// Below 32768, where Linux begins to give ports out by itself, and above what services are known by.
+/// It is below 32768, where Linux begins to assign ports by itself, and above the ports of known services.
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
-/// A port of the loopback interface that nobody listens on, and that this process gives to nobody else for
-/// a long while.
+/// A port of the loopback interface on which nobody listens. This process does not give it to anybody else for a long
+/// time.
 ///
 /// # Errors
-/// All are taken.
+/// If all are taken.
 pub fn free_port() -> io::Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Other processes that begin at the same time begin elsewhere.
+    // Processes that begin at the same time begin at different ports.
     let begin = std::process::id().wrapping_mul(97) % u32::from(COUNT);
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..COUNT {

@@ -1,4 +1,4 @@
-//! Python environments for programs from elsewhere: installed once into this user's cache, with every
+//! Python environments for programs of other projects. They are installed once into this user's cache, with every
 //! package pinned by version and checksum.
 
 use std::fs;
@@ -9,14 +9,14 @@ use std::time::Duration;
 use crate::cache_dir::{self, executable, on_path, run, say, staging};
 use crate::guard::GuardedCommand;
 
-/// The pins of an installation, in its directory: others, and it is made again.
+/// The pins of an installation, in its directory. If they differ from ours, the environment is made again.
 const PINS: &str = "requirements.txt";
 
-/// Half a minute on two idle cores, and 60 packages to fetch.
+/// It takes half a minute on two idle cores, and 60 packages are fetched.
 const INSTALL_LIMIT: Duration = Duration::from_mins(15);
 
-/// Makes the environment in one guarded shell, so that an end of the owner ends every step of it.
-/// $1 python3; the directory holds the pins. The versions are those that the pinned packages take.
+/// Makes the environment in one guarded shell, so that every step ends with the owner. $1 is python3, and the directory
+/// has the pins. The versions are those that the pinned packages accept.
 const SCRIPT: &str = r#"set -e
 "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "$("$1" --version) is too old: install Python 3.11 or newer"
@@ -34,20 +34,20 @@ mv requirements.txt venv/"#;
 /// Why there is no Python environment.
 #[derive(Debug, thiserror::Error)]
 pub enum PythonError {
-    /// No Python.
+    /// There is no Python.
     #[error(
         "no python3 on PATH: install Python 3.11 or newer with venv and pip (Debian, Ubuntu: python3-venv)"
     )]
     NoPython,
-    /// Nowhere to install to.
+    /// There is no folder to install to.
     #[error("nowhere to install {0}: neither XDG_CACHE_HOME nor HOME is set")]
     NoCache(&'static str),
     /// A file or directory could not be used.
     #[error("{what}: {source}")]
     Io {
-        /// Which.
+        /// The file or directory.
         what: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The installation failed.
@@ -57,7 +57,7 @@ pub enum PythonError {
         name: &'static str,
         /// Its version.
         version: &'static str,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
@@ -69,20 +69,20 @@ impl PythonError {
     }
 }
 
-/// A program in Python and all that it needs.
+/// A program in Python and all packages that it needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Environment {
-    /// What the program is called here.
+    /// The name of the program here.
     pub(crate) name: &'static str,
-    /// The program's version, after which the cache is named.
+    /// The program's version. It is part of the cache's name.
     pub(crate) version: &'static str,
     /// The packages, as pip reads them, each with its version and checksums.
     pub(crate) requirements: &'static str,
 }
 
 impl Environment {
-    /// The Python that has the packages, after they have been installed if need be: that can take
-    /// minutes, and says on stderr how far it is.
+    /// The Python that has the packages. If needed, it installs them first, which can take minutes, and it reports its
+    /// progress on stderr.
     pub(crate) async fn find_or_make(&self) -> Result<PathBuf, PythonError> {
         let cache = cache_dir::find().ok_or(PythonError::NoCache(self.name))?;
         let directory = cache.join(format!("{}-{}", self.name, self.version));
@@ -101,8 +101,7 @@ impl Environment {
         self.installed(&directory).ok_or_else(|| self.failed("no Python in what was installed".to_owned()))
     }
 
-    /// The Python of a usable environment: it was made of the pins of today, and the Python that made it
-    /// is still there.
+    /// The Python of a usable environment. It was made from the present pins, and the Python that made it still exists.
     fn installed(&self, directory: &Path) -> Option<PathBuf> {
         let pins = fs::read_to_string(directory.join(PINS)).ok()?;
         executable(directory.join("bin/python")).filter(|_| pins == self.requirements)

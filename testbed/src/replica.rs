@@ -1,4 +1,4 @@
-//! An operator as a process of its own, against a control plane and a simulated EC2.
+//! An operator as a process of its own, with a control plane and a simulated EC2.
 
 use std::{
     env,
@@ -19,14 +19,14 @@ use crate::guard::{GuardError, Guarded, GuardedCommand};
 use crate::patience::patient;
 use crate::ports::free_port;
 
-/// Names another operator binary than the one beside this program.
+/// The environment variable that names another operator binary than the one beside this program.
 pub const BINARY_VARIABLE: &str = "BOOKING_OPERATOR_BINARY";
 
-/// The region that the simulated EC2 is called in.
+/// The region in which the simulated EC2 is called.
 pub const REGION: &str = "eu-central-1";
 
-/// Flags of a ring that people do not have to wait for: what takes fifteen seconds takes two. For loopback alone. The
-/// durations go through [`patient`]: on a busy machine a permit would lapse.
+/// The flags of a ring that is fast for people: fifteen seconds become two. It is for loopback only. The durations go
+/// through [`patient`], because on a busy machine a permit would lapse.
 pub fn quick_ring() -> [String; 4] {
     let flags = [
         ("lease-duration", 2_000),
@@ -37,13 +37,13 @@ pub fn quick_ring() -> [String; 4] {
     flags.map(|(flag, ms)| format!("--{flag}={}ms", patient(Duration::from_millis(ms)).as_millis()))
 }
 
-/// How long a replica may take until it is ready.
+/// How long a replica may take to become ready.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// How long it may take to end gracefully.
+/// How long a replica may take to end gracefully.
 const GRACE: Duration = Duration::from_secs(15);
 const READY_POLL: Duration = Duration::from_millis(20);
 
-/// What can go wrong with a replica.
+/// The errors of a replica.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplicaError {
     /// There is no operator binary.
@@ -61,30 +61,30 @@ pub enum ReplicaError {
     /// The API server refuses the CRDs.
     #[error("kubectl apply of the CRDs: {0}")]
     Crds(ExitStatus),
-    /// The control plane.
+    /// The control plane failed.
     #[error(transparent)]
     ControlPlane(#[from] ControlPlaneError),
-    /// It did not become ready.
+    /// The replica did not become ready.
     #[error("the operator was not ready within {limit:?}; its last words:\n{0}", limit = patient(READY_LIMIT))]
     NotReady(String),
 }
 
-/// What a replica runs against.
+/// The surroundings of a replica.
 #[derive(Clone, Debug)]
 pub struct ReplicaConfig<'a> {
-    /// Its name, in the cloud's call log too.
+    /// Its name, also in the cloud's call log.
     pub name: &'a str,
-    /// The cluster.
+    /// The kubeconfig of the cluster.
     pub kubeconfig: &'a Path,
-    /// URL of the simulated EC2.
+    /// The URL of the simulated EC2.
     pub ec2_url: &'a str,
-    /// Where its log goes.
+    /// The file of its log.
     pub log: &'a Path,
-    /// More arguments.
+    /// Additional arguments.
     pub args: &'a [&'a str],
 }
 
-/// A running operator; it ends with this value, or with this process, however that ends.
+/// A running operator. It ends with this value, or with this process, in whatever way that ends.
 #[derive(Debug)]
 pub struct Replica {
     process: Guarded,
@@ -92,7 +92,7 @@ pub struct Replica {
     metrics: SocketAddr,
 }
 
-/// The operator binary: the one named by the environment, else the one beside this program.
+/// The operator binary: the one that the environment names, else the one beside this program.
 ///
 /// # Errors
 /// [`ReplicaError::NoBinary`].
@@ -100,7 +100,7 @@ pub fn operator_binary() -> Result<PathBuf, ReplicaError> {
     if let Some(path) = env::var_os(BINARY_VARIABLE) {
         return Ok(PathBuf::from(path));
     }
-    // Test programs lie in deps/, one level below the binaries.
+    // Test programs are in deps/, one level below the binaries.
     let here = env::current_exe().unwrap_or_default();
     let beside = here.ancestors().skip(1).take(2).map(|dir| dir.join("booking-operator"));
     let mut tried = PathBuf::new();
@@ -113,10 +113,10 @@ pub fn operator_binary() -> Result<PathBuf, ReplicaError> {
     Err(ReplicaError::NoBinary(tried))
 }
 
-/// As a user would: `booking-operator crds | kubectl apply -f -`.
+/// Installs the CRDs as a user would: `booking-operator crds | kubectl apply -f -`.
 ///
 /// # Errors
-/// When there is no operator binary, or the API server refuses.
+/// If there is no operator binary, or the API server refuses.
 pub async fn install_crds(control_plane: &ControlPlane) -> Result<(), ReplicaError> {
     let crds = Command::new(operator_binary()?).arg("crds").output().await;
     let crds = crds.map_err(|error| ReplicaError::Run("booking-operator crds", error))?;
@@ -139,7 +139,7 @@ impl Replica {
     /// Starts a replica and waits until it is ready.
     ///
     /// # Errors
-    /// See [`ReplicaError`].
+    /// A [`ReplicaError`].
     pub async fn start(config: &ReplicaConfig<'_>) -> Result<Self, ReplicaError> {
         let replica = Self::spawn(config)?;
         let deadline = Instant::now() + patient(READY_LIMIT);
@@ -155,15 +155,15 @@ impl Replica {
     /// Starts a replica.
     ///
     /// # Errors
-    /// See [`ReplicaError`].
+    /// A [`ReplicaError`].
     pub fn spawn(config: &ReplicaConfig<'_>) -> Result<Self, ReplicaError> {
         Self::spawn_with(config, &[])
     }
 
-    /// Starts a replica with more environment variables, which go before those that it has anyway.
+    /// Starts a replica with additional environment variables. They override those that it has anyway.
     ///
     /// # Errors
-    /// See [`ReplicaError`].
+    /// A [`ReplicaError`].
     pub fn spawn_with(config: &ReplicaConfig<'_>, env: &[(&str, &str)]) -> Result<Self, ReplicaError> {
         Self::spawn_binary(&operator_binary()?, config, env)
     }
@@ -171,7 +171,7 @@ impl Replica {
     /// Starts a replica of another build of the operator.
     ///
     /// # Errors
-    /// See [`ReplicaError`].
+    /// A [`ReplicaError`].
     pub fn spawn_binary(
         binary: &Path,
         config: &ReplicaConfig<'_>,
@@ -197,7 +197,7 @@ impl Replica {
         Ok(Self { process: command.spawn()?, probes, metrics })
     }
 
-    /// Whether it says that it is ready.
+    /// Whether the replica says that it is ready.
     pub async fn is_ready(&self) -> bool {
         match reqwest::get(self.readiness_url()).await {
             Ok(answer) => answer.status().is_success(),
@@ -205,12 +205,12 @@ impl Replica {
         }
     }
 
-    /// URL of its readiness probe.
+    /// The URL of its readiness probe.
     pub fn readiness_url(&self) -> String {
         format!("http://{}/readyz", self.probes)
     }
 
-    /// URL of its metrics.
+    /// The URL of its metrics.
     pub fn metrics_url(&self) -> String {
         format!("http://{}/metrics", self.metrics)
     }
@@ -220,7 +220,7 @@ impl Replica {
         &self.process
     }
 
-    /// Ends it: gracefully first, by force after a while. Gives its exit code.
+    /// Ends the replica, gracefully first, and by force after a while. Returns its exit code.
     pub async fn stop(self) -> Option<i32> {
         self.process.stop().await
     }

@@ -1,4 +1,4 @@
-//! Throw-away certificates for the servers of the test bed: each has a CA of its own.
+//! Temporary certificates for the servers of the test bed. Each has a CA of its own.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ pub struct Identity {
     pub key: String,
 }
 
-/// What a server on this machine shows, and what its callers have to trust.
+/// The certificate of a server on this machine, and the CA that its callers must trust.
 #[derive(Debug)]
 pub(crate) struct LocalServer {
     /// The CA's certificate, as PEM.
@@ -36,10 +36,10 @@ impl LocalServer {
     }
 }
 
-/// A new CA, valid far beyond any test (rcgen's default span), as is what it issues.
+/// A new CA. It and its certificates are valid far beyond any test (rcgen's default).
 ///
 /// # Errors
-/// Never in practice: the names are ours.
+/// Never in practice, because the names are ours.
 pub fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = name("testbed CA", None);
@@ -48,10 +48,10 @@ pub fn authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
     CertifiedIssuer::self_signed(params, KeyPair::generate()?)
 }
 
-/// A certificate for a server that is reached under these names and addresses.
+/// A certificate for a server with these names and addresses.
 ///
 /// # Errors
-/// Never in practice: the names are ours.
+/// Never in practice, because the names are ours.
 pub fn server<const N: usize>(
     common_name: &str,
     reached_as: [&str; N],
@@ -63,10 +63,10 @@ pub fn server<const N: usize>(
     issue(params, ca)
 }
 
-/// A certificate for a client; the organization is its group to who takes it for that.
+/// A certificate for a client. A server may take the organization for the client's group.
 ///
 /// # Errors
-/// Never in practice: the names are ours.
+/// Never in practice, because the names are ours.
 pub fn client(
     common_name: &str,
     organization: &str,
@@ -81,7 +81,7 @@ pub fn client(
 /// Writes a file that only its owner can read.
 ///
 /// # Errors
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn write_private(path: &Path, content: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
     file.write_all(content.as_bytes())

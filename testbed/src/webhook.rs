@@ -1,4 +1,4 @@
-//! A receiver of webhooks: it keeps what it is asked and answers as it is told.
+//! A receiver of webhooks. It keeps the requests that it gets, and it answers as it is told.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -23,10 +23,10 @@ use tokio::task::JoinHandle;
 use crate::https::HttpsListener;
 use crate::tls::LocalServer;
 
-/// The longest body that is taken.
+/// The longest body that it accepts.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// How many requests are kept; more are answered with 507.
+/// The number of requests that it keeps. It answers later ones with 507.
 const MAX_REQUESTS: usize = 10_000;
 
 /// Why there is no receiver, or no request.
@@ -35,25 +35,25 @@ pub enum WebhookError {
     /// A file or port could not be used.
     #[error("{what}: {source}")]
     Io {
-        /// Which.
+        /// The file or port.
         what: &'static str,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The throw-away certificates could not be made.
     #[error("cannot make certificates: {0}")]
     Certificates(#[from] rcgen::Error),
-    /// They could not be used.
+    /// The certificates could not be used.
     #[error("cannot speak TLS: {0}")]
     Tls(#[from] tokio_rustls::rustls::Error),
     /// Fewer requests than expected came in time.
     #[error("{arrived} of {expected} requests after {limit:?}")]
     Missing {
-        /// How many were waited for.
+        /// The expected number of requests.
         expected: usize,
-        /// How many there are.
+        /// The number of requests that arrived.
         arrived: usize,
-        /// How long was waited.
+        /// How long they were waited for.
         limit: Duration,
     },
 }
@@ -64,21 +64,21 @@ impl WebhookError {
     }
 }
 
-/// What is answered: unless told, 200 at once with nothing in it.
+/// An answer. The default is 200 at once, with an empty body.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
-    /// The header, such as a Location.
+    /// The header, for example a Location.
     pub headers: HeaderMap,
     /// The body.
     pub body: String,
-    /// How long the caller has to wait; a server that is shut down answers at once.
+    /// How long the caller has to wait. A server that is shut down answers at once.
     pub delay: Duration,
 }
 
 impl Answer {
-    /// An answer of this status.
+    /// An answer with this status.
     #[must_use]
     pub fn of(status: StatusCode) -> Self {
         Self { status, ..Self::default() }
@@ -113,7 +113,7 @@ impl Answer {
     }
 }
 
-/// A request that came.
+/// A request that arrived.
 #[derive(Debug, Clone)]
 pub struct ReceivedRequest {
     /// The method.
@@ -124,7 +124,7 @@ pub struct ReceivedRequest {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// When it had come.
+    /// When it had arrived completely.
     pub at: Timestamp,
 }
 
@@ -134,7 +134,7 @@ impl ReceivedRequest {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body as text; bytes that are not UTF-8 are replaced.
+    /// The body as text. Bytes that are not UTF-8 are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -154,7 +154,7 @@ impl Webhook {
     /// Starts a receiver for http on the current tokio runtime.
     ///
     /// # Errors
-    /// There is no port.
+    /// If there is no free port.
     pub async fn start() -> Result<Self, WebhookError> {
         let (listener, address) = listen().await?;
         Ok(Self::serve(listener, format!("http://{address}"), None))
@@ -163,7 +163,7 @@ impl Webhook {
     /// Starts a receiver for https on the current tokio runtime.
     ///
     /// # Errors
-    /// There is no port, or the certificates cannot be made.
+    /// If there is no free port, or the certificates cannot be made.
     pub async fn start_https() -> Result<Self, WebhookError> {
         let tls = LocalServer::generate()?;
         let kept = tempfile::Builder::new().prefix("booking-webhook-").suffix(".pem").tempfile();
@@ -175,42 +175,42 @@ impl Webhook {
         Ok(Self::serve(listener, format!("https://{address}"), Some(ca)))
     }
 
-    /// Where it is to be reached: any path below this, which has no slash at its end.
+    /// The URL of the receiver, without a slash at its end. Any path below it works.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The CA that its certificate for 127.0.0.1 and localhost is from; none without TLS.
+    /// The CA of its certificate for 127.0.0.1 and localhost. None without TLS.
     pub fn ca_pem_path(&self) -> Option<&Path> {
         self.ca.as_ref().map(NamedTempFile::path)
     }
 
-    /// Answers so from now on.
+    /// Sets the answer from now on.
     pub fn answer(&self, answer: Answer) {
         self.catcher.answers().standing = answer;
     }
 
-    /// Answers the next request so, or the one after those that this was called for already.
+    /// Sets the answer to the next request. If this was called before, the answers are used in order.
     pub fn answer_once(&self, answer: Answer) {
         self.catcher.answers().next.push_back(answer);
     }
 
-    /// All requests so far. A caller that has its answer finds its request here.
+    /// All requests so far. If a caller has its answer, its request is here.
     pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.catcher.requests.borrow().clone()
     }
 
-    /// Waits until there are `count` requests or more, answered or not, and gives all.
+    /// Waits until there are `count` requests or more, answered or not, and returns all.
     ///
     /// # Errors
-    /// They are not there within `limit`.
+    /// If they do not arrive within `limit`.
     pub async fn wait_for(
         &self,
         count: usize,
         limit: Duration,
     ) -> Result<Vec<ReceivedRequest>, WebhookError> {
         let mut requests = self.catcher.requests.subscribe();
-        // The sender is ours, and stays: what fails is only the wait.
+        // We own the sender, and it stays. So only the wait can fail.
         if let Ok(Ok(requests)) =
             tokio::time::timeout(limit, requests.wait_for(|requests| requests.len() >= count)).await
         {
@@ -258,7 +258,7 @@ impl Drop for Webhook {
     }
 }
 
-/// What requests share.
+/// What all requests share.
 #[derive(Debug)]
 struct Catcher {
     requests: watch::Sender<Vec<ReceivedRequest>>,
@@ -277,9 +277,9 @@ impl Catcher {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a request, and says how it is to be answered.
+    /// Keeps a request. Returns its answer.
     fn take(&self, request: ReceivedRequest) -> Answer {
-        // Under the lock, so that answers are given in the order in which requests are listed.
+        // The lock is held, so that answers are given in the order in which requests are listed.
         let mut answers = self.answers();
         let kept = self.requests.send_if_modified(|requests| {
             let room = requests.len() < MAX_REQUESTS;
@@ -303,7 +303,7 @@ async fn listen() -> Result<(TcpListener, SocketAddr), WebhookError> {
 }
 
 async fn until_stopped(mut stopped: watch::Receiver<bool>) {
-    // An error means that the receiver is gone: stopped as well.
+    // An error means that the receiver is gone, so it is stopped, too.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 

@@ -106,7 +106,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         simulator.world().add_instances(&AddInstances { region: region.clone(), ..machines })?;
     }
     println!("{}", simulator.url());
-    // In a container it is ended by SIGTERM, for which the first process has no default.
+    // In a container SIGTERM ends it. The first process of a container has no default action for that signal.
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         _ = terminate.recv() => {}

@@ -1,11 +1,11 @@
 //! `with-control-plane [--busy N] [--] COMMAND ARGUMENTS…`: runs a command beside a control plane of its own.
 //!
-//! The command finds it through `BOOKING_TESTBED_KUBECONFIG` and `KUBECONFIG`; its exit status is
-//! passed on. Everything is taken down at its end, at Ctrl-C or TERM, and also when this program
-//! itself is killed.
+//! The command finds the control plane through `BOOKING_TESTBED_KUBECONFIG` and `KUBECONFIG`, and its exit status is
+//! passed on. Everything is removed when the command ends, at Ctrl-C or TERM, and also when this program itself is
+//! killed.
 //!
-//! With `--busy N` as many threads of this program spin while the command runs, and the command has more patience
-//! (`TEST_PATIENCE`). A thread ends with its process, however that ends.
+//! With `--busy N`, N threads of this program spin while the command runs, and the command has longer deadlines
+//! (`TEST_PATIENCE`). The threads end with this process, in whatever way it ends.
 
 use std::env;
 use std::ffi::OsString;
@@ -26,8 +26,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How long the command may take to end once it was told to.
 const COMMAND_GRACE: Duration = Duration::from_secs(10);
 
-/// Exit code when the control plane or the command could not be started; as other programs that run
-/// programs.
+/// The exit code if the control plane or the command could not be started. Other programs that run programs use the
+/// same code.
 const CANNOT_RUN: u8 = 125;
 
 #[tokio::main]
@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What the command line asks for.
+/// The arguments of the command line.
 struct Order {
     busy: u8,
     program: OsString,
@@ -53,7 +53,7 @@ struct Order {
 }
 
 impl Order {
-    /// `None` if it asks for nothing that can be done.
+    /// Reads the arguments. `None` if they are not usable.
     fn read(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
         let mut arguments = arguments.peekable();
         let busy = match arguments.next_if(|argument| argument == "--busy") {
@@ -112,7 +112,7 @@ async fn run(order: &Order) -> Result<u8, Box<dyn std::error::Error>> {
     Ok(code)
 }
 
-/// The command, with what it is told of the world that it runs in.
+/// The command, with its environment variables.
 fn command(order: &Order, control_plane: &ControlPlane) -> Command {
     let mut command = Command::new(&order.program);
     command
@@ -129,7 +129,7 @@ fn command(order: &Order, control_plane: &ControlPlane) -> Command {
     command
 }
 
-/// One line for people and for tests: where it is, and which processes it is.
+/// Prints one line for people and for tests: the address, and the process ids.
 async fn announce(control_plane: &ControlPlane) -> Result<(), ControlPlaneError> {
     let pids = control_plane.pids().await?;
     eprintln!(
@@ -142,20 +142,19 @@ async fn announce(control_plane: &ControlPlane) -> Result<(), ControlPlaneError>
     Ok(())
 }
 
-/// The command's PATH: the directory of the server's own kubectl comes first, so that the versions
-/// fit.
+/// The command's PATH. The directory of the server's own kubectl comes first, so that the versions fit.
 fn path_with_kubectl(control_plane: &ControlPlane) -> Option<OsString> {
     let directory = control_plane.kubectl().ok()?.parent()?.to_owned();
     let path = env::var_os("PATH").unwrap_or_default();
     env::join_paths(std::iter::once(directory).chain(env::split_paths(&path))).ok()
 }
 
-/// Ends the command because of a signal, if need be by force, and gives the exit code that tells so.
+/// Ends the command because of a signal, by force if needed. Returns the exit code that stands for the signal.
 async fn end(child: &mut Child, cause: Signal) -> std::io::Result<u8> {
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-    // The terminal sends Ctrl-C to the command too: a second one would cut its clean-up short.
+    // The terminal sends Ctrl-C to the command, too. A second signal would cut its cleanup short.
     if let Some(pid) = pid.and_then(Pid::from_raw).filter(|_| cause != Signal::INT) {
-        // It fails only if the command has ended meanwhile.
+        // This fails only if the command has ended meanwhile.
         let _ = kill_process(pid, cause);
     }
     if tokio::time::timeout(COMMAND_GRACE, child.wait()).await.is_err() {

@@ -1,8 +1,7 @@
-//! Where etcd, kube-apiserver and kubectl come from.
+//! Finds or makes etcd, kube-apiserver and kubectl.
 //!
-//! In this order: the directory named by `KUBEBUILDER_ASSETS`, our cache, the published
-//! test-control-plane archive, a build with Go from the modules pinned in `testbed/control-plane`.
-//! The last two fill the cache.
+//! The places in order: the directory in `KUBEBUILDER_ASSETS`, our cache, the published test-control-plane archive, a
+//! build with Go from the modules that `testbed/control-plane` pins. The last two fill the cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +24,7 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Finds the programs, or makes them: that can take minutes, and says on stderr how far it is.
+    /// Finds the programs, or makes them. That can take minutes, and it reports its progress on stderr.
     ///
     /// # Errors
     /// [`ControlPlaneError::NoBinaries`] with everything that was tried.
@@ -99,8 +98,8 @@ impl Binaries {
     }
 }
 
-/// What a node takes, and its control plane beside etcd and kube-apiserver: always built, for no published archive has
-/// it.
+/// The programs of a node, and those of its control plane except etcd and kube-apiserver. They are always built,
+/// because no published archive has them.
 #[derive(Clone, Debug)]
 pub struct NodeBinaries {
     /// The path of kube-controller-manager.
@@ -114,10 +113,10 @@ pub struct NodeBinaries {
 }
 
 impl NodeBinaries {
-    /// Finds the programs in the cache, or builds them: that takes minutes, and says on stderr how far it is.
+    /// Finds the programs in the cache, or builds them. That takes minutes, and it reports its progress on stderr.
     ///
     /// # Errors
-    /// [`ControlPlaneError::NoBinaries`] with what was tried.
+    /// [`ControlPlaneError::NoBinaries`] with everything that was tried.
     pub async fn find_or_make() -> Result<Self, ControlPlaneError> {
         let none = |why: String| ControlPlaneError::NoBinaries { tried: vec![why] };
         let cache =

@@ -1,8 +1,6 @@
-//! Builds etcd, kube-apiserver and kubectl with Go, from the modules pinned in
-//! `testbed/control-plane`.
+//! Builds etcd, kube-apiserver and kubectl with Go, from the modules that `testbed/control-plane` pins.
 //!
-//! Measured on two cores: about four minutes for kube-apiserver, one for etcd, half a one for
-//! kubectl.
+//! On two cores this takes about four minutes for kube-apiserver, one for etcd, and half a minute for kubectl.
 
 use std::fs;
 use std::path::Path;
@@ -12,21 +10,21 @@ use super::versions::KUBERNETES_VERSION;
 use crate::cache_dir::{executable, put, run, say, staging};
 use crate::guard::GuardedCommand;
 
-/// A build that takes longer than this hangs, even on one slow core.
+/// If a build takes longer than this, it hangs, even on one slow core.
 const LIMIT: Duration = Duration::from_mins(45);
 
-/// One program and where it comes from.
+/// A program and its source.
 struct Program {
-    /// The name it is installed under.
+    /// The name under which it is installed.
     name: &'static str,
     /// Its Go package.
     package: &'static str,
-    /// The linker's flags; they give the program its version.
+    /// The linker's flags, which give the program its version.
     linker_flags: fn() -> String,
     module: Module,
 }
 
-/// A pinned Go module, which only exists to name versions and checksums.
+/// A pinned Go module. It exists only to name versions and checksums.
 #[derive(Clone, Copy)]
 struct Module {
     go_mod: &'static str,
@@ -70,13 +68,14 @@ const fn node(name: &'static str, package: &'static str) -> Program {
     Program { name, package, linker_flags: kubernetes_flags, module: KUBERNETES }
 }
 
-/// Builds what a node and its control plane need beside etcd and kube-apiserver: two minutes after those.
+/// Builds the programs of a node and its control plane except etcd and kube-apiserver. It takes two minutes after
+/// those.
 pub(super) async fn install_node(cache: &Path, directory: &Path) -> Result<(), String> {
     install_all(&NODE_PROGRAMS, cache, directory).await
 }
 
-/// Builds whatever `directory` does not hold yet. Each program is installed as soon as it is built,
-/// so that an interrupted build goes on where it was.
+/// Builds the programs that `directory` does not have yet. Each program is installed as soon as it is built, so that an
+/// interrupted build continues where it was.
 pub(super) async fn install(cache: &Path, directory: &Path) -> Result<(), String> {
     install_all(&PROGRAMS, cache, directory).await
 }
@@ -111,8 +110,7 @@ async fn build(program: &Program, cache: &Path, directory: &Path) -> Result<(), 
         .arg(program.package)
         .current_dir(at)
         .remove_at_end(at)
-        // Static programs, and no C compiler needed; a surrounding workspace or flags must not
-        // change the result.
+        // Static programs need no C compiler. A surrounding workspace or flags must not change the result.
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
         .env_remove("GOFLAGS");
@@ -128,7 +126,7 @@ fn etcd_flags() -> String {
     "-s -w".to_owned()
 }
 
-/// Without these the server calls itself v0.0.0, and clients that compare versions go astray.
+/// Without these flags the server says that it is v0.0.0, and clients that compare versions go wrong.
 fn kubernetes_flags() -> String {
     let package = "k8s.io/component-base/version";
     let mut numbers = KUBERNETES_VERSION.trim_start_matches('v').split('.');

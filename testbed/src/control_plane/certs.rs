@@ -1,5 +1,4 @@
-//! The test server's credentials: a throw-away CA, made anew for every control plane and never
-//! leaving its directory.
+//! The test server's credentials. Every control plane gets a new temporary CA, which never leaves its directory.
 
 use std::io;
 use std::path::Path;
@@ -11,14 +10,14 @@ use serde_json::json;
 
 use crate::tls::{self, Identity, write_private};
 
-/// The names that the server's certificate is good for.
+/// The names for which the server's certificate is valid.
 const SERVER_NAMES: [&str; 4] = ["127.0.0.1", "localhost", "kubernetes.default", "kubernetes.default.svc"];
 
-/// The group that RBAC always lets do everything. The certificate names it as the organization, which
-/// kube-apiserver reads as the user's group.
+/// The group to which RBAC always allows everything. The certificate names it as the organization, and kube-apiserver
+/// reads that as the user's group.
 const ADMIN_GROUP: &str = "system:masters";
 
-/// All that the server and its administrator need.
+/// The credentials of the server and of its administrator.
 #[derive(Debug)]
 pub(super) struct Credentials {
     ca: String,
@@ -29,7 +28,7 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Makes new ones.
+    /// Makes new credentials.
     pub(super) fn generate() -> Result<Self, rcgen::Error> {
         let ca = tls::authority()?;
         let service_account = KeyPair::generate()?;
@@ -42,7 +41,7 @@ impl Credentials {
         })
     }
 
-    /// Writes what kube-apiserver reads into `directory`, under the names in [`super::server`].
+    /// Writes the files that kube-apiserver reads into `directory`, under the names in [`super::server`].
     pub(super) fn write_server_files(&self, directory: &Path) -> io::Result<()> {
         let files = [
             ("ca.crt", &self.ca),
@@ -54,7 +53,7 @@ impl Credentials {
         files.iter().try_for_each(|(name, content)| write_private(&directory.join(name), content))
     }
 
-    /// The administrator's kubeconfig, complete in itself. It is JSON, which is YAML too.
+    /// The administrator's kubeconfig. It needs no other file. It is JSON, which is also YAML.
     pub(super) fn kubeconfig(&self, url: &str) -> String {
         json!({
             "apiVersion": "v1",

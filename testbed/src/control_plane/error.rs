@@ -1,4 +1,4 @@
-//! What can go wrong with a control plane.
+//! The errors of a control plane.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::guard::GuardError;
 
-/// Why there is no (usable) control plane.
+/// Why there is no control plane, or none that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlPlaneError {
-    /// None of the ways to etcd and kube-apiserver led anywhere.
+    /// All ways to get etcd and kube-apiserver failed.
     #[error("no etcd and kube-apiserver to be had; tried:\n{}", bullets(tried))]
     NoBinaries {
         /// Each way tried, and why it failed.
@@ -18,9 +18,9 @@ pub enum ControlPlaneError {
     /// A file or directory of the test bed could not be used.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// No free port could be picked on the loopback interface.
@@ -35,7 +35,7 @@ pub enum ControlPlaneError {
     /// A process ended before it was ready.
     #[error("{program} ended with code {code} before it was ready; its log ends with:\n{log}")]
     Ended {
-        /// Which program.
+        /// The program.
         program: &'static str,
         /// Its exit code.
         code: i32,
@@ -45,9 +45,9 @@ pub enum ControlPlaneError {
     /// A process did not become ready in time.
     #[error("{program} was not ready after {limit:?} ({last}); its log ends with:\n{log}")]
     NotReady {
-        /// Which program.
+        /// The program.
         program: &'static str,
-        /// How long was waited.
+        /// How long it was waited for.
         limit: Duration,
         /// The last answer to the question whether it is ready.
         last: String,
@@ -59,7 +59,7 @@ pub enum ControlPlaneError {
     Kubeconfig {
         /// The file.
         path: PathBuf,
-        /// Why; boxed because it is by far the largest.
+        /// The reason. It is boxed because it is by far the largest.
         source: Box<kube::config::KubeconfigError>,
     },
     /// The API server answered a request of a helper with an error.
@@ -68,15 +68,14 @@ pub enum ControlPlaneError {
     /// Objects were still there when the time to delete them was over.
     #[error("{kind} objects still in namespace {namespace} after {limit:?}")]
     StillThere {
-        /// The kind waited for.
+        /// The kind that was waited for.
         kind: String,
         /// The namespace.
         namespace: String,
-        /// How long was waited.
+        /// How long it was waited for.
         limit: Duration,
     },
-    /// The control plane was started by somebody else, so its processes cannot be stopped from
-    /// here.
+    /// Somebody else started the control plane, so its processes cannot be stopped from here.
     #[error(
         "the control plane named by {} is not ours to stop or start",
         super::variables::KUBECONFIG_VARIABLE

@@ -1,4 +1,4 @@
-//! How the test bed reads a kubeconfig.
+//! Reads kubeconfigs for the test bed.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
 //! A real control plane on the loopback interface: etcd and kube-apiserver, nothing else.
 //!
-//! There is no controller manager, so nobody but the tests deletes dependents, finishes a
-//! Namespace's deletion or makes service accounts; see [`terminate_namespace`] and
-//! [`finalize_namespace`]. There is no node: Pods are only objects.
+//! There is no controller manager. So only the tests delete dependents, finish the deletion of a Namespace, or make
+//! service accounts; see [`terminate_namespace`] and [`finalize_namespace`]. There is no node, so Pods are only
+//! objects.
 
 mod binaries;
 mod build;
@@ -35,11 +35,10 @@ pub use versions::{ETCD_VERSION, KUBERNETES_VERSION};
 
 use crate::cache_dir::on_path;
 
-/// How often the whole start is tried when another process took a port that had just been free.
+/// How often the whole start is tried if another process takes a port that was free a moment ago.
 const START_ATTEMPTS: usize = 3;
 
-/// A control plane to test against: one of our own, or a running one that this only knows how to
-/// reach.
+/// A control plane for tests. It is our own, or one that runs already and that this value only knows how to reach.
 #[derive(Debug)]
 pub struct ControlPlane {
     kubeconfig: PathBuf,
@@ -49,20 +48,18 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts a control plane that ends with the returned value, or with this process, however that
-    /// ends.
+    /// Starts a control plane. It ends with the returned value, or with this process, in whatever way that ends.
     ///
     /// # Errors
-    /// When the programs cannot be had, or do not become ready; the error shows the end of their
-    /// log.
+    /// If there are no programs, or they do not become ready. The error shows the end of their log.
     pub async fn start() -> Result<Self, ControlPlaneError> {
         Self::start_one(false).await
     }
 
-    /// The same, and it keeps a log of what service accounts ask for: [`Self::audit_log`].
+    /// Starts a control plane that logs the requests of service accounts in [`Self::audit_log`].
     ///
     /// # Errors
-    /// As [`Self::start`].
+    /// The errors of [`Self::start`].
     pub async fn audited() -> Result<Self, ControlPlaneError> {
         Self::start_one(true).await
     }
@@ -83,14 +80,13 @@ impl ControlPlane {
         Ok(Self { kubeconfig, config, kubectl: binaries.kubectl, server: Some(Mutex::new(server)) })
     }
 
-    /// The control plane of this test run: the one that [`KUBECONFIG_VARIABLE`] names, otherwise
-    /// one for this process, started by the first caller.
+    /// The control plane of this test run. It is the one that [`KUBECONFIG_VARIABLE`] names, or else one for this
+    /// process, which the first caller starts.
     ///
     /// # Errors
-    /// As [`ControlPlane::start`]; or the named kubeconfig is unusable. The next caller tries
-    /// again.
+    /// The errors of [`ControlPlane::start`], or the named kubeconfig is not usable. The next caller tries again.
     pub async fn shared() -> Result<&'static Self, ControlPlaneError> {
-        // Never dropped, as no static is: the guards notice the end of the process by themselves.
+        // A static is never dropped. The guards notice the end of the process by themselves.
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
         SHARED
             .get_or_try_init(|| async {
@@ -110,21 +106,20 @@ impl ControlPlane {
 
     /// A new client with the administrator's rights.
     ///
-    /// It belongs to the runtime it is made in: make one in each test, since each has a runtime of
-    /// its own.
+    /// It belongs to the runtime in which it is made. Each test has a runtime of its own, so make one in each test.
     ///
     /// # Errors
-    /// When the kubeconfig holds something the client cannot use.
+    /// If the client cannot use something in the kubeconfig.
     pub fn client(&self) -> Result<Client, ControlPlaneError> {
         Ok(Client::try_from(self.config.clone())?)
     }
 
-    /// The configuration of such a client, for one with layers of its own.
+    /// The configuration of such a client, for a client with layers of its own.
     pub fn client_config(&self) -> kube::Config {
         self.config.clone()
     }
 
-    /// The administrator's kubeconfig, complete in itself; only its owner can read it.
+    /// The administrator's kubeconfig. It needs no other file, and only its owner can read it.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
@@ -134,10 +129,10 @@ impl ControlPlane {
         self.config.cluster_url.to_string().trim_end_matches('/').to_owned()
     }
 
-    /// A kubectl: the one beside kube-apiserver, otherwise the one on PATH.
+    /// The kubectl beside kube-apiserver, or else the one on PATH.
     ///
     /// # Errors
-    /// When there is neither.
+    /// If there is neither.
     pub fn kubectl(&self) -> Result<&Path, ControlPlaneError> {
         self.kubectl.as_deref().ok_or(ControlPlaneError::NoKubectl)
     }
@@ -150,46 +145,46 @@ impl ControlPlane {
         Ok(self.server().await?.pids())
     }
 
-    /// Ends kube-apiserver in good order and waits for it; its data stay in etcd. No error if it
+    /// Ends kube-apiserver in good order and waits for its end. Its data stay in etcd. It is no error if kube-apiserver
     /// does not run.
     ///
     /// # Errors
-    /// When the process is not ours.
+    /// If the process is not ours.
     pub async fn stop_api_server(&self) -> Result<(), ControlPlaneError> {
         self.server().await?.stop_api_server().await;
         Ok(())
     }
 
-    /// Ends kube-apiserver at once with SIGKILL, as a crash would; its data stay in etcd.
+    /// Kills kube-apiserver with SIGKILL, as in a crash. Its data stay in etcd.
     ///
     /// # Errors
-    /// When the process is not ours.
+    /// If the process is not ours.
     pub async fn kill_api_server(&self) -> Result<(), ControlPlaneError> {
         self.server().await?.kill_api_server().await
     }
 
-    /// Starts kube-apiserver again on the same port, and waits until it is ready. No error if it
+    /// Starts kube-apiserver again on the same port, and waits until it is ready. It is no error if kube-apiserver
     /// runs.
     ///
     /// # Errors
-    /// When the process is not ours, or does not become ready.
+    /// If the process is not ours, or does not become ready.
     pub async fn start_api_server(&self) -> Result<(), ControlPlaneError> {
         self.server().await?.start_api_server().await
     }
 
-    /// Copies etcd's data as they are now, for [`Self::restore`]; etcd stands still for a moment.
+    /// Copies the present data of etcd, for [`Self::restore`]. etcd stands still for a moment.
     ///
     /// # Errors
-    /// When the processes are not ours, or the data cannot be copied.
+    /// If the processes are not ours, or the data cannot be copied.
     pub async fn snapshot(&self) -> Result<Snapshot, ControlPlaneError> {
         Ok(Snapshot(self.server().await?.snapshot_etcd()?))
     }
 
-    /// Takes kube-apiserver and etcd away, puts a snapshot in the place of etcd's data, and starts both
-    /// again when `away` has passed: as after a disaster, what was written since never was.
+    /// Stops kube-apiserver and etcd, replaces etcd's data by a snapshot, and starts both again after `away`. As after
+    /// a disaster, later writes are lost.
     ///
     /// # Errors
-    /// When the processes are not ours, the data cannot be replaced, or a program does not become ready.
+    /// If the processes are not ours, the data cannot be replaced, or a program does not become ready.
     pub async fn restore(&self, snapshot: &Snapshot, away: Duration) -> Result<(), ControlPlaneError> {
         let mut server = self.server().await?;
         let gone = tokio::time::Instant::now();
@@ -200,23 +195,23 @@ impl ControlPlane {
         server.start_api_server().await
     }
 
-    /// The audit log of an audited one: a line of JSON for each request of a service account.
+    /// The audit log of a control plane from [`Self::audited`]: a line of JSON for each request of a service account.
     ///
     /// # Errors
-    /// When the processes are not ours.
+    /// If the processes are not ours.
     pub async fn audit_log(&self) -> Result<PathBuf, ControlPlaneError> {
         Ok(self.server().await?.audit_log())
     }
 
-    /// Its store, to fill it faster than the API server would.
+    /// The store, for writes that are faster than through the API server.
     ///
     /// # Errors
-    /// When the processes are not ours.
+    /// If the processes are not ours.
     pub async fn store(&self) -> Result<Store, ControlPlaneError> {
         Ok(Store::new(self.server().await?.etcd_port()))
     }
 
-    /// Ends everything and waits for it; Drop does the same but blocks.
+    /// Ends everything and waits for it. Drop does the same, but it blocks.
     pub async fn stop(self) {
         if let Some(server) = self.server {
             server.into_inner().stop().await;
@@ -228,6 +223,6 @@ impl ControlPlane {
     }
 }
 
-/// A copy of etcd's data; it is removed with this value.
+/// A copy of etcd's data. It is removed with this value.
 #[derive(Debug)]
 pub struct Snapshot(tempfile::TempDir);

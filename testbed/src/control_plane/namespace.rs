@@ -1,5 +1,4 @@
-//! Namespaces for tests, and the part of the namespace controller that a server without one is
-//! lacking.
+//! Namespaces for tests, and the part of the namespace controller that a server without a controller manager lacks.
 
 use std::time::{Duration, Instant};
 
@@ -11,15 +10,15 @@ use kube::{Api, Client, ResourceExt};
 use super::error::ControlPlaneError;
 use crate::patience::patient;
 
-/// How long objects may take to go, once deleted: their finalizers wait for whoever set them.
+/// How long deleted objects may take to go, because their finalizers wait for the controllers that set them.
 const GONE_LIMIT: Duration = Duration::from_mins(1);
 
 const GONE_POLL: Duration = Duration::from_millis(100);
 
-/// Creates a namespace whose name, `PREFIX-` and five random characters, is this test's alone.
+/// Creates a namespace for this test alone. Its name is `PREFIX-` and five random characters.
 ///
 /// # Errors
-/// When the server refuses.
+/// If the server refuses.
 pub async fn test_namespace(client: &Client, prefix: &str) -> Result<String, ControlPlaneError> {
     let metadata = ObjectMeta { generate_name: Some(format!("{prefix}-")), ..ObjectMeta::default() };
     let namespace = Namespace { metadata, ..Namespace::default() };
@@ -27,23 +26,22 @@ pub async fn test_namespace(client: &Client, prefix: &str) -> Result<String, Con
     Ok(created.name_any())
 }
 
-/// Deletes a namespace: it is Terminating from then on, takes no new objects, and stays until
-/// [`finalize_namespace`].
+/// Deletes a namespace. It is Terminating from then on, takes no new objects, and stays until [`finalize_namespace`].
 ///
 /// # Errors
-/// When the server refuses.
+/// If the server refuses.
 pub async fn terminate_namespace(client: &Client, namespace: &str) -> Result<(), ControlPlaneError> {
     Api::<Namespace>::all(client.clone()).delete(namespace, &DeleteParams::default()).await?;
     Ok(())
 }
 
-/// Does what the namespace controller does to a Terminating namespace: deletes all objects of the
-/// given kinds in it, waits until they are gone, and then lets the namespace go.
+/// Does what the namespace controller does to a Terminating namespace: it deletes all objects of the given kinds in it,
+/// waits until they are gone, and then removes the namespace.
 ///
-/// Objects of other kinds stay in etcd without a namespace, so name all that the test made.
+/// Objects of other kinds stay in etcd without a namespace. So name all kinds that the test has made.
 ///
 /// # Errors
-/// When the server refuses, or a finalizer keeps an object for more than a minute.
+/// If the server refuses, or a finalizer keeps an object for more than a minute.
 pub async fn finalize_namespace(
     client: &Client,
     namespace: &str,

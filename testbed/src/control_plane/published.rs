@@ -1,5 +1,5 @@
-//! Downloads the test control plane that the Kubernetes project publishes: quicker than a build,
-//! where there is a network.
+//! Downloads the test control plane that the Kubernetes project publishes. If there is a network, this is faster than a
+//! build.
 
 use std::env::consts::ARCH;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::cache_dir::{put, run, staging};
 use crate::guard::GuardedCommand;
 
-/// The newest published 1.36; the archives do not follow every patch release.
+/// The newest published 1.36. The archives do not follow every patch release.
 const VERSION: &str = "v1.36.2";
 
 const BASE: &str = "https://github.com/kubernetes-sigs/controller-tools/releases/download";
@@ -19,19 +19,19 @@ const SHA512_AMD64: &str = "ea743186c8a799f5cf8faf16969f86189d003cb7d130e0ac4b58
 const SHA512_ARM64: &str = "2d72ee985a8e262a3c57dc9f7f0fd891f6a8c7bf7ebaa2db6dc6d8eac8ae2818\
                             1afe51c1f368b67756cdb40b10de9b205609e1726e5f27f7c6d824dd9c6649ac";
 
-/// Without a network this step must not cost more than this, in seconds.
+/// Without a network this step must not take longer than this, in seconds.
 const CONNECT_LIMIT: &str = "5";
 
-/// About 70 MB over a slow line.
+/// The time for about 70 MB on a slow line.
 const LIMIT: Duration = Duration::from_mins(5);
 
-/// Set to anything but the empty string, it keeps the test bed from downloading the archive.
+/// If this is set to anything but the empty string, the test bed does not download the archive.
 const OFFLINE_VARIABLE: &str = "BOOKING_TESTBED_OFFLINE";
 
 const PROGRAMS: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
 
-/// Does the three steps in one guarded shell, so that an end of the owner ends them all.
-/// $1 limit of the connection, $2 address, $3 checksum.
+/// Does the three steps in one guarded shell, so that they all end with the owner. $1 is the limit of the connection,
+/// $2 the address, $3 the checksum.
 const SCRIPT: &str = "set -e
 curl --fail --silent --show-error --location --proto =https --connect-timeout \"$1\" --output archive \"$2\"
 echo \"$3  archive\" | sha512sum --check --quiet -

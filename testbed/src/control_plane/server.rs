@@ -1,4 +1,4 @@
-//! etcd and kube-apiserver as guarded processes: start, readiness, stop.
+//! Starts etcd and kube-apiserver as guarded processes, waits until they are ready, and stops them.
 
 use std::fs::Permissions;
 use std::net::Ipv4Addr;
@@ -21,19 +21,18 @@ use crate::patience::patient;
 use crate::ports::free_port;
 use crate::tls::write_private;
 
-/// It takes about 5 s on two idle cores; a machine that also compiles is many times slower.
+/// The start takes about 5 s on two idle cores. A machine that also compiles is many times slower.
 const READY_LIMIT: Duration = Duration::from_secs(90);
 
-/// How often readiness is asked for.
+/// How often the server is asked whether it is ready.
 const READY_POLL: Duration = Duration::from_millis(20);
 
-/// Nothing is lost when either program is killed (etcd's data are thrown away, kube-apiserver has
-/// none), so the wait between TERM and KILL is short: with watches open kube-apiserver would take
-/// its time.
+/// A kill of either program loses nothing, because etcd's data are thrown away and kube-apiserver has none. So the wait
+/// between TERM and KILL is short: with open watches kube-apiserver would take its time.
 const GRACE: Duration = Duration::from_secs(1);
-/// Name of the audit log.
+/// The name of the audit log.
 const AUDIT: &str = "audit";
-/// An audit policy: what service accounts ask for, without the objects.
+/// An audit policy: the requests of service accounts, without the objects.
 pub const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -46,26 +45,26 @@ rules:
 const ETCD: &str = "etcd";
 const API_SERVER: &str = "kube-apiserver";
 
-/// How many lines of a log an error shows.
+/// The number of lines of a log in an error.
 const TAIL: usize = 20;
 
 /// The process ids of a control plane.
 #[derive(Clone, Copy, Debug)]
 pub struct Pids {
-    /// etcd's.
+    /// The id of etcd.
     pub etcd: i32,
-    /// kube-apiserver's, unless it is stopped.
+    /// The id of kube-apiserver. None while it is stopped.
     pub kube_apiserver: Option<i32>,
 }
 
-/// The running programs, and the directory with everything of theirs.
+/// The running programs, and the directory with all their files.
 #[derive(Debug)]
 pub(super) struct Server {
-    /// First, so that kube-apiserver is gone before its etcd.
+    /// This field is first, so that kube-apiserver ends before its etcd.
     api: Option<Guarded>,
-    /// Its guard also removes the directory, so it stays when its child is gone.
+    /// Its guard also removes the directory, so the guard stays when its child is gone.
     etcd: Guarded,
-    /// Those that took its place; the last one runs.
+    /// The processes that replaced it. The last one runs.
     restored: Vec<Guarded>,
     directory: PathBuf,
     etcd_program: PathBuf,
@@ -77,7 +76,7 @@ pub(super) struct Server {
 impl Server {
     /// Starts both programs and waits until kube-apiserver is ready.
     pub(super) async fn start(binaries: &Binaries, audited: bool) -> Result<Self, ControlPlaneError> {
-        // The keys in it are secret even among the users of one machine.
+        // The keys in it must be secret, even from other users of this machine.
         let temporary = tempfile::Builder::new()
             .prefix("booking-testbed-")
             .permissions(Permissions::from_mode(0o700))
@@ -102,7 +101,7 @@ impl Server {
             api_arguments,
             directory,
         };
-        // Started too early, kube-apiserver finds no etcd and only tries again after a second.
+        // If kube-apiserver starts too early, it finds no etcd and tries again only after a second.
         server
             .wait_until(ETCD, || async { listens(etcd_port).await.map_err(|error| error.to_string()) })
             .await?;
@@ -114,7 +113,7 @@ impl Server {
         self.directory.join("kubeconfig")
     }
 
-    /// Where an audited server writes what service accounts ask for.
+    /// The log of an audited server.
     pub(super) fn audit_log(&self) -> PathBuf {
         log_file(&self.directory, AUDIT)
     }
@@ -132,11 +131,11 @@ impl Server {
         if self.api.as_ref().is_none_or(ended) {
             let api_server = GuardedCommand::new(&self.api_program, log_file(&self.directory, API_SERVER))
                 .args(&self.api_arguments)
-                // It has few processors and plenty of memory here: with Go's default of 100 much of its time, with a
-                // hundred thousand objects 40 % of it, goes into collecting garbage.
+                // There are few processors and much memory here. With Go's default of 100, garbage collection takes
+                // much of the time: 40 % with a hundred thousand objects.
                 .env("GOGC", "400")
-                // What it frees it keeps: in a virtual machine a page given back and touched again can cost a fault of
-                // the host, which took half of a list's time in some runs, and none in others.
+                // Freed memory is kept. In a virtual machine, a page that is given back and touched again can cost a
+                // fault of the host. In some runs that took half of a list's time, in others none.
                 .env("GODEBUG", "madvdontneed=0")
                 .grace(GRACE)
                 .spawn()?;
@@ -161,7 +160,7 @@ impl Server {
         Ok(())
     }
 
-    /// Copies etcd's data while it stands still: what a crash at this moment would leave.
+    /// Copies etcd's data while etcd stands still. A crash at this moment would leave the same data.
     pub(super) fn snapshot_etcd(&self) -> Result<TempDir, ControlPlaneError> {
         let copy = tempfile::tempdir().map_err(ControlPlaneError::file(std::env::temp_dir()))?;
         self.etcd().pause()?;
@@ -170,7 +169,7 @@ impl Server {
         copied.map_err(ControlPlaneError::file(copy.path())).map(|()| copy)
     }
 
-    /// Kills etcd and puts a snapshot in the place of its data.
+    /// Kills etcd and replaces its data by a snapshot.
     pub(super) async fn put_back_etcd(&mut self, snapshot: &Path) -> Result<(), ControlPlaneError> {
         self.etcd().kill()?;
         self.etcd().wait().await;
@@ -199,17 +198,17 @@ impl Server {
     pub(super) async fn stop(mut self) {
         self.release();
         self.stop_api_server().await;
-        // etcd follows in `drop`, which does not wait for long any more.
+        // etcd follows in `drop`, which waits only a short time then.
     }
 
-    /// Lets both go at once, so that their ends do not add up.
+    /// Releases both at the same time, so that their ends do not add up.
     fn release(&mut self) {
         self.api.as_mut().map(Guarded::release);
         self.etcd.release();
         self.restored.iter_mut().for_each(Guarded::release);
     }
 
-    /// Asks `program` again and again, bounded, until it says that it is ready or has ended.
+    /// Asks `program` again and again, for a limited time, until it says that it is ready or has ended.
     async fn wait_until<F>(
         &self,
         program: &'static str,
@@ -221,7 +220,7 @@ impl Server {
         let limit = patient(READY_LIMIT);
         let deadline = Instant::now() + limit;
         loop {
-            // A bound of its own, because a connection that is accepted need not be answered.
+            // Each question has a limit of its own, because an accepted connection may never be answered.
             let answer = tokio::time::timeout_at(deadline, ready()).await;
             let last = match answer {
                 Ok(Ok(())) => return Ok(()),
@@ -254,14 +253,13 @@ impl Drop for Server {
     }
 }
 
-/// Whether a start failed because another process took a port between our look and the program's
-/// start.
+/// Whether a start failed because another process took a port after we had found it free.
 pub(super) fn lost_its_port(error: &ControlPlaneError) -> bool {
     matches!(error, ControlPlaneError::Ended { log, .. } if log.contains("address already in use"))
 }
 
-/// Ready, and past the first writes: tests use the default namespace, which comes a moment after
-/// /readyz.
+/// Whether the server is ready and has done its first writes. Tests use the default namespace, which exists a moment
+/// after /readyz succeeds.
 async fn serves(client: &Client) -> Result<(), kube::Error> {
     let request = http::Request::get("/readyz").body(Vec::new()).map_err(kube::Error::HttpError)?;
     client.request_text(request).await?;
@@ -283,8 +281,7 @@ fn write_files(directory: &Path, url: &str) -> Result<(), ControlPlaneError> {
     write_private(&kubeconfig, &credentials.kubeconfig(url)).map_err(ControlPlaneError::file(&kubeconfig))
 }
 
-/// Hands the directory over to etcd's guard: from here on it is removed even if this process is
-/// killed.
+/// Hands the directory over to etcd's guard. From then on it is removed even if this process is killed.
 fn start_etcd(
     program: &Path,
     directory: TempDir,
@@ -300,9 +297,9 @@ fn etcd_command(program: &Path, at: &Path, port: u16) -> GuardedCommand {
         .arg("--data-dir")
         .arg(at.join(ETCD))
         .args(["--listen-client-urls", &url, "--advertise-client-urls", &url])
-        // A single member has no peers: the kernel may choose that port, nobody needs to know it.
+        // A single member has no peers. So the kernel may choose that port, and nobody needs to know it.
         .args(["--listen-peer-urls", "http://127.0.0.1:0"])
-        // The data need not survive a power cut, and fsync is most of etcd's time.
+        // The data need not survive a power cut, and fsync takes most of etcd's time.
         .args(["--unsafe-no-fsync", "--log-level", "warn"])
         .grace(GRACE)
         .remove_at_end(at)
@@ -337,11 +334,9 @@ fn api_server_arguments(directory: &Path, etcd_port: u16, port: u16) -> Vec<Stri
         ("service-account-signing-key-file", file("service-account.key")),
         ("service-cluster-ip-range", "10.96.0.0/24".to_owned()),
         ("authorization-mode", "RBAC,Node".to_owned()),
-        // Without a controller manager no namespace has a default service account, and no Pod could
-        // be created.
+        // Without a controller manager no namespace has a default service account, and no Pod could be created.
         ("disable-admission-plugins", "ServiceAccount".to_owned()),
-        // The Service `kubernetes` cannot have a loopback address as its endpoint: the server would
-        // try for ever.
+        // The endpoint of the Service `kubernetes` cannot be a loopback address. The server would try for ever.
         ("endpoint-reconciler-type", "none".to_owned()),
         ("allow-privileged", "true".to_owned()),
         ("profiling", "false".to_owned()),
@@ -350,7 +345,7 @@ fn api_server_arguments(directory: &Path, etcd_port: u16, port: u16) -> Vec<Stri
     .to_vec()
 }
 
-/// What service accounts ask for, a line of JSON each, once it is answered.
+/// The arguments that log the requests of service accounts: a line of JSON for each, when it is answered.
 fn audit_arguments(directory: &Path) -> Result<[String; 2], ControlPlaneError> {
     let policy = directory.join("audit-policy.yaml");
     std::fs::write(&policy, AUDIT_POLICY).map_err(ControlPlaneError::file(&policy))?;

@@ -1,17 +1,17 @@
-//! etcd itself, behind the API server's back: a population of a hundred thousand objects is there in seconds, without
-//! the quarter of an hour in which the API server and everybody who watches take each one in.
+//! Direct access to etcd, without the API server. A hundred thousand objects are written in seconds. Through the API
+//! server it would take a quarter of an hour, because the server and all watchers take in each object.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// etcd's `--max-txn-ops` unless told.
+/// The default of etcd's `--max-txn-ops`.
 const PUTS_AT_ONCE: usize = 128;
 
-/// Why etcd did not do as told.
+/// Why etcd did not do what it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached, or refused.
+    /// etcd cannot be reached, or it refuses.
     #[error("etcd: {0}")]
     Http(#[from] reqwest::Error),
     /// There is no such object, or it is not JSON.
@@ -19,7 +19,7 @@ pub enum StoreError {
     NotFound(String),
 }
 
-/// Objects of custom kinds, as etcd holds them.
+/// Objects of custom kinds, as etcd keeps them.
 #[derive(Clone, Debug)]
 pub struct Store {
     url: String,
@@ -45,10 +45,10 @@ impl Store {
         }
     }
 
-    /// An object, by its kind's plural, namespace and name.
+    /// An object, by its kind's plural, its namespace and its name.
     ///
     /// # Errors
-    /// It is not there, or etcd cannot be reached.
+    /// If there is no such object, or etcd cannot be reached.
     pub async fn get(&self, plural: &str, namespace: &str, name: &str) -> Result<Value, StoreError> {
         let key = key(plural, namespace, name);
         let body = json!({ "key": STANDARD.encode(&key) });
@@ -57,10 +57,10 @@ impl Store {
         value.and_then(|value| serde_json::from_slice(&value).ok()).ok_or(StoreError::NotFound(key))
     }
 
-    /// Puts objects; each must have a namespace, a name and a uid.
+    /// Puts objects. Each must have a namespace, a name and a uid.
     ///
     /// # Errors
-    /// etcd cannot be reached, or refuses.
+    /// If etcd cannot be reached, or refuses.
     pub async fn put(&self, plural: &str, objects: &[Value]) -> Result<(), StoreError> {
         for some in objects.chunks(PUTS_AT_ONCE) {
             let put = |object: &Value| {
@@ -81,7 +81,7 @@ impl Store {
     }
 }
 
-/// Where kube-apiserver keeps an object of a custom kind.
+/// The key under which kube-apiserver keeps an object of a custom kind.
 fn key(plural: &str, namespace: &str, name: &str) -> String {
     format!("/registry/manager.kotaico.de/{plural}/{namespace}/{name}")
 }

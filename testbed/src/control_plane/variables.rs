@@ -1,7 +1,6 @@
-//! Variables of the environment that a user may set.
+//! Environment variables that a user may set.
 
-/// Names a directory with etcd, kube-apiserver and kubectl; the usual variable of Kubernetes' own
-/// test tools.
+/// Names a directory with etcd, kube-apiserver and kubectl. Kubernetes' own test tools use the same variable.
 pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
 /// Names the kubeconfig of a control plane that is already running, for [`super::ControlPlane::shared`].

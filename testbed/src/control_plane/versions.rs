@@ -1,4 +1,4 @@
-//! The versions of what is built with Go.
+//! The versions of the programs that are built with Go.
 
 /// The Kubernetes version that is built; the same as in `control-plane/kubernetes/go.mod`.
 pub const KUBERNETES_VERSION: &str = "v1.36.3";

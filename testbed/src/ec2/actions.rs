@@ -13,11 +13,11 @@ use super::model::{InstanceState, Scope};
 use super::time::SimTime;
 use super::world::World;
 
-/// As documented for `DescribeInstances`.
+/// The limit that EC2 documents for `DescribeInstances`.
 const MAX_DESCRIBED_IDS: usize = 1_000;
 const PAGE_SIZES: std::ops::RangeInclusive<u32> = 5..=1_000;
 
-/// What a describe asks for.
+/// The request of a describe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Describe {
     pub(crate) ids: Vec<String>,
@@ -26,7 +26,7 @@ pub(crate) struct Describe {
     pub(crate) next_token: Option<String>,
 }
 
-/// What a describe gets.
+/// The result of a describe.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) instances: Vec<Seen>,
@@ -49,7 +49,7 @@ pub(crate) enum Power {
 }
 
 impl Power {
-    /// The state that the call brings an instance to; `None` when it refuses.
+    /// The state into which the call brings an instance. `None` if it refuses.
     fn effect(self, state: InstanceState, pending_can_stop: bool) -> Option<InstanceState> {
         use InstanceState::{Pending, Running, ShuttingDown, Stopped, Stopping, Terminated};
         match (self, state) {
@@ -71,7 +71,7 @@ impl Power {
 }
 
 impl World {
-    /// Starts or stops all of the instances, or none when one of them refuses. With `dry_run` it only finds out.
+    /// Starts or stops all of the instances, or none if one of them refuses. With `dry_run` it only checks.
     pub(crate) fn power(
         &mut self,
         now: SimTime,
@@ -114,7 +114,7 @@ impl World {
         Ok(changes)
     }
 
-    /// A call that lacks room in one zone fails for all of its instances.
+    /// If a call lacks room in one zone, it fails for all of its instances.
     fn find_room(&self, now: SimTime, starting: &[Slot]) -> Result<(), ApiError> {
         for (zone, capacity) in &self.settings.zone_capacity {
             let is_in = |instance: &&Instance| *instance.zone == **zone;
@@ -132,7 +132,7 @@ impl World {
         Ok(())
     }
 
-    /// Describes instances as they were at `as_of`, in the order of creation (explicit ids: as asked for).
+    /// Describes instances as they were at `as_of`, in the order of creation. Explicit ids keep their own order.
     pub(crate) fn describe(
         &self,
         as_of: SimTime,
@@ -212,11 +212,11 @@ impl World {
         filters.iter().all(|filter| filter.matches(&seen)).then_some(seen)
     }
 
-    /// The moment whose state a describe shows; `call` is the number of the call.
+    /// The moment whose state a describe shows. `call` is the number of the call.
     pub(crate) fn describe_as_of(&self, now: SimTime, call: u64) -> SimTime {
         let lag = self.settings.lag();
         if self.settings.lag_varies {
-            // By the call's number, so that a repeated run draws the same ages.
+            // The age comes from the call's number, so that a repeated run has the same ages.
             let share = u32::try_from(mix(call) >> 32).unwrap_or(u32::MAX);
             return now.before(lag.mul_f64(f64::from(share) / f64::from(u32::MAX)));
         }
@@ -242,7 +242,7 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// A token only continues the listing that it came from.
+/// A token is valid only for the listing that it came from.
 fn fingerprint(scope: &Scope, filters: &[RawFilter]) -> u64 {
     let mut hasher = DefaultHasher::new();
     (scope, filters.iter().collect::<BTreeSet<_>>()).hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! The administrator's side over HTTP: JSON under `/_admin`, for other processes.
+//! The administrator's API over HTTP for other processes: JSON under `/_admin`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What goes between the simulator and its administrator in another process.
+//! The messages between the simulator and an administrator in another process.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The place of the throttling: every call asks here before anything else happens to it.
+//! The hook for throttling. Every call asks here before anything else happens to it.
 
 use std::fmt::Debug;
 
@@ -8,15 +8,15 @@ use super::time::SimTime;
 /// What throttling knows of a call. AWS keeps its buckets by account, region and action.
 #[derive(Clone, Copy, Debug)]
 pub struct AdmissionCall<'a> {
-    /// When.
+    /// The time of the call.
     pub now: SimTime,
-    /// Whose.
+    /// The account and region of the call.
     pub scope: &'a Scope,
-    /// Such as `StartInstances`.
+    /// The action, for example `StartInstances`.
     pub action: &'a str,
-    /// How many instances it names: the draw on a resource bucket.
+    /// The number of instances that it names. It takes this number of tokens from a resource bucket.
     pub instance_ids: usize,
-    /// A describe with a filter, with a page size or with ids, which draws on a larger bucket.
+    /// Whether it is a describe with a filter, with a page size or with ids. Such a describe uses a larger bucket.
     pub narrowed: bool,
 }
 
@@ -24,17 +24,17 @@ pub struct AdmissionCall<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttled;
 
-/// Decides which calls get in.
+/// Decides which calls are admitted.
 pub trait Admission: Debug + Send + Sync {
-    /// Lets a call in, or throttles it.
+    /// Admits a call, or throttles it.
     ///
     /// # Errors
     ///
-    /// `Throttled` when the caller has to slow down.
+    /// `Throttled` if the caller has to slow down.
     fn admit(&self, call: AdmissionCall<'_>) -> Result<(), Throttled>;
 }
 
-/// Lets every call in.
+/// Admits every call.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AdmitAll;
 

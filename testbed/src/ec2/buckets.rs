@@ -1,11 +1,11 @@
 //! Throttling as AWS does it: token buckets by account, region and action.
 //!
-//! A call costs one token of its action's request bucket and, where there is a resource bucket, one token of it for
-//! each instance that it names. What is refilled stays fractional, so nothing is lost between calls however often
-//! they come. A call that is refused for lack of resource tokens has cost its request token: it was a request.
+//! A call costs one token of its action's request bucket. If there is a resource bucket, it also costs one token of
+//! that for each instance that it names. The refill is fractional, so nothing is lost between frequent calls. If a call
+//! is refused because there are no resource tokens, it has still used its request token.
 //!
 //! Sizes: "Request throttling for the Amazon EC2 API" in the EC2 developer guide, tables of request and resource token
-//! bucket sizes and refill rates. RDS documents none: its are a judgement, on the safe side of what is reported.
+//! bucket sizes and refill rates. RDS documents none. Its sizes are a cautious guess from what is reported.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,10 +16,10 @@ use super::admission::{Admission, AdmissionCall, Throttled};
 use super::model::Scope;
 use super::time::SimTime;
 
-/// Tokens are counted in millionths: a refill of one per second is one millionth per microsecond.
+/// Tokens are counted in millionths. A refill of one per second is one millionth per microsecond.
 const MICRO: u64 = 1_000_000;
 
-/// A bucket: how many tokens it holds, and how many come back each second.
+/// A bucket: the number of tokens that it holds, and the number that comes back each second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
@@ -30,7 +30,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// A bucket of so many tokens that gets so many per second.
+    /// A bucket of `size` tokens that gets `refill` tokens per second.
     pub const fn new(size: u64, refill: u64) -> Self {
         Self { size, refill }
     }
@@ -42,7 +42,7 @@ impl Rate {
 pub struct ActionLimits {
     /// One token for each call.
     pub requests: Rate,
-    /// One token for each instance that a call names; no such bucket if absent.
+    /// One token for each instance that a call names. If it is absent, there is no such bucket.
     #[serde(default)]
     pub resources: Option<Rate>,
 }
@@ -59,7 +59,7 @@ const fn with_resources(mut limits: ActionLimits, size: u64, refill: u64) -> Act
 /// Describes without a filter, a page size or ids have a bucket of their own, under this name and the action's.
 const BROAD: &str = " (unfiltered and unpaginated)";
 
-/// The documented buckets; of RDS judged ones.
+/// The documented buckets. Those of RDS are a guess.
 const DEFAULTS: [(&str, ActionLimits); 15] = [
     ("DescribeInstances", requests(100, 20)),
     ("DescribeInstances (unfiltered and unpaginated)", requests(50, 10)),
@@ -78,10 +78,10 @@ const DEFAULTS: [(&str, ActionLimits); 15] = [
     ("AddTagsToResource", requests(100, 10)),
 ];
 
-/// What an action without buckets of its own has: EC2's for non-mutating actions.
+/// The buckets of an action that has none of its own: EC2's for non-mutating actions.
 const OTHERS: ActionLimits = requests(100, 20);
 
-/// Token buckets, by action. See the module.
+/// Token buckets, by action.
 #[derive(Debug)]
 pub struct TokenBuckets {
     limits: BTreeMap<String, ActionLimits>,
@@ -94,7 +94,7 @@ struct Levels {
     resources: Option<Level>,
 }
 
-/// How full a bucket is, as of a moment.
+/// The level of a bucket at a moment.
 #[derive(Clone, Copy, Debug)]
 struct Level {
     micro: u64,
@@ -131,7 +131,7 @@ impl TokenBuckets {
         Self { limits, levels: Mutex::default() }
     }
 
-    /// The documented ones, but for one action.
+    /// The documented buckets, except for one action.
     #[must_use]
     pub fn with(mut self, action: &str, limits: ActionLimits) -> Self {
         self.limits.insert(action.to_owned(), limits);
@@ -190,7 +190,7 @@ mod tests {
             self.buckets.admit(call).is_ok()
         }
 
-        /// How many calls are let in until the first is not.
+        /// The number of calls that are admitted before the first refusal.
         fn burst(&self, action: &str, instance_ids: usize, narrowed: bool) -> usize {
             (0..10_000).take_while(|_| self.call(action, instance_ids, narrowed)).count()
         }
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn ten_thousand_starts_take_75_minutes_whatever_the_batches() {
-        // Of one instance each, the calls themselves would be the limit at first.
+        // With one instance in each call, the calls themselves would be the first limit.
         for batch in [10, 100] {
             let mut caller = Caller::new();
             let begin = caller.now;
@@ -252,7 +252,7 @@ mod tests {
     fn fractions_of_tokens_add_up() {
         let mut caller = Caller::new();
         caller.burst("StartInstances", 1, true);
-        // Looking each tenth of a second, two calls a second get in.
+        // With a try each tenth of a second, two calls a second are admitted.
         let let_in = (0..100)
             .filter(|_| {
                 caller.wait_ms(100);

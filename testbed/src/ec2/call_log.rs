@@ -1,4 +1,4 @@
-//! What was called: a bounded record of every call, of any service.
+//! The call log: a bounded record of every call of any service.
 
 use std::collections::VecDeque;
 
@@ -12,27 +12,27 @@ use super::time::SimTime;
 /// What is known of a call when it arrives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallFacts {
-    /// Such as `StartInstances`.
+    /// The action, for example `StartInstances`.
     pub action: String,
     /// The application name in the user agent (what `AWS_SDK_UA_APP_ID` sets), else the access key id.
     pub caller: String,
     /// The access key id that signed the call.
     pub access_key_id: String,
-    /// When it was signed by its caller's clock, in whole seconds: the `X-Amz-Date` of the call.
+    /// When its caller signed it, by the caller's clock, in whole seconds: the `X-Amz-Date` of the call.
     pub signed: Option<String>,
     /// Account and region of the call.
     #[serde(flatten)]
     pub scope: Scope,
-    /// The instances that the call names; of a call to RDS the identifier or ARN of the database, as it names it; of an
-    /// `AssumeRole` the role.
+    /// The instances that the call names. For a call to RDS, the identifier or ARN of the database, as the call names
+    /// it. For an `AssumeRole`, the role.
     pub instance_ids: Vec<String>,
     /// The filters of a describe.
     pub filters: Vec<RawFilter>,
     /// The tags to set or remove.
     pub tags: Vec<TagArgument>,
-    /// It asks for a page, or for the next one.
+    /// Whether it asks for a page, or for the next one.
     pub paged: bool,
-    /// It only asks whether it would work.
+    /// Whether it only asks whether it would work.
     pub dry_run: bool,
 }
 
@@ -52,50 +52,50 @@ pub struct CallRecord {
     pub number: u64,
     /// When it arrived.
     pub arrived: Moment,
-    /// When its answer went out; absent while it runs, and for ever when it hangs.
+    /// When its answer went out. It is absent while the call runs, and for ever if the call hangs.
     pub completed: Option<Moment>,
-    /// What was called.
+    /// The call.
     #[serde(flatten)]
     pub facts: CallFacts,
-    /// `OK`, an error code, `ConnectionReset` or `Hang`; absent while it runs.
+    /// `OK`, an error code, `ConnectionReset` or `Hang`. It is absent while the call runs.
     pub outcome: Option<String>,
-    /// It did what it asked for, whatever its caller was told.
+    /// Whether it took effect, whatever its caller was told.
     pub took_effect: bool,
     /// The fault rules that applied to it.
     pub faults: Vec<u64>,
 }
 
-/// A stretch of the log.
+/// A part of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallPage {
-    /// In order of arrival.
+    /// The calls in order of arrival.
     pub calls: Vec<CallRecord>,
-    /// Where to read on: the number to pass as `since`.
+    /// The number to pass as `since` for the next page.
     pub next: u64,
-    /// There is more to read right now.
+    /// Whether there is more to read now.
     pub more: bool,
-    /// How many records were dropped for lack of room since the log was cleared.
+    /// The number of records that were dropped since the log was cleared, because there was no room.
     pub dropped: u64,
 }
 
-/// Which calls to read. Those under way are read as well, without an outcome: whoever needs it reads them again.
+/// Which calls to read. Calls under way are included, without an outcome. To get the outcome, read them again later.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CallQuery {
-    /// From this number on.
+    /// Only calls from this number on.
     pub since: u64,
-    /// Only of this action.
+    /// Only calls of this action.
     pub action: Option<String>,
-    /// At most so many; 10,000 when absent.
+    /// At most this number of calls. The default is 10,000.
     pub limit: Option<usize>,
 }
 
 /// The bounds of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLogLimits {
-    /// Calls.
+    /// The largest number of calls.
     pub calls: usize,
-    /// Ids, filter values and tags, over all calls: a call may name a thousand.
+    /// The largest number of ids, filter values and tags of all calls. One call may name a thousand.
     pub items: usize,
 }
 
@@ -121,7 +121,7 @@ impl CallLog {
         Self { limits, records: VecDeque::new(), items: 0, last: 0, dropped: 0 }
     }
 
-    /// Records a call at its arrival; its number.
+    /// Records a call when it arrives. Returns its number.
     pub(crate) fn arrive(&mut self, arrived: Moment, facts: CallFacts) -> u64 {
         self.last += 1;
         let number = self.last;
@@ -147,7 +147,7 @@ impl CallLog {
         self.records.get_mut(index)
     }
 
-    /// Forgets all calls; the numbers go on.
+    /// Forgets all calls. The numbers go on.
     pub(crate) fn clear(&mut self) {
         self.records.clear();
         (self.items, self.dropped) = (0, 0);
@@ -161,7 +161,7 @@ impl CallLog {
         let mut found = self.records.range(start..).filter(wanted);
         let calls: Vec<CallRecord> = found.by_ref().take(limit).cloned().collect();
         let more = found.next().map(|record| record.number);
-        // Without more, what is read is all there is: later reads begin with what comes then.
+        // If there is no more, these are all records. Later reads begin with later calls.
         let next = more.unwrap_or(self.last + 1);
         CallPage { calls, next, more: more.is_some(), dropped: self.dropped }
     }

@@ -1,4 +1,4 @@
-//! The administrator's side of a simulator that runs as another process.
+//! The administrator's client for a simulator in another process.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// Why an administrative request failed.
 #[derive(Debug, Error)]
 pub enum AdminClientError {
-    /// No answer, or one that can't be read.
+    /// There was no answer, or none that can be read.
     #[error("the EC2 simulator can't be reached: {0}")]
     Transport(#[from] reqwest::Error),
     /// The simulator refused.
@@ -31,7 +31,7 @@ pub enum AdminClientError {
     Refused {
         /// HTTP status.
         status: u16,
-        /// What it said.
+        /// The message of the simulator.
         message: String,
     },
 }
@@ -47,19 +47,19 @@ type Answer<T> = Result<T, AdminClientError>;
 
 #[allow(clippy::missing_errors_doc, reason = "all of them fail as the type of the error says")]
 impl Ec2AdminClient {
-    /// For the simulator at `url`.
+    /// A client of the simulator at `url`.
     pub fn new(url: &str) -> Answer<Self> {
         let http = reqwest::Client::builder().timeout(patient(TIMEOUT)).no_proxy().build()?;
         Ok(Self { url: url.trim_end_matches('/').to_owned(), http })
     }
 
-    /// Adds instances; their ids.
+    /// Adds instances. Returns their ids.
     pub async fn add_instances(&self, add: &AddInstances) -> Answer<Vec<String>> {
         let added: Ids = self.ask(Method::POST, "instances", Some(add)).await?;
         Ok(added.ids)
     }
 
-    /// The instances as they truly are, in the order of creation.
+    /// The true state of instances, in the order of creation.
     pub async fn instances(&self, query: &InstanceQuery) -> Answer<Vec<InstanceView>> {
         let state = query.state.map(|state| state.name().to_owned());
         let path = with_query(
@@ -75,7 +75,7 @@ impl Ec2AdminClient {
         self.get(&path).await
     }
 
-    /// An instance as it truly is.
+    /// The true state of an instance.
     pub async fn instance(&self, id: &str) -> Answer<InstanceView> {
         self.get(&format!("instances/{id}")).await
     }
@@ -114,12 +114,12 @@ impl Ec2AdminClient {
         self.tell(Method::POST, "instances/falls-back", Some(&set)).await
     }
 
-    /// How the cloud behaves.
+    /// The settings of the cloud.
     pub async fn settings(&self) -> Answer<Settings> {
         self.get("settings").await
     }
 
-    /// Changes how the cloud behaves from now on; how it then does.
+    /// Changes settings of the cloud from now on. Returns all settings.
     pub async fn change_settings(&self, patch: &SettingsPatch) -> Answer<Settings> {
         self.ask(Method::PATCH, "settings", Some(patch)).await
     }
@@ -130,7 +130,7 @@ impl Ec2AdminClient {
         self.tell(Method::PUT, &format!("accounts/{access_key_id}"), Some(&set)).await
     }
 
-    /// Adds a fault rule; its id.
+    /// Adds a fault rule. Returns its id.
     pub async fn add_fault(&self, rule: &FaultRule) -> Answer<u64> {
         let added: FaultId = self.ask(Method::POST, "faults", Some(rule)).await?;
         Ok(added.id)
@@ -169,18 +169,18 @@ impl Ec2AdminClient {
         self.tell(Method::DELETE, "calls", NOTHING).await
     }
 
-    /// What the clock shows.
+    /// The time on the clock.
     pub async fn clock(&self) -> Answer<ClockView> {
         self.get("clock").await
     }
 
-    /// Moves the virtual clock (by whole milliseconds); what it then shows.
+    /// Moves the virtual clock by whole milliseconds. Returns its new time.
     pub async fn advance(&self, span: Duration) -> Answer<ClockView> {
         let ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         self.ask(Method::POST, "clock/advance", Some(&Advance { ms })).await
     }
 
-    /// Begins again as configured.
+    /// Resets the simulator to its configuration.
     pub async fn reset(&self) -> Answer<()> {
         self.tell(Method::POST, "reset", NOTHING).await
     }

@@ -1,4 +1,4 @@
-//! A call of any service from arrival to answer: logged, admitted, spoiled if a rule says so, and carried out.
+//! Serves a call of any service from arrival to answer: logs it, admits it, applies fault rules, and carries it out.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::wire::Call;
 use super::xml;
 use crate::{rds, sts};
 
-/// What goes back over the connection.
+/// The reply on the connection.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Answer { status: u16, request_id: String, body: String },
@@ -33,7 +33,7 @@ enum Outcome {
     Sts(sts::Answer),
 }
 
-/// Takes a call to its end, whether or not the caller still waits: a caller that gave up doesn't undo its call.
+/// Serves a call to its end, even if the caller does not wait any more. A caller that gives up does not undo its call.
 pub(crate) async fn serve(world: Ec2World, call: Call) -> Reply {
     let (number, account, plan) = arrive(&world, &call);
     let Plan { delay_before_ms, delay_after_ms, spoiled_before, spoiled_after, .. } = plan;
@@ -119,7 +119,7 @@ fn facts(core: &Core, call: &Call) -> CallFacts {
     facts
 }
 
-/// The one step that changes the world; its result, with the action's name.
+/// The only step that changes the world. Returns the result, with the action's name.
 fn carry_out(
     world: &Ec2World,
     number: u64,
@@ -178,7 +178,7 @@ fn spoil(world: &Ec2World, (service, number): (Service, u64), request_id: String
             Reply::Reset
         }
         Spoiled::Hang => {
-            // It never completes, so only its outcome is known.
+            // The call never completes, so only its outcome is known.
             if let Some(record) = world.core().log.record(number) {
                 record.outcome = Some("Hang".to_owned());
             }

@@ -1,4 +1,4 @@
-//! What can go wrong: for a caller of the APIs, and for who administers the simulator.
+//! Errors for callers of the APIs, and for the administrator of the simulator.
 
 use thiserror::Error;
 
@@ -6,16 +6,16 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{code}: {message}")]
 pub struct ApiError {
-    /// Such as `IncorrectInstanceState`.
+    /// The code, for example `IncorrectInstanceState`.
     pub code: String,
-    /// For people; names the ids concerned where AWS does.
+    /// The message for people. It names the same ids as the message of AWS.
     pub message: String,
     /// HTTP status.
     pub status: u16,
 }
 
 impl ApiError {
-    /// With the HTTP status that AWS gives to `code`.
+    /// An error with the HTTP status that AWS uses for `code`.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into(), status: status_of(code) }
     }
@@ -45,7 +45,7 @@ impl ApiError {
         Self::new("InsufficientInstanceCapacity", message)
     }
 
-    /// `done` is the participle of the verb: started, stopped.
+    /// The refusal of a call that needs another state. `done` is the participle of the verb: started, stopped.
     pub(crate) fn wrong_state(ids: &[&str], done: &str) -> Self {
         let message = match ids {
             [id] => format!("The instance '{id}' is not in a state from which it can be {done}."),
@@ -57,14 +57,15 @@ impl ApiError {
         Self::new("IncorrectInstanceState", message)
     }
 
-    /// The answer to a dry run of a call that is right.
+    /// The answer to a dry run of a valid call.
     pub(crate) fn would_have_succeeded() -> Self {
         Self::new("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
     }
 }
 
-/// 503: come back later. 500: the server's fault, among which EC2 counts a lack of capacity. 403: who are you. 404:
-/// unknown to RDS. 412: it would have worked. All else is the caller's fault.
+/// The status: 503 means that the caller shall come back later. 500 is the server's fault, which for EC2 includes a
+/// lack of capacity. 403 is about the caller's identity. 404 means unknown to RDS. 412 means that a dry run would have
+/// worked. All other errors are the caller's fault.
 fn status_of(code: &str) -> u16 {
     match code {
         "RequestLimitExceeded" | "EC2ThrottledException" | "Unavailable" | "ServiceUnavailable" => 503,
@@ -86,13 +87,13 @@ fn status_of(code: &str) -> u16 {
 /// Why an administrative operation was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AdminError {
-    /// No such instance, or it is no longer listed.
+    /// There is no such instance, or it is not listed any more.
     #[error("no instance {0}")]
     UnknownInstance(String),
     /// No such database instance or cluster.
     #[error("no database {0}")]
     UnknownDatabase(String),
-    /// What was asked for makes no sense.
+    /// The request makes no sense.
     #[error("{0}")]
     Refused(String),
     /// Only a virtual clock can be advanced.

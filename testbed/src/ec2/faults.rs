@@ -1,4 +1,4 @@
-//! What goes wrong on purpose: rules that pick calls and spoil them.
+//! Fault rules, which select calls and make them fail.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use super::time::SimTime;
 use super::world::World;
 use crate::rds::Databases;
 
-/// Which calls a rule is about; absent fields exclude nothing.
+/// The calls that a rule selects. Absent fields exclude nothing.
 ///
-/// An instance may be a database as well: `instance_id` is then the identifier or the ARN, as the call names it.
-/// `instance_id`, `zone` and the tag have to hold for one and the same instance among those that the call names. A call
-/// that names none is picked by a tag when it filters by that tag.
+/// An instance may also be a database. Then `instance_id` is the identifier or the ARN, as the call names it.
+/// `instance_id`, `zone` and the tag must all match the same instance among those that the call names. If a call names
+/// none, a rule with a tag selects it if the call filters by that tag.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FaultMatch {
-    /// Such as `StartInstances`.
+    /// The action, for example `StartInstances`.
     pub action: Option<String>,
     /// The call names this instance.
     pub instance_id: Option<String>,
@@ -34,29 +34,29 @@ pub struct FaultMatch {
     pub region: Option<String>,
     /// The call names an instance with this tag key.
     pub tag_key: Option<String>,
-    /// And `tag_key` has this value, literally.
+    /// The value of `tag_key`, literally.
     pub tag_value: Option<String>,
 }
 
-/// What happens to a call.
+/// The effect of a rule on a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum FaultEffect {
-    /// It gets this error.
+    /// The call gets this error.
     Error {
-        /// Such as `InternalError`.
+        /// The code, for example `InternalError`.
         code: String,
-        /// `{ids}` stands for the instances that made the rule apply.
+        /// The message. `{ids}` stands for the instances that made the rule apply.
         message: String,
-        /// HTTP status; by default the one that EC2 gives to the code.
+        /// The HTTP status. The default is the one that EC2 uses for the code.
         #[serde(default)]
         status: Option<u16>,
     },
-    /// Its connection is reset.
+    /// The call's connection is reset.
     Reset,
-    /// It never gets an answer.
+    /// The call never gets an answer.
     Hang,
-    /// It takes so much longer, in real time; otherwise nothing happens to it, and other rules apply as well.
+    /// The call takes this much longer, in real time. Nothing else happens to it, and other rules apply, too.
     Latency {
         /// Milliseconds.
         ms: u64,
@@ -70,38 +70,39 @@ impl FaultEffect {
     }
 }
 
-/// A rule. Of several that apply, all latencies add up and the oldest other one decides.
+/// A rule. If several apply, all latencies add up, and of the other effects the oldest rule decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
-    /// Which calls.
+    /// The calls that it selects.
     #[serde(default)]
     pub when: FaultMatch,
-    /// What happens to them.
+    /// The effect.
     pub then: FaultEffect,
-    /// It happens once the call has had its effect; else before, and instead of it (a latency only delays it).
+    /// Whether the fault comes after the call has taken effect. Otherwise it comes instead of the effect (a latency
+    /// only delays the effect).
     #[serde(default)]
     pub after_effect: bool,
-    /// How many calls; all until the rule is removed, when absent.
+    /// The number of calls. If it is absent, the rule applies to all calls until it is removed.
     #[serde(default)]
     pub times: Option<u64>,
 }
 
 impl FaultRule {
-    /// A rule for the calls of one action, until removed, before the effect.
+    /// A rule for the calls of one action, before the effect, until it is removed.
     pub fn on(action: &str, then: FaultEffect) -> Self {
         let when = FaultMatch { action: Some(action.to_owned()), ..FaultMatch::default() };
         Self { when, then, after_effect: false, times: None }
     }
 
-    /// For so many calls only.
+    /// The same rule for this number of calls only.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// Once the call has had its effect.
+    /// The same rule, after the effect.
     #[must_use]
     pub fn after_effect(mut self) -> Self {
         self.after_effect = true;
@@ -112,15 +113,15 @@ impl FaultRule {
 /// A rule in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultView {
-    /// By which it can be removed.
+    /// The id, to remove the rule.
     pub id: u64,
     /// The rule; `times` counts down.
     pub rule: FaultRule,
-    /// How many calls it has been applied to.
+    /// The number of calls to which it was applied.
     pub hits: u64,
 }
 
-/// How a call ends other than by its own result.
+/// The end of a call that is not its own result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Spoiled {
     Error(ApiError),
@@ -128,7 +129,7 @@ pub(crate) enum Spoiled {
     Hang,
 }
 
-/// What the rules do to one call.
+/// The effects of the rules on one call.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) delay_before_ms: u64,
@@ -163,7 +164,7 @@ impl Faults {
         self.rules.values().cloned().collect()
     }
 
-    /// Applies the rules to a call, and counts that down.
+    /// Applies the rules to a call, and counts them down.
     pub(crate) fn plan(&mut self, now: SimTime, call: &CallFacts, machines: &impl Machines) -> Plan {
         let mut plan = Plan::default();
         let mut decided = false;
@@ -209,7 +210,7 @@ impl Plan {
     }
 }
 
-/// Where the rules look up what a call names.
+/// Tells the rules about the instances that a call names.
 pub(crate) trait Machines {
     fn place_and_tags(&self, now: SimTime, call: &CallFacts, id: &str) -> Option<(&str, &Tags)>;
 }
@@ -227,7 +228,7 @@ impl Machines for (&World, &Databases) {
 }
 
 impl FaultMatch {
-    /// The instances on whose account the rule applies to the call; `None` when it doesn't.
+    /// The instances because of which the rule applies to the call. `None` if it does not apply.
     fn picks<'a>(&self, now: SimTime, call: &'a CallFacts, machines: &impl Machines) -> Option<Vec<&'a str>> {
         let is =
             |wanted: &Option<String>, actual: &str| wanted.as_ref().is_none_or(|wanted| wanted == actual);

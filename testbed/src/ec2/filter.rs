@@ -6,10 +6,10 @@ use super::instance::Seen;
 /// EC2 refuses more filter values in one call.
 const MAX_VALUES: usize = 200;
 
-/// A filter as it came in: a name and the values of which one has to match.
+/// A filter as it came in: a name, and values of which one must match.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct RawFilter {
-    /// Such as `tag:Name` or `instance-state-name`.
+    /// The name, for example `tag:Name` or `instance-state-name`.
     pub name: String,
     /// Patterns, with EC2's wildcards.
     pub values: Vec<String>,
@@ -80,7 +80,8 @@ impl Filter {
     }
 }
 
-/// A filter value: `*` is any run of characters, `?` any one, and `\` takes either of them, or itself, literally.
+/// A filter value. `*` is any run of characters, `?` is any character, and `\` makes either of them, or itself,
+/// literal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {
     Exact(String),
@@ -102,7 +103,7 @@ impl Pattern {
             tokens.push(match c {
                 '*' => Token::AnyRun,
                 '?' => Token::AnyOne,
-                // Before anything else, or at the end, a backslash stands for itself.
+                // Before any other character, or at the end, a backslash stands for itself.
                 '\\' => {
                     Token::Literal(chars.next_if(|next| matches!(next, '*' | '?' | '\\')).unwrap_or('\\'))
                 }
@@ -127,7 +128,7 @@ impl Pattern {
     }
 }
 
-/// Goes back only to the latest `*`, so it is never worse than quadratic.
+/// It goes back only to the latest `*`, so it is never worse than quadratic.
 fn wild_matches(tokens: &[Token], text: &str) -> bool {
     let mut tokens = tokens.iter();
     let mut chars = text.chars();
@@ -136,7 +137,7 @@ fn wild_matches(tokens: &[Token], text: &str) -> bool {
         let tail = chars.clone();
         let fits = match (tokens.next(), chars.next()) {
             (Some(Token::AnyRun), _) => {
-                // It takes nothing at first; each retry lets it take one character more.
+                // The `*` takes nothing at first. Each retry lets it take one more character.
                 retry = Some((tokens.clone(), tail.clone()));
                 chars = tail;
                 true

@@ -1,4 +1,4 @@
-//! The simulated cloud as its administrator holds it, in process.
+//! The simulated cloud for an administrator in the same process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,16 +21,16 @@ use super::world::World;
 use crate::rds::Databases;
 use crate::sts::Roles;
 
-/// How a simulator begins, and begins again when it is reset.
+/// The configuration of a simulator. A reset restores it.
 #[derive(Clone, Debug)]
 pub struct Ec2Config {
-    /// Where to listen, host and port; port 0 takes a free one.
+    /// The host and port to listen on. Port 0 takes a free one.
     pub listen: String,
-    /// How the cloud behaves at first.
+    /// The first settings of the cloud.
     pub settings: Settings,
-    /// Where its time comes from.
+    /// The source of its time.
     pub clock: ClockMode,
-    /// Access key id to account; other keys belong to [`DEFAULT_ACCOUNT`].
+    /// Account by access key id. Other keys belong to [`DEFAULT_ACCOUNT`].
     pub accounts: BTreeMap<String, String>,
     /// The bounds of the call log.
     pub call_log: CallLogLimits,
@@ -52,7 +52,7 @@ impl Default for Ec2Config {
 }
 
 impl Ec2Config {
-    /// With a clock that only moves when it is advanced. It begins with 2026.
+    /// The same configuration with a clock that moves only when it is advanced. It begins with 2026.
     #[must_use]
     pub fn virtual_clock(mut self) -> Self {
         self.clock = ClockMode::Virtual { start: SimTime::from_unix_micros(1_767_225_600_000_000) };
@@ -60,12 +60,12 @@ impl Ec2Config {
     }
 }
 
-/// What the simulator's clock shows.
+/// The state of the simulator's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockView {
     /// The simulator's time, in microseconds since the Unix epoch.
     pub now: SimTime,
-    /// It moves only when it is advanced.
+    /// Whether it moves only when it is advanced.
     #[serde(rename = "virtual")]
     pub is_virtual: bool,
 }
@@ -103,7 +103,7 @@ impl Core {
         }
     }
 
-    /// The simulator's time; whoever asks sees no instance whose time is over.
+    /// The simulator's time. It first removes the instances whose time is over.
     pub(crate) fn now(&mut self) -> SimTime {
         let now = self.clock.now();
         self.world.sweep(now);
@@ -126,29 +126,29 @@ impl Ec2World {
     }
 
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
-        // A caller that panicked left a whole world behind: each change is made after all of its checks.
+        // If a caller panicked, the world is still whole, because each change is made after all of its checks.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds instances; their ids.
+    /// Adds instances. Returns their ids.
     ///
     /// # Errors
     ///
-    /// An id is malformed or taken, a tag can't be carried by XML, or none are asked for; then none is added.
+    /// If an id is malformed or taken, XML cannot carry a tag, or no instance is asked for. Then none is added.
     pub fn add_instances(&self, add: &AddInstances) -> Result<Vec<String>, AdminError> {
         let mut core = self.core();
         let now = core.now();
         core.world.add(now, add)
     }
 
-    /// The instances as they truly are, in the order of creation.
+    /// The true state of instances, in the order of creation.
     pub fn instances(&self, query: &InstanceQuery) -> Vec<InstanceView> {
         let mut core = self.core();
         let now = core.now();
         core.world.views(now, query)
     }
 
-    /// An instance as it truly is; `None` when it doesn't exist, or no longer.
+    /// The true state of an instance. `None` if it does not exist, or does not exist any more.
     pub fn instance(&self, id: &str) -> Option<InstanceView> {
         let mut core = self.core();
         let now = core.now();
@@ -159,19 +159,19 @@ impl Ec2World {
     ///
     /// # Errors
     ///
-    /// An instance doesn't exist; then none is touched.
+    /// If an instance does not exist. Then none is changed.
     pub fn terminate(&self, ids: &[String]) -> Result<(), AdminError> {
         let mut core = self.core();
         let now = core.now();
         core.world.terminate(now, ids)
     }
 
-    /// Puts instances into a state, whatever state they are in; what follows from it follows in its time. `reason`
+    /// Puts instances into a state, whatever their present state is. Later states follow in their time. `reason`
     /// replaces the state reason that EC2 would give.
     ///
     /// # Errors
     ///
-    /// An instance doesn't exist; then none is touched.
+    /// If an instance does not exist. Then none is changed.
     pub fn set_state(
         &self,
         ids: &[String],
@@ -187,7 +187,7 @@ impl Ec2World {
     ///
     /// # Errors
     ///
-    /// An instance doesn't exist, or XML can't carry a tag; then none is touched.
+    /// If an instance does not exist, or XML cannot carry a tag. Then none is changed.
     pub fn set_tags(&self, ids: &[String], tags: &Tags) -> Result<(), AdminError> {
         self.change_tags(ids, tags, &[])
     }
@@ -196,7 +196,7 @@ impl Ec2World {
     ///
     /// # Errors
     ///
-    /// An instance doesn't exist; then none is touched.
+    /// If an instance does not exist. Then none is changed.
     pub fn remove_tags(&self, ids: &[String], keys: &[String]) -> Result<(), AdminError> {
         self.change_tags(ids, &Tags::new(), keys)
     }
@@ -216,7 +216,7 @@ impl Ec2World {
     ///
     /// # Errors
     ///
-    /// An instance doesn't exist; then none is touched.
+    /// If an instance does not exist. Then none is changed.
     pub fn set_falls_back(&self, ids: &[String], falls_back: Option<&FallsBack>) -> Result<(), AdminError> {
         let mut core = self.core();
         let now = core.now();
@@ -228,12 +228,12 @@ impl Ec2World {
         Ok(())
     }
 
-    /// How the cloud behaves.
+    /// The settings of the cloud.
     pub fn settings(&self) -> Settings {
         self.core().world.settings.clone()
     }
 
-    /// Changes how the cloud behaves from now on; how it then does.
+    /// Changes settings of the cloud from now on. Returns all settings.
     pub fn change_settings(&self, patch: &SettingsPatch) -> Settings {
         let mut core = self.core();
         patch.apply(&mut core.world.settings);
@@ -245,7 +245,7 @@ impl Ec2World {
         self.core().accounts.insert(access_key_id.to_owned(), account.to_owned());
     }
 
-    /// Adds a fault rule; its id.
+    /// Adds a fault rule. Returns its id.
     pub fn add_fault(&self, rule: FaultRule) -> u64 {
         self.core().faults.add(rule)
     }
@@ -255,7 +255,7 @@ impl Ec2World {
         self.core().faults.views()
     }
 
-    /// Removes a fault rule; whether there was one.
+    /// Removes a fault rule. Returns whether there was one.
     pub fn remove_fault(&self, id: u64) -> bool {
         self.core().faults.remove(id)
     }
@@ -265,11 +265,12 @@ impl Ec2World {
         self.core().faults.clear();
     }
 
-    /// Starts instances as a call of `caller` does, but without a wire: throttled, logged, carried out.
+    /// Starts instances as a call of `caller` does, but without a network. The call is throttled, logged and carried
+    /// out.
     ///
     /// # Errors
     ///
-    /// What the caller would be told.
+    /// The error that the caller would get.
     pub fn start_call(&self, caller: &str, scope: &Scope, ids: &[String]) -> Result<(), ApiError> {
         let core = &mut *self.core();
         let (now, moment) = (core.now(), core.moment());
@@ -312,23 +313,23 @@ impl Ec2World {
         self.core().log.clear();
     }
 
-    /// What the clock shows.
+    /// The state of the clock.
     pub fn clock(&self) -> ClockView {
         let core = self.core();
         ClockView { now: core.clock.now(), is_virtual: core.clock.is_virtual() }
     }
 
-    /// Moves the virtual clock; what it then shows.
+    /// Moves the virtual clock. Returns its new time.
     ///
     /// # Errors
     ///
-    /// The clock is real.
+    /// If the clock is real.
     pub fn advance(&self, span: Duration) -> Result<SimTime, AdminError> {
         self.core().clock.advance(span).ok_or(AdminError::ClockIsReal)
     }
 
-    /// Begins again as configured: no instances, no databases, no trusted roles, no faults, the first settings, an
-    /// empty call log (whose numbers go on).
+    /// Resets the world to its configuration: no instances, no databases, no trusted roles, no faults, the first
+    /// settings, and an empty call log (its numbers go on).
     pub fn reset(&self) {
         let mut core = self.core();
         let mut fresh = Core::new(&self.config);

@@ -1,15 +1,15 @@
-//! Which instances may carry a tag: the reason why a filter need not look at 100,000 instances.
+//! Finds the instances that may carry a tag, so that a filter need not look at 100,000 instances.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::filter::{Field, Filter, Pattern};
 use super::model::Tags;
 
-/// An instance's place in the order of listings.
+/// The position of an instance in the order of listings.
 pub(crate) type Slot = u64;
 
-/// The instances of one scope. The index holds every tag that a remembered version of an instance carries, so that
-/// reads of an earlier moment find their instances too: what it names has to be checked.
+/// The instances of one scope. The index has every tag of every remembered version of an instance, so that reads of an
+/// earlier moment also find their instances. So its results must be checked.
 #[derive(Debug, Default)]
 pub(crate) struct ScopeIndex {
     slots: BTreeSet<Slot>,
@@ -44,7 +44,7 @@ impl ScopeIndex {
         }
     }
 
-    /// A superset of what all `filters` accept, as small as one of them makes it.
+    /// A superset of the instances that all `filters` accept. It is as small as the best one of them makes it.
     pub(crate) fn candidates(&self, filters: &[Filter]) -> Candidates<'_> {
         let narrowed = filters.iter().filter_map(|filter| self.narrow(filter));
         narrowed.min_by_key(Candidates::len).unwrap_or(Candidates::Sets(vec![&self.slots]))
@@ -63,7 +63,7 @@ impl ScopeIndex {
     }
 }
 
-/// The entries whose key the filter accepts; by look-up where it has no wildcards.
+/// The entries whose key the filter accepts. Without wildcards it is a look-up.
 fn matching<'a, V>(entries: &'a BTreeMap<String, V>, filter: &Filter) -> Vec<&'a V> {
     let exact: Option<BTreeSet<&str>> = filter.patterns.iter().map(exact_text).collect();
     match exact {
@@ -79,7 +79,7 @@ fn exact_text(pattern: &Pattern) -> Option<&str> {
     }
 }
 
-/// Slots to look at, in order, from any slot on.
+/// The slots to look at, in order, from any slot on.
 #[derive(Debug)]
 pub(crate) enum Candidates<'a> {
     Sets(Vec<&'a BTreeSet<Slot>>),
@@ -87,7 +87,7 @@ pub(crate) enum Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// Up to this many sets are walked side by side; more are merged first.
+    /// Up to this number of sets is read side by side. More are merged first.
     const SIDE_BY_SIDE: usize = 8;
 
     fn of(sets: Vec<&'a BTreeSet<Slot>>) -> Self {
@@ -116,12 +116,12 @@ impl<'a> Candidates<'a> {
 
 #[cfg(test)]
 impl ScopeIndex {
-    /// How many values of a tag the index holds.
+    /// The number of values of a tag in the index.
     pub(crate) fn tag_values(&self, key: &str) -> usize {
         self.tags.get(key).map_or(0, BTreeMap::len)
     }
 
-    /// How many instances a describe with these filters looks at.
+    /// The number of instances that a describe with these filters looks at.
     pub(crate) fn looked_at(&self, filters: &[super::filter::RawFilter]) -> usize {
         Filter::parse_all(filters).map_or(usize::MAX, |filters| self.candidates(&filters).len())
     }

@@ -1,4 +1,4 @@
-//! One instance: its life cycle through time.
+//! The life of one instance over time.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use super::model::{FallsBack, InstanceState, InstanceView, Scope, Settings, Stat
 use super::time::SimTime;
 use super::versions::Versions;
 
-/// A stretch of an instance's life.
+/// A phase of an instance's life.
 #[derive(Clone, Debug)]
 pub(crate) struct Phase {
     pub(crate) state: InstanceState,
     pub(crate) reason: Option<Arc<StateReason>>,
-    /// The old, textual reason: empty unless a user or a failure brought the instance here.
+    /// The older, textual reason. It is empty unless a user or a failure caused this state.
     pub(crate) transition: Arc<str>,
     pub(crate) launched_at: SimTime,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Instance {
     pub(crate) zone: Arc<str>,
     pub(crate) kind: Arc<str>,
     pub(crate) falls_back: Option<FallsBack>,
-    /// Reads of an earlier moment don't know it.
+    /// When it was created. Reads of an earlier moment do not know it.
     pub(crate) born: SimTime,
     /// When it leaves the listings.
     pub(crate) gone_at: Option<SimTime>,
@@ -31,7 +31,7 @@ pub(crate) struct Instance {
     pub(crate) tags: Versions<Arc<Tags>>,
 }
 
-/// An instance as a describe shows it.
+/// An instance, as a describe shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) id: Arc<str>,
@@ -42,7 +42,7 @@ pub(crate) struct Seen {
 }
 
 impl Instance {
-    /// What a read as of `at` shows; `None` before its birth and after its departure.
+    /// What a read as of `at` shows. `None` before its birth and after it has left the listings.
     pub(crate) fn seen_at(&self, at: SimTime) -> Option<Seen> {
         self.is_listed_at(at).then(|| Seen {
             id: Arc::clone(&self.id),
@@ -77,7 +77,7 @@ impl Instance {
         }
     }
 
-    /// Enters `state` now, and writes ahead what follows from it. A given `reason` replaces EC2's usual one.
+    /// Enters `state` now, and plans the states that follow. A given `reason` replaces EC2's usual one.
     pub(crate) fn enter(
         &mut self,
         now: SimTime,
@@ -148,7 +148,7 @@ impl Instance {
         self.phases.change(now, phase_of(state, reason, now, launched_at));
     }
 
-    /// The phase of now turns into `state` at `at`, for the same reason.
+    /// Plans that the present phase becomes `state` at `at`, for the same reason.
     fn follow(&mut self, now: SimTime, at: SimTime, state: InstanceState) {
         let mut phase = self.phases.at(now).1.clone();
         phase.state = state;

@@ -1,10 +1,10 @@
 //! A simulated EC2: the Query API as the AWS SDKs speak it, over a world of instances that this process makes up.
 //!
-//! Its one port, with its clock, call log, faults, throttling and accounts, speaks [RDS](crate::rds) and STS as well:
-//! a call says by its version which of them it is for.
+//! Its one port, with its clock, call log, faults, throttling and accounts, also serves [RDS](crate::rds) and STS. The
+//! version in a call says which of them it is for.
 //!
-//! What it has beyond a plain emulator: transitions take time, describes may lag, starts may fall back, any call can be
-//! spoiled by rule, and every call is on record. It holds 100,000 instances and more.
+//! It can do more than a plain emulator: transitions take time, describes may lag, starts may fall back, fault rules
+//! can make any call fail, and every call is in the log. It holds 100,000 instances and more.
 //!
 //! ```text
 //! server ─ wire ─> endpoint ─ admission, faults, call_log ─> world (pure: now is an argument) ─ xml ─> server
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Simulated: `DescribeInstances`, `StartInstances`, `StopInstances`, `CreateTags`, `DeleteTags`. Each instance is a
-//! reservation of its own, so a page of so many reservations is one of so many instances.
+//! reservation of its own. So a page with a number of reservations has the same number of instances.
 
 pub(crate) mod actions;
 mod admin;
@@ -45,7 +45,7 @@ pub(crate) mod xml;
 #[cfg(test)]
 pub(crate) mod tests;
 
-/// The tag that marks a group of machines for the operator, as users know it.
+/// The tag that marks a group of machines for the operator.
 pub const GROUP_TAG: &str = "resource-booking-application";
 
 pub use admission::{Admission, AdmissionCall, AdmitAll, Throttled};

@@ -1,4 +1,4 @@
-//! The words of the simulated EC2 that its users see: states, instances, settings. All of it travels as JSON.
+//! The types of the simulated EC2 that its users see: states, instances, settings. All of them travel as JSON.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::time::SimTime;
 
-/// The one version of EC2's API that is served.
+/// The only version of EC2's API that is served.
 pub(crate) const API_VERSION: &str = "2016-11-15";
-/// The account of callers that no entry of the account map names.
+/// The account of callers that the account map does not name.
 pub const DEFAULT_ACCOUNT: &str = "000000000000";
-/// The region of instances that are added without one.
+/// The region of instances that are added without a region.
 pub const DEFAULT_REGION: &str = "eu-central-1";
 
 /// Tags of one instance.
 pub type Tags = BTreeMap<String, String>;
 
-/// Instances of one scope are invisible to callers of another.
+/// An account and a region. Instances of one scope are invisible to callers of another scope.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Scope {
-    /// Twelve digits.
+    /// The account, with twelve digits.
     pub account: String,
-    /// Such as `eu-central-1`.
+    /// The region, for example `eu-central-1`.
     pub region: String,
 }
 
@@ -35,13 +35,13 @@ pub enum InstanceState {
     /// Up, and paid for.
     #[default]
     Running,
-    /// Being terminated.
+    /// On the way to terminated.
     ShuttingDown,
-    /// Gone for good, still listed for a while.
+    /// Gone for good, and listed for a while.
     Terminated,
     /// Being stopped.
     Stopping,
-    /// Down; can be started.
+    /// Down. It can be started.
     Stopped,
 }
 
@@ -78,19 +78,19 @@ impl InstanceState {
 /// Why an instance is in its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateReason {
-    /// Such as `Server.InsufficientInstanceCapacity`.
+    /// The code, for example `Server.InsufficientInstanceCapacity`.
     pub code: String,
-    /// For people; EC2 begins it with the code.
+    /// The message for people. EC2 begins it with the code.
     pub message: String,
 }
 
-/// An instance that comes up to pending and falls back to stopped.
+/// The failure of starts: the instance becomes pending and falls back to stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FallsBack {
     /// The state reason it then shows.
     #[serde(flatten)]
     pub reason: StateReason,
-    /// How many starts fail; all, when absent.
+    /// The number of starts that fail. If it is absent, all fail.
     #[serde(default)]
     pub times: Option<u32>,
 }
@@ -108,26 +108,26 @@ impl FallsBack {
     }
 }
 
-/// Instances to add: either the given ids, or `count` of them with ids drawn from the simulator's counter.
+/// Instances to add: the given ids, or `count` instances with ids from the simulator's counter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AddInstances {
     /// Ids of the instances, `i-` and 8 or 17 hex digits.
     pub ids: Vec<String>,
-    /// How many, when `ids` is empty.
+    /// The number of instances, if `ids` is empty.
     pub count: usize,
     /// Their account.
     pub account: String,
     /// Their region.
     pub region: String,
-    /// Their availability zone; the region's zone `a` when absent.
+    /// Their availability zone. The default is the region's zone `a`.
     pub zone: Option<String>,
-    /// Such as `t3.micro`.
+    /// Their type, for example `t3.micro`.
     pub instance_type: String,
-    /// The state they begin in. One that begins pending is new to the world, and so subject to the consistency lag;
-    /// any other has been there for a day.
+    /// Their first state. An instance that begins pending is new, so the consistency lag applies to it. All others have
+    /// existed for a day.
     pub state: InstanceState,
-    /// Their tags, reserved ones too.
+    /// Their tags. Reserved ones are allowed.
     pub tags: Tags,
     /// Whether their starts fail.
     pub falls_back: Option<FallsBack>,
@@ -160,14 +160,14 @@ impl AddInstances {
         Self { ids: ids.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
-    /// With this tag too.
+    /// The same instances with this tag, too.
     #[must_use]
     pub fn tag(mut self, key: &str, value: &str) -> Self {
         self.tags.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// Beginning in this state.
+    /// The same instances with this first state.
     #[must_use]
     pub fn state(mut self, state: InstanceState) -> Self {
         self.state = state;
@@ -175,12 +175,12 @@ impl AddInstances {
     }
 }
 
-/// An instance as it truly is, whatever describes may still show.
+/// The true state of an instance. Describes may still show an older one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceView {
     /// Its id.
     pub id: String,
-    /// Where it lives.
+    /// Its account and region.
     #[serde(flatten)]
     pub scope: Scope,
     /// Its availability zone.
@@ -189,11 +189,11 @@ pub struct InstanceView {
     pub instance_type: String,
     /// Its state.
     pub state: InstanceState,
-    /// Since when it is in that state.
+    /// Since when it has been in that state.
     pub since: SimTime,
     /// When it was last started.
     pub launched_at: SimTime,
-    /// Why it is in that state, when EC2 would say so.
+    /// Why it is in that state, if EC2 would say so.
     pub state_reason: Option<StateReason>,
     /// Its tags.
     pub tags: Tags,
@@ -201,52 +201,52 @@ pub struct InstanceView {
     pub falls_back: Option<FallsBack>,
 }
 
-/// Which instances an administrator wants to see; absent fields exclude nothing.
+/// The instances that an administrator wants to see. Absent fields exclude nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InstanceQuery {
-    /// Only of this account.
+    /// Only instances of this account.
     pub account: Option<String>,
-    /// Only of this region.
+    /// Only instances of this region.
     pub region: Option<String>,
-    /// Only with this tag key.
+    /// Only instances with this tag key.
     pub tag_key: Option<String>,
-    /// Only with this value of `tag_key`, literally.
+    /// Only instances with this value of `tag_key`, literally.
     pub tag_value: Option<String>,
-    /// Only in this state.
+    /// Only instances in this state.
     pub state: Option<InstanceState>,
 }
 
-/// How the simulated cloud behaves. A changed duration holds for transitions that begin afterwards.
+/// The behaviour of the simulated cloud. A changed duration applies to transitions that begin afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Pending to running, in milliseconds.
+    /// The time from pending to running, in milliseconds.
     pub pending_ms: u64,
-    /// Stopping to stopped, in milliseconds.
+    /// The time from stopping to stopped, in milliseconds.
     pub stopping_ms: u64,
-    /// Shutting-down to terminated, in milliseconds.
+    /// The time from shutting-down to terminated, in milliseconds.
     pub shutting_down_ms: u64,
     /// How long a terminated instance stays listed, in milliseconds.
     pub terminated_listed_ms: u64,
-    /// How old the state and tags are that a describe shows, in milliseconds. What the lag in force at a change did not
-    /// keep is forgotten: a lag that is raised shows up from the next change on.
+    /// The age of the state and tags that a describe shows, in milliseconds. A change forgets what the present lag does
+    /// not need. So a larger lag has an effect only from the next change on.
     pub lag_ms: u64,
-    /// Each describe draws its own age between nothing and `lag_ms` (so reads can go back in time); otherwise each is
-    /// exactly `lag_ms` old.
+    /// Whether each describe draws its own age between zero and `lag_ms`, so that reads can go back in time. Otherwise
+    /// each is exactly `lag_ms` old.
     pub lag_varies: bool,
-    /// A pending instance can be stopped. EC2 does either; the default refuses.
+    /// Whether a pending instance can be stopped. EC2 sometimes allows it and sometimes refuses. The default refuses.
     pub pending_can_stop: bool,
-    /// How many instances can run in an availability zone, of all accounts together: a start beyond that fails for lack
-    /// of capacity. Zones that are not named have room for all.
+    /// The number of instances that can run in an availability zone, of all accounts together. A start beyond that
+    /// fails because there is no capacity. Zones that are not named have no limit.
     pub zone_capacity: BTreeMap<String, usize>,
-    /// Starting to available, of databases, in milliseconds.
+    /// The time of databases from starting to available, in milliseconds.
     pub rds_starting_ms: u64,
-    /// Stopping to stopped, of databases, in milliseconds.
+    /// The time of databases from stopping to stopped, in milliseconds.
     pub rds_stopping_ms: u64,
     /// How long after its stop a database starts by itself, in milliseconds.
     pub rds_restart_ms: u64,
-    /// The longest that credentials of a role last, whatever a call asks for, in milliseconds of the wall clock.
+    /// The longest life of a role's credentials, in milliseconds of the wall clock. A call cannot get a longer one.
     pub credentials_ms: u64,
 }
 
@@ -303,7 +303,7 @@ impl Settings {
     }
 }
 
-/// Settings to change; absent fields stay as they are.
+/// Settings to change. Absent fields stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "each field is described at Settings")]

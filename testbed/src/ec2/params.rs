@@ -1,4 +1,4 @@
-//! The parameters of a call, whichever service it is for.
+//! The parameters of a call to any service.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use super::error::ApiError;
 pub(crate) struct Params(BTreeMap<String, String>);
 
 impl Params {
-    /// From a form.
+    /// Reads the parameters from a form.
     pub(crate) fn read(body: &[u8]) -> Self {
         Self(form_urlencoded::parse(body).into_owned().collect())
     }
 
-    /// The refusal of RDS and STS.
+    /// The refusal of RDS and STS for an unknown action.
     pub(crate) fn no_such_operation(&self, action: &str) -> ApiError {
         let version = self.text("Version").unwrap_or_default();
         ApiError::new("InvalidAction", format!("Could not find operation {action} for version {version}"))
@@ -29,7 +29,7 @@ impl Params {
         self.indices(name).into_iter().filter_map(text).map(str::to_owned).collect()
     }
 
-    /// The numbers in use after `name.`, in order.
+    /// The numbers that are used after `name.`, in order.
     pub(crate) fn indices(&self, name: &str) -> Vec<u32> {
         let prefix = format!("{name}.");
         let named =

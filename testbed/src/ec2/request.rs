@@ -1,4 +1,4 @@
-//! What a call asks for. The actions that are read here are those of EC2.
+//! The request of a call. This module reads the actions of EC2.
 
 use super::actions::{Describe, Power};
 use super::error::ApiError;
@@ -18,7 +18,7 @@ pub(crate) enum Request {
     Sts(sts::Request),
 }
 
-/// EC2.
+/// The actions of EC2.
 impl Params {
     pub(crate) fn request(&self, action: &str) -> Result<Request, ApiError> {
         if action.is_empty() {

@@ -1,4 +1,4 @@
-//! The simulator as a server: a port that speaks the APIs of EC2, RDS and STS to callers and JSON to administrators.
+//! The simulator as a server. Its port speaks the APIs of EC2, RDS and STS to callers, and JSON to administrators.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use super::endpoint::{Reply, serve};
 use super::handle::{Ec2Config, Ec2World};
 use super::wire::Call;
 
-/// Adding 100,000 instances by their ids takes some 3 MB.
+/// The largest body. To add 100,000 instances by their ids takes some 3 MB.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -51,7 +51,7 @@ impl Ec2Simulator {
     ///
     /// # Errors
     ///
-    /// The address can't be listened on.
+    /// If it cannot listen on the address.
     pub async fn start(config: Ec2Config) -> Result<Self, StartError> {
         let failed = |source| StartError { listen: config.listen.clone(), source };
         let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
@@ -73,7 +73,7 @@ impl Ec2Simulator {
         Ok(Self { world, address, shutdown, server: Some(server) })
     }
 
-    /// Where it is to be reached; the endpoint URL for an SDK.
+    /// The URL of the simulator, which is the endpoint URL for an SDK.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -105,7 +105,7 @@ struct Served {
 }
 
 async fn until_stopped(mut stopped: watch::Receiver<bool>) {
-    // An error means that the simulator is gone: stopped as well.
+    // An error means that the simulator is gone, so it is stopped, too.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
@@ -116,7 +116,7 @@ async fn call(
     body: Bytes,
 ) -> Response {
     let call = Call::read(&headers, &body);
-    // A task of its own: the call goes on when its caller hangs up.
+    // The call has a task of its own, so it goes on if its caller hangs up.
     let reply = tokio::spawn(serve(served.world, call)).await;
     match reply {
         Ok(Reply::Answer { status, request_id, body }) => {
@@ -133,12 +133,12 @@ async fn call(
     }
 }
 
-/// Cuts a connection from within a handler.
+/// Resets a connection from within a handler.
 #[derive(Clone, Debug, Default)]
 struct ResetSwitch(Arc<AtomicBool>);
 
 impl ResetSwitch {
-    /// Whatever is answered next resets the connection instead.
+    /// The next answer resets the connection instead.
     fn reset(&self) -> Response {
         self.0.store(true, Ordering::Relaxed);
         Response::new(Body::empty())
@@ -169,7 +169,7 @@ impl Listener for ResettableListener {
     }
 }
 
-/// A connection that ends with a reset when its switch is thrown.
+/// A connection that ends with a reset if its switch is used.
 struct ResettableStream {
     stream: TcpStream,
     switch: ResetSwitch,
@@ -178,7 +178,7 @@ struct ResettableStream {
 impl ResettableStream {
     fn check(&self) -> io::Result<()> {
         if self.switch.0.load(Ordering::Relaxed) {
-            // Closing then sends a reset instead of an orderly end.
+            // The close then sends a reset instead of an orderly end.
             self.stream.set_zero_linger()?;
             return Err(io::ErrorKind::ConnectionReset.into());
         }

@@ -1,4 +1,4 @@
-//! The services behind the one port, and what differs between them in every answer.
+//! The services behind the one port, and the differences between their answers.
 
 use super::error::ApiError;
 use super::model::API_VERSION;
@@ -7,7 +7,7 @@ use super::request::Request;
 use super::xml;
 use crate::{rds, sts};
 
-/// Whose API a call is of.
+/// The service of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     Ec2,
@@ -16,7 +16,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// By the version that a call names; where nobody has that one, by the action.
+    /// The service with the version that a call names. If no service has that version, the action decides.
     pub(crate) fn of(version: &str, action: &str) -> Self {
         match version {
             API_VERSION => Self::Ec2,
@@ -47,7 +47,7 @@ impl Service {
         }
     }
 
-    /// The answer to credentials whose time is over.
+    /// The answer to expired credentials.
     pub(crate) fn expired(self) -> ApiError {
         match self {
             Self::Ec2 => ApiError::new("RequestExpired", "Request has expired."),
@@ -57,7 +57,7 @@ impl Service {
         }
     }
 
-    /// A refusal in the form of the service.
+    /// A refusal in the format of the service.
     pub(crate) fn error(self, request_id: &str, error: &ApiError) -> String {
         match self {
             Self::Ec2 => xml::error(request_id, error),

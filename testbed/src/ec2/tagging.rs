@@ -1,4 +1,4 @@
-//! Tags: who may set what, and how the index follows.
+//! Tags: what a call may set, and how the index follows.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::text::check_text;
 use super::time::SimTime;
 use super::world::World;
 
-/// The limits of EC2: tags of an instance (reserved ones don't count), characters of a key and of a value, instances of
-/// one call.
+/// The limits of EC2: tags of an instance (reserved ones do not count), characters of a key and of a value, instances
+/// of one call.
 const MAX_TAGS: usize = 50;
 const MAX_KEY: usize = 128;
 const MAX_VALUE: usize = 256;
@@ -25,7 +25,7 @@ const RESERVED: &str = "aws:";
 pub struct TagArgument {
     /// Its key.
     pub key: String,
-    /// Its value. Removing a tag with a value removes it only when it has that very value.
+    /// Its value. If a call removes a tag with a value, the tag is removed only if it has exactly that value.
     pub value: Option<String>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) enum TagCall {
 }
 
 impl World {
-    /// Sets or removes tags on all of the instances, or on none when one refuses.
+    /// Sets or removes tags on all of the instances, or on none if one refuses.
     pub(crate) fn tag_call(
         &mut self,
         now: SimTime,
@@ -125,7 +125,7 @@ fn create(tags: &mut Tags, arguments: &[TagArgument]) {
 
 fn delete(tags: &mut Tags, arguments: &[TagArgument]) {
     if arguments.is_empty() {
-        // EC2: without tags, the call removes all but the reserved ones.
+        // In EC2, a call without tags removes all tags except the reserved ones.
         tags.retain(|key, _| key.starts_with(RESERVED));
     }
     for argument in arguments {

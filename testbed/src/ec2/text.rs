@@ -1,8 +1,8 @@
-//! Which text the cloud takes.
+//! Checks which text the cloud accepts.
 
 use super::error::ApiError;
 
-/// Refuses the characters that XML can't carry.
+/// Refuses the characters that XML cannot carry.
 pub(crate) fn check_text(text: &str) -> Result<(), ApiError> {
     match text.chars().find(|c| !is_xml_char(*c)) {
         Some(c) => {

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A moment in the simulator's time, in microseconds since the Unix epoch (so it is written in JSON).
+/// A moment in the simulator's time, in microseconds since the Unix epoch. JSON uses the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SimTime(i64);
 
 impl SimTime {
-    /// The moment that many microseconds after the Unix epoch.
+    /// The moment this number of microseconds after the Unix epoch.
     pub const fn from_unix_micros(micros: i64) -> Self {
         Self(micros)
     }
@@ -21,29 +21,29 @@ impl SimTime {
         self.0
     }
 
-    /// What the machine's wall clock shows now.
+    /// The present reading of the machine's wall clock.
     pub fn wall_clock() -> Self {
         Self(Timestamp::now().as_microsecond())
     }
 
-    /// This moment plus `span`; saturates at the end of time.
+    /// This moment plus `span`. It saturates at the end of time.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// This moment minus `span`; saturates at the beginning of time.
+    /// This moment minus `span`. It saturates at the beginning of time.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// As EC2 writes times: ISO 8601, milliseconds, `Z`.
+    /// The moment in the format of EC2's times: ISO 8601, milliseconds, `Z`.
     pub(crate) fn iso8601(self) -> String {
         format!("{:.3}", self.timestamp())
     }
 
-    /// As EC2 writes times in the reason of a state transition.
+    /// The moment in the format of EC2's reasons of state transitions.
     pub(crate) fn gmt(self) -> String {
         self.timestamp().strftime("%Y-%m-%d %H:%M:%S GMT").to_string()
     }
@@ -59,15 +59,15 @@ impl From<Timestamp> for SimTime {
     }
 }
 
-/// Where the simulator's time comes from.
+/// The source of the simulator's time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClockMode {
-    /// Goes with the machine: the wall clock at start, carried on by the monotonic clock.
+    /// Real time: the wall clock at the start, continued by the monotonic clock.
     #[default]
     Real,
-    /// Stands still at `start` until it is advanced.
+    /// Time that stands still at `start` until it is advanced.
     Virtual {
-        /// The first moment it shows.
+        /// The first moment.
         start: SimTime,
     },
 }
@@ -88,13 +88,13 @@ impl Clock {
 
     pub(crate) fn now(&self) -> SimTime {
         match self {
-            // Carried on monotonically: a step of the wall clock must not undo transitions.
+            // The monotonic clock continues it, because a step of the wall clock must not undo transitions.
             Self::Real { origin, since } => origin.after(since.elapsed()),
             Self::Virtual { now } => *now,
         }
     }
 
-    /// Moves a virtual clock; `None` when the clock is real.
+    /// Moves a virtual clock. `None` if the clock is real.
     pub(crate) fn advance(&mut self, span: Duration) -> Option<SimTime> {
         match self {
             Self::Real { .. } => None,

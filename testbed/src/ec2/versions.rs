@@ -1,11 +1,11 @@
-//! A value through time: what it was, what it is, and what it is already bound to become.
+//! A value over time: what it was, what it is, and what it will become.
 //!
-//! It serves both ends of the simulation: transitions are written ahead (so no task has to fire for each instance), and
-//! eventually consistent reads look back.
+//! The simulation needs both directions. Transitions are planned ahead, so no task has to run for each instance.
+//! Eventually consistent reads look back.
 
 use super::time::SimTime;
 
-/// Versions in order of time. Never empty.
+/// Versions in order of time. There is always at least one.
 #[derive(Clone, Debug)]
 pub(crate) struct Versions<T> {
     first: (SimTime, T),
@@ -17,15 +17,15 @@ impl<T> Versions<T> {
         Self { first: (at, value), rest: Vec::new() }
     }
 
-    /// The version that holds at `at`, with the moment it began. Before all versions, the first one holds: what was
-    /// older has been forgotten, not absent.
+    /// The version at `at`, with the moment at which it began. Before all versions, the first one counts, because older
+    /// ones were forgotten, not absent.
     pub(crate) fn at(&self, at: SimTime) -> (SimTime, &T) {
         let found = self.rest.iter().rev().find(|(from, _)| *from <= at);
         let (from, value) = found.unwrap_or(&self.first);
         (*from, value)
     }
 
-    /// From `now` on it is `value`; whatever was to come after `now` no longer comes.
+    /// From `now` on the value is `value`. Versions that were planned after `now` are dropped.
     pub(crate) fn change(&mut self, now: SimTime, value: T) {
         self.rest.retain(|(from, _)| *from < now);
         if self.first.0 >= now {
@@ -35,12 +35,12 @@ impl<T> Versions<T> {
         }
     }
 
-    /// At `at`, no earlier than all there is, it is going to be `value`.
+    /// Plans that the value becomes `value` at `at`, which is not before any other version.
     pub(crate) fn schedule(&mut self, at: SimTime, value: T) {
         self.change(at, value);
     }
 
-    /// Forgets what ended before `horizon`.
+    /// Forgets the versions that ended before `horizon`.
     pub(crate) fn forget_before(&mut self, horizon: SimTime) {
         let outdated = self.rest.iter().take_while(|(from, _)| *from <= horizon).count();
         if let Some(holds_at_horizon) = self.rest.drain(..outdated).next_back() {

@@ -1,4 +1,4 @@
-//! The Query protocol, inbound: from a form body and headers to a call.
+//! Reads the Query protocol: from a form body and headers to a call.
 
 use axum::http::HeaderMap;
 
@@ -7,18 +7,18 @@ use super::params::Params;
 use super::request::Request;
 use super::service::Service;
 
-/// Who calls, as the headers tell.
+/// The caller, as the headers name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) access_key_id: String,
     pub(crate) region: String,
     /// The name that the SDK puts into its user agent on behalf of the application.
     pub(crate) app: Option<String>,
-    /// When it signed, by its own clock, as it says so.
+    /// When it signed the call, by its own clock, as the header says.
     pub(crate) signed: Option<String>,
 }
 
-/// A call as it came in. What is wrong with it is part of it, so that it is logged like any other.
+/// A call as it came in. Its errors are part of it, so that it is logged as any other call.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) caller: Caller,
@@ -47,7 +47,7 @@ impl Call {
 }
 
 impl Caller {
-    /// From the credential scope of the signature (which is not checked) and the user agent.
+    /// Reads the caller from the credential scope of the signature (which is not checked) and from the user agent.
     fn read(headers: &HeaderMap) -> Option<Self> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let credential = header("authorization")?.split_once("Credential=")?.1;

@@ -1,4 +1,4 @@
-//! The simulated cloud as a state machine: no input or output, and `now` is an argument of everything.
+//! The simulated cloud as a state machine. It has no input or output, and `now` is an argument of everything.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::text::check_text;
 use super::time::SimTime;
 use super::versions::Versions;
 
-/// Instances that begin in any state but pending have been there for so long.
+/// Instances that do not begin pending have existed for this long.
 const LONG_AGO: Duration = Duration::from_hours(24);
 
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(crate) struct World {
     pub(crate) instances: BTreeMap<Slot, Instance>,
     slots: HashMap<Arc<str>, Slot>,
     pub(crate) scopes: HashMap<Arc<Scope>, ScopeIndex>,
-    /// When terminated instances leave the listings. An entry whose instance was revived meanwhile is void.
+    /// When terminated instances leave the listings. If an instance was revived meanwhile, its entry does not count.
     departures: BTreeSet<(SimTime, Slot)>,
     next_slot: Slot,
     ids_drawn: u64,
@@ -98,7 +98,7 @@ impl World {
     fn draw_id(&mut self) -> String {
         loop {
             self.ids_drawn += 1;
-            // Real ids begin with i-0; the mixing is a bijection, so it makes no duplicates of its own.
+            // Real ids begin with i-0. The mixing is a bijection, so it makes no duplicates.
             let id = format!("i-0{:016x}", mix(self.ids_drawn));
             if !self.slots.contains_key(id.as_str()) {
                 return id;
@@ -106,9 +106,9 @@ impl World {
         }
     }
 
-    /// Drops the terminated instances whose time has come.
+    /// Removes the terminated instances whose time is over.
     pub(crate) fn sweep(&mut self, now: SimTime) {
-        // Lagging reads still see an instance for a while after it left.
+        // Lagging reads still see an instance for a while after it has left.
         let horizon = now.before(self.settings.lag());
         while let Some(&(gone, slot)) = self.departures.first() {
             if gone > horizon {
@@ -149,7 +149,7 @@ impl World {
         self.instance(id).filter(|instance| instance.is_listed_at(now)).map(|instance| instance.view(now))
     }
 
-    /// True states, in the order of creation.
+    /// The true states, in the order of creation.
     pub(crate) fn views(&self, now: SimTime, query: &InstanceQuery) -> Vec<InstanceView> {
         let wanted = |instance: &&Instance| {
             let tags = instance.tags.at(now).1;
@@ -166,7 +166,7 @@ impl World {
         self.instances.values().filter(wanted).map(|instance| instance.view(now)).collect()
     }
 
-    /// Resolves ids of a call in `scope`, each once, in the order given; names all that are wrong.
+    /// Resolves the ids of a call in `scope`, each once, in the given order. The error names all wrong ids.
     pub(crate) fn resolve(
         &self,
         scope: &Scope,
@@ -192,7 +192,7 @@ impl World {
         if unknown.is_empty() { Ok(slots) } else { Err(ApiError::unknown_ids(&unknown)) }
     }
 
-    /// Puts instances into a state, whatever the EC2 API would say.
+    /// Puts instances into a state, whatever the EC2 API would allow.
     pub(crate) fn force(
         &mut self,
         now: SimTime,
@@ -231,7 +231,7 @@ impl World {
         self.departures.extend(instance.gone_at.map(|gone| (gone, slot)));
     }
 
-    /// All of the instances, or none: an unknown one is an error.
+    /// All of the instances, or an error if one is unknown.
     pub(crate) fn known(&self, now: SimTime, ids: &[String]) -> Result<Vec<Slot>, AdminError> {
         let find = |id: &String| {
             let slot = self.slot(id);
@@ -247,7 +247,7 @@ fn needs_reason(state: InstanceState) -> bool {
     !matches!(state, InstanceState::Pending | InstanceState::Running)
 }
 
-/// `i-` and 17 lower-case hex digits, or 8 as before 2016.
+/// Whether an id is `i-` and 17 lower-case hex digits, or 8 as before 2016.
 pub(crate) fn is_well_formed(id: &str) -> bool {
     id.strip_prefix("i-").is_some_and(|digits| {
         matches!(digits.len(), 8 | 17) && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))

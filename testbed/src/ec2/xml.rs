@@ -1,4 +1,4 @@
-//! The Query protocol, outbound: results and errors as XML, those of EC2 and what RDS and STS have in common.
+//! Writes the Query protocol: results and errors as XML. It has those of EC2, and the common part of RDS and STS.
 
 use super::actions::{Page, StateChange};
 use super::error::ApiError;
@@ -7,7 +7,7 @@ use super::mix::mix;
 use super::model::{API_VERSION, InstanceState};
 use super::text::is_xml_char;
 
-/// Writes elements; text is escaped.
+/// Writes elements. Text is escaped.
 pub(crate) struct Xml(String);
 
 impl Xml {
@@ -43,7 +43,7 @@ impl Xml {
         self.list(name, "item", items, each);
     }
 
-    /// Elements `item` within an element `name`.
+    /// Writes elements `item` within an element `name`.
     pub(crate) fn list<T>(
         &mut self,
         name: &str,
@@ -58,7 +58,7 @@ impl Xml {
         });
     }
 
-    /// An element only where there is a text.
+    /// Writes an element if there is a text.
     pub(crate) fn optional(&mut self, name: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(name, text);
@@ -73,9 +73,9 @@ impl Xml {
                     '<' => xml.0.push_str("&lt;"),
                     '>' => xml.0.push_str("&gt;"),
                     '"' => xml.0.push_str("&quot;"),
-                    // A bare carriage return would be read as a line feed.
+                    // A reader would take a bare carriage return for a line feed.
                     '\r' => xml.0.push_str("&#xD;"),
-                    // An error quotes what the caller sent, whatever that was.
+                    // An error quotes the text of the caller, which may contain anything.
                     c if !is_xml_char(c) => xml.0.push('\u{fffd}'),
                     c => xml.0.push(c),
                 }
@@ -91,15 +91,15 @@ impl Xml {
     }
 }
 
-/// The id of the request with that number.
+/// The id of the request with this number.
 pub(crate) fn request_id(number: u64) -> String {
     let (high, low) = (mix(number), mix(!number));
-    // The form of a random UUID: EC2's request ids look so.
+    // EC2's request ids have the form of a random UUID.
     let time = format!("{:08x}-{:04x}-4{:03x}", high >> 32, (high >> 16) & 0xffff, high & 0x0fff);
     format!("{time}-{:04x}-{:012x}", ((low >> 48) & 0x3fff) | 0x8000, low & 0xffff_ffff_ffff)
 }
 
-/// One reservation for each instance: then pages of reservations are pages of instances.
+/// Writes one reservation for each instance, so that pages of reservations are pages of instances.
 pub(crate) fn described(request_id: &str, account: &str, page: &Page) -> String {
     Xml::document("DescribeInstancesResponse", request_id, |xml| {
         xml.items("reservationSet", &page.instances, |xml, seen| {

@@ -1,19 +1,19 @@
-//! What is drawn, and the room that it takes.
+//! The drawing, and the room that it needs.
 
 use std::fmt::{self, Write};
 
 use super::labels::{Anchor, Area, LABEL, Point, TITLE, area, escape};
 
-/// Text on the background has a contrast of 15 to 1, all other colours one of 4.5 to 1 at least; the bound is dashed,
-/// because not everybody tells red from blue. A rim parts text from lines below it.
+/// Text has a contrast of 15 to 1 with the background, and all other colours have at least 4.5 to 1. The bound is
+/// dashed, because some people cannot tell red from blue. A rim separates text from lines below it.
 const STYLE: &str = "text{font:13px sans-serif;fill:#1f2328;paint-order:stroke;stroke:#fff;\
 stroke-width:3px}.title{font:bold 17px sans-serif}.page{fill:#fff}\
 .axis{stroke:#59636e}.grid{stroke:#d1d9e0}.dot{fill:#0969da}.faint{fill:#0969da;fill-opacity:.4}\
 .mark{stroke:#0a3069;stroke-width:2}.bound{stroke:#cf222e;stroke-width:2;stroke-dasharray:4 2}\
 .curve{fill:none;stroke:#0969da;stroke-width:2}";
-/// Between what is drawn and the edge of the picture.
+/// The distance between the drawing and the edge of the picture.
 const EDGE: f64 = 16.0;
-/// Between the title's baseline and what is below it.
+/// The distance between the title's baseline and the drawing.
 const BELOW_TITLE: f64 = 14.0;
 
 /// A picture that is being drawn.
@@ -24,7 +24,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// Draws a label; the point is on its baseline.
+    /// Draws a label. The point is on its baseline.
     pub fn label(&mut self, at: Point, anchor: Anchor, text: &str) {
         self.cover(area(at, anchor, text, LABEL));
         self.add(format_args!(
@@ -45,7 +45,7 @@ impl Picture {
         ));
     }
 
-    /// Draws a dot of a class: `dot`, or `faint` if many lie on one another.
+    /// Draws a dot of a class: `dot`, or `faint` if many dots overlap.
     pub fn dot(&mut self, class: &str, at: Point, radius: f64) {
         self.cover(Area::of([at], radius));
         self.add(format_args!(
@@ -61,7 +61,7 @@ impl Picture {
         self.add(format_args!("<polyline class=\"curve\" points=\"{}\"/>", points.join(" ")));
     }
 
-    /// The SVG, with its title above all that was drawn.
+    /// The SVG, with its title above the drawing.
     pub fn finish(mut self, title: &str) -> String {
         let drawn = self.area.unwrap_or_else(|| Area::of([(0.0, 0.0)], 0.0));
         let (x, y) = (drawn.left, drawn.top - BELOW_TITLE);
@@ -85,7 +85,7 @@ impl Picture {
     }
 
     fn add(&mut self, element: fmt::Arguments<'_>) {
-        // Writing to a String cannot fail.
+        // A write to a String cannot fail.
         let _ = writeln!(self.body, "{element}");
     }
 }

@@ -1,8 +1,8 @@
-//! How much room a label takes, whatever font the reader has, and whether labels have it.
+//! The room that a label needs in any font of the reader, and a check that labels have it.
 
-/// Size of a label's font, in pixels.
+/// The size of a label's font, in pixels.
 pub const LABEL: f64 = 13.0;
-/// Size of the title's, which is bold.
+/// The size of the title's font, which is bold.
 pub(super) const TITLE: f64 = 17.0;
 /// How much wider bold letters are.
 const BOLD: f64 = 1.13;
@@ -10,7 +10,7 @@ const BOLD: f64 = 1.13;
 /// A point: to the right, and down.
 pub type Point = (f64, f64);
 
-/// Which part of a text stands at its point.
+/// The part of a text that is at its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
     /// Its first letter.
@@ -41,7 +41,7 @@ pub(super) struct Area {
 }
 
 impl Area {
-    /// The smallest that has all points in it, and so much around them.
+    /// The smallest area that contains all points, with a margin around them.
     pub(super) fn of(points: impl IntoIterator<Item = Point>, around: f64) -> Self {
         let none = Self {
             left: f64::INFINITY,
@@ -53,7 +53,7 @@ impl Area {
         points.into_iter().map(point).fold(none, Self::with).wider(around)
     }
 
-    /// The smallest that has both in it.
+    /// The smallest area that contains both.
     pub(super) fn with(self, other: Self) -> Self {
         Self {
             left: self.left.min(other.left),
@@ -63,7 +63,7 @@ impl Area {
         }
     }
 
-    /// The same with so much around it.
+    /// The same area with a margin around it.
     pub(super) fn wider(self, around: f64) -> Self {
         Self {
             left: self.left - around,
@@ -84,7 +84,7 @@ impl Area {
     }
 }
 
-/// How wide a text is at most, in the widest of the fonts that browsers take for `sans-serif` (Verdana, `DejaVu` Sans).
+/// The largest width of a text, in the widest of the fonts that browsers use for `sans-serif` (Verdana, `DejaVu` Sans).
 pub fn text_width(text: &str, size: f64) -> f64 {
     let wide = |letter: char| match letter {
         'i' | 'j' | 'l' | 'f' | 't' | 'r' | 'I' | ' ' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | '/'
@@ -97,7 +97,7 @@ pub fn text_width(text: &str, size: f64) -> f64 {
     text.chars().map(wide).sum::<f64>() * size
 }
 
-/// The room of a text.
+/// The area of a text.
 pub(super) fn area((x, y): Point, anchor: Anchor, text: &str, size: f64) -> Area {
     let bold = if size > LABEL { BOLD } else { 1.0 };
     let width = text_width(text, size) * bold;
@@ -109,12 +109,12 @@ pub(super) fn area((x, y): Point, anchor: Anchor, text: &str, size: f64) -> Area
     Area { left, top: y - size * 0.8, right: left + width, bottom: y + size * 0.25 }
 }
 
-/// What XML demands of a text.
+/// Escapes a text for XML.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// The labels of an SVG of this module that stand beyond its edges, or on one another: for tests.
+/// The labels of an SVG of this module that are beyond its edges, or on one another. It is for tests.
 pub fn misplaced(svg: &str) -> Vec<String> {
     let page = svg.lines().find(|line| line.starts_with("<rect class=\"page\""));
     let page = page.and_then(|line| {
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_label_has_more_room_than_the_widest_font_needs() {
-        // In DejaVu Sans at 100 px, as its own tables say.
+        // The widths in DejaVu Sans at 100 px, from the font's own tables.
         for (text, needed) in [("milliseconds", 617.0), ("WATCHES", 500.0), ("p99 1.78 s, n 40", 815.0)] {
             assert!(text_width(text, 100.0) >= needed, "{text}: {}", text_width(text, 100.0));
         }

@@ -1,5 +1,5 @@
-//! Pictures of what was measured, as SVGs. A picture is as large as what is drawn in it, so that no label is cut off.
-//! It has a background of its own, so that it is legible on a light page and on a dark one.
+//! Pictures of measurements, as SVGs. A picture is as large as its drawing, so that no label is cut off. It has a
+//! background of its own, so that it is legible on light and dark pages.
 
 mod canvas;
 mod labels;

@@ -5,12 +5,12 @@ use super::{
     labels::{Anchor, LABEL, text_width},
 };
 
-/// How wide the axis is, and how high a strip.
+/// The width of the axis, and the height of a strip.
 const WIDTH: f64 = 500.0;
 const STRIP: f64 = 30.0;
-/// Between the axis and the labels beside it.
+/// The distance between the axis and the labels beside it.
 const GAP: f64 = 10.0;
-/// Dots of a strip at most: more of them look the same.
+/// The largest number of dots of a strip. More dots look the same.
 const DOTS_MAX: usize = 1000;
 /// The longest axis, in powers of ten of a millisecond: 1 ms to 1,000 s.
 const LONGEST: (i32, i32) = (0, 6);
@@ -19,35 +19,35 @@ const POWERS: [&str; 7] = ["1 ms", "10 ms", "100 ms", "1 s", "10 s", "100 s", "1
 /// A series.
 #[derive(Clone, Debug)]
 pub struct Strip {
-    /// What stands at its left.
+    /// The text to the left of the strip.
     pub name: String,
-    /// Sorted, in milliseconds.
+    /// The samples, sorted, in milliseconds.
     pub samples: Vec<f64>,
     /// The median and the 99th percentile, if there are samples.
     pub marks: Vec<f64>,
-    /// What is promised at most.
+    /// The promised bound.
     pub bound: Option<f64>,
-    /// What stands at its right.
+    /// The text to the right of the strip.
     pub note: String,
 }
 
-/// Series under one another.
+/// Several series, one below the other.
 #[derive(Clone, Debug)]
 pub struct Strips<'a> {
     /// The title.
     pub title: &'a str,
-    /// What a series is.
+    /// The name of a series, for the legend.
     pub series: &'a str,
-    /// What a sample is.
+    /// The name of a sample, for the legend.
     pub sample: &'a str,
-    /// What the time is.
+    /// The label of the axis.
     pub axis: &'a str,
-    /// In the order in which they are drawn.
+    /// The strips, in the order in which they are drawn.
     pub strips: Vec<Strip>,
 }
 
 impl Strips<'_> {
-    /// Draws them.
+    /// Draws the strips.
     pub fn draw(&self) -> String {
         let mut picture = Picture::default();
         let axis = Axis::of(&self.strips);
@@ -96,7 +96,8 @@ impl Strip {
         picture.label((WIDTH + GAP, middle + 4.0), Anchor::Start, &self.note);
         let step = self.samples.len().div_ceil(DOTS_MAX).max(1);
         for (index, ms) in self.samples.iter().step_by(step).enumerate() {
-            // A low-discrepancy sequence: dots of one time lie beside each other, and the picture is stable.
+            // This is a low-discrepancy sequence. Dots of one time are beside each other, and the picture is always the
+            // same.
             #[allow(clippy::cast_precision_loss, reason = "a thousand")]
             let spread = (index as f64 * 0.618_034).fract() - 0.5;
             picture.dot("faint", (axis.x(*ms), middle + spread * (STRIP - 12.0)), 2.5);
@@ -110,11 +111,11 @@ impl Strip {
     }
 }
 
-/// The axis of time: as many whole powers of ten as the samples and the bounds need.
+/// The axis of time. It has as many whole powers of ten as the samples and the bounds need.
 struct Axis {
     first: i32,
     last: i32,
-    /// Whether there are times beyond its ends, which stand at them.
+    /// Whether there are times beyond each end. They are drawn at the end.
     beyond: (bool, bool),
 }
 
@@ -140,7 +141,7 @@ impl Axis {
         format!("{sign}{}", name.unwrap_or(&""))
     }
 
-    /// Where a time is.
+    /// The position of a time.
     fn x(&self, ms: f64) -> f64 {
         let (first, last) = (f64::from(self.first), f64::from(self.last));
         WIDTH * (ms.max(1e-9).log10().clamp(first, last) - first) / (last - first)

@@ -1,5 +1,4 @@
-//! The kinds of the Prometheus operator that `deploy/` has objects of, as its project publishes them, in this user's
-//! cache.
+//! The kinds of the Prometheus operator that `deploy/` uses, as its project publishes them, in this user's cache.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use crate::guard::GuardedCommand;
 
 const VERSION: &str = "v0.92.0";
 
-/// SHA-256 of the files, from that version's module as Go's checksum database has it.
+/// The SHA-256 of the files, from that version's module in Go's checksum database.
 const FILES: [(&str, &str); 2] = [
     (
         "monitoring.coreos.com_podmonitors.yaml",
@@ -21,11 +20,11 @@ const FILES: [(&str, &str); 2] = [
     ),
 ];
 
-/// The module is 4 MB.
+/// The time for a module of 4 MB.
 const LIMIT: Duration = Duration::from_mins(3);
 
-/// From the repository's own address where there is a network, else the module as Go's proxies have it. $1 version, $2
-/// file, $3 checksum.
+/// Fetches a file from the repository's own address if there is a network, else from the module in Go's proxies. $1 is
+/// the version, $2 the file, $3 the checksum.
 const SCRIPT: &str = r#"set -e
 from=https://raw.githubusercontent.com/prometheus-operator/prometheus-operator/$1/example/prometheus-operator-crd
 { [ -z "$BOOKING_TESTBED_OFFLINE" ] && curl --fail --silent --show-error --proto =https --connect-timeout 5 --output "$2" "$from/$2"; } || {
@@ -35,10 +34,10 @@ from=https://raw.githubusercontent.com/prometheus-operator/prometheus-operator/$
 }
 echo "$3  $2" | sha256sum --check --quiet -"#;
 
-/// Their definitions, a file each.
+/// The definitions of the kinds, a file for each.
 ///
 /// # Errors
-/// When they are neither there nor can be had, with what was tried.
+/// If they are not there and cannot be fetched. The error says what was tried.
 pub async fn crds() -> Result<Vec<PathBuf>, String> {
     let cache = cache_dir::find().ok_or("nowhere to put them: neither XDG_CACHE_HOME nor HOME is set")?;
     let directory = cache.join(format!("prometheus-operator-{VERSION}"));

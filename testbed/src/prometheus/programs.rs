@@ -1,4 +1,4 @@
-//! Prometheus and its promtool: those on PATH, otherwise Debian's, unpacked into this user's cache.
+//! Prometheus and its promtool: the programs on PATH, or else Debian's, unpacked into this user's cache.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::cache_dir::{self, executable, on_path, run, say, staging};
 use crate::guard::GuardedCommand;
 
-/// A package of 20 MB.
+/// The time for a package of 20 MB.
 const LIMIT: Duration = Duration::from_mins(5);
 
-/// `apt-get download` needs no rights, but lists of packages, which a fresh machine may not have.
+/// `apt-get download` needs no rights. It needs lists of packages, which a new machine may not have.
 const SCRIPT: &str = "set -e
 apt-get download prometheus || { apt-get update -q && apt-get download prometheus; }
 dpkg -x prometheus_*.deb .
@@ -18,7 +18,7 @@ mv usr/bin/prometheus usr/bin/promtool .";
 /// A program of Prometheus: `prometheus` or `promtool`.
 ///
 /// # Errors
-/// When it is neither there nor can be had, with what was tried.
+/// If it is not there and cannot be fetched. The error says what was tried.
 pub async fn program(name: &'static str) -> Result<PathBuf, String> {
     if let Some(found) = on_path(name) {
         return Ok(found);

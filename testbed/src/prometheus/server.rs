@@ -13,16 +13,16 @@ use crate::ports::free_port;
 /// How long it may take until it answers.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What is scraped.
+/// A target to scrape.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Host and port; the path is `/metrics`.
+    /// The host and port. The path is `/metrics`.
     pub address: String,
-    /// Labels of all its samples, as a cluster's discovery would set them.
+    /// The labels of all its samples, as a cluster's discovery would set them.
     pub labels: Vec<(&'static str, String)>,
 }
 
-/// See the module.
+/// A running Prometheus.
 #[derive(Debug)]
 pub struct Prometheus {
     process: Guarded,
@@ -30,10 +30,10 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one, with its data in `directory`; `rules` is a file of them.
+    /// Starts a Prometheus with its data in `directory`. `rules` is a file of rules.
     ///
     /// # Errors
-    /// When it cannot be had, or does not answer, with what it said.
+    /// If there is no Prometheus, or it does not answer. The error shows its output.
     pub async fn start(directory: &Path, targets: &[Target], rules: Option<&Path>) -> Result<Self, String> {
         let text = |error: std::io::Error| error.to_string();
         let static_configs: Vec<Value> = targets
@@ -79,7 +79,7 @@ impl Prometheus {
     /// The series that an expression gives now.
     ///
     /// # Errors
-    /// When there is no answer, or Prometheus does not understand the expression.
+    /// If there is no answer, or Prometheus does not understand the expression.
     pub async fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
         let answer = self.get("query", &[("query", expression)]).await?;
         Ok(list(&answer, "result"))
@@ -88,7 +88,7 @@ impl Prometheus {
     /// The rules, as Prometheus has evaluated them.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// If there is no answer.
     pub async fn rules(&self) -> Result<Vec<Value>, String> {
         let answer = self.get("rules", &[]).await?;
         Ok(list(&answer, "groups").iter().flat_map(|group| list(group, "rules")).collect())
@@ -103,7 +103,7 @@ impl Prometheus {
         answer.get("data").filter(|_| is_fine).cloned().ok_or_else(|| answer.to_string())
     }
 
-    /// Ends it.
+    /// Ends Prometheus.
     pub async fn stop(self) {
         self.process.stop().await;
     }

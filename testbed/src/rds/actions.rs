@@ -11,9 +11,9 @@ use crate::ec2::{ApiError, CallFacts, Scope, Settings, SimTime, TagArgument, Tag
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Describe(Kind, Describe),
-    /// With an identifier.
+    /// The text is an identifier.
     Power(Kind, Power, String),
-    /// With an ARN, as the others about tags.
+    /// The text is an ARN, as in the other calls about tags.
     AddTags(String, Vec<TagArgument>),
     RemoveTags(String, Vec<String>),
     ListTags(String),
@@ -31,7 +31,7 @@ pub(crate) enum Answer {
 }
 
 impl Request {
-    /// What the call log says of it.
+    /// Notes the call's arguments for the call log.
     pub(crate) fn note(&self, facts: &mut CallFacts) {
         match self {
             Self::Describe(_, describe) => {
@@ -87,7 +87,7 @@ impl Databases {
         })
     }
 
-    /// What a call of the log names, by identifier or ARN.
+    /// The zone and tags of a database that a logged call names, by identifier or ARN.
     pub(crate) fn named(&self, call: &CallFacts, name: &str) -> Option<(&str, &Tags)> {
         let kind = if call.action.contains("DBCluster") { Kind::Cluster } else { Kind::Instance };
         let arn = Arn::parse(name).unwrap_or_else(|| Arn::new(kind, &call.scope, name));

@@ -1,4 +1,4 @@
-//! The administrator's side of the databases over HTTP.
+//! The administrator's API of the databases over HTTP.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{AddDbCluster, AddDbInstance, DbClusterView, DbInstanceView};
 use crate::ec2::{AdminError, Ec2World, Tags};
 
-/// The name of what was added.
+/// The name of the added database.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Added {
     pub(crate) arn: String,

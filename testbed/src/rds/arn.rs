@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::ec2::Scope;
 
-/// What a name is the name of.
+/// The kind of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Instance,
@@ -20,7 +20,7 @@ impl Kind {
     }
 }
 
-/// The name of a database; their order is that of listings.
+/// The name of a database. Names are ordered as in listings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Arn {
     pub(crate) kind: Kind,
@@ -29,7 +29,7 @@ pub(crate) struct Arn {
 }
 
 impl Arn {
-    /// RDS keeps identifiers in lower case, and finds them in any.
+    /// The ARN of an identifier. RDS keeps identifiers in lower case, and accepts them in any case.
     pub(crate) fn new(kind: Kind, scope: &Scope, identifier: &str) -> Self {
         Self { kind, scope: scope.clone(), identifier: identifier.to_ascii_lowercase() }
     }
@@ -43,7 +43,7 @@ impl Arn {
         is_identifier(identifier).then(|| Self::new(kind, &scope, identifier))
     }
 
-    /// From an ARN, or an identifier of `scope`; `None` when the ARN is malformed or of another kind.
+    /// Reads an ARN, or an identifier of `scope`. `None` if the ARN is malformed or of another kind.
     pub(crate) fn resolve(kind: Kind, scope: &Scope, text: &str) -> Option<Self> {
         if text.starts_with("arn:") {
             return Self::parse(text).filter(|arn| arn.kind == kind);
@@ -51,7 +51,7 @@ impl Arn {
         Some(Self::new(kind, scope, text))
     }
 
-    /// As instances elsewhere are named from `scope`.
+    /// The name as seen from `scope`: an ARN if the database is in another scope.
     pub(crate) fn seen_from(&self, scope: &Scope) -> String {
         if self.scope == *scope { self.identifier.clone() } else { self.to_string() }
     }
@@ -64,7 +64,7 @@ impl fmt::Display for Arn {
     }
 }
 
-/// As RDS wants identifiers: it says so in its refusal.
+/// Whether RDS accepts a text as an identifier. Its refusal states the same rule.
 pub(crate) fn is_identifier(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')

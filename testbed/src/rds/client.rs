@@ -1,4 +1,4 @@
-//! The administrator's side of the databases of a simulator that runs as another process.
+//! The administrator's client for the databases of a simulator in another process.
 
 use reqwest::Method;
 
@@ -11,13 +11,13 @@ type Answer<T> = Result<T, AdminClientError>;
 /// Databases.
 #[allow(clippy::missing_errors_doc, reason = "all of them fail as the type of the error says")]
 impl Ec2AdminClient {
-    /// Adds a database instance; its ARN.
+    /// Adds a database instance. Returns its ARN.
     pub async fn add_db_instance(&self, add: &AddDbInstance) -> Answer<String> {
         let added: Added = self.ask(Method::POST, "db-instances", Some(add)).await?;
         Ok(added.arn)
     }
 
-    /// Adds a database cluster without members; its ARN.
+    /// Adds a database cluster without members. Returns its ARN.
     pub async fn add_db_cluster(&self, add: &AddDbCluster) -> Answer<String> {
         let added: Added = self.ask(Method::POST, "db-clusters", Some(add)).await?;
         Ok(added.arn)

@@ -1,4 +1,4 @@
-//! The databases as a state machine: no input or output, and `now` is an argument of everything.
+//! The databases as a state machine. It has no input or output, and `now` is an argument of everything.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ pub(crate) struct DbCluster {
 }
 
 impl Databases {
-    /// Adds an instance; its ARN.
+    /// Adds an instance. Returns its ARN.
     pub(crate) fn add_instance(
         &mut self,
         now: SimTime,
@@ -77,7 +77,7 @@ impl Databases {
         Ok(name)
     }
 
-    /// Adds a cluster without members; its ARN.
+    /// Adds a cluster without members. Returns its ARN.
     pub(crate) fn add_cluster(
         &mut self,
         now: SimTime,
@@ -119,7 +119,7 @@ impl Databases {
         Ok(instance.view(now, arn))
     }
 
-    /// Takes the members along.
+    /// Starts or stops a cluster with its members.
     pub(crate) fn start_or_stop_cluster(
         &mut self,
         now: SimTime,
@@ -145,7 +145,7 @@ impl Databases {
         }
     }
 
-    /// Gives a database a status, whatever the API would say; members follow their cluster.
+    /// Gives a database a status, whatever the API would allow. Members get the status of their cluster.
     pub(crate) fn force(
         &mut self,
         now: SimTime,
@@ -166,7 +166,7 @@ impl Databases {
         Ok(())
     }
 
-    /// The database of that ARN.
+    /// The database of this ARN.
     pub(crate) fn known(&self, name: &str) -> Result<Arn, AdminError> {
         let arn = Arn::parse(name).filter(|arn| self.tags(arn).is_some());
         arn.ok_or_else(|| AdminError::UnknownDatabase(name.to_owned()))
@@ -186,7 +186,7 @@ impl Databases {
         }
     }
 
-    /// Zone and tags of what a call names; a cluster spans zones, so it has none.
+    /// The zone and tags of a database that a call names. A cluster has no zone, because it spans several.
     pub(crate) fn place_and_tags(&self, arn: &Arn) -> Option<(&str, &Tags)> {
         let instance = self.instances.get(arn).map(|instance| (instance.zone.as_str(), &instance.tags));
         instance.or_else(|| self.clusters.get(arn).map(|cluster| ("", &cluster.tags)))
@@ -314,7 +314,7 @@ fn new_arn(kind: Kind, scope: &Scope, identifier: &str, tags: &Tags) -> Result<A
     Ok(Arn::new(kind, scope, identifier))
 }
 
-/// What a new database refers to has to exist.
+/// Checks that the database to which a new one refers exists.
 fn named<T>(
     kind: Kind,
     scope: &Scope,

@@ -13,7 +13,7 @@ use crate::ec2::{ApiError, RawFilter, Scope, SimTime};
 
 const PAGE_SIZES: RangeInclusive<usize> = 20..=100;
 
-/// What a describe asks for.
+/// The request of a describe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Describe {
     /// An identifier or an ARN.
@@ -23,7 +23,7 @@ pub(crate) struct Describe {
     pub(crate) marker: Option<String>,
 }
 
-/// What a describe gets.
+/// The result of a describe.
 #[derive(Debug)]
 pub(crate) struct Page<T> {
     pub(crate) items: Vec<T>,
@@ -52,9 +52,9 @@ impl Databases {
     }
 }
 
-/// What describes can filter.
+/// A kind that describes can filter.
 trait Filtered {
-    /// The filters that there are.
+    /// The filters that exist.
     const FILTERS: &'static [&'static str];
 
     fn has(&self, arn: &Arn, filter: &str, value: &str) -> bool;
@@ -125,7 +125,7 @@ fn page_size(ask: &Describe) -> Result<usize, ApiError> {
     Err(ApiError::invalid_value(message))
 }
 
-/// The identifier that the page before ended with; the empty one is before all.
+/// The identifier at the end of the previous page. The empty one is before all.
 fn read_marker(marker: Option<&str>) -> Result<String, ApiError> {
     let Some(marker) = marker else {
         return Ok(String::new());

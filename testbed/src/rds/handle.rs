@@ -1,26 +1,26 @@
-//! The databases as the administrator holds them, in process.
+//! The databases for an administrator in the same process.
 
 use super::model::{AddDbCluster, AddDbInstance, DbClusterView, DbInstanceView};
 use crate::ec2::{AdminError, Ec2World, Tags};
 
 /// Databases.
 impl Ec2World {
-    /// Adds a database instance; its ARN.
+    /// Adds a database instance. Returns its ARN.
     ///
     /// # Errors
     ///
-    /// Its identifier is malformed or taken, XML can't carry a tag, or its source or cluster doesn't exist.
+    /// If its identifier is malformed or taken, XML cannot carry a tag, or its source or cluster does not exist.
     pub fn add_db_instance(&self, add: &AddDbInstance) -> Result<String, AdminError> {
         let core = &mut *self.core();
         let now = core.now();
         core.databases.add_instance(now, add, &core.world.settings)
     }
 
-    /// Adds a database cluster without members; its ARN.
+    /// Adds a database cluster without members. Returns its ARN.
     ///
     /// # Errors
     ///
-    /// Its identifier is malformed or taken, XML can't carry a tag, or its source doesn't exist.
+    /// If its identifier is malformed or taken, XML cannot carry a tag, or its source does not exist.
     pub fn add_db_cluster(&self, add: &AddDbCluster) -> Result<String, AdminError> {
         let core = &mut *self.core();
         let now = core.now();
@@ -41,12 +41,13 @@ impl Ec2World {
         core.databases.clusters.iter().map(|(arn, cluster)| cluster.view(now, arn)).collect()
     }
 
-    /// Gives an instance or a cluster a status, whatever it has; members go along with their cluster, and what follows
-    /// from it (available from starting, stopped from stopping, the restart of what is stopped) follows in its time.
+    /// Gives an instance or a cluster a status, whatever its present one is. Members get the status of their cluster.
+    /// Later statuses follow in their time: available after starting, stopped after stopping, and the restart of a
+    /// stopped one.
     ///
     /// # Errors
     ///
-    /// The database doesn't exist.
+    /// If the database does not exist.
     pub fn set_db_status(&self, arn: &str, status: &str) -> Result<(), AdminError> {
         let core = &mut *self.core();
         let now = core.now();
@@ -57,7 +58,7 @@ impl Ec2World {
     ///
     /// # Errors
     ///
-    /// The database doesn't exist, or XML can't carry a tag.
+    /// If the database does not exist, or XML cannot carry a tag.
     pub fn set_db_tags(&self, arn: &str, tags: &Tags) -> Result<(), AdminError> {
         self.change_db_tags(arn, tags, &[])
     }
@@ -66,7 +67,7 @@ impl Ec2World {
     ///
     /// # Errors
     ///
-    /// The database doesn't exist.
+    /// If the database does not exist.
     pub fn remove_db_tags(&self, arn: &str, keys: &[String]) -> Result<(), AdminError> {
         self.change_db_tags(arn, &Tags::new(), keys)
     }

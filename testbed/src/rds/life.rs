@@ -1,4 +1,5 @@
-//! The statuses of a database over time, all settled when the last change began: nobody has to look for time to pass.
+//! The statuses of a database over time. All are planned when the last change begins, so nothing has to run as time
+//! passes.
 
 use crate::ec2::{Settings, SimTime};
 
@@ -7,7 +8,7 @@ pub(crate) const STOPPED: &str = "stopped";
 pub(crate) const STARTING: &str = "starting";
 pub(crate) const STOPPING: &str = "stopping";
 
-/// Statuses in order, each with the moment it begins.
+/// The statuses in order, each with the moment at which it begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     first: (SimTime, String),
@@ -16,7 +17,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// `status` from `now` on, and what follows from it by itself in its time.
+    /// `status` from `now` on, and the statuses that follow by themselves in their time.
     pub(crate) fn enter(now: SimTime, status: &str, settings: &Settings) -> Self {
         let mut life = Self { first: (now, status.to_owned()), then: Vec::new(), restart_at: None };
         match status {
@@ -42,7 +43,7 @@ impl Life {
         self.then.push((at.after(settings.rds_starting()), AVAILABLE));
     }
 
-    /// The status, and since when.
+    /// The status, and since when it has been so.
     pub(crate) fn at(&self, now: SimTime) -> (&str, SimTime) {
         let begun = self.then.iter().rev().find(|(from, _)| *from <= now);
         begun.map_or((&self.first.1, self.first.0), |(from, status)| (status, *from))
@@ -52,7 +53,7 @@ impl Life {
         self.at(now).0
     }
 
-    /// When it starts by itself, if that is to come.
+    /// When the database starts by itself, if that is in the future.
     pub(crate) fn restart_at(&self, now: SimTime) -> Option<SimTime> {
         self.restart_at.filter(|at| now < *at)
     }

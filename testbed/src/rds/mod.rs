@@ -1,8 +1,8 @@
-//! A simulated RDS beside the simulated EC2: the same port, clock, call log, faults, throttling and accounts.
+//! A simulated RDS beside the simulated EC2. It has the same port, clock, call log, faults, throttling and accounts.
 //!
-//! Databases and clusters start and stop in their time, and a stopped one comes back by itself after seven days. What a
-//! describe shows doesn't lag, as it does for EC2: transitions that take minutes leave nothing for a lag of seconds to
-//! hide. A call that names a database by an identifier or an ARN has it so in the call log.
+//! Databases and clusters take time to start and to stop, and a stopped one comes back by itself after seven days. A
+//! describe does not lag as it does for EC2, because a lag of seconds does not matter beside transitions that take
+//! minutes. The call log shows the identifier or ARN by which a call names a database.
 //!
 //! ```text
 //! ec2::endpoint ─ wire ─> actions ─> databases (pure: now is an argument) ─> xml

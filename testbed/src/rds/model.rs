@@ -1,4 +1,4 @@
-//! The words of the simulated RDS that its users see. All of it travels as JSON.
+//! The types of the simulated RDS that its users see. All of them travel as JSON.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,27 +8,27 @@ use crate::ec2::{DEFAULT_ACCOUNT, DEFAULT_REGION, Scope, SimTime, Tags};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AddDbInstance {
-    /// Letters, digits and hyphens; kept in lower case, as RDS does.
+    /// Letters, digits and hyphens. It is kept in lower case, as by RDS.
     pub identifier: String,
     /// Its account.
     pub account: String,
     /// Its region.
     pub region: String,
-    /// Its availability zone; the region's zone `a` when absent.
+    /// Its availability zone. The default is the region's zone `a`.
     pub zone: Option<String>,
-    /// Such as `postgres` or `sqlserver-se`. A member has the engine of its cluster instead.
+    /// Its engine, for example `postgres` or `sqlserver-se`. A member has the engine of its cluster instead.
     pub engine: String,
-    /// Such as `db.t3.micro`.
+    /// Its class, for example `db.t3.micro`.
     pub class: String,
-    /// The status it begins in, in RDS's words. A member begins in the status of its cluster instead.
+    /// Its first status, in RDS's words. A member begins with the status of its cluster instead.
     pub status: String,
-    /// It has a standby in another zone.
+    /// Whether it has a standby in another zone.
     pub multi_az: bool,
-    /// The instance that it replicates, which exists: an identifier of the same account and region, or an ARN.
+    /// The instance that it replicates, which must exist: an identifier of the same account and region, or an ARN.
     pub read_replica_of: Option<String>,
-    /// The identifier of the cluster that it is a member of, which exists.
+    /// The identifier of its cluster, which must exist.
     pub cluster: Option<String>,
-    /// Its tags, reserved ones too.
+    /// Its tags. Reserved ones are allowed.
     pub tags: Tags,
 }
 
@@ -56,14 +56,14 @@ impl AddDbInstance {
         Self { identifier: identifier.to_owned(), ..Self::default() }
     }
 
-    /// With this tag too.
+    /// The same instance with this tag, too.
     #[must_use]
     pub fn tag(mut self, key: &str, value: &str) -> Self {
         self.tags.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// Beginning in this status.
+    /// The same instance with this first status.
     #[must_use]
     pub fn status(mut self, status: &str) -> Self {
         status.clone_into(&mut self.status);
@@ -71,23 +71,23 @@ impl AddDbInstance {
     }
 }
 
-/// A database cluster to add; instances become its members when they are added.
+/// A database cluster to add. Instances become its members when they are added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AddDbCluster {
-    /// Letters, digits and hyphens; kept in lower case, as RDS does.
+    /// Letters, digits and hyphens. It is kept in lower case, as by RDS.
     pub identifier: String,
     /// Its account.
     pub account: String,
     /// Its region.
     pub region: String,
-    /// Such as `aurora-postgresql`.
+    /// Its engine, for example `aurora-postgresql`.
     pub engine: String,
-    /// The status it begins in, in RDS's words.
+    /// Its first status, in RDS's words.
     pub status: String,
-    /// The cluster that it replicates, which exists: an identifier of the same account and region, or an ARN.
+    /// The cluster that it replicates, which must exist: an identifier of the same account and region, or an ARN.
     pub replica_of: Option<String>,
-    /// Its tags, reserved ones too.
+    /// Its tags. Reserved ones are allowed.
     pub tags: Tags,
 }
 
@@ -111,14 +111,14 @@ impl AddDbCluster {
         Self { identifier: identifier.to_owned(), ..Self::default() }
     }
 
-    /// With this tag too.
+    /// The same cluster with this tag, too.
     #[must_use]
     pub fn tag(mut self, key: &str, value: &str) -> Self {
         self.tags.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// Beginning in this status.
+    /// The same cluster with this first status.
     #[must_use]
     pub fn status(mut self, status: &str) -> Self {
         status.clone_into(&mut self.status);
@@ -126,14 +126,14 @@ impl AddDbCluster {
     }
 }
 
-/// A database instance as it is.
+/// The state of a database instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DbInstanceView {
     /// Its identifier.
     pub identifier: String,
     /// Its ARN.
     pub arn: String,
-    /// Where it lives.
+    /// Its account and region.
     #[serde(flatten)]
     pub scope: Scope,
     /// Its availability zone.
@@ -144,13 +144,13 @@ pub struct DbInstanceView {
     pub class: String,
     /// Its status, in RDS's words.
     pub status: String,
-    /// Since when it has that status.
+    /// Since when it has had that status.
     pub since: SimTime,
-    /// It has a standby in another zone.
+    /// Whether it has a standby in another zone.
     pub multi_az: bool,
-    /// What it replicates: an identifier, or an ARN when that lives elsewhere.
+    /// The database that it replicates: an identifier, or an ARN if that is in another scope.
     pub read_replica_of: Option<String>,
-    /// What replicates it, likewise.
+    /// The databases that replicate it, in the same form.
     pub read_replicas: Vec<String>,
     /// The identifier of its cluster.
     pub cluster: Option<String>,
@@ -160,23 +160,23 @@ pub struct DbInstanceView {
     pub tags: Tags,
 }
 
-/// A database cluster as it is.
+/// The state of a database cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DbClusterView {
     /// Its identifier.
     pub identifier: String,
     /// Its ARN.
     pub arn: String,
-    /// Where it lives.
+    /// Its account and region.
     #[serde(flatten)]
     pub scope: Scope,
     /// Its engine.
     pub engine: String,
     /// Its status, in RDS's words.
     pub status: String,
-    /// Since when it has that status.
+    /// Since when it has had that status.
     pub since: SimTime,
-    /// The identifiers of its members; the first is the writer.
+    /// The identifiers of its members. The first is the writer.
     pub members: Vec<String>,
     /// The ARN of the cluster that it replicates.
     pub replica_of: Option<String>,

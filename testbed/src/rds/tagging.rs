@@ -5,7 +5,7 @@ use super::databases::{Databases, not_found};
 use crate::ec2::text::check_text;
 use crate::ec2::{AdminError, ApiError, Scope, TagArgument, Tags};
 
-/// The limits of RDS: tags of a database (reserved ones don't count), characters of a key and of a value.
+/// The limits of RDS: tags of a database (reserved ones do not count), characters of a key and of a value.
 const MAX_TAGS: usize = 50;
 const MAX_KEY: usize = 128;
 const MAX_VALUE: usize = 256;
@@ -32,7 +32,7 @@ impl Databases {
         Ok(())
     }
 
-    /// Keys that there are no tags of do no harm.
+    /// Removes tags. It is no error if there is no tag with a key.
     pub(crate) fn delete_tags(&mut self, scope: &Scope, name: &str, keys: &[String]) -> Result<(), ApiError> {
         if let Some(key) = keys.iter().find(|key| key.starts_with(RESERVED)) {
             return Err(reserved(key));
@@ -43,7 +43,7 @@ impl Databases {
         Ok(())
     }
 
-    /// The database that a call names by its ARN, which has to be one of its own scope, and its tags.
+    /// The database that a call names by its ARN, with its tags. The ARN must be in the caller's own scope.
     pub(crate) fn tagged(&self, scope: &Scope, name: &str) -> Result<(Arn, Tags), ApiError> {
         let invalid = || ApiError::invalid_value(format!("Invalid resource name: {name}"));
         let arn = Arn::parse(name).ok_or_else(invalid)?;

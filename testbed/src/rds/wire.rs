@@ -1,4 +1,4 @@
-//! The RDS Query protocol, inbound.
+//! Reads the RDS Query protocol.
 
 use super::actions::Request;
 use super::arn::{Kind, is_identifier};
@@ -7,7 +7,7 @@ use crate::ec2::actions::Power;
 use crate::ec2::params::Params;
 use crate::ec2::{ApiError, RawFilter, TagArgument};
 
-/// The one version of the API that is served.
+/// The only version of the API that is served.
 pub(crate) const API_VERSION: &str = "2014-10-31";
 
 const ACTIONS: [&str; 9] = [
@@ -62,7 +62,7 @@ fn describe(params: &Params, name: &str) -> Result<Describe, ApiError> {
     })
 }
 
-/// Unlike a describe, start and stop take no ARN.
+/// Reads a start or stop. They take no ARN, unlike a describe.
 fn power(params: &Params, kind: Kind, power: Power) -> Result<Request, ApiError> {
     let parameter = match kind {
         Kind::Instance => "DBInstanceIdentifier",

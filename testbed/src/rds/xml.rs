@@ -1,11 +1,11 @@
-//! The RDS Query protocol, outbound.
+//! Writes the RDS Query protocol.
 
 use super::actions::Answer;
 use super::model::{DbClusterView, DbInstanceView};
 use crate::ec2::xml::{Xml, wrapped};
 use crate::ec2::{SimTime, Tags};
 
-/// Of all that RDS answers.
+/// The XML namespace of all answers of RDS.
 pub(crate) const NAMESPACE: &str = "http://rds.amazonaws.com/doc/2014-10-31/";
 
 pub(crate) fn render(action: &str, request_id: &str, answer: &Answer) -> String {
@@ -68,7 +68,7 @@ fn cluster(xml: &mut Xml, view: &DbClusterView) {
     tags(xml, &view.tags);
 }
 
-/// Names in elements `each`, within an element of the plural.
+/// Writes names in elements `each`, within an element of the plural.
 fn names(xml: &mut Xml, each: &str, names: &[String]) {
     xml.element(&format!("{each}s"), |xml| {
         for name in names {

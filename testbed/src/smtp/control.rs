@@ -1,4 +1,4 @@
-//! The connection to the mail server's process: orders to it, and the messages it took.
+//! The connection to the mail server's process. It carries orders to the server, and the messages that the server took.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,14 +11,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::mail::ReceivedMail;
 
-/// Something that the server has to do, and who waits for it to be done.
+/// An order to the server, and the caller that waits for its result.
 #[derive(Debug)]
 pub(super) struct Order {
     pub(super) what: &'static str,
     pub(super) done: oneshot::Sender<Result<(), String>>,
 }
 
-/// What the server tells.
+/// An event from the server.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Event {
@@ -27,8 +27,8 @@ enum Event {
     Mail(Box<ReceivedMail>),
 }
 
-/// A connection on which the server has said that it is ready. Its lines are as long as the longest
-/// message that it takes.
+/// A connection on which the server has said that it is ready. A line may be as long as the longest message that the
+/// server takes.
 #[derive(Debug)]
 pub(super) struct Connection {
     lines: Lines<BufReader<OwnedReadHalf>>,
@@ -36,7 +36,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Waits for the server and its first words, which say that it is ready.
+    /// Waits for the server and its first event, which says that it is ready.
     pub(super) async fn accept(listener: &UnixListener) -> io::Result<Self> {
         let (stream, _) = listener.accept().await?;
         let (reader, writer) = stream.into_split();
@@ -45,13 +45,14 @@ impl Connection {
         Ok(Self { lines, writer })
     }
 
-    /// Passes orders on and collects mail until either side is gone.
+    /// Sends orders and collects mail until either side is gone.
     pub(super) async fn follow(
         mut self,
         mut orders: mpsc::Receiver<Order>,
         mail: watch::Sender<Vec<ReceivedMail>>,
     ) {
-        // Carried out one after another; each who waits hears of an end by what is dropped here.
+        // The server carries out orders one after another. If it ends, the waiting callers are dropped here and notice
+        // that.
         let mut given = VecDeque::new();
         loop {
             let written = tokio::select! {
@@ -90,6 +91,6 @@ impl Connection {
 }
 
 fn answer(waiting: Option<oneshot::Sender<Result<(), String>>>, outcome: Result<(), String>) {
-    // Who gave the order may have given up.
+    // The caller may have given up.
     let _ = waiting.map(|waiting| waiting.send(outcome));
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a mail server.
+//! The errors of a mail server.
 
 use std::io;
 use std::time::Duration;
@@ -15,9 +15,9 @@ pub enum SmtpError {
     /// A file, directory or port could not be used.
     #[error("{what}: {source}")]
     Io {
-        /// Which.
+        /// The file, directory or port.
         what: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The throw-away certificates could not be made.
@@ -35,28 +35,28 @@ pub enum SmtpError {
     /// The process did not become ready in time.
     #[error("the mail server was not ready after {limit:?}; its log ends with:\n{log}")]
     NotReady {
-        /// How long was waited.
+        /// How long it was waited for.
         limit: Duration,
         /// The last lines of its log.
         log: String,
     },
-    /// The process ended, or no longer does what it is told.
+    /// The process has ended, or it does not carry out orders any more.
     #[error("the mail server is out of reach; its log ends with:\n{log}")]
     Gone {
         /// The last lines of its log.
         log: String,
     },
-    /// The server could not do what it was told.
+    /// The server could not carry out an order.
     #[error("the mail server could not go {0}")]
     Order(String),
     /// Fewer messages than expected were taken in time.
     #[error("{arrived} of {expected} messages after {limit:?}; the mail server's log ends with:\n{log}")]
     Missing {
-        /// How many were waited for.
+        /// The expected number of messages.
         expected: usize,
-        /// How many there are.
+        /// The number of messages that arrived.
         arrived: usize,
-        /// How long was waited.
+        /// How long they were waited for.
         limit: Duration,
         /// The last lines of its log.
         log: String,
@@ -69,7 +69,7 @@ impl SmtpError {
         move |source| Self::Io { what, source }
     }
 
-    /// Whether another process took the port between our look and the program's start.
+    /// Whether another process took the port after we had found it free.
     pub(super) fn is_lost_port(&self) -> bool {
         matches!(self, Self::Ended { log } if log.contains("Address already in use"))
     }

@@ -1,4 +1,4 @@
-//! A message, as the server hands it over.
+//! A message, as the server returns it.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -6,17 +6,17 @@ use serde::Deserialize;
 /// A message that the server took.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ReceivedMail {
-    /// The sender by the envelope.
+    /// The sender in the envelope.
     pub envelope_from: String,
-    /// The recipients by the envelope: those that were not refused.
+    /// The recipients in the envelope that were not refused.
     pub recipients: Vec<String>,
-    /// The message as it came; bytes that are not UTF-8 are question marks.
+    /// The message as it came. Bytes that are not UTF-8 become question marks.
     pub raw: String,
-    /// When it was taken.
+    /// When the server took it.
     pub accepted_at: Timestamp,
     /// Whether it came through TLS.
     pub tls: bool,
-    /// Who had logged in.
+    /// The user who had logged in.
     pub auth_user: Option<String>,
     /// The header's Subject, decoded.
     pub subject: Option<String>,
@@ -26,7 +26,7 @@ pub struct ReceivedMail {
     pub from: Option<String>,
     /// The header's Message-ID.
     pub message_id: Option<String>,
-    /// The text, decoded, with `\n` at the ends of lines: the plain one if there are several.
+    /// The decoded text, with `\n` at the ends of lines. If there are several texts, it is the plain one.
     pub body: String,
     headers: Vec<(String, String)>,
 }

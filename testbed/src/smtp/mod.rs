@@ -1,4 +1,4 @@
-//! A real mail server, aiosmtpd, that keeps what it is sent and fails as it is told.
+//! A real mail server, aiosmtpd. It keeps the mail that it gets, and it fails when it is told to.
 //!
 //! It is installed once into this user's cache, with every package pinned by version and checksum
 //! (`testbed/smtp/requirements.txt`), and runs `testbed/smtp/server.py`.
@@ -26,7 +26,7 @@ use crate::ports::free_port;
 use crate::python::Environment;
 use crate::tls::{LocalServer, write_private};
 
-/// The version of aiosmtpd that is installed; the same as in `smtp/requirements.txt`.
+/// The version of aiosmtpd that is installed. It is the same as in `smtp/requirements.txt`.
 pub const AIOSMTPD_VERSION: &str = "1.4.6";
 
 const ENVIRONMENT: Environment = Environment {
@@ -37,34 +37,34 @@ const ENVIRONMENT: Environment = Environment {
 
 const SCRIPT: &str = include_str!("../../smtp/server.py");
 
-/// The socket that the server connects to, in its directory.
+/// The name of the socket in the server's directory to which the server connects.
 const CONTROL: &str = "control";
 
-/// It takes less than a second on two idle cores; a machine that also compiles is many times slower.
+/// The start takes less than a second on two idle cores. A machine that also compiles is many times slower.
 const READY_LIMIT: Duration = Duration::from_secs(90);
 
-/// How long an order may take, which is nothing but a few system calls.
+/// How long an order may take. It only needs a few system calls.
 const ORDER_LIMIT: Duration = Duration::from_mins(1);
 
-/// How often the start is tried when another process took the port that had just been free.
+/// How often the start is tried if another process takes the port that was free a moment ago.
 const START_ATTEMPTS: usize = 3;
 
-/// Nothing is lost when it is killed.
+/// The time between TERM and KILL. A kill loses nothing.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How many lines of the log an error shows.
+/// The number of lines of the log in an error.
 const TAIL: usize = 20;
 
-/// How a sender has to speak to the server.
+/// How a sender must speak to the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SmtpMode {
-    /// Without TLS, which it does not have.
+    /// Without TLS. The server has none.
     #[default]
     Plain,
     /// With or without TLS after STARTTLS.
     StarttlsOffered,
-    /// With TLS after STARTTLS: before it, mail is refused.
+    /// With TLS after STARTTLS. Before it, mail is refused.
     StarttlsRequired,
     /// With TLS from the beginning.
     Tls,
@@ -79,24 +79,24 @@ pub struct SmtpLogin {
     pub password: String,
 }
 
-/// What a server asks of its senders.
+/// What a server requires of its senders.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SmtpConfig {
-    /// How to speak to it.
+    /// How senders must speak to it.
     pub mode: SmtpMode,
-    /// Who may send; without, everybody, and nobody can log in.
+    /// The user who may send. If it is None, everybody may send, and nobody can log in.
     pub auth: Option<SmtpLogin>,
     /// Whether a sender may log in without TLS.
     pub auth_without_tls: bool,
-    /// Recipients that are refused for good (550), as they are written.
+    /// Recipients that are refused for good (550), with exactly this spelling.
     pub refused: Vec<String>,
-    /// Recipients that are refused the first time (450), as they are written.
+    /// Recipients that are refused the first time (450), with exactly this spelling.
     pub greylisted: Vec<String>,
-    /// How long a sender waits for the answer to a message that is taken, in milliseconds.
+    /// How long a sender waits for the answer when its message is taken, in milliseconds.
     pub slow_ms: u64,
 }
 
-/// A running mail server. It ends with this value, or with this process, however that ends.
+/// A running mail server. It ends with this value, or with this process, in whatever way that ends.
 #[derive(Debug)]
 pub struct SmtpServer {
     process: Guarded,
@@ -107,11 +107,11 @@ pub struct SmtpServer {
 }
 
 impl SmtpServer {
-    /// Starts a server, after having installed it if need be: that can take minutes, and says on
-    /// stderr how far it is.
+    /// Starts a server. If needed, it installs aiosmtpd first, which can take minutes, and it reports its progress on
+    /// stderr.
     ///
     /// # Errors
-    /// It can't be installed, or does not become ready; the error shows the end of the log.
+    /// If it cannot be installed, or does not become ready. The error shows the end of the log.
     pub async fn start(config: SmtpConfig) -> Result<Self, SmtpError> {
         let python = ENVIRONMENT.find_or_make().await?;
         let mut attempt = 1;
@@ -123,7 +123,7 @@ impl SmtpServer {
         }
     }
 
-    /// Where it listens on 127.0.0.1; the same however often it goes down and up.
+    /// The port on 127.0.0.1. It stays the same when the server goes down and up.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -133,20 +133,20 @@ impl SmtpServer {
         self.process.pid()
     }
 
-    /// The CA that its certificate for 127.0.0.1 and localhost is from; none without TLS.
+    /// The CA of its certificate for 127.0.0.1 and localhost. None without TLS.
     pub fn ca_pem_path(&self) -> Option<&Path> {
         self.ca_pem.as_deref()
     }
 
-    /// All messages so far. A sender that was told that its message was taken finds it here.
+    /// All messages so far. If a sender was told that its message was taken, the message is here.
     pub fn messages(&self) -> Vec<ReceivedMail> {
         self.mail.borrow().clone()
     }
 
-    /// Waits until there are `count` messages or more, and gives all.
+    /// Waits until there are `count` messages or more, and returns all.
     ///
     /// # Errors
-    /// They are not there within `limit`, or the server is gone.
+    /// If they do not arrive within `limit`, or the server is gone.
     pub async fn wait_for(&self, count: usize, limit: Duration) -> Result<Vec<ReceivedMail>, SmtpError> {
         let mut mail = self.mail.clone();
         let arrived = tokio::time::timeout(limit, mail.wait_for(|mail| mail.len() >= count)).await;
@@ -162,19 +162,19 @@ impl SmtpServer {
         }
     }
 
-    /// Refuses connections from now on, and ends those there are once the messages on their way are taken and
-    /// their senders told so: as a server does that is stopped.
+    /// Refuses connections from now on, as a server does when it is stopped. Present connections end when the messages
+    /// on their way are taken and their senders are told so.
     ///
     /// # Errors
-    /// The server is gone.
+    /// If the server is gone.
     pub async fn down(&self) -> Result<(), SmtpError> {
         self.order("down").await
     }
 
-    /// Refuses connections from now on, and cuts those there are: as a server that crashes.
+    /// Refuses connections from now on, and cuts the present ones, as a server does when it crashes.
     ///
     /// # Errors
-    /// The server is gone.
+    /// If the server is gone.
     pub async fn cut(&self) -> Result<(), SmtpError> {
         self.order("cut").await
     }
@@ -182,20 +182,20 @@ impl SmtpServer {
     /// Serves again, after [`SmtpServer::down`], [`SmtpServer::cut`] or [`SmtpServer::hang`].
     ///
     /// # Errors
-    /// The server is gone, or cannot listen.
+    /// If the server is gone, or cannot listen.
     pub async fn up(&self) -> Result<(), SmtpError> {
         self.order("up").await
     }
 
-    /// Accepts connections and says nothing from now on, and cuts those there are.
+    /// Accepts connections and says nothing from now on, and cuts the present ones.
     ///
     /// # Errors
-    /// The server is gone, or cannot listen.
+    /// If the server is gone, or cannot listen.
     pub async fn hang(&self) -> Result<(), SmtpError> {
         self.order("hang").await
     }
 
-    /// Ends the server and waits for it; Drop does the same but blocks.
+    /// Ends the server and waits for it. Drop does the same, but it blocks.
     pub async fn stop(self) {
         self.process.stop().await;
     }
@@ -211,7 +211,7 @@ impl SmtpServer {
         let ca_pem = write_files(&at, config, port)?;
         let control = UnixListener::bind(at.join(CONTROL)).map_err(SmtpError::io(at.display()))?;
         let process = GuardedCommand::new(python, at.join("log"))
-            // Nothing of the environment is to reach into it.
+            // The environment must not affect the server.
             .args(["-I", "server.py", "settings.json"])
             .current_dir(&at)
             .remove_at_end(&at)
@@ -251,7 +251,7 @@ impl SmtpServer {
     }
 }
 
-/// Writes the program and what it reads; gives the CA's file, if the server has TLS.
+/// Writes the program and its input files. Returns the CA's file, if the server has TLS.
 fn write_files(at: &Path, config: &SmtpConfig, port: u16) -> Result<Option<PathBuf>, SmtpError> {
     let path = |name: &str| at.join(name);
     let settings = json!({

@@ -1,4 +1,4 @@
-//! The administrator's side of the roles over HTTP, both ends of it.
+//! The administrator's API of the roles over HTTP, server and client.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -31,11 +31,11 @@ async fn trust(
 
 /// Roles.
 impl Ec2AdminClient {
-    /// Lets any caller assume a role, with that external id when there is one.
+    /// Lets any caller assume a role, with this external id if there is one.
     ///
     /// # Errors
     ///
-    /// The ARN is not that of a role, or the simulator can't be reached.
+    /// If the ARN does not name a role, or the simulator cannot be reached.
     pub async fn trust_role(
         &self,
         role_arn: &str,

@@ -1,4 +1,4 @@
-//! What STS does to the cloud, and what its administrator does to STS.
+//! What STS does to the cloud, and what the administrator does to STS.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::ec2::handle::Core;
 use crate::ec2::{AdminError, ApiError, Ec2World, SimTime};
 
 impl Core {
-    /// The credentials given belong to the account of the role from now on.
+    /// Carries out a call. The credentials that it gives belong to the account of the role from now on.
     pub(crate) fn carry_out_sts(
         &mut self,
         access_key_id: &str,
@@ -29,12 +29,12 @@ impl Core {
 
 /// Roles.
 impl Ec2World {
-    /// Lets any caller assume a role, with that external id when there is one. A reset forgets it, and the credentials
-    /// given.
+    /// Lets any caller assume a role, with this external id if there is one. A reset forgets the role and its
+    /// credentials.
     ///
     /// # Errors
     ///
-    /// The ARN is not that of a role.
+    /// If the ARN does not name a role.
     pub fn trust_role(&self, role_arn: &str, external_id: Option<&str>) -> Result<(), AdminError> {
         self.core().roles.trust(role_arn, external_id)
     }

@@ -1,9 +1,9 @@
-//! A simulated STS beside the simulated EC2: the same port, clock, call log, faults, throttling and accounts.
+//! A simulated STS beside the simulated EC2. It has the same port, clock, call log, faults, throttling and accounts.
 //!
-//! `AssumeRole` gives credentials whose calls belong to the account of the role, until they expire: by the machine's
-//! wall clock, also where the simulator's clock is virtual, because SDKs compare the expiration with it. The
-//! administrator says which roles are trusted, and with which external id; any caller may assume those. Neither the
-//! signature nor the session token of a call is checked.
+//! `AssumeRole` gives credentials, and calls with them belong to the account of the role until they expire. They expire
+//! by the machine's wall clock, even if the simulator's clock is virtual, because SDKs compare the expiration with it.
+//! The administrator says which roles are trusted, and with which external id. Any caller may assume those. The
+//! signature and the session token of a call are not checked.
 //!
 //! Simulated: `AssumeRole`, `GetCallerIdentity`.
 

@@ -1,4 +1,4 @@
-//! Which roles are trusted, and the credentials given for them. `wall` is what the machine's wall clock shows.
+//! The trusted roles, and the credentials given for them. `wall` is the reading of the machine's wall clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::ec2::mix::mix;
 use crate::ec2::{AdminError, ApiError, SimTime};
 
-/// What an `AssumeRole` asks for.
+/// The request of an `AssumeRole`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Assume {
     pub(crate) role_arn: String,
@@ -23,7 +23,7 @@ pub(crate) enum Answer {
     Identity(String, String),
 }
 
-/// Credentials, and for what.
+/// Credentials, and the session that they are for.
 #[derive(Debug)]
 pub(crate) struct Assumed {
     pub(crate) account: String,
@@ -44,9 +44,9 @@ struct Session {
 
 #[derive(Debug, Default)]
 pub(crate) struct Roles {
-    /// By ARN, with the external id that they demand.
+    /// The required external id by ARN.
     trusted: BTreeMap<String, Option<String>>,
-    /// By access key id.
+    /// The sessions by access key id.
     sessions: BTreeMap<String, Session>,
 }
 
@@ -59,7 +59,7 @@ impl Roles {
         Ok(())
     }
 
-    /// Credentials that last as long as asked for, but at most `longest`.
+    /// Credentials that last as long as the call asks for, but at most `longest`.
     pub(crate) fn assume(
         &mut self,
         wall: SimTime,
@@ -82,7 +82,7 @@ impl Roles {
         let number = u64::try_from(self.sessions.len()).unwrap_or(u64::MAX).saturating_add(1);
         let session_name = ask.session_name.clone();
         let arn = format!("arn:aws:sts::{account}:assumed-role/{name}/{session_name}");
-        // Temporary keys begin with ASIA. By number, so that a repeated run gives the same ones.
+        // Temporary keys begin with ASIA. The rest comes from the number, so that a repeated run gives the same keys.
         let access_key_id = format!("ASIA{:016X}", mix(number));
         let expiration = wall.after(ask.duration.min(longest));
         let session = Session { arn: arn.clone(), expires: expiration };
@@ -100,7 +100,7 @@ impl Roles {
         })
     }
 
-    /// The ARN of who signs with that key.
+    /// The ARN of the caller that signs with this key.
     pub(crate) fn arn_of(&self, access_key_id: &str, account: &str) -> String {
         let user = || format!("arn:aws:iam::{account}:user/{access_key_id}");
         self.sessions.get(access_key_id).map_or_else(user, |session| session.arn.clone())
@@ -111,7 +111,7 @@ impl Roles {
     }
 }
 
-/// Of `arn:aws:iam::<account>:role/<path and name>`; sessions are named without the path.
+/// Reads `arn:aws:iam::<account>:role/<path and name>`. Sessions are named without the path.
 pub(crate) fn account_and_role(arn: &str) -> Option<(&str, &str)> {
     let (account, path) = arn.strip_prefix("arn:aws:iam::")?.split_once(":role/")?;
     let name = path.rsplit('/').next()?;

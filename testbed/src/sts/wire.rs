@@ -1,4 +1,4 @@
-//! The STS Query protocol, inbound and outbound.
+//! Reads and writes the STS Query protocol.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use crate::ec2::params::Params;
 use crate::ec2::xml::wrapped;
 use crate::ec2::{ApiError, CallFacts};
 
-/// The one version of the API that is served.
+/// The only version of the API that is served.
 pub(crate) const API_VERSION: &str = "2011-06-15";
-/// Of all that STS answers.
+/// The XML namespace of all answers of STS.
 pub(crate) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 const DURATIONS: std::ops::RangeInclusive<u64> = 900..=43_200;
@@ -23,7 +23,7 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// What the call log says of it: the role, in the place of instances.
+    /// Notes the call's arguments for the call log: the role, in place of instances.
     pub(crate) fn note(&self, facts: &mut CallFacts) {
         if let Self::AssumeRole(ask) = self {
             facts.instance_ids.push(ask.role_arn.clone());
@@ -108,7 +108,7 @@ pub(crate) fn render(action: &str, request_id: &str, answer: &Answer) -> String 
     })
 }
 
-/// Roles have the name of the session in it, users don't.
+/// The user id for an ARN. That of a role contains the name of the session, that of a user does not.
 fn user_id(arn: &str) -> String {
     match arn.split_once(":assumed-role/") {
         Some((_, session)) => format!("AROASIMULATED:{}", session.rsplit('/').next().unwrap_or_default()),

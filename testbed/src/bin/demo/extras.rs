@@ -1,4 +1,4 @@
-//! What the demo shows beside the booking: a monitor's discovery, a schedule's booking, a mail.
+//! What the demo shows in addition to the booking: the discovery of a monitor, the booking of a schedule, a mail.
 
 use std::time::Duration;
 
@@ -18,14 +18,14 @@ use crate::common::{Failure, NAMESPACE, RESOURCE};
 
 const SCHEDULER: &str = "standup";
 const MONITOR: &str = "all-machines";
-/// Whom the booking tells.
+/// The recipient of the booking's mail.
 const RECIPIENT: &str = "ann@example.com";
-/// Longest wait for anything: a schedule's booking is made a minute before its start.
+/// The longest wait for anything. A schedule's booking is created a minute before its start.
 const LIMIT: Duration = Duration::from_mins(1);
-/// The schedule's booking starts so many seconds from now, or up to a minute later: not within the demo.
+/// The schedule's booking starts this number of seconds from now, or up to a minute later. That is after the demo.
 const AHEAD: i64 = 30;
 
-/// The mail server of the demo; none where there is no Python to run it.
+/// The mail server of the demo. None if there is no Python to run it.
 pub(crate) async fn mail_server() -> Option<SmtpServer> {
     println!("mail server ...");
     match SmtpServer::start(SmtpConfig::default()).await {
@@ -47,7 +47,7 @@ pub(crate) fn mail_args(server: Option<&SmtpServer>) -> Vec<String> {
     ]
 }
 
-/// Whom the booking tells: it is shorter than 20 minutes, so at once.
+/// The notification of the booking. The booking is shorter than 20 minutes, so it is sent at once.
 pub(crate) fn notification() -> Notification {
     let (type_, recipient) = (Some("email".to_owned()), Some(RECIPIENT.to_owned()));
     Notification { type_, recipient, ..Notification::default() }
@@ -78,7 +78,7 @@ pub(crate) async fn discover(client: &Client) -> Result<(), Failure> {
 /// Applies a scheduler whose next occurrence is near, and waits for its Booking.
 pub(crate) async fn schedule(client: &Client) -> Result<(), Failure> {
     let now = Timestamp::now().as_second();
-    // The first full minute that is not too near: the booking is made a minute before.
+    // This is the first full minute that is not too near, because the booking is created a minute before.
     let start = Timestamp::from_second((now + AHEAD).div_euclid(60) * 60 + 60)?.to_zoned(TimeZone::UTC);
     let spec = BookingSchedulerSpec {
         schedule: Some(start.strftime("%-M %-H * * *").to_string()),
@@ -103,7 +103,7 @@ pub(crate) async fn schedule(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints the mail that the booking has brought.
+/// Prints the mail that the booking has caused.
 pub(crate) async fn show_mail(server: &SmtpServer) -> Result<(), Failure> {
     let mails = server.wait_for(1, LIMIT).await?;
     let mail = mails.first().ok_or("no mail came")?;

@@ -1,5 +1,6 @@
-//! `demo`: a group of three machines is discovered and booked, from applied to finished, on a real API server and a
-//! simulated EC2; a schedule books another, and a mail tells of the end. With KEEP=1 everything stays up until Ctrl-C.
+//! `demo` shows a booking on a real API server and a simulated EC2. A group of three machines is discovered and booked,
+//! from applied to finished. A schedule books another one, and a mail announces the end. With KEEP=1 everything stays
+//! up until Ctrl-C.
 
 mod common;
 mod extras;
@@ -20,7 +21,7 @@ use testbed::{
 
 use crate::common::{Failure, NAMESPACE, RESOURCE};
 
-/// A start or stop call that goes out later than this fails the demo.
+/// The demo fails if a start or stop call goes out later than this.
 const LATE_LIMIT_MS: i64 = 500;
 const BOOKING: &str = "quarterly-report";
 
@@ -35,7 +36,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Everything that runs; it ends with this value.
+/// All running processes. They end with this value.
 struct Scene {
     control_plane: ControlPlane,
     ec2: Ec2Simulator,
@@ -104,7 +105,7 @@ async fn simulated_ec2() -> Result<Ec2Simulator, Failure> {
     Ok(ec2)
 }
 
-/// Applies a Booking of eight seconds; gives its window.
+/// Applies a Booking of eight seconds. Returns its window.
 async fn book(client: &Client) -> Result<(Timestamp, Timestamp), Failure> {
     let second = Timestamp::from_second(Timestamp::now().as_second())?;
     let start = second.checked_add(SignedDuration::from_secs(6))?;
@@ -136,7 +137,7 @@ impl Scene {
     }
 }
 
-/// What the demo measures, from the simulator's own log.
+/// The figures of the demo, from the simulator's own log.
 struct Figures {
     start_late_ms: i64,
     stop_late_ms: i64,

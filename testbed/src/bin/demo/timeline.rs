@@ -1,4 +1,4 @@
-//! What a user sees, line by line, as it changes.
+//! Prints what a user sees, line by line, as it changes.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use kube::{
 
 use crate::common::{Failure, NAMESPACE};
 
-/// How long the whole may take from the end of the booking.
+/// How long everything may take after the end of the booking.
 const SETTLE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Prints each change until the booking is finished and its group stopped and free; gives the instant
-/// at which the booking was first seen ready.
+/// Prints each change until the booking is finished and its group is stopped and free. Returns the instant at which the
+/// booking was first seen ready.
 pub(crate) async fn follow(
     client: &Client,
     booking: &str,
@@ -33,7 +33,7 @@ pub(crate) async fn follow(
         .map_err(|_| "the booking did not come to its end")?
 }
 
-/// What a user would read, of both objects.
+/// What a user would read of both objects.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Seen {
     booking: String,
