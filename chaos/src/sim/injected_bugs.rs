@@ -43,11 +43,15 @@ impl fmt::Display for Bug {
 }
 
 /// Injects a bug into what this thread runs from now on, or removes it.
-#[cfg(feature = "planted")]
-pub fn plant(bug: Option<Bug>) {
-    booking_ring::injected_bugs::plant(if let Some(Bug::Ring(bug)) = bug { Some(bug) } else { None });
-    bookings::decide::injected_bugs::plant(if let Some(Bug::Bookings(bug)) = bug { Some(bug) } else { None });
-    model::plant(if let Some(Bug::Model(bug)) = bug { Some(bug) } else { None });
+#[cfg(feature = "injected-bugs")]
+pub fn inject(bug: Option<Bug>) {
+    booking_ring::injected_bugs::inject(if let Some(Bug::Ring(bug)) = bug { Some(bug) } else { None });
+    bookings::decide::injected_bugs::inject(if let Some(Bug::Bookings(bug)) = bug {
+        Some(bug)
+    } else {
+        None
+    });
+    model::inject(if let Some(Bug::Model(bug)) = bug { Some(bug) } else { None });
 }
 
 pub(crate) use model::is_injected;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use booking_runtime::{
     Key,
     ownership::AllKeys,
-    queue::WorkQueue,
     store::version::number,
     watch::{
         KeyGate,
@@ -27,17 +26,15 @@ use kube::ResourceExt;
 struct Known {
     world: World,
     objects: Objects,
-    queue: Arc<WorkQueue>,
     gate: KeyGate,
 }
 
 impl Known {
     async fn new(name: &str) -> Self {
         let (world, locations) = (World::without_operator(name).await, Arc::new(Locations::default()));
-        let queue = Arc::new(WorkQueue::default());
-        let gate = KeyGate::new(Arc::new(AllKeys), queue.clone());
+        let gate = KeyGate::new(Arc::new(AllKeys), Arc::default());
         gate.open();
-        let known = Self { world, objects: Objects::new(locations), queue, gate };
+        let known = Self { world, objects: Objects::new(locations), gate };
         for booking in ["changes", "goes"] {
             let booking = known.world.book(booking, "web", "ann", the_hour()).await;
             known.objects.bookings.has_watched(0, number(booking.resource_version().as_deref()));
@@ -47,7 +44,7 @@ impl Known {
     }
 
     async fn catch_up(&self) -> Way {
-        let Self { objects, gate, world, .. } = self;
+        let Self { objects, gate, world } = self;
         let by = CatchUp { client: &world.client, namespace: None, gate, list_max: 0 };
         by.table(&objects.bookings).await.unwrap()
     }

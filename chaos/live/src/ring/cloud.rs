@@ -27,6 +27,33 @@ use crate::{
 const CALL_LATENCY_MS: u64 = 700;
 
 impl Ring {
+    /// Waits, for at most `limit`, until each key has seen a call at `from` or later by a process that is not in
+    /// `gone`. Returns the time of that call for each key, or None.
+    pub(crate) async fn taken_over(
+        &self,
+        keys: &BTreeSet<KeyId>,
+        gone: &BTreeSet<Arc<str>>,
+        from: At,
+        limit: Duration,
+    ) -> Option<BTreeMap<KeyId, At>> {
+        let mut firsts: BTreeMap<KeyId, At> = BTreeMap::new();
+        let mut since = 0;
+        while At::now() < from.plus(limit) {
+            let page = self.ec2.world().calls(&CallQuery { since, ..CallQuery::default() });
+            since = page.next;
+            let calls = page.calls.iter().flat_map(|record| self.read(record));
+            for call in calls.filter(|call| call.arrived >= from && !gone.contains(&call.process)) {
+                firsts.entry(call.key).or_insert(call.arrived);
+            }
+            if keys.iter().all(|key| firsts.contains_key(key)) {
+                firsts.retain(|key, _| keys.contains(key));
+                return Some(firsts);
+            }
+            sleep(LOOK).await;
+        }
+        None
+    }
+
     /// Waits, for at most `limit`, for the first call at `from` or later that changes something.
     pub(crate) async fn first_change(&self, from: At, limit: Duration) -> Option<At> {
         let mut since = 0;

@@ -270,8 +270,6 @@ impl<N: Notice> Outbox<N> {
             Err(_) => "no time is left".to_owned(),
         };
         tracing::warn!(%key, problem, "a notification that was sent is not recorded yet");
-            Err(_) => tracing::warn!(%key, "a notification that was sent is not recorded in time"),
-        }
     }
 
     /// Waits until a pass records the delivery. Returns false if no pass will do so, because another replica owns the
