@@ -1,7 +1,7 @@
 //! Injected bugs, one at a time. They show that a checker notices them.
 //!
-//! The switches exist only in builds with the feature `injected-bugs`. In all other builds they are constant, and the wrong
-//! code is not compiled in.
+//! The switches exist only in builds with the feature `injected-bugs`. In all other builds they are constant,
+//! and the wrong code is not compiled in.
 
 /// A rule of the protocol that a test build leaves out or reverses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,7 @@
 //! Injected bugs: rules that a test build leaves out, one at a time, so that the checkers can be tested.
 //!
-//! The switches exist only in builds with the feature `injected-bugs`. In all other builds they are constant, and the wrong
-//! code is not compiled in.
+//! The switches exist only in builds with the feature `injected-bugs`. In all other builds they are constant,
+//! and the wrong code is not compiled in.
 
 /// A rule of the decision that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
