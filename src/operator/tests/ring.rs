@@ -183,7 +183,8 @@ async fn a_settled_ring_costs_its_renewals_and_a_list_of_neighbours_a_minute() {
     }
     writes.sort_by(f64::total_cmp);
     println!("writes per renewal interval: {writes:.2?}");
-    assert!(writes[0] <= 1.05 && writes[1] <= 1.05 && writes[2] <= 2.1, "{writes:?}");
+    // One more each may fall into the time that is measured.
+    assert!(writes[0] <= 1.1 && writes[1] <= 1.1 && writes[2] <= 2.2, "{writes:?}");
     for replica in replicas {
         replica.stop().await;
     }

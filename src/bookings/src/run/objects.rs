@@ -216,9 +216,9 @@ impl GroupIndex {
         Self { locations, names: Index::default() }
     }
 
-    /// The names of all Resources on the group of one, itself included.
-    pub fn same_as(&self, resource: &Resource) -> Vec<Name> {
-        self.key(resource).map(|key| self.names.names(&key)).unwrap_or_default()
+    /// The names of all Resources on a group.
+    pub fn names(&self, group: &GroupKey) -> Vec<Name> {
+        self.names.names(group)
     }
 
     /// The group of a Resource; none if its spec makes no sense.

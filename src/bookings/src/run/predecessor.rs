@@ -17,6 +17,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use booking_decision::meta;
 use booking_runtime::{clock::Clock, controller::Services, ownership::Predecessor};
 
 /// The name of its check in `/readyz`.
@@ -53,7 +54,7 @@ impl Leases {
         let seconds =
             spec.and_then(|spec| spec.lease_duration_seconds).and_then(|seconds| seconds.try_into().ok());
         let duration = seconds.map_or(DURATION, Duration::from_secs).min(DURATION_MAX);
-        let uid = lease.uid().unwrap_or_default();
+        let uid = meta::uid(&lease.metadata).to_owned();
         let known = self.by_uid.get(&uid);
         let says_so =
             renewed.is_some_and(|renewed| renewed.duration_since(now).unsigned_abs() <= duration * 2);
@@ -120,7 +121,7 @@ fn take_in(leases: &mut Leases, event: watcher::Event<Lease>, clock: &Clock) {
         watcher::Event::InitApply(lease) | watcher::Event::Apply(lease) => {
             leases.see(&lease, clock.now(), Instant::now());
         }
-        watcher::Event::Delete(lease) => drop(leases.by_uid.remove(&lease.uid().unwrap_or_default())),
+        watcher::Event::Delete(lease) => drop(leases.by_uid.remove(meta::uid(&lease.metadata))),
     }
 }
 

@@ -8,7 +8,6 @@ mod cloud;
 mod stage;
 
 mod adoption_grace;
-mod ahead;
 mod blocked;
 mod databases;
 mod deletion;
@@ -18,6 +17,7 @@ mod grants;
 mod holder;
 mod locks;
 mod notices;
+mod prelocks;
 mod properties;
 mod robustness;
 mod statuses;

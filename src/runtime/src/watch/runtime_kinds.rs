@@ -156,3 +156,44 @@ impl Begun {
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::api::GroupVersionKind;
+
+    use super::*;
+
+    fn kind(name: &str) -> ApiResource {
+        ApiResource::from_gvk(&GroupVersionKind::gvk("tests.example.com", "v1", name))
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new("test", "n", name)
+    }
+
+    #[test]
+    fn a_kind_is_watched_from_the_first_key_that_needs_it_to_the_last() {
+        // given two keys that need a kind, and one of them needs another one, too
+        let kinds = RuntimeKinds::new(None, |_| Vec::new());
+        let first = kinds.need(&key("a"), &kind("Widget"), true).unwrap();
+        assert!(Arc::ptr_eq(&first, &kinds.need(&key("b"), &kind("Widget"), true).unwrap()));
+        kinds.need(&key("a"), &kind("Gadget"), true).unwrap();
+        assert_eq!(kinds.present().len(), 2);
+        // when each needs less, then what nobody needs any more goes
+        kinds.keep_only(&key("a"), &[kind("Widget")]);
+        assert_eq!(kinds.present().len(), 1);
+        kinds.keep_only(&key("a"), &[]);
+        assert_eq!(kinds.present().len(), 1);
+        kinds.keep_only(&key("b"), &[]);
+        assert!(kinds.present().is_empty());
+    }
+
+    #[test]
+    fn one_kind_more_than_are_watched_at_most_is_refused() {
+        let kinds = RuntimeKinds::new(None, |_| Vec::new());
+        for number in 0..KINDS_MAX {
+            kinds.need(&key("a"), &kind(&format!("Kind{number}")), true).unwrap();
+        }
+        assert_eq!(kinds.need(&key("a"), &kind("More"), true).err(), Some(TooManyKinds));
+    }
+}

@@ -90,6 +90,9 @@ impl<K: Object> Writer<'_, K> {
     /// [`WriteError`] if the write failed.
     pub async fn add_finalizer(&self, object: &K, finalizer: &str) -> Result<K, WriteError> {
         let mut all = object.meta().finalizers.clone().unwrap_or_default();
+        if all.iter().any(|name| name == finalizer) {
+            return Ok(object.clone());
+        }
         all.push(finalizer.to_owned());
         self.patch("finalizer", object, json!({ "metadata": { "finalizers": all } })).await
     }
@@ -99,8 +102,11 @@ impl<K: Object> Writer<'_, K> {
     /// # Errors
     /// [`WriteError`] if the write failed.
     pub async fn remove_finalizer(&self, object: &K, finalizer: &str) -> Result<(), WriteError> {
-        let all = object.meta().finalizers.iter().flatten();
-        let others: Vec<&String> = all.filter(|name| *name != finalizer).collect();
+        let all = object.meta().finalizers.as_deref().unwrap_or_default();
+        let others: Vec<&String> = all.iter().filter(|name| *name != finalizer).collect();
+        if others.len() == all.len() {
+            return Ok(());
+        }
         self.patch("finalizer", object, json!({ "metadata": { "finalizers": others } })).await.map(drop)
     }
 

@@ -1,26 +1,20 @@
-//! A family for tests: a namespaced kind (ConfigMaps), a cluster-scoped kind (Namespaces) and a kind that is known
-//! only at run time.
+//! A family for tests: ConfigMaps, Namespaces (cluster-scoped) and a kind that is known only at run time.
 
 use std::sync::{Arc, Mutex};
 
 use booking_runtime::{
     Key,
     controller::{Context, Controller, Outcome},
-    store::{Fields, Name, Object, Table, object::RuntimeObject},
+    store::{Fields, Name, Object, Table},
     watch::{RuntimeKinds, Watches},
 };
-use kube::api::{ApiResource, GroupVersionKind, ObjectMeta};
+use kube::api::ObjectMeta;
 use serde::{Deserialize, Serialize};
+
+use crate::site::widgets;
 
 pub const KINDS: [&str; 3] = ["note", "space", "widget"];
 pub const FINALIZER: &str = "tests.example.com/ours";
-/// Which replica worked on which key, in order.
-pub type Log = Arc<Mutex<Vec<(&'static str, Key)>>>;
-
-pub fn widgets() -> ApiResource {
-    ApiResource::from_gvk(&GroupVersionKind::gvk("tests.example.com", "v1", "Widget"))
-}
-
 /// The record that is stored for a ConfigMap or a Namespace.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Item {
@@ -52,7 +46,7 @@ impl Object for Item {
 /// Works on keys of the kind `KINDS[N]`.
 pub struct Worker<const N: usize> {
     pub replica: &'static str,
-    pub log: Log,
+    pub log: Arc<Mutex<Vec<(&'static str, Key)>>>,
     pub items: Arc<Table<Item>>,
     pub widgets: Arc<RuntimeKinds>,
 }
@@ -64,20 +58,23 @@ impl<const N: usize> Controller for Worker<N> {
         watches.kind(&self.items).runtime_kinds(&self.widgets);
     }
     async fn pass(&self, cx: &Context<'_>, key: &Key, (): &mut ()) -> Outcome {
-        let needed = self.widgets.need(key, &widgets(), true);
-        let widgets: Option<Arc<Table<RuntimeObject>>> = needed.ok();
+        let widgets = self.widgets.need(key, &widgets(), true).ok();
         let item = self.items.get(&Name::new(&key.namespace, &key.name));
         let is_known =
             if N == 2 { widgets.is_some_and(|all| !all.of_key(key).is_empty()) } else { item.is_some() };
         let Some(call) = cx.permit().begin().ok().filter(|_| is_known) else { return Outcome::Nothing };
         self.log.lock().unwrap().push((self.replica, key.clone()));
         call.replied();
-        let item =
-            item.filter(|item| N == 0 && item.metadata.finalizers.iter().flatten().all(|it| it != FINALIZER));
-        let result = match item {
+        let result = match item.filter(|_| N == 0) {
+            Some(item) if item.metadata.deletion_timestamp.is_some() => {
+                cx.writer(&self.items).remove_finalizer(&item, FINALIZER).await
+            }
             Some(item) => cx.writer(&self.items).add_finalizer(&item, FINALIZER).await.map(drop),
             None => Ok(()),
         };
         Outcome::of(result, None)
+    }
+    fn forget(&self, key: &Key) {
+        self.widgets.keep_only(key, &[]);
     }
 }

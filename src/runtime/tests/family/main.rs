@@ -58,7 +58,7 @@ async fn each_key_of_three_kinds_is_worked_on_by_one_replica_and_handed_over_to_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn finalizers_of_others_survive_when_ours_is_added() {
+async fn finalizers_of_others_survive_when_ours_is_added_and_when_it_is_removed() {
     // given an object with somebody else's finalizer, to which another one is added all the time
     let site = Site::new("finalizers").await;
     site.note("a", &["tests.example.com/theirs"]).await;
@@ -70,5 +70,10 @@ async fn finalizers_of_others_survive_when_ours_is_added() {
     // then all finalizers of others are there, too
     let all = site.finalizers("a").await;
     assert_eq!(all.iter().filter(|name| *name != FINALIZER).count(), 21, "{all:?}");
+    // and when the object is deleted, then ours goes and theirs stay
+    site.delete("a").await;
+    let gone = async || site.finalizers("a").await.iter().all(|name| name != FINALIZER);
+    site::eventually_async("our finalizer is gone", gone).await;
+    assert_eq!(site.finalizers("a").await.len(), 21);
     replica.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc, Mutex, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -27,7 +27,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::{DynamicObject, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
     runtime::{conditions::is_crd_established, wait::await_condition},
 };
 use serde_json::json;
@@ -37,11 +37,18 @@ use testbed::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::family::{Item, KINDS, Log, Worker, widgets};
+use crate::family::{Item, KINDS, Worker};
 
 /// How long a test waits for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
 const LABEL: &str = "tests.example.com/site";
+
+/// Which replica worked on which key, in order.
+type Log = Arc<Mutex<Vec<(&'static str, Key)>>>;
+
+pub fn widgets() -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("tests.example.com", "v1", "Widget"))
+}
 
 pub struct Site {
     client: Client,
@@ -170,11 +177,15 @@ impl Site {
         self.notes().get(name).await.unwrap().metadata.finalizers.unwrap_or_default()
     }
 
+    pub async fn delete(&self, name: &str) {
+        self.notes().delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
     /// Waits until no replica has worked on anything for a while.
     pub async fn settled(&self) {
         let mut before = 0;
         loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(patient(Duration::from_secs(2))).await;
             let now = self.log.lock().unwrap().len();
             if now == before {
                 return;

@@ -37,8 +37,8 @@ impl DecisionBuilder<'_> {
         let old = resource.status.clone().unwrap_or_default();
         let (holder, released, idle_since) = (old.holder, old.released_locks, old.idle_since);
         // A holder that was not shown before is not shown now.
-        let is_ahead = old.locked_by.unwrap_or_default().is_empty();
-        let lock_history = LockHistory { holder, released, idle_since, stands: false, is_ahead };
+        let is_prelock = old.locked_by.unwrap_or_default().is_empty();
+        let lock_history = LockHistory { holder, released, idle_since, stands: false, is_prelock };
         self.publish_resource(resource, &progress, None, &lock_history, more);
         if resource.metadata.deletion_timestamp.is_some() && has_finalizer(resource) {
             self.remove_finalizer(EventType::Normal, "nothing of it is left to do".to_owned());

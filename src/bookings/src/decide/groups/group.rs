@@ -100,9 +100,15 @@ pub enum Blocked {
 /// # Errors
 /// [`Blocked`] says why it acts on none.
 pub fn standing(resource: &Resource, claim: Claim, locations: &Locations) -> Result<Group, Blocked> {
-    let group = validate(resource, locations).map_err(|why| match why {
-        NoGroup::Invalid(error) => Blocked::Invalid(error),
-        NoGroup::NotAllowed(error) => Blocked::NotAllowed(error),
-    })?;
+    let group = validate(resource, locations)?;
     if claim == Claim::Other { Err(Blocked::Claimed) } else { Ok(group) }
+}
+
+impl From<NoGroup> for Blocked {
+    fn from(why: NoGroup) -> Self {
+        match why {
+            NoGroup::Invalid(error) => Self::Invalid(error),
+            NoGroup::NotAllowed(error) => Self::NotAllowed(error),
+        }
+    }
 }

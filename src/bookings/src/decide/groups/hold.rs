@@ -179,7 +179,7 @@ pub struct LockHistory {
     /// Whether the holder held the group at the previous pass, too.
     pub stands: bool,
     /// Whether the holder's window has not begun: the lock is a prelock.
-    pub is_ahead: bool,
+    pub is_prelock: bool,
 }
 
 impl LockHistory {
@@ -209,17 +209,17 @@ impl LockHistory {
                 (None, since) => since.clone(),
             },
             stands: holder.is_some() && holder == status.holder,
-            is_ahead: false,
+            is_prelock: false,
             holder,
         }
     }
 
     /// The next lock history if nobody holds the group yet but prelocks for `next` will be written. It is recorded
     /// before they are written.
-    pub fn ahead(status: &ResourceStatus, next: &Hold, manual: &ManualHold, now: Timestamp) -> Self {
+    pub fn prelock(status: &ResourceStatus, next: &Hold, manual: &ManualHold, now: Timestamp) -> Self {
         let gone = status.holder.as_ref().is_some_and(|holder| *holder != next.record());
         let idle_since = if gone { Some(instant::seconds(now)) } else { status.idle_since.clone() };
-        Self { idle_since, stands: false, is_ahead: true, ..Self::next(status, Some(next), manual, now) }
+        Self { idle_since, stands: false, is_prelock: true, ..Self::next(status, Some(next), manual, now) }
     }
 
     /// Until when a lock or a start for the previous holder may still appear on a machine that does not show it. The
@@ -231,7 +231,7 @@ impl LockHistory {
 
     /// The holder that is shown to users.
     pub fn shown(&self) -> Option<&ResourceHolder> {
-        self.holder.as_ref().filter(|_| !self.is_ahead)
+        self.holder.as_ref().filter(|_| !self.is_prelock)
     }
 
     /// Whether a lock tag is the holder's with another end, which means that somebody altered it. Right after a hold

@@ -16,10 +16,9 @@ use jiff::Timestamp;
 
 use crate::decide::groups::{
     booking::ValidBooking,
-    builder::DecisionBuilder,
     grant::Grant,
     hold::{Hold, ManualHold},
-    input::Observation,
+    input::{GroupInput, Observation},
     machine::{Machine, MachineState},
     machines::Goal,
     priority::CallPriority,
@@ -67,53 +66,49 @@ pub(crate) fn wakes(from: Timestamp, created: Timestamp) -> [Timestamp; 2] {
     [earliest, after(earliest.max(created), TOLD)]
 }
 
-impl DecisionBuilder<'_> {
-    /// The next holder, if its window begins soon and nobody holds the group until then.
-    pub(crate) fn next_hold(
-        &self,
-        grants: &[Grant],
-        hold: Option<&Hold>,
-        manual: &ManualHold,
-    ) -> Option<Next> {
-        if hold.is_some() || *manual != ManualHold::None {
-            return None;
-        }
-        let (now, soon) = (self.input.now, after(self.input.now, EARLIEST));
-        let granted =
-            self.live.iter().zip(grants).filter_map(|(booking, grant)| Some((booking, grant.window?)));
-        let ahead = granted.filter(|(_, window)| now < window.from && window.from <= soon);
-        // If several windows begin at the same instant, this is the one that will have the hold.
-        let last = |booking: &ValidBooking, window: Window| {
-            (window.until, booking.uid.clone(), booking.name.clone())
-        };
-        let (booking, window) = ahead.min_by(|(a, of_a), (b, of_b)| {
-            of_a.from.cmp(&of_b.from).then_with(|| last(b, *of_b).cmp(&last(a, *of_a)))
-        })?;
-        let hold = Hold {
-            user: booking.user.clone(),
-            until: window.until,
-            booking: Some((booking.uid.clone(), booking.name.clone())),
-        };
-        let [_, told] = wakes(window.from, booking.created);
-        Some(Next { hold, from: window.from, told })
+/// The next holder, if its window begins soon and nobody holds the group until then.
+pub(crate) fn next_hold(
+    (bookings, grants): (&[ValidBooking], &[Grant]),
+    hold: Option<&Hold>,
+    manual: &ManualHold,
+    now: Timestamp,
+) -> Option<Next> {
+    if hold.is_some() || *manual != ManualHold::None {
+        return None;
     }
+    let soon = after(now, EARLIEST);
+    let granted = bookings.iter().zip(grants).filter_map(|(booking, grant)| Some((booking, grant.window?)));
+    let ahead = granted.filter(|(_, window)| now < window.from && window.from <= soon);
+    // If several windows begin at the same instant, this is the one that will have the hold.
+    let last =
+        |booking: &ValidBooking, window: Window| (window.until, booking.uid.clone(), booking.name.clone());
+    let (booking, window) = ahead.min_by(|(a, of_a), (b, of_b)| {
+        of_a.from.cmp(&of_b.from).then_with(|| last(b, *of_b).cmp(&last(a, *of_a)))
+    })?;
+    let hold = Hold {
+        user: booking.user.clone(),
+        until: window.until,
+        booking: Some((booking.uid.clone(), booking.name.clone())),
+    };
+    let [_, told] = wakes(window.from, booking.created);
+    Some(Next { hold, from: window.from, told })
+}
 
-    /// Whether a machine that the operator may lock does not show the lock yet.
-    pub(crate) fn is_unlocked(&self, next: &Next) -> bool {
-        let Observation::Seen(instances) = self.input.observation else { return false };
-        let lock = [next.hold.lock()];
-        let ours = |it: &&Machine| it.state != MachineState::Terminated && it.owner.is_none();
-        instances.iter().filter(ours).any(|instance| !instance.lock.is_one_of(&lock))
-    }
+/// Whether a machine that the operator may lock does not show the lock yet.
+pub(crate) fn is_unlocked(next: &Next, observation: &Observation) -> bool {
+    let Observation::Seen(instances) = observation else { return false };
+    let lock = [next.hold.lock()];
+    let ours = |it: &&Machine| it.state != MachineState::Terminated && it.owner.is_none();
+    instances.iter().filter(ours).any(|instance| !instance.lock.is_one_of(&lock))
+}
 
-    /// Whether a group at rest is prelocked: this is called for now, or it was before and has been recorded.
-    pub(crate) fn is_locked_ahead(&self, next: &Next, old: &ResourceStatus) -> bool {
-        let is_recorded = old.holder.as_ref() == Some(&next.hold.record());
-        // If the group was not observed for a moment, the recorded prelock is kept.
-        let Observation::Seen(instances) = self.input.observation else { return is_recorded };
-        let is_time = next.told <= self.input.now && after(self.input.now, LATEST) <= next.from;
-        let is_called_for = self.input.prelocks && is_time && self.is_unlocked(next);
-        let rests = |state| matches!(state, MachineState::Stopped | MachineState::Terminated);
-        (is_called_for || is_recorded) && instances.iter().all(|instance| rests(instance.state))
-    }
+/// Whether a group at rest is prelocked: this is called for now, or it was before and has been recorded.
+pub(crate) fn is_prelocked(next: &Next, old: &ResourceStatus, input: &GroupInput<'_>) -> bool {
+    let is_recorded = old.holder.as_ref() == Some(&next.hold.record());
+    // If the group was not observed for a moment, the recorded prelock is kept.
+    let Observation::Seen(instances) = input.observation else { return is_recorded };
+    let is_time = next.told <= input.now && after(input.now, LATEST) <= next.from;
+    let is_called_for = input.prelocks && is_time && is_unlocked(next, input.observation);
+    let rests = |state| matches!(state, MachineState::Stopped | MachineState::Terminated);
+    (is_called_for || is_recorded) && instances.iter().all(|instance| rests(instance.state))
 }

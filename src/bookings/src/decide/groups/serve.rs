@@ -11,7 +11,7 @@ use crate::decide::{
         hold::{Hold, LockHistory, ManualHold, hold_now, is_unexpired, manual_hold},
         input::Observation,
         machines::{Goal, MachineActions},
-        prelock::Next,
+        prelock::{self, Next},
         priority::priority,
         progress::{Progress, reason},
         status::first_seen,
@@ -78,15 +78,18 @@ impl DecisionBuilder<'_> {
         let (now, Tenure { manual, grants, hold }) = (self.input.now, tenure);
         let lock_history = LockHistory::next(old, hold.as_ref(), manual, now);
         let (goal, grace_end) = self.goal(old, group, hold.as_ref(), manual, &lock_history);
-        let next = self.next_hold(grants, hold.as_ref(), manual);
-        self.decision.hints.locks_soon =
-            next.as_ref().filter(|next| self.is_unlocked(next)).map(Next::expected);
-        let prelock =
-            next.filter(|next| goal == (Goal::Idle { stop: true }) && self.is_locked_ahead(next, old));
+        let next = prelock::next_hold((&self.live, grants), hold.as_ref(), manual, now);
+        self.decision.hints.locks_soon = next
+            .as_ref()
+            .filter(|next| prelock::is_unlocked(next, self.input.observation))
+            .map(Next::expected);
+        let prelock = next.filter(|next| {
+            goal == (Goal::Idle { stop: true }) && prelock::is_prelocked(next, old, &self.input)
+        });
         match &prelock {
             None => Plan { goal, lock_history, prelock, grace_end },
             Some(next) => {
-                let lock_history = LockHistory::ahead(old, &next.hold, manual, now);
+                let lock_history = LockHistory::prelock(old, &next.hold, manual, now);
                 Plan { goal: next.goal(now), lock_history, prelock, grace_end }
             }
         }

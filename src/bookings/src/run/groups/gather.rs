@@ -12,8 +12,8 @@ use crate::{
     api::{Booking, Resource},
     decide::{
         groups::{
-            claim::claim,
-            group::{Blocked, Group, standing},
+            claim::{Claim, claim},
+            group::{Blocked, Group, validate},
         },
         locations::Locations,
     },
@@ -40,13 +40,13 @@ impl Snapshot {
         let name = Name::new(&key.namespace, &key.name);
         let resource = objects.resources.get(&name);
         let standing = resource.as_ref().map(|resource| {
-            let others = groups.same_as(resource).into_iter().filter(|other| *other != name);
+            let group = validate(resource, &groups.locations)?;
+            let others = groups.names(&group.key).into_iter().filter(|other| *other != name);
             let mut others = objects.resources.get_all(others);
             // Between the two reads a Resource may have left the group.
-            let group = groups.key(resource);
-            others.retain(|other| groups.key(other) == group);
+            others.retain(|other| groups.key(other).as_ref() == Some(&group.key));
             let all = others.iter().chain([resource]).map(|resource| &***resource);
-            standing(resource, claim(resource, all, now), &groups.locations)
+            if claim(resource, all, now) == Claim::Other { Err(Blocked::Claimed) } else { Ok(group) }
         });
         Self {
             bookings: objects.bookings.of_key(key),
@@ -69,8 +69,7 @@ impl Snapshot {
 
 /// Whether a Resource acts on its group, as far as the store knows.
 #[cfg(test)]
-pub(in crate::run) fn claim_of(objects: &Objects, key: &Key) -> crate::decide::groups::claim::Claim {
-    use crate::decide::groups::claim::Claim;
+pub(in crate::run) fn claim_of(objects: &Objects, key: &Key) -> Claim {
     match Snapshot::gather(objects, key, Timestamp::UNIX_EPOCH).standing {
         Some(Err(Blocked::Claimed)) => Claim::Other,
         _ => Claim::Ours,
