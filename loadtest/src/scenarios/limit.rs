@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use booking_budget::{Action, Priority, Rank, plenty, share::part};
 use booking_cloud::{
     CloudError, CloudKey, Dispatcher, ErrorClass, Instance, Mutation, Provider, Request, Results, Tag,
-    dispatch::Standing,
+    dispatch::BudgetLevel,
 };
 use booking_decision::permit::{Permit, Unlimited};
 use serde_json::json;
@@ -142,7 +142,7 @@ fn share(clouds: &[Arc<Dispatcher>]) {
     let standings: Vec<_> = clouds.iter().map(|cloud| cloud.standing(Action::Start)).collect();
     for (number, cloud) in clouds.iter().enumerate() {
         let others = || standings.iter().enumerate().filter(|(other, _)| *other != number).map(|(_, it)| it);
-        let demand = |standing: &Standing| u64::try_from(standing.demand).unwrap_or_default();
+        let demand = |standing: &BudgetLevel| u64::try_from(standing.demand).unwrap_or_default();
         let demands: Vec<u64> = others().map(demand).collect();
         let own = standings.get(number).map(demand).unwrap_or_default();
         #[allow(clippy::cast_precision_loss, reason = "a few replicas")]

@@ -68,7 +68,7 @@ pub enum Stage {
 
 /// A neighbour, and the changes of its Lease that were seen.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct SeenNeighbour {
     neighbour: Neighbour,
     /// Since when its Lease has been unchanged.
     since: Duration,
@@ -78,7 +78,7 @@ pub struct Seen {
     silent: bool,
 }
 
-impl Seen {
+impl SeenNeighbour {
     fn new(neighbour: Neighbour, now: Duration) -> Self {
         Self { neighbour, since: now, renewed: false, silent: false }
     }
@@ -109,7 +109,7 @@ impl Seen {
 
 /// The neighbours at the last check.
 #[derive(Debug, Default)]
-pub struct Neighbours(BTreeMap<(Arc<str>, Incarnation), Seen>);
+pub struct Neighbours(BTreeMap<(Arc<str>, Incarnation), SeenNeighbour>);
 
 impl Neighbours {
     /// Takes in a check: all members of all rings that can be seen. `lease` is this member's own L.
@@ -119,7 +119,7 @@ impl Neighbours {
             let id = (neighbour.ring.namespace.clone(), neighbour.lease.value.incarnation.clone());
             let mut seen = match before.remove(&id) {
                 Some(known) => known.again(neighbour, now),
-                None => Seen::new(neighbour, now),
+                None => SeenNeighbour::new(neighbour, now),
             };
             seen.silent |= now.saturating_sub(seen.since) >= seen.patience(lease);
             self.0.insert(id, seen);
@@ -137,7 +137,11 @@ impl Neighbours {
     }
 
     /// The neighbours to which a member gives way.
-    pub fn in_the_way<'a>(&'a self, own: &'a Claimant, stage: Stage) -> impl Iterator<Item = &'a Seen> {
+    pub fn in_the_way<'a>(
+        &'a self,
+        own: &'a Claimant,
+        stage: Stage,
+    ) -> impl Iterator<Item = &'a SeenNeighbour> {
         self.0.values().filter(move |seen| own.gives_way_to(seen, stage))
     }
 }
@@ -153,8 +157,8 @@ impl Claimant {
     }
 
     /// Whether this member gives way to a neighbour (see "Which ring gives way" above).
-    pub fn gives_way_to(&self, seen: &Seen, stage: Stage) -> bool {
-        let Seen { neighbour, renewed, silent, .. } = seen;
+    pub fn gives_way_to(&self, seen: &SeenNeighbour, stage: Stage) -> bool {
+        let SeenNeighbour { neighbour, renewed, silent, .. } = seen;
         if *silent {
             return false;
         }
@@ -170,7 +174,7 @@ impl Claimant {
     }
 
     /// The text that people read about a neighbour.
-    pub fn text(&self, seen: &Seen) -> String {
+    pub fn text(&self, seen: &SeenNeighbour) -> String {
         let shared = self.claim.overlap(&seen.neighbour.claim());
         seen.neighbour.text(&shared)
     }

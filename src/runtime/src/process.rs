@@ -18,7 +18,7 @@ use kube::runtime::events::EventType;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::family::{Families, RunningFamily, Stage, families_that_wait, follow_predecessor};
+use self::family::{Families, FamilyStage, RunningFamily, families_that_wait, follow_predecessor};
 use crate::{
     controller::{Background, Family, Services},
     ownership::{RingOwnership, opener::Opener},
@@ -85,10 +85,10 @@ impl Process {
                 controllers.insert(controller.kind(), controller);
             }
             let gate = Arc::new(KeyGate::new(services.ownership.clone(), services.queue.clone()));
-            let stage = watch::Sender::new(Stage::Waits("start".to_owned()));
+            let stage = watch::Sender::new(FamilyStage::Waits("start".to_owned()));
             let predecessor = family.predecessor;
             let one = Arc::new(RunningFamily { name: family.name, watches, gate, stage, predecessor });
-            one.stands(Stage::Waits("start".to_owned()));
+            one.stands(FamilyStage::Waits("start".to_owned()));
             running.push((one, family.vital, family.background));
         }
         let process = Self {
@@ -182,7 +182,7 @@ impl Process {
         self.services.tasks.spawn(async move {
             let begin = async {
                 family.wait_for_crds(&services).await;
-                family.stands(Stage::Lists);
+                family.stands(FamilyStage::Lists);
                 for kind in family.watches.kinds() {
                     let (kind, services, gate) = (kind.clone(), services.clone(), family.gate.clone());
                     spawn.vital(&stop, &halt, async move {
@@ -197,7 +197,7 @@ impl Process {
                 family.watches.begin_runtime_kinds(&begun);
                 family.gate.open();
                 family.gate.pass(family.keys());
-                family.stands(Stage::Ready);
+                family.stands(FamilyStage::Ready);
                 tracing::info!(family = family.name, "family ready");
                 for task in vital {
                     spawn.vital(&stop, &halt, task());
@@ -212,16 +212,18 @@ impl Process {
     }
 
     /// Waits until one family is ready. Until then it reports what the start waits for.
-    async fn first_ready(&self, stages: Vec<watch::Receiver<Stage>>) {
+    async fn first_ready(&self, stages: Vec<watch::Receiver<FamilyStage>>) {
         let waits = stages.into_iter().map(|mut stage| {
             let readiness = self.readiness.clone();
             let wait = async move {
                 loop {
                     let now = stage.borrow_and_update().clone();
                     match now {
-                        Stage::Ready => return,
-                        Stage::Lists => readiness.waits_for(Some("the first lists of all kinds".to_owned())),
-                        Stage::Waits(what) => readiness.waits_for(Some(what)),
+                        FamilyStage::Ready => return,
+                        FamilyStage::Lists => {
+                            readiness.waits_for(Some("the first lists of all kinds".to_owned()));
+                        }
+                        FamilyStage::Waits(what) => readiness.waits_for(Some(what)),
                     }
                     if stage.changed().await.is_err() {
                         return std::future::pending().await;

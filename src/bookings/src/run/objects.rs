@@ -25,6 +25,7 @@ use crate::{
             group::{self, GroupKey},
         },
         locations::Locations,
+        schedules::spec::{self, ValidScheduler},
     },
 };
 
@@ -94,7 +95,14 @@ object!(
     booking::validate,
     |booking: &Self| !is_finished(booking)
 );
-object!(BookingScheduler, BookingSchedulerStatus, Keeps::NOTHING, (), |_: &Self| (), |_: &Self| true);
+object!(
+    BookingScheduler,
+    BookingSchedulerStatus,
+    Keeps::NOTHING,
+    Result<ValidScheduler, InvalidSpec>,
+    spec::validate,
+    |_: &Self| true
+);
 object!(ResourceMonitor, ResourceMonitorStatus, Keeps::NOTHING, (), |_: &Self| (), |_: &Self| true);
 
 /// All objects of this family, with their indexes and counts.
@@ -226,9 +234,9 @@ impl GroupIndex {
         group::validate(resource, &self.locations).ok().map(|group| group.key)
     }
 
-    fn standing(&self, resource: &Resource) -> Standing {
+    fn standing(&self, resource: &Resource) -> ClaimFacts {
         let status = resource.status.as_ref();
-        Standing {
+        ClaimFacts {
             group: self.key(resource),
             uid: resource.uid(),
             holds: status.is_some_and(|status| status.holder.is_some()),
@@ -273,7 +281,7 @@ impl Groups {
         if before == after {
             return;
         }
-        let group = |standing: Option<Standing>| standing.and_then(|standing| standing.group);
+        let group = |standing: Option<ClaimFacts>| standing.and_then(|standing| standing.group);
         let (from, to) = (group(before), group(after));
         index.names.replace(name, from.clone(), to.clone());
         let others = from.iter().chain(&to).flat_map(|group| index.names.names(group));
@@ -283,7 +291,7 @@ impl Groups {
 
 /// The fields that decide whether a Resource acts on its group.
 #[derive(PartialEq)]
-struct Standing {
+struct ClaimFacts {
     group: Option<GroupKey>,
     uid: Option<String>,
     holds: bool,

@@ -33,7 +33,7 @@ pub struct Seen {
 }
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedGroup {
     seen: Seen,
     asked: Instant,
     failures: u32,
@@ -47,12 +47,12 @@ pub struct Observations(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    groups: HashMap<CloudKey, HashMap<String, Watched>>,
+    groups: HashMap<CloudKey, HashMap<String, WatchedGroup>>,
     group_of: HashMap<Key, Group>,
 }
 
 impl State {
-    fn known(&mut self, cloud: &CloudKey, tag: &str) -> Option<&mut Watched> {
+    fn known(&mut self, cloud: &CloudKey, tag: &str) -> Option<&mut WatchedGroup> {
         self.groups.get_mut(cloud)?.get_mut(tag)
     }
 
@@ -93,7 +93,7 @@ impl Observations {
             state.group_of.insert(key.clone(), group);
         }
         let of_cloud = state.groups.entry(cloud.clone()).or_default();
-        let known = of_cloud.entry(tag.to_owned()).or_insert_with(|| Watched {
+        let known = of_cloud.entry(tag.to_owned()).or_insert_with(|| WatchedGroup {
             seen: seen.clone(),
             asked,
             failures: 0,

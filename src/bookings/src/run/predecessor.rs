@@ -32,12 +32,12 @@ const DURATION_MAX: Duration = Duration::from_mins(5);
 /// The predecessor's Leases, as far as they are watched.
 #[derive(Debug, Default)]
 struct Leases {
-    by_uid: HashMap<String, Seen>,
+    by_uid: HashMap<String, SeenLease>,
     listed: bool,
 }
 
 #[derive(Clone, Debug)]
-struct Seen {
+struct SeenLease {
     renewed: Option<Timestamp>,
     holder: String,
     /// Until when it counts as renewed.
@@ -62,7 +62,7 @@ impl Leases {
         let until = if is_renewed { Some(instant + duration) } else { known.and_then(|known| known.until) };
         let until = until.filter(|_| !holder.is_empty());
         let holder = format!("{}/{holder}", lease.namespace().unwrap_or_default());
-        self.by_uid.insert(uid, Seen { renewed, holder, until });
+        self.by_uid.insert(uid, SeenLease { renewed, holder, until });
     }
 
     fn state(&self, instant: Instant) -> Predecessor {

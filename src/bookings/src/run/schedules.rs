@@ -52,6 +52,7 @@ impl Controller for ScheduleController {
         let bookings: Vec<&Booking> = snapshot.bookings.iter().map(|booking| &***booking).collect();
         let decision = decide_scheduler(&ScheduleInput {
             scheduler: &snapshot.scheduler,
+            valid: snapshot.scheduler.parsed(),
             bookings: &bookings,
             now: cx.now(),
         });

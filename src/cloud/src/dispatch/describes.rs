@@ -18,7 +18,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     circuit::Circuit,
-    request::{Haste, Standing},
+    request::{BudgetLevel, Haste},
 };
 use crate::{
     error::{CloudError, ErrorClass},
@@ -175,10 +175,10 @@ impl Describes {
         }
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> BudgetLevel {
         let now = Instant::now().into_std();
         let fill = lock(&self.0.bucket).as_mut().map_or(1.0, |bucket| bucket.fill(now));
-        Standing { demand: 0, fill }
+        BudgetLevel { demand: 0, fill }
     }
 
     /// Takes the tokens of the pages after the first one, because each page is a call.

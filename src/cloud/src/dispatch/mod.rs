@@ -31,7 +31,7 @@ use crate::{
 
 pub use self::{
     describes::Found,
-    request::{Haste, Request, Standing},
+    request::{BudgetLevel, Haste, Request},
 };
 
 /// Merges the requests of many passes to one provider into few calls, within the account's budget.
@@ -160,7 +160,7 @@ impl Dispatcher {
     }
 
     /// The state of this replica's share of an action's budget.
-    pub fn standing(&self, action: Action) -> Standing {
+    pub fn standing(&self, action: Action) -> BudgetLevel {
         match action {
             Action::Describe => self.describes.standing(),
             Action::Start => self.start.standing(),

@@ -23,7 +23,7 @@ use tokio::{
 use super::{
     circuit::Circuit,
     joint_permit::{JointPermit, in_force},
-    request::{Request, Standing},
+    request::{BudgetLevel, Request},
 };
 use crate::{
     error::{CloudError, ErrorClass},
@@ -107,9 +107,9 @@ impl Mutations {
         self.lock().budget.set_share(share, others_fill, Instant::now().into_std());
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> BudgetLevel {
         let (mut state, now) = (self.lock(), Instant::now().into_std());
-        Standing { demand: state.budget.demand(now), fill: state.budget.fill(now) }
+        BudgetLevel { demand: state.budget.demand(now), fill: state.budget.fill(now) }
     }
 
     pub(super) fn expect(&self, asker: &Arc<str>, expected: Expected) {

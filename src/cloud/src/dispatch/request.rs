@@ -33,7 +33,7 @@ pub struct Request {
 
 /// The state of this replica's share of a budget.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Standing {
+pub struct BudgetLevel {
     /// The machines that wait for tokens, or are announced. If machines cost nothing, the calls that wait.
     pub demand: usize,
     /// How full the share is, from 0 to 1.

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A kind that is watched now.
-pub struct Watched {
+pub struct WatchedTable {
     /// The kind.
     pub kind: Arc<dyn WatchedKind>,
     /// The gate of its family.
@@ -41,7 +41,7 @@ pub struct Watched {
 /// The kinds of all families that have started.
 pub trait Kinds: Send + Sync {
     /// The kinds that are watched now. All of them catch up.
-    fn watched(&self) -> Vec<Watched>;
+    fn watched(&self) -> Vec<WatchedTable>;
 
     /// The keys of all families whose kinds are all synced.
     fn keys(&self) -> Vec<Key>;
@@ -138,7 +138,10 @@ impl Opener {
         futures::future::try_join_all(kinds.iter().map(|watched| self.catch_up(watched))).await.map(drop)
     }
 
-    async fn catch_up(&self, Watched { kind, gate, is_runtime }: &Watched) -> Result<(), ReadError> {
+    async fn catch_up(
+        &self,
+        WatchedTable { kind, gate, is_runtime }: &WatchedTable,
+    ) -> Result<(), ReadError> {
         let (client, namespace) = (&self.client, self.namespace.as_deref());
         match kind.catch_up(CatchUp { client, namespace, gate, list_max: LIST_MAX }).await {
             Ok(_) => Ok(()),

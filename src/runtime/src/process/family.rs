@@ -10,7 +10,7 @@ use crate::{
     controller::{FollowedPredecessor, Services},
     ownership::{
         Predecessor,
-        opener::{Kinds, Watched},
+        opener::{Kinds, WatchedTable},
     },
     probes::Check,
     watch::{KeyGate, Watches},
@@ -18,7 +18,7 @@ use crate::{
 
 /// The stage of a family.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum FamilyStage {
     /// It waits for something. The text says for what.
     Waits(String),
     /// Its kinds are being listed.
@@ -32,17 +32,17 @@ pub(super) struct RunningFamily {
     pub(super) name: &'static str,
     pub(super) watches: Watches,
     pub(super) gate: Arc<KeyGate>,
-    pub(super) stage: watch::Sender<Stage>,
+    pub(super) stage: watch::Sender<FamilyStage>,
     pub(super) predecessor: Option<FollowedPredecessor>,
 }
 
 impl RunningFamily {
     pub(super) fn is_listing(&self) -> bool {
-        !matches!(*self.stage.borrow(), Stage::Waits(_))
+        !matches!(*self.stage.borrow(), FamilyStage::Waits(_))
     }
 
-    pub(super) fn stands(&self, stage: Stage) {
-        let waits = if matches!(stage, Stage::Waits(_)) { 1.0 } else { 0.0 };
+    pub(super) fn stands(&self, stage: FamilyStage) {
+        let waits = if matches!(stage, FamilyStage::Waits(_)) { 1.0 } else { 0.0 };
         metrics::gauge!("booking_operator_family_waiting", "family" => self.name).set(waits);
         self.stage.send_replace(stage);
     }
@@ -52,8 +52,8 @@ impl RunningFamily {
         self.watches.present().iter().flat_map(|kind| kind.keys()).collect()
     }
 
-    fn watched(&self) -> Vec<Watched> {
-        let of = |kind, is_runtime| Watched { kind, gate: self.gate.clone(), is_runtime };
+    fn watched(&self) -> Vec<WatchedTable> {
+        let of = |kind, is_runtime| WatchedTable { kind, gate: self.gate.clone(), is_runtime };
         let runtime = self.watches.present_at_runtime().into_iter().map(|kind| of(kind, true));
         self.watches.kinds().iter().cloned().map(|kind| of(kind, false)).chain(runtime).collect()
     }
@@ -67,7 +67,7 @@ impl RunningFamily {
             .without_max_times();
         let found = (|| self.find_all(services)).retry(waits).notify(|what, _| {
             tracing::warn!(family = self.name, "waiting for {what}");
-            self.stands(Stage::Waits(what.clone()));
+            self.stands(FamilyStage::Waits(what.clone()));
         });
         // The number of tries is not limited, so there is no last error.
         let _ = found.await;
@@ -109,7 +109,7 @@ impl RunningFamily {
 pub(super) struct Families(pub(super) Vec<Arc<RunningFamily>>);
 
 impl Kinds for Families {
-    fn watched(&self) -> Vec<Watched> {
+    fn watched(&self) -> Vec<WatchedTable> {
         self.0.iter().filter(|family| family.is_listing()).flat_map(|family| family.watched()).collect()
     }
 
@@ -120,13 +120,15 @@ impl Kinds for Families {
 
 /// The checks of families that are not at work. They do not make the process unready if another family is at work.
 pub(super) fn families_that_wait(families: &[Arc<RunningFamily>]) -> Vec<Check> {
-    let is_at_work = |family: &Arc<RunningFamily>| *family.stage.borrow() == Stage::Ready;
+    let is_at_work = |family: &Arc<RunningFamily>| *family.stage.borrow() == FamilyStage::Ready;
     let one_is = families.iter().any(is_at_work);
     let waiting = families.iter().filter(|family| !is_at_work(family) && families.len() > 1);
     waiting
         .map(|family| match &*family.stage.borrow() {
-            Stage::Waits(what) if one_is => (format!("family-{} (waits for {what})", family.name), Ok(())),
-            Stage::Waits(what) => (format!("family-{}", family.name), Err(format!("waits for {what}"))),
+            FamilyStage::Waits(what) if one_is => {
+                (format!("family-{} (waits for {what})", family.name), Ok(()))
+            }
+            FamilyStage::Waits(what) => (format!("family-{}", family.name), Err(format!("waits for {what}"))),
             _ => (format!("family-{}", family.name), Err("lists its kinds".to_owned())),
         })
         .collect()

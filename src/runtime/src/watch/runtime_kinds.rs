@@ -42,7 +42,7 @@ pub struct RuntimeKinds {
 #[derive(Default)]
 struct State {
     begun: Option<Begun>,
-    watched: HashMap<ApiResource, Watched>,
+    watched: HashMap<ApiResource, WatchedRuntimeKind>,
 }
 
 /// What a watch needs. A family has it once it has begun.
@@ -58,7 +58,7 @@ pub(crate) struct Begun {
 /// The keys that need a kind.
 type NeededBy = Arc<Mutex<BTreeSet<Key>>>;
 
-struct Watched {
+struct WatchedRuntimeKind {
     table: Arc<Table<RuntimeObject>>,
     needed_by: NeededBy,
     /// Its watch, which ends when this is dropped.
@@ -103,7 +103,7 @@ impl RuntimeKinds {
         let table = Arc::new(Table::new(served).keyed_by(move |object| keys_of(object)));
         let needed_by = Arc::new(Mutex::new(BTreeSet::from([key.clone()])));
         let task = state.begun.as_ref().map(|begun| begun.watch(&table, &needed_by));
-        state.watched.insert(resource.clone(), Watched { table: table.clone(), needed_by, task });
+        state.watched.insert(resource.clone(), WatchedRuntimeKind { table: table.clone(), needed_by, task });
         Ok(table)
     }
 

@@ -6,8 +6,8 @@ use crate::decide::groups::{
     builder::DecisionBuilder,
     claim::has_finalizer,
     group::Blocked,
-    hold::LockHistory,
     input::GroupInput,
+    locks::LockHistory,
     progress::{Progress, reason},
 };
 use booking_decision::{EventType, condition::Draft, text::cut};

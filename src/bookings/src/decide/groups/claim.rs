@@ -7,7 +7,7 @@
 use crate::api::{FINALIZER, Resource, ResourceStatus};
 use jiff::Timestamp;
 
-use crate::decide::groups::hold::is_unexpired;
+use crate::decide::groups::locks::is_unexpired;
 use booking_decision::meta::{self, created};
 
 /// Whether a Resource may act on its group.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::decide::groups::{
     attempts::{Action, Attempts, Permission},
-    hold::{LockHistory, LockStanding, is_unexpired, lock_standing},
+    locks::{LockHistory, LockStanding, is_unexpired, lock_standing},
     machine::{Machine, MachineState},
 };
 

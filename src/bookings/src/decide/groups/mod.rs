@@ -7,7 +7,8 @@
 //! | [`group`] | What does a stored Resource mean, or what is wrong with it? |
 //! | [`claim`] | Which of several Resources on one group acts? |
 //! | [`grant`] | Which window is each Booking granted? |
-//! | [`hold`] | Who holds the group now, and which locks are ours? |
+//! | [`hold`] | Who holds the group now? |
+//! | [`locks`] | Which locks are ours? |
 //! | [`prelock`] | Is the group locked before its window? |
 //! | [`machine`] | What is a machine, as it was observed? |
 //! | [`machines`] | What does each machine need? |
@@ -38,6 +39,7 @@ pub mod grant;
 pub mod group;
 pub mod hold;
 pub mod input;
+pub mod locks;
 pub mod machine;
 pub mod machines;
 pub mod notices;

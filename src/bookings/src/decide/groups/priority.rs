@@ -5,10 +5,7 @@ use booking_budget::{Priority, Rank};
 use jiff::Timestamp;
 
 use crate::decide::groups::{
-    booking::ValidBooking,
-    grant::Grant,
-    hold::{Hold, LockHistory},
-    progress::reason,
+    booking::ValidBooking, grant::Grant, hold::Hold, locks::LockHistory, progress::reason,
 };
 use booking_calendar::instant;
 use booking_decision::condition::reason_of;

@@ -9,13 +9,14 @@ use crate::decide::{
         claim::has_finalizer,
         events,
         grant::Grant,
-        hold::{Hold, LockHistory, ManualHold},
+        hold::{Hold, ManualHold},
         input::GroupInput,
+        locks::LockHistory,
         machines::{Goal, GroupSummary, MachineActions},
         notices::{self, Telling},
         output::{Call, Decision, Finalizer},
         progress::{Progress, reason},
-        status::{ResourceFacts, Standing, booking_status, resource_status},
+        status::{BookingStanding, ResourceFacts, booking_status, resource_status},
     },
     subject::{Note, Subject},
 };
@@ -44,14 +45,16 @@ impl DecisionBuilder<'_> {
                 (Some(grant), Ok(valid)) => {
                     let due = grant.window.is_some_and(|window| window.contains(self.input.now));
                     if due && hold.is_some_and(|hold| hold.user == valid.user) {
-                        Standing::Holding(progress)
+                        BookingStanding::Holding(progress)
                     } else {
-                        Standing::NotHolding { grant, holder: hold }
+                        BookingStanding::NotHolding { grant, holder: hold }
                     }
                 }
-                _ => {
-                    Standing::Blocked(Progress::new(false, reason::SCHEDULED, "the Booking is being deleted"))
-                }
+                _ => BookingStanding::Blocked(Progress::new(
+                    false,
+                    reason::SCHEDULED,
+                    "the Booking is being deleted",
+                )),
             };
             let status = status_of(known, grant, &standing, self.input, &mut tellings);
             let first = gives_up(known.booking.status.as_ref(), &status);
@@ -66,7 +69,7 @@ impl DecisionBuilder<'_> {
     pub(crate) fn block_bookings(&mut self, why: &Progress) {
         let mut tellings = Vec::new();
         for known in &self.known {
-            let standing = Standing::Blocked(why.clone());
+            let standing = BookingStanding::Blocked(why.clone());
             let status = status_of(known, None, &standing, self.input, &mut tellings);
             let index = self.decision.booking_statuses.len();
             push_booking(&mut self.decision, known.booking, status, index);
@@ -132,7 +135,7 @@ impl DecisionBuilder<'_> {
 fn status_of(
     known: &KnownBooking<'_>,
     grant: Option<&Grant>,
-    standing: &Standing<'_>,
+    standing: &BookingStanding<'_>,
     input: GroupInput<'_>,
     tellings: &mut Vec<Telling>,
 ) -> BookingStatus {
@@ -142,7 +145,7 @@ fn status_of(
             tellings.push(notices::tell(known.booking, valid, &mut status, input.deliveries, input.now));
             status
         }
-        Err(error) => booking_status(known.booking, None, None, &Standing::Invalid(error), input.now),
+        Err(error) => booking_status(known.booking, None, None, &BookingStanding::Invalid(error), input.now),
     }
 }
 

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use crate::decide::groups::{
     booking::ValidBooking,
     grant::Grant,
-    hold::{Hold, LockHistory},
+    hold::Hold,
+    locks::LockHistory,
     machines::GroupSummary,
     progress::{Progress, reason},
 };
@@ -18,7 +19,7 @@ use booking_decision::{
 
 /// The standing of a Booking.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Standing<'a> {
+pub(crate) enum BookingStanding<'a> {
     /// Its spec is invalid.
     Invalid(&'a InvalidSpec),
     /// Its Resource cannot act.
@@ -34,7 +35,7 @@ pub(crate) fn booking_status(
     booking: &Booking,
     valid: Option<&ValidBooking>,
     grant: Option<&Grant>,
-    standing: &Standing<'_>,
+    standing: &BookingStanding<'_>,
     now: Timestamp,
 ) -> BookingStatus {
     let old = booking.status.clone().unwrap_or_default();
@@ -45,7 +46,7 @@ pub(crate) fn booking_status(
     let held_before = old.status.as_deref() == Some(booking_state::IN_PROGRESS)
         || ready_reason(&old).is_some_and(|r| r == reason::FINISHED);
     let mut drafts = Vec::new();
-    if let Standing::Invalid(error) = standing {
+    if let BookingStanding::Invalid(error) = standing {
         drafts.push(Draft::new("Accepted", false, reason::INVALID, error.to_string()));
         drafts.push(Draft::new("Ready", false, reason::INVALID, error.to_string()));
         drafts.push(Draft::new("Stalled", true, reason::INVALID, error.to_string()));
@@ -70,17 +71,17 @@ pub(crate) fn booking_status(
 
 fn holder(
     valid: Option<&ValidBooking>,
-    standing: &Standing<'_>,
+    standing: &BookingStanding<'_>,
     finished: bool,
     now: Timestamp,
 ) -> Option<String> {
     match standing {
         _ if finished => None,
-        Standing::Holding(_) => valid.map(|valid| valid.user.clone()),
-        Standing::NotHolding { grant, holder } => {
+        BookingStanding::Holding(_) => valid.map(|valid| valid.user.clone()),
+        BookingStanding::NotHolding { grant, holder } => {
             waits_for(grant, *holder, now).map(|(user, _)| user.to_owned())
         }
-        Standing::Invalid(_) | Standing::Blocked(_) => None,
+        BookingStanding::Invalid(_) | BookingStanding::Blocked(_) => None,
     }
 }
 
@@ -88,11 +89,11 @@ fn holder(
 /// it was already ready when it was first seen.
 fn ready_after(
     old: &BookingStatus,
-    standing: &Standing<'_>,
+    standing: &BookingStanding<'_>,
     valid: Option<&ValidBooking>,
     now: Timestamp,
 ) -> Option<i64> {
-    let is_ready = matches!(standing, Standing::Holding(progress) if progress.ready);
+    let is_ready = matches!(standing, BookingStanding::Holding(progress) if progress.ready);
     let valid = valid.filter(|_| is_ready && ready_reason(old).is_some())?;
     let since = valid.window.from.max(valid.created);
     i64::try_from(instant::elapsed(since, now).as_secs()).ok()
@@ -108,7 +109,12 @@ fn ready_reason(status: &BookingStatus) -> Option<&str> {
 }
 
 /// The Booking's state. It never goes back unless the spec was changed.
-fn state(booking: &Booking, valid: &ValidBooking, standing: &Standing<'_>, now: Timestamp) -> &'static str {
+fn state(
+    booking: &Booking,
+    valid: &ValidBooking,
+    standing: &BookingStanding<'_>,
+    now: Timestamp,
+) -> &'static str {
     let old = booking.status.as_ref();
     let unchanged = old.is_some_and(|old| {
         old.observed_generation.is_none_or(|seen| Some(seen) == booking.metadata.generation)
@@ -116,7 +122,7 @@ fn state(booking: &Booking, valid: &ValidBooking, standing: &Standing<'_>, now: 
     let was = old.and_then(|old| old.status.as_deref());
     if is_finished(booking, valid, now) {
         booking_state::FINISHED
-    } else if matches!(standing, Standing::Holding(_))
+    } else if matches!(standing, BookingStanding::Holding(_))
         || (unchanged && was == Some(booking_state::IN_PROGRESS))
     {
         booking_state::IN_PROGRESS
@@ -156,12 +162,12 @@ fn accepted(valid: Option<&ValidBooking>, grant: Option<&Grant>) -> Draft {
 
 fn ready(
     valid: Option<&ValidBooking>,
-    standing: &Standing<'_>,
+    standing: &BookingStanding<'_>,
     finished: bool,
     held_before: bool,
     now: Timestamp,
 ) -> Draft {
-    if finished && (held_before || matches!(standing, Standing::Holding(_))) {
+    if finished && (held_before || matches!(standing, BookingStanding::Holding(_))) {
         return Draft::new("Ready", false, reason::FINISHED, "the booking is over");
     }
     if finished {
@@ -173,12 +179,14 @@ fn ready(
         );
     }
     match standing {
-        Standing::Holding(progress) => {
+        BookingStanding::Holding(progress) => {
             Draft::new("Ready", progress.ready, progress.reason, progress.message.clone())
         }
-        Standing::Blocked(progress) => Draft::new("Ready", false, progress.reason, progress.message.clone()),
-        Standing::NotHolding { grant, holder } => not_holding(valid, grant, *holder, now),
-        Standing::Invalid(_) => Draft::new("Ready", false, reason::INVALID, ""),
+        BookingStanding::Blocked(progress) => {
+            Draft::new("Ready", false, progress.reason, progress.message.clone())
+        }
+        BookingStanding::NotHolding { grant, holder } => not_holding(valid, grant, *holder, now),
+        BookingStanding::Invalid(_) => Draft::new("Ready", false, reason::INVALID, ""),
     }
 }
 

@@ -6,7 +6,7 @@ use kube::{Resource as _, ResourceExt};
 
 use super::{
     occurrences::{self, CaughtUp, Due, LEAD},
-    spec::{self, ValidScheduler},
+    spec::ValidScheduler,
 };
 use crate::decide::{
     groups::{events::ready_warning, progress::reason},
@@ -26,6 +26,8 @@ use booking_decision::{
 pub struct ScheduleInput<'a> {
     /// The BookingScheduler.
     pub scheduler: &'a BookingScheduler,
+    /// What its spec means, or what is wrong with it.
+    pub valid: &'a Result<ValidScheduler, InvalidSpec>,
     /// The Bookings that it owns.
     pub bookings: &'a [&'a Booking],
     /// The time.
@@ -52,9 +54,9 @@ pub fn decide_scheduler(input: &ScheduleInput<'_>) -> SchedulerDecision {
     if input.scheduler.metadata.deletion_timestamp.is_some() {
         return SchedulerDecision::default();
     }
-    match spec::validate(input.scheduler) {
-        Ok(valid) => follow(input, &valid),
-        Err(error) => refuse(input, &error),
+    match input.valid {
+        Ok(valid) => follow(input, valid),
+        Err(error) => refuse(input, error),
     }
 }
 
@@ -119,7 +121,7 @@ fn caught_up(input: &ScheduleInput<'_>) -> CaughtUp {
     CaughtUp::of(input.scheduler.status.as_ref(), born, input.now)
 }
 
-fn follow(input: &ScheduleInput<'_>, valid: &ValidScheduler<'_>) -> SchedulerDecision {
+fn follow(input: &ScheduleInput<'_>, valid: &ValidScheduler) -> SchedulerDecision {
     let old = input.scheduler.status.clone().unwrap_or_default();
     let caught_up = caught_up(input);
     if valid.suspended {
@@ -152,7 +154,7 @@ fn follow(input: &ScheduleInput<'_>, valid: &ValidScheduler<'_>) -> SchedulerDec
 
 /// Occurrences during a suspension are not booked afterwards. The status that says so is written before anything is
 /// booked again. Otherwise, if the process dies in between, more occurrences would be passed over.
-fn resume(input: &ScheduleInput<'_>, valid: &ValidScheduler<'_>, caught_up: CaughtUp) -> SchedulerDecision {
+fn resume(input: &ScheduleInput<'_>, valid: &ValidScheduler, caught_up: CaughtUp) -> SchedulerDecision {
     let to = valid.schedule.passed_over(input.now, caught_up.anchor).max(caught_up.to);
     let status = BookingSchedulerStatus { caught_up_to: Some(to.to_string()), ..at_rest(input) };
     let ready = Draft::new("Ready", true, SCHEDULED, "goes on");
@@ -167,7 +169,7 @@ const MINUTE: std::time::Duration = std::time::Duration::from_mins(1);
 
 fn readiness(
     input: &ScheduleInput<'_>,
-    valid: &ValidScheduler<'_>,
+    valid: &ValidScheduler,
     caught_up: CaughtUp,
     due: &Due,
 ) -> Vec<Draft> {
@@ -195,12 +197,7 @@ fn readiness(
 }
 
 /// The Event about occurrences that the status promised and that were not booked in time.
-fn missed(
-    input: &ScheduleInput<'_>,
-    valid: &ValidScheduler<'_>,
-    caught_up: CaughtUp,
-    due: &Due,
-) -> Option<Note> {
+fn missed(input: &ScheduleInput<'_>, valid: &ValidScheduler, caught_up: CaughtUp, due: &Due) -> Option<Note> {
     let promised = input.scheduler.status.as_ref()?.next.as_deref()?;
     let promised = instant::parse(promised).ok().filter(|promised| *promised > caught_up.to)?;
     // If the schedule was edited since, it promises other occurrences.
@@ -233,8 +230,8 @@ fn publish(
 }
 
 /// The Booking of an occurrence.
-fn booking(scheduler: &BookingScheduler, valid: &ValidScheduler<'_>, window: Window) -> Booking {
-    let template = valid.template;
+fn booking(scheduler: &BookingScheduler, valid: &ValidScheduler, window: Window) -> Booking {
+    let template = &valid.template;
     let spec = BookingSpec {
         resource_name: template.resource_name.clone(),
         start_at: Some(window.from.to_string()),

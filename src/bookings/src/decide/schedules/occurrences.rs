@@ -84,7 +84,7 @@ pub(super) fn just_before(instant: Timestamp) -> Timestamp {
 }
 
 /// The occurrences that are due at `now`.
-pub fn due(valid: &ValidScheduler<'_>, caught_up: CaughtUp, now: Timestamp) -> Due {
+pub fn due(valid: &ValidScheduler, caught_up: CaughtUp, now: Timestamp) -> Due {
     let horizon = instant::after(now, LEAD);
     let mut steps = 0;
     let mut due =
@@ -119,7 +119,7 @@ pub fn due(valid: &ValidScheduler<'_>, caught_up: CaughtUp, now: Timestamp) -> D
 }
 
 /// The newest instant at which an occurrence would be over by now, or past its deadline.
-fn too_late(valid: &ValidScheduler<'_>, now: Timestamp) -> Timestamp {
+fn too_late(valid: &ValidScheduler, now: Timestamp) -> Timestamp {
     let before = |duration: Duration| now.checked_sub(duration).unwrap_or(Timestamp::MIN);
     // An occurrence exactly at its deadline is not too late. An occurrence whose window has just ended is.
     let past_deadline = valid.deadline.map_or(Timestamp::MIN, |deadline| just_before(before(deadline)));
@@ -127,18 +127,18 @@ fn too_late(valid: &ValidScheduler<'_>, now: Timestamp) -> Timestamp {
 }
 
 /// The first occurrence from `first` on that is not excluded.
-fn next_booked(valid: &ValidScheduler<'_>, first: Timestamp, anchor: Timestamp) -> Option<Timestamp> {
+fn next_booked(valid: &ValidScheduler, first: Timestamp, anchor: Timestamp) -> Option<Timestamp> {
     let all = std::iter::successors(Some(first), |last| valid.schedule.next_after(*last, anchor));
     all.take(EXCLUDED_MAX).find(|start| !is_excluded(valid, *start))
 }
 
-fn is_excluded(valid: &ValidScheduler<'_>, start: Timestamp) -> bool {
+fn is_excluded(valid: &ValidScheduler, start: Timestamp) -> bool {
     valid.exclusions.contains(&valid.schedule.date_at(start))
 }
 
 /// The times between the next six occurrences after `after`. A schedule that fires each minute of one hour has two
 /// such gaps in a row among any five.
-pub fn gaps(valid: &ValidScheduler<'_>, after: Timestamp, anchor: Timestamp) -> Vec<Duration> {
+pub fn gaps(valid: &ValidScheduler, after: Timestamp, anchor: Timestamp) -> Vec<Duration> {
     let next = |after: &Timestamp| valid.schedule.next_after(*after, anchor);
     let starts: Vec<Timestamp> = std::iter::successors(next(&after), next).take(6).collect();
     starts.iter().zip(starts.iter().skip(1)).map(|(one, two)| instant::elapsed(*one, *two)).collect()

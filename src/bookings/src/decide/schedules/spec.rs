@@ -20,13 +20,13 @@ const FINISHED_KEPT_MAX: i64 = 1000;
 
 /// A BookingScheduler with a valid spec.
 #[derive(Clone, Debug)]
-pub struct ValidScheduler<'a> {
+pub struct ValidScheduler {
     /// When.
     pub schedule: Schedule,
     /// For how long.
     pub length: Duration,
     /// What.
-    pub template: &'a BookingTemplate,
+    pub template: BookingTemplate,
     /// Whether nothing is booked.
     pub suspended: bool,
     /// How late an occurrence may be booked.
@@ -41,7 +41,7 @@ pub struct ValidScheduler<'a> {
 ///
 /// # Errors
 /// [`InvalidSpec`] names the first invalid field.
-pub fn validate(scheduler: &BookingScheduler) -> Result<ValidScheduler<'_>, InvalidSpec> {
+pub fn validate(scheduler: &BookingScheduler) -> Result<ValidScheduler, InvalidSpec> {
     let spec = &scheduler.spec;
     let text = spec.schedule.as_deref().unwrap_or_default();
     let schedule = Schedule::parse(text, spec.time_zone.as_deref()).map_err(|error| {
@@ -55,7 +55,7 @@ pub fn validate(scheduler: &BookingScheduler) -> Result<ValidScheduler<'_>, Inva
     Ok(ValidScheduler {
         schedule,
         length: minutes("duration", length)?,
-        template,
+        template: template.clone(),
         suspended: spec.suspend == Some(true),
         deadline: spec
             .starting_deadline_minutes

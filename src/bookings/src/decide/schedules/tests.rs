@@ -6,7 +6,7 @@ use crate::api::{BookingSchedulerSpec, BookingTemplate, Notification};
 use jiff::{SignedDuration, tz::TimeZone};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{decide::*, occurrences::CATCH_UP_MAX};
+use super::{decide::*, occurrences::CATCH_UP_MAX, spec};
 use crate::api::{Booking, BookingScheduler, BookingSchedulerStatus, BookingStatus, booking_state};
 use booking_decision::EventType;
 use jiff::Timestamp;
@@ -57,7 +57,8 @@ impl World {
 
     fn decide(&self) -> SchedulerDecision {
         let bookings: Vec<&Booking> = self.bookings.values().collect();
-        decide_scheduler(&ScheduleInput { scheduler: &self.scheduler, bookings: &bookings, now: self.now })
+        let (scheduler, valid) = (&self.scheduler, &spec::validate(&self.scheduler));
+        decide_scheduler(&ScheduleInput { scheduler, valid, bookings: &bookings, now: self.now })
     }
 
     /// Carries out a pass that is cut off after `most` writes. Returns the number of writes.
