@@ -1,7 +1,6 @@
 //! The operator's own token buckets in the simulation: one [`ActionBudget`] for each action of a process.
 //!
-//! EC2's buckets are far too large for a handful of groups. Those here hold two calls and get one each two seconds, so
-//! that requests wait, go in parts, and come again.
+//! The buckets have the sizes that EC2 documents, so requests of a handful of groups wait only after many starts.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use booking_budget::{Action, ActionBudget, Ask, Limits, Rate, Verdict};
+use booking_budget::{Action, ActionBudget, Ask, Verdict, limits};
 use bookings::decide::groups::{output::Call, priority::CallPriority};
 
 use crate::Micros;
-
-/// Two calls at once, then one each two seconds; four machines at once, then two a second.
-const LIMITS: Limits =
-    Limits { calls: Some(Rate { size: 2.0, refill: 0.5 }), machines: Some(Rate { size: 4.0, refill: 2.0 }) };
 
 /// The token buckets of one process.
 #[derive(Debug)]
@@ -71,7 +66,8 @@ impl Budgets {
             Call::Unlock(..) => Action::Untag,
         };
         let now = self.origin + Duration::from_micros(mono);
-        let budget = self.by_action.entry(action).or_insert_with(|| ActionBudget::new(LIMITS, now));
+        let budget =
+            self.by_action.entry(action).or_insert_with(|| ActionBudget::new(limits("ec2", action), now));
         (budget, now)
     }
 }
