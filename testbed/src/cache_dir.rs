@@ -47,7 +47,8 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Waits for a lock. The kernel frees it when its holder ends, in whatever way. `what` is what the holder makes.
+/// Waits for a lock. The kernel frees it when its holder ends, even if the holder is killed. `what` names what the
+/// holder makes.
 pub(crate) async fn lock(path: &Path, what: &str) -> io::Result<File> {
     let file = File::create(path)?;
     let mut said = Instant::now();

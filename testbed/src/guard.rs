@@ -1,7 +1,7 @@
 //! Child processes that never outlive their owner, even if the owner is killed with SIGKILL.
 //!
 //! A small shell script in a process group of its own stands between owner and child. It holds the reading end of a
-//! pipe, and only the owner has the writing end. The kernel closes that end in whatever way the owner ends. At
+//! pipe, and only the owner has the writing end. The kernel closes that end when the owner ends, even by SIGKILL. At
 //! end-of-file the script ends the child (TERM, then KILL), removes the directories that it was given, and ends the
 //! rest of its group. This does not need `PR_SET_PDEATHSIG`, which only unsafe code can set, and which belongs to the
 //! thread and not to the process. There is one thing that this cannot survive: a session-wide SIGKILL that also hits

@@ -108,7 +108,7 @@ impl From<PythonError> for MotoError {
     }
 }
 
-/// A running moto server. It ends with this value, or with this process, in whatever way that ends.
+/// A running moto server. It ends with this value, or with this process, even if that is killed.
 #[derive(Debug)]
 pub struct MotoServer {
     process: Guarded,

@@ -84,7 +84,7 @@ pub struct ReplicaConfig<'a> {
     pub args: &'a [&'a str],
 }
 
-/// A running operator. It ends with this value, or with this process, in whatever way that ends.
+/// A running operator. It ends with this value, or with this process, even if that is killed.
 #[derive(Debug)]
 pub struct Replica {
     process: Guarded,

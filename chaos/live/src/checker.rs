@@ -1,4 +1,4 @@
-//! The invariants of a history. They must hold whatever was done to the ring.
+//! The invariants of a history. They must hold under every fault.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -116,7 +116,7 @@ impl Load {
     pub(crate) async fn end(&mut self) -> Result<(), kube::Error> {
         if let Some(task) = self.task.take() {
             task.abort();
-            // After the task has ended, whatever the reason, nothing is created any more.
+            // The task creates nothing after its end, whether it ended by itself or was aborted.
             let _ = task.await;
         }
         self.bookings.delete_collection(&DeleteParams::default(), &ListParams::default()).await.map(drop)

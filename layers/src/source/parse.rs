@@ -51,7 +51,7 @@ pub(crate) fn parse(text: &str) -> Module {
 /// Words before a name that is defined.
 const DEFINING: [&str; 9] =
     ["fn", "struct", "enum", "union", "trait", "type", "const", "static", "macro_rules"];
-/// Items that end with a semicolon, whatever braces they have.
+/// Items that end with a semicolon, even if they have braces.
 const UNBRACED: [&str; 4] = ["use", "const", "static", "type"];
 /// The first words of items with braces. Anything else, if it is not in [`UNBRACED`], is a field, an arm or a
 /// statement.

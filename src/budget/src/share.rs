@@ -1,7 +1,6 @@
 //! The part of a budget that each replica gets.
 
-/// This part of the budget is shared evenly, whatever the replicas need. So a replica that needs nothing yet can begin
-/// at once.
+/// This part of the budget is shared evenly, and not by need. So a replica that needs nothing yet can begin at once.
 const EVEN: f64 = 0.1;
 
 /// If a budget is enough for all, a replica that needs little still gets up to this many times its even part. Several

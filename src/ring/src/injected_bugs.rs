@@ -22,7 +22,7 @@ pub enum Bug {
     IgnoresDraining,
     /// An acknowledgement also counts for a later move.
     AckOfAnyEpoch,
-    /// A Lease is sealed whatever version it has now.
+    /// A seal does not compare the version of the Lease.
     SealWithoutCompare,
     /// A Lease is sealed before its duration is over.
     SealTooEarly,

@@ -64,7 +64,7 @@ pub enum Op {
     },
     /// Reads a member Lease consistently.
     ReadMember(Incarnation),
-    /// Sets `told_to_leave`, whatever the version is. It takes nothing from anybody.
+    /// Sets `told_to_leave` without a comparison of versions. It takes nothing from anybody.
     MarkToLeave(Incarnation),
     /// Deletes a member Lease if it still has this uid and version.
     DeleteMember {

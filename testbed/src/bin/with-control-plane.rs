@@ -5,7 +5,7 @@
 //! killed.
 //!
 //! With `--busy N`, N threads of this program spin while the command runs, and the command has longer deadlines
-//! (`TEST_PATIENCE`). The threads end with this process, in whatever way it ends.
+//! (`TEST_PATIENCE`). The threads end with this process, even if it is killed.
 
 use std::env;
 use std::ffi::OsString;

@@ -48,7 +48,7 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts a control plane. It ends with the returned value, or with this process, in whatever way that ends.
+    /// Starts a control plane. It ends with the returned value, or with this process, even if that is killed.
     ///
     /// # Errors
     /// If there are no programs, or they do not become ready. The error shows the end of their log.

@@ -59,7 +59,7 @@ pub struct CallRecord {
     pub facts: CallFacts,
     /// `OK`, an error code, `ConnectionReset` or `Hang`. It is absent while the call runs.
     pub outcome: Option<String>,
-    /// Whether it took effect, whatever its caller was told.
+    /// Whether it took effect. Its caller may have been told otherwise.
     pub took_effect: bool,
     /// The fault rules that applied to it.
     pub faults: Vec<u64>,

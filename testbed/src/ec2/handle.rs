@@ -166,7 +166,7 @@ impl Ec2World {
         core.world.terminate(now, ids)
     }
 
-    /// Puts instances into a state, whatever their present state is. Later states follow in their time. `reason`
+    /// Puts instances into a state, from any present state. Later states follow in their time. `reason`
     /// replaces the state reason that EC2 would give.
     ///
     /// # Errors

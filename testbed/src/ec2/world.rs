@@ -192,7 +192,7 @@ impl World {
         if unknown.is_empty() { Ok(slots) } else { Err(ApiError::unknown_ids(&unknown)) }
     }
 
-    /// Puts instances into a state, whatever the EC2 API would allow.
+    /// Puts instances into a state, even if the EC2 API would not allow it.
     pub(crate) fn force(
         &mut self,
         now: SimTime,

@@ -145,7 +145,7 @@ impl Databases {
         }
     }
 
-    /// Gives a database a status, whatever the API would allow. Members get the status of their cluster.
+    /// Gives a database a status, even if the API would not allow it. Members get the status of their cluster.
     pub(crate) fn force(
         &mut self,
         now: SimTime,

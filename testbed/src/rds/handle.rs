@@ -41,7 +41,7 @@ impl Ec2World {
         core.databases.clusters.iter().map(|(arn, cluster)| cluster.view(now, arn)).collect()
     }
 
-    /// Gives an instance or a cluster a status, whatever its present one is. Members get the status of their cluster.
+    /// Gives an instance or a cluster a status, from any present one. Members get the status of their cluster.
     /// Later statuses follow in their time: available after starting, stopped after stopping, and the restart of a
     /// stopped one.
     ///

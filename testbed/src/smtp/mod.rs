@@ -96,7 +96,7 @@ pub struct SmtpConfig {
     pub slow_ms: u64,
 }
 
-/// A running mail server. It ends with this value, or with this process, in whatever way that ends.
+/// A running mail server. It ends with this value, or with this process, even if that is killed.
 #[derive(Debug)]
 pub struct SmtpServer {
     process: Guarded,

@@ -1,4 +1,4 @@
-//! Converts the SDK's errors, whatever the service.
+//! Converts the SDK's errors, for all services.
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::{

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::error::{CloudError, ErrorClass};
 
-/// This many failures in a row open the circuit, whatever calls failed.
+/// This many failures in a row open the circuit, even if different calls failed.
 const FAILURES: u32 = 5;
 /// Failures within this short time do not open the circuit, however many there are.
 const NO_BLIP: Duration = Duration::from_millis(500);

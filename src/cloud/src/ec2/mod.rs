@@ -134,7 +134,7 @@ impl Provider for Ec2 {
         let found: Vec<Vec<Instance>> =
             stream::iter(looks).buffer_unordered(CALLS_AT_ONCE).try_collect().await?;
         let mut all: Vec<Instance> = found.into_iter().flatten().collect();
-        // The operator must never act on a machine whose own tag differs, whatever a filter let through.
+        // The operator must never act on a machine whose own tag differs, even if the filter let it through.
         let wanted: HashSet<&String> = groups.iter().collect();
         let mut seen = HashSet::new();
         all.retain(|instance| {

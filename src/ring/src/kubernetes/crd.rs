@@ -71,7 +71,7 @@ pub struct RingSpec {
     pub hash: String,
 }
 
-/// Who works on what, as the members agreed on it.
+/// The owner of each slot, as the members agreed on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct RingStatus {
     /// The protocol that the members speak to each other: the highest that all of them know.
@@ -104,7 +104,7 @@ pub struct RingStatus {
     #[serde(default)]
     pub moving: u32,
 
-    /// The members, and whoever else still owns slots.
+    /// The members, and those that have left and still own slots.
     #[schemars(length(max = "MEMBERS_MAX"))]
     #[serde(default)]
     pub members: Vec<RingMember>,
@@ -146,12 +146,12 @@ pub struct RingMove {
     #[schemars(length(max = "ranges::TEXT_MAX"))]
     pub slots: String,
 
-    /// Who hands them over.
+    /// The member that hands them over.
     #[schemars(length(max = 253))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
 
-    /// Who gets them.
+    /// The member that gets them.
     #[schemars(length(min = 1, max = 253))]
     pub to: String,
 

@@ -1,7 +1,7 @@
 //! The leader Lease, and the work of a leader: open a new ring, plan, seal silent members, tell laggards to leave, and
 //! collect Leases that are over.
 //!
-//! Safety does not depend on leadership. Whatever a leader writes is a compare-and-swap, and it is right for the state
+//! Safety does not depend on leadership. Each write of a leader is a compare-and-swap, and it is right for the state
 //! that it was made from. If there are two leaders, they only get conflicts.
 
 use std::{sync::Arc, time::Duration};

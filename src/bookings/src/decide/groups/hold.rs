@@ -108,7 +108,7 @@ fn is_trace_of(lock: &Lock, booking: &Booking, now: Timestamp) -> bool {
     begun && same_lock(lock, &Lock { user: user.clone(), until: end.clone() })
 }
 
-/// Who holds the group at `now`: a manual hold before Bookings, then the Booking whose granted window it is. If two
+/// The hold at `now`. A manual hold goes before Bookings; else the Booking whose granted window it is has it. If two
 /// users' granted windows overlap (only hand-edited statuses can cause that), the present holder keeps the group,
 /// else the first in the order given gets it.
 pub fn hold_now(

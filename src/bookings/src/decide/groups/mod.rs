@@ -7,7 +7,7 @@
 //! | [`group`] | What does a stored Resource mean, or what is wrong with it? |
 //! | [`claim`] | Which of several Resources on one group acts? |
 //! | [`grant`] | Which window is each Booking granted? |
-//! | [`hold`] | Who holds the group now? |
+//! | [`hold`] | Which user has the hold now? |
 //! | [`locks`] | Which locks are ours? |
 //! | [`prelock`] | Is the group locked before its window? |
 //! | [`machine`] | What is a machine, as it was observed? |

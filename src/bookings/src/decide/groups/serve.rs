@@ -21,7 +21,7 @@ use crate::decide::{
 };
 use booking_calendar::{instant::after, window::Window};
 
-/// Who holds the group, and which windows are granted.
+/// The hold of now, and the windows that are granted.
 struct Tenure {
     manual: ManualHold,
     grants: Vec<Grant>,
@@ -58,7 +58,7 @@ impl DecisionBuilder<'_> {
         self.observe_later();
     }
 
-    /// Who holds the group now: a manual hold, or the Booking whose granted window it is.
+    /// The hold of now: a manual hold, or that of the Booking whose granted window it is.
     fn tenure(&self, resource: &Resource, old: &ResourceStatus) -> Tenure {
         let now = self.input.now;
         let manual = manual_hold(resource, self.input.bookings, now);

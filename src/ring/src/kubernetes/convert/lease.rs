@@ -154,7 +154,7 @@ pub fn leader_patch(uid: &str, version: u64, record: &LeaderLease) -> Value {
     patch(uid, version, &leader_annotations(record), &leader_spec(record))
 }
 
-/// The merge patch that tells a member to leave, whatever its version is.
+/// The merge patch that tells a member to leave. It compares no version.
 pub fn leave_patch() -> Value {
     json!({ "metadata": { "annotations": { TOLD_TO_LEAVE: "true" } } })
 }

@@ -1,7 +1,7 @@
 //! Converts objects of Kubernetes to records of the protocol and back.
 //!
-//! Reading an object never panics, whatever the object contains, and it never proves anything that no member wrote. A
-//! field that is absent or odd reads as the value that permits least.
+//! Reading never panics, even if an object is odd, and it never proves anything that no member wrote. A field that is
+//! absent or odd reads as the value that permits least.
 
 pub mod lease;
 pub mod ring;
