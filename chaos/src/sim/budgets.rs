@@ -36,10 +36,7 @@ impl Budgets {
         (key, priority): (&str, &CallPriority),
         mono: Micros,
     ) -> Vec<(String, Duration)> {
-        let asker = match &*call {
-            Call::Unlock(lock, _) => format!("{key} {} {}", lock.user, lock.until),
-            _ => key.to_owned(),
-        };
+        let asker = call.asker(key);
         let machines = call.ids().len();
         let ask = Ask { asker: Arc::from(asker), priority: priority.into(), machines, kind: 0 };
         let (budget, now) = self.budget(call, mono);
@@ -48,7 +45,7 @@ impl Budgets {
             Some(Verdict::Wait(wait)) => (0, *wait),
             None => (0, Duration::ZERO),
         };
-        let later = ids(call).split_off(goes.min(machines));
+        let later = call.ids_mut().split_off(goes.min(machines));
         later.into_iter().map(|machine| (machine, wait)).collect()
     }
 
@@ -69,11 +66,5 @@ impl Budgets {
         let budget =
             self.by_action.entry(action).or_insert_with(|| ActionBudget::new(limits("ec2", action), now));
         (budget, now)
-    }
-}
-
-fn ids(call: &mut Call) -> &mut Vec<String> {
-    match call {
-        Call::Start(ids) | Call::Stop(ids) | Call::Lock(_, ids) | Call::Unlock(_, ids) => ids,
     }
 }

@@ -92,16 +92,7 @@ impl Cloud {
             for place in 0..plan.machines {
                 let id = format!("i-{group}-{place}");
                 let state = if place < plan.running { MachineState::Running } else { MachineState::Stopped };
-                let instance = Machine {
-                    id: id.clone(),
-                    state,
-                    state_reason: None,
-                    unstoppable: None,
-                    restarts_at: None,
-                    lock: LockTag::Absent,
-                    owner: None,
-                };
-                let history = VecDeque::from([(0, instance)]);
+                let history = VecDeque::from([(0, Machine::new(&id, state))]);
                 let machine = ModelMachine { name: Arc::from(id.as_str()), group, turn: plan.turn, history };
                 machines.insert(id, machine);
             }

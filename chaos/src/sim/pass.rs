@@ -26,7 +26,7 @@ use super::{
     event::Event,
     keys::{Open, Pass, Step},
     messages::{Body, Inbox, Packet, Pending, ProcessId, Reply},
-    steps::{action, steps, told, write_of},
+    steps::{steps, told, write_of},
     store::{Object, Refusal},
     world::World,
 };
@@ -136,7 +136,7 @@ impl World {
             let mono = process.clocks.mono(now);
             let later = process.controller.budgets.admit(call, (&key.name, &pass.priority), mono);
             for (machine, wait) in later {
-                key.attempts.queued(&machine, action(call), time, after(time, wait));
+                key.attempts.queued(&machine, call.action(), time, after(time, wait));
             }
             if call.ids().is_empty() {
                 self.stats.queued += 1;
@@ -302,9 +302,9 @@ impl World {
         }
         for (machine, result) in results {
             match result {
-                Ok(()) => key.attempts.succeeded(machine, action(call), time),
+                Ok(()) => key.attempts.succeeded(machine, call.action(), time),
                 Err(fault) => {
-                    key.attempts.failed(machine, action(call), time, format!("{fault:?}"), backoff(*fault));
+                    key.attempts.failed(machine, call.action(), time, format!("{fault:?}"), backoff(*fault));
                 }
             }
         }

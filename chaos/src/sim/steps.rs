@@ -4,10 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bookings::{
     api::{Booking, BookingStatus, FINALIZER, Resource},
-    decide::groups::{
-        attempts::Action,
-        output::{Call, Decision, Finalizer},
-    },
+    decide::groups::output::{Call, Decision, Finalizer},
 };
 use jiff::Timestamp;
 
@@ -16,16 +13,6 @@ use super::{
     keys::Step,
     store::{Found, Object, Value},
 };
-
-/// What a call does to each of its machines.
-pub(super) fn action(call: &Call) -> Action {
-    match call {
-        Call::Start(_) => Action::Start,
-        Call::Stop(_) => Action::Stop,
-        Call::Lock(lock, _) => Action::Lock(lock.clone()),
-        Call::Unlock(lock, _) => Action::Unlock(lock.clone()),
-    }
-}
 
 /// The effects of a decision, in their order.
 pub(super) fn steps(snapshot: &Snapshot, decision: Decision) -> VecDeque<Step> {

@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::EventType;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::family::{Families, FamilyStage, RunningFamily, families_that_wait, follow_predecessor};
 use crate::{
@@ -139,7 +139,11 @@ impl Process {
             tracing::info!("ready");
             let (services, controllers) =
                 (self.services.clone(), Arc::new(Controllers(std::mem::take(&mut self.controllers))));
-            self.spawn_vital(&stop, run_passes(services, controllers, self.limits.passes, halt.clone()));
+            spawn_vital(
+                &self.services.tasks,
+                &stop,
+                run_passes(services, controllers, self.limits.passes, halt.clone()),
+            );
         }
         stop.cancelled().await;
         self.stop(left, &halt).await;
@@ -174,9 +178,7 @@ impl Process {
     ) {
         let services = self.services.clone();
         let (stop, halt, starting) = (stop.clone(), halt.clone(), stop.clone());
-        let watch_for_predecessor = family.clone();
-        self.spawn_until(halt.clone(), follow_predecessor(watch_for_predecessor));
-        let spawn = Spawner { services: services.clone() };
+        spawn_until(&services.tasks, &halt, follow_predecessor(family.clone()));
         // A family that does not begin, because of a panic, ends the process.
         let stops = stop.clone().drop_guard();
         self.services.tasks.spawn(async move {
@@ -185,9 +187,11 @@ impl Process {
                 family.stands(FamilyStage::Lists);
                 for kind in family.watches.kinds() {
                     let (kind, services, gate) = (kind.clone(), services.clone(), family.gate.clone());
-                    spawn.vital(&stop, &halt, async move {
+                    let tasks = services.tasks.clone();
+                    let follows = async move {
                         kind.follow(&services.client, services.namespace.as_deref(), &gate).await;
-                    });
+                    };
+                    spawn_vital(&tasks, &stop, halt.clone().run_until_cancelled_owned(follows));
                 }
                 for kind in family.watches.kinds() {
                     kind.health().synced().await;
@@ -200,10 +204,10 @@ impl Process {
                 family.stands(FamilyStage::Ready);
                 tracing::info!(family = family.name, "family ready");
                 for task in vital {
-                    spawn.vital(&stop, &halt, task());
+                    spawn_vital(&services.tasks, &stop, halt.clone().run_until_cancelled_owned(task()));
                 }
                 for task in background {
-                    spawn.until(halt.clone(), task());
+                    spawn_until(&services.tasks, &halt, task());
                 }
             };
             starting.run_until_cancelled(begin).await;
@@ -254,51 +258,32 @@ impl Process {
         };
         let opens = opener.run(handle.changes());
         for task in beside {
-            self.spawn_until(halt.clone(), task());
+            spawn_until(&self.services.tasks, halt, task());
         }
-        self.spawn_until(halt.clone(), tell_of_clock(self.services.clone(), reference));
-        self.spawn_vital(stop, async move {
+        spawn_until(&self.services.tasks, halt, tell_of_clock(self.services.clone(), reference));
+        spawn_vital(&self.services.tasks, stop, async move {
             tokio::join!(run, opens);
         });
         Some(handle)
     }
-
-    /// Spawns a task without which the process is useless. If the task ends, also by a panic, the process ends.
-    fn spawn_vital(&self, stop: &CancellationToken, task: impl Future<Output = ()> + Send + 'static) {
-        let stops = stop.clone().drop_guard();
-        self.services.tasks.spawn(async move {
-            let _stops = stops;
-            task.await;
-        });
-    }
-
-    fn spawn_until(&self, halt: CancellationToken, task: impl Future<Output = ()> + Send + 'static) {
-        self.services.tasks.spawn(halt.run_until_cancelled_owned(task));
-    }
 }
 
-/// Spawns the tasks of a family.
-struct Spawner {
-    services: Arc<Services>,
+/// Spawns a task without which the process is useless. If the task ends, even by a panic, the process stops.
+fn spawn_vital(tasks: &TaskTracker, stop: &CancellationToken, task: impl Future + Send + 'static) {
+    let stops = stop.clone().drop_guard();
+    tasks.spawn(async move {
+        let _stops = stops;
+        drop(task.await);
+    });
 }
 
-impl Spawner {
-    fn vital(
-        &self,
-        stop: &CancellationToken,
-        halt: &CancellationToken,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) {
-        let (stops, halt) = (stop.clone().drop_guard(), halt.clone());
-        self.services.tasks.spawn(async move {
-            let _stops = stops;
-            halt.run_until_cancelled(task).await;
-        });
-    }
-
-    fn until(&self, halt: CancellationToken, task: impl Future<Output = ()> + Send + 'static) {
-        self.services.tasks.spawn(halt.run_until_cancelled_owned(task));
-    }
+/// Spawns a task that runs until `halt`, or until it ends.
+fn spawn_until(
+    tasks: &TaskTracker,
+    halt: &CancellationToken,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    tasks.spawn(halt.clone().run_until_cancelled_owned(task));
 }
 
 fn stands_in_ring(ring: &RingHandle) -> Result<(), String> {

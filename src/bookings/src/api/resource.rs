@@ -96,7 +96,7 @@ pub struct ResourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_delete: Option<OnDelete>,
 
-    /// A manual hold: who keeps the group running, whatever is booked. Needs booked_until.
+    /// A manual hold: the user who keeps the group running, before all Bookings. Needs booked_until.
     #[schemars(length(max = 256))]
     #[x_kube(validation = admission::plain_text_or_empty())]
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -41,7 +41,7 @@ async fn kubectl_explain_prints_what_a_field_is_for() {
     ] {
         // when a user asks what a field is
         let printed = answer(control_plane, &["explain", path]).await;
-        // then its description is printed, whatever the width
+        // then its description is printed, in lines of any width
         let printed = printed.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(printed.contains(words), "{path}: {printed}");
     }

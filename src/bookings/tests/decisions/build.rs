@@ -83,15 +83,7 @@ pub fn tag(lock: &Lock) -> LockTag {
 }
 
 pub fn machine(id: &str, state: MachineState) -> Machine {
-    Machine {
-        id: id.into(),
-        state,
-        state_reason: None,
-        lock: LockTag::Absent,
-        owner: None,
-        unstoppable: None,
-        restarts_at: None,
-    }
+    Machine::new(id, state)
 }
 
 pub fn locked(mut machine: Machine, lock: &Lock) -> Machine {

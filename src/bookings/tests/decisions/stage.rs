@@ -8,7 +8,7 @@ use bookings::{
     api::{Booking, BookingSpec, BookingStatus, FINALIZER, Resource, ResourceSpec, ResourceStatus},
     decide::{
         groups::{
-            attempts::{Action, Attempts},
+            attempts::Attempts,
             booking::ReadBooking,
             claim::Claim,
             decide,
@@ -354,12 +354,7 @@ impl Stage {
         }
         self.calls.push((self.now, call.clone()));
         for id in call.ids() {
-            let action = match call {
-                Call::Start(_) => Action::Start,
-                Call::Stop(_) => Action::Stop,
-                Call::Lock(lock, _) => Action::Lock(lock.clone()),
-                Call::Unlock(lock, _) => Action::Unlock(lock.clone()),
-            };
+            let action = call.action();
             let result = match fault {
                 Fault::Fails => Err("no answer".to_owned()),
                 Fault::AnswerLost => self.cloud.call(call, id, self.now).and(Err("no answer".to_owned())),

@@ -29,7 +29,7 @@ const INSTANCE_MAX: usize = 128;
 /// Describes the metrics to the process's recorder. The recorder must be installed.
 pub fn describe() {
     describe_gauge!("booking_operator_ring_slots_owned", "Slots that this replica works on.");
-    describe_gauge!("booking_operator_ring_slots", "Slots of the ring, whoever works on them.");
+    describe_gauge!("booking_operator_ring_slots", "Slots of the ring, with and without an owner.");
     describe_gauge!(
         "booking_operator_ring_permit_left_seconds",
         Unit::Seconds,

@@ -51,9 +51,4 @@ impl<V: Eq + Hash> Index<V> {
     {
         self.lock().keys().cloned().collect()
     }
-
-    /// Removes all entries, because all values are about to be derived again.
-    pub fn clear(&self) {
-        self.lock().clear();
-    }
 }

@@ -190,9 +190,15 @@ impl<K: Object> Table<K> {
 
     /// Objects by their names, without those that are gone.
     pub fn get_all(&self, names: impl IntoIterator<Item = Name>) -> Vec<Arc<Opened<K>>> {
+        self.open_all(|| names)
+    }
+
+    /// Opens the objects of the names that a function gives, both as of one moment.
+    fn open_all<N: IntoIterator<Item = Name>>(&self, names: impl FnOnce() -> N) -> Vec<Arc<Opened<K>>> {
         let packed: Vec<_> = {
             let state = self.lock();
-            names.into_iter().filter_map(|name| Some((state.objects.get(&name)?.clone(), name))).collect()
+            let names = names().into_iter();
+            names.filter_map(|name| Some((state.objects.get(&name)?.clone(), name))).collect()
         };
         // They are opened outside of the lock, because every watch event needs the lock.
         packed.iter().filter_map(|(packed, name)| self.open(name, packed)).collect()
@@ -203,12 +209,7 @@ impl<K: Object> Table<K> {
         match &self.keyed_by {
             KeyedBy::Nothing => Vec::new(),
             KeyedBy::OwnName(_) => self.get(&Name::new(&key.namespace, &key.name)).into_iter().collect(),
-            KeyedBy::Keys(of, index) => {
-                let mut objects = self.get_all(index.names(key));
-                // Between the two reads an object may have come to belong to another key.
-                objects.retain(|object| of(object).contains(key));
-                objects
-            }
+            KeyedBy::Keys(_, index) => self.open_all(|| index.names(key)),
         }
     }
 

@@ -73,10 +73,7 @@ mod tests {
 
     use super::*;
     use crate::decide::{
-        groups::{
-            machine::{LockTag, MachineState},
-            output::Hints,
-        },
+        groups::{machine::MachineState, output::Hints},
         settings::tests::settings,
     };
 
@@ -85,15 +82,7 @@ mod tests {
     }
 
     fn machine(state: MachineState) -> [Machine; 1] {
-        [Machine {
-            id: "i-1".into(),
-            state,
-            state_reason: None,
-            lock: LockTag::Absent,
-            owner: None,
-            unstoppable: None,
-            restarts_at: None,
-        }]
+        [Machine::new("i-1", state)]
     }
 
     fn looks(decision: &Decision, state: MachineState, age: i64) -> bool {

@@ -100,8 +100,17 @@ pub enum Blocked {
 /// # Errors
 /// [`Blocked`] says why it acts on none.
 pub fn standing(resource: &Resource, claim: Claim, locations: &Locations) -> Result<Group, Blocked> {
-    let group = validate(resource, locations)?;
-    if claim == Claim::Other { Err(Blocked::Claimed) } else { Ok(group) }
+    validate(resource, locations)?.claimed(claim)
+}
+
+impl Group {
+    /// The group, unless another Resource acts on it.
+    ///
+    /// # Errors
+    /// [`Blocked::Claimed`].
+    pub fn claimed(self, claim: Claim) -> Result<Self, Blocked> {
+        if claim == Claim::Other { Err(Blocked::Claimed) } else { Ok(self) }
+    }
 }
 
 impl From<NoGroup> for Blocked {

@@ -74,6 +74,21 @@ pub struct Machine {
     pub restarts_at: Option<Timestamp>,
 }
 
+impl Machine {
+    /// A machine without lock tags, of which nothing special is known.
+    pub fn new(id: &str, state: MachineState) -> Self {
+        Self {
+            id: id.to_owned(),
+            state,
+            state_reason: None,
+            lock: LockTag::Absent,
+            owner: None,
+            unstoppable: None,
+            restarts_at: None,
+        }
+    }
+}
+
 /// What the two lock tags of a machine say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockTag {

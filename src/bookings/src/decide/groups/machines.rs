@@ -296,15 +296,8 @@ mod tests {
     fn machine(state: MachineState, locked: bool) -> Machine {
         let held = LockTag::Held { raw: lock(), until: at(3600) };
         let lock = if locked { held } else { LockTag::Absent };
-        Machine {
-            id: "i-1".into(),
-            state,
-            state_reason: Some("User initiated".into()),
-            lock,
-            owner: None,
-            unstoppable: None,
-            restarts_at: None,
-        }
+        let state_reason = Some("User initiated".into());
+        Machine { state_reason, lock, ..Machine::new("i-1", state) }
     }
 
     /// The message about a machine to which an action was sent twice, the last time just now.

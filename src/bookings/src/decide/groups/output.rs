@@ -4,7 +4,7 @@ use crate::api::{BookingStatus, Lock, ResourceStatus};
 use jiff::Timestamp;
 
 use crate::decide::{
-    groups::{notices::Notice, priority::CallPriority},
+    groups::{attempts::Action, notices::Notice, priority::CallPriority},
     subject::Note,
 };
 
@@ -26,6 +26,32 @@ impl Call {
     pub fn ids(&self) -> &[String] {
         match self {
             Self::Start(ids) | Self::Stop(ids) | Self::Lock(_, ids) | Self::Unlock(_, ids) => ids,
+        }
+    }
+
+    /// The machines that it is for, to be changed.
+    pub fn ids_mut(&mut self) -> &mut Vec<String> {
+        match self {
+            Self::Start(ids) | Self::Stop(ids) | Self::Lock(_, ids) | Self::Unlock(_, ids) => ids,
+        }
+    }
+
+    /// What it does to each machine.
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Start(_) => Action::Start,
+            Self::Stop(_) => Action::Stop,
+            Self::Lock(lock, _) => Action::Lock(lock.clone()),
+            Self::Unlock(lock, _) => Action::Unlock(lock.clone()),
+        }
+    }
+
+    /// The name under which a key asks for its tokens. A group may have several different locks to remove, so the lock
+    /// is part of the name.
+    pub fn asker(&self, key: &str) -> String {
+        match self {
+            Self::Unlock(lock, _) => format!("{key} {} {}", lock.user, lock.until),
+            _ => key.to_owned(),
         }
     }
 }

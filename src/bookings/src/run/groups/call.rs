@@ -36,17 +36,13 @@ pub async fn send(
     permit: &Arc<dyn Permit>,
     (call, priority): (&Call, &CallPriority),
 ) -> CallReport {
-    let (action, mutation) = match call {
-        Call::Start(_) => (Action::Start, Mutation::Start),
-        Call::Stop(_) => (Action::Stop, Mutation::Stop),
-        Call::Lock(lock, _) => (Action::Lock(lock.clone()), Mutation::Tag(tags(lock).into())),
-        Call::Unlock(lock, _) => (Action::Unlock(lock.clone()), Mutation::Untag(tags(lock).into())),
+    let mutation = match call {
+        Call::Start(_) => Mutation::Start,
+        Call::Stop(_) => Mutation::Stop,
+        Call::Lock(lock, _) => Mutation::Tag(tags(lock).into()),
+        Call::Unlock(lock, _) => Mutation::Untag(tags(lock).into()),
     };
-    // A group may have several different locks to remove, so the lock is part of the asker's name.
-    let asker = match call {
-        Call::Unlock(lock, _) => format!("{key} {} {}", lock.user, lock.until).into(),
-        _ => key.to_string().into(),
-    };
+    let asker = call.asker(&key.to_string()).into();
     let request = Request {
         mutation,
         ids: call.ids().to_vec(),
@@ -54,7 +50,7 @@ pub async fn send(
         priority: priority.into(),
         permit: permit.clone(),
     };
-    CallReport { action, results: cloud.mutate(request).await }
+    CallReport { action: call.action(), results: cloud.mutate(request).await }
 }
 
 /// The tags that make a lock.

@@ -12,7 +12,7 @@ use crate::{
     api::{Booking, Resource},
     decide::{
         groups::{
-            claim::{Claim, claim},
+            claim::claim,
             group::{Blocked, Group, validate},
         },
         locations::Locations,
@@ -46,7 +46,7 @@ impl Snapshot {
             // Between the two reads a Resource may have left the group.
             others.retain(|other| groups.key(other).as_ref() == Some(&group.key));
             let all = others.iter().chain([resource]).map(|resource| &***resource);
-            if claim(resource, all, now) == Claim::Other { Err(Blocked::Claimed) } else { Ok(group) }
+            group.claimed(claim(resource, all, now))
         });
         Self {
             bookings: objects.bookings.of_key(key),
@@ -69,7 +69,9 @@ impl Snapshot {
 
 /// Whether a Resource acts on its group, as far as the store knows.
 #[cfg(test)]
-pub(in crate::run) fn claim_of(objects: &Objects, key: &Key) -> Claim {
+pub(in crate::run) fn claim_of(objects: &Objects, key: &Key) -> crate::decide::groups::claim::Claim {
+    use crate::decide::groups::claim::Claim;
+
     match Snapshot::gather(objects, key, Timestamp::UNIX_EPOCH).standing {
         Some(Err(Blocked::Claimed)) => Claim::Other,
         _ => Claim::Ours,

@@ -1,6 +1,6 @@
 //! Tests of which groups are polled when, and to which keys a poll matters.
 
-use crate::decide::groups::machine::{LockTag, MachineState};
+use crate::decide::groups::machine::MachineState;
 
 use super::*;
 
@@ -13,15 +13,7 @@ fn key(name: &str) -> Key {
 }
 
 fn machine(id: &str, state: MachineState) -> Machine {
-    Machine {
-        id: id.into(),
-        state,
-        state_reason: None,
-        lock: LockTag::Absent,
-        owner: None,
-        unstoppable: None,
-        restarts_at: None,
-    }
+    Machine::new(id, state)
 }
 
 fn seen(instances: Vec<Machine>) -> Seen {

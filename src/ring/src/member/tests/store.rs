@@ -19,7 +19,7 @@ pub struct Store {
     pub neighbours: Vec<Neighbour>,
 }
 
-/// What whoever asked is told, and what watchers are.
+/// What the sender of a request is told, and what watchers are told.
 type Done = (Answer, Option<Event>);
 
 impl Store {

@@ -1,4 +1,4 @@
-//! Members under random trouble: whatever happens, no slot is worked on by two (which the world checks
+//! Members under random trouble: under all of it no slot is worked on by two (which the world checks
 //! after each event), and when it is over all come to rest.
 
 use std::time::Duration;
@@ -102,7 +102,7 @@ proptest! {
                 happens(&mut world, trouble, &name.clone());
             }
         }
-        // Whoever lapsed too often rests for five minutes.
+        // A member that lapsed too often rests for five minutes.
         for _ in 0..36 {
             world.run(secs(10));
             world.follow_the_ended();

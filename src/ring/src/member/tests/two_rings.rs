@@ -1,4 +1,4 @@
-//! Two rings with the same work, whatever order requests, replies and watches come in, and whatever breaks: never do
+//! Two rings with the same work, with requests, replies and watches in any order, and under any fault: never do
 //! both work, and in the end one does.
 
 use std::{collections::VecDeque, time::Duration};

@@ -71,7 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(), 1..200)
 }
 
-/// What a process does, whatever its Lease says.
+/// What a process does. Its Lease may say otherwise.
 #[derive(Default, Debug)]
 struct Process {
     /// It sees and says nothing any more. What it worked on may still go on until it is sealed.

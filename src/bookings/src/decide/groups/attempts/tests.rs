@@ -7,15 +7,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn machine(state: MachineState) -> Machine {
-    Machine {
-        id: "i-1".into(),
-        state,
-        state_reason: None,
-        lock: LockTag::Absent,
-        owner: None,
-        unstoppable: None,
-        restarts_at: None,
-    }
+    Machine::new("i-1", state)
 }
 
 #[test]
